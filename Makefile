@@ -1,0 +1,31 @@
+# demo: the bundled example through all scripts. test: everything a change must keep.
+PYTHON ?= python3
+WORK := data/work
+
+.PHONY: demo test slow lint clean
+
+demo: .venv/ready
+	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
+	.venv/bin/python run_syncnet.py --reference example --data_dir $(WORK)
+	.venv/bin/python run_visualise.py --reference example --data_dir $(WORK)
+	@echo && cat $(WORK)/pywork/example/offsets.txt && echo && echo $(WORK)/pyavi/example/video_out.avi
+
+test: lint
+	.venv/bin/python -m pytest -q
+
+slow: .venv/ready
+	.venv/bin/python -m pytest -q -m slow
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# The stamp is written last: a killed install starts again.
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -q -r requirements.txt
+	touch .venv/ready
+
+clean:
+	rm -rf .venv $(WORK)
