@@ -1,0 +1,1 @@
+"""Networks, sound features and weight files: what happens to a tensor."""

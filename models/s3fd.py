@@ -1,0 +1,314 @@
+"""S3FD, the single-shot scale-invariant face detector (https://arxiv.org/abs/1708.05237).
+
+One class serves two sets of weights. `PUBLISHED` is the full VGG-16 network with the key names of
+`sfd_face.pth`; `SMALL` keeps its anchors, heads, decoding and suppression on a slim backbone of
+strided convolutions whose coarse maps are added back into the finer ones.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+STRIDES = (4, 8, 16, 32, 64, 128)  # pixels between the anchors of each feature map
+ANCHOR_SIZES = (16, 32, 64, 128, 256, 512)  # pixels, square, one per position
+VARIANCES = (0.1, 0.2)  # scales of the centre and size regressions
+MEAN_RGB = (123.0, 117.0, 104.0)
+BACKGROUND_SCORES = 3  # of the finest map: the largest one counts ("max-out background")
+
+CANDIDATE_CONFIDENCE = 0.05
+CANDIDATES_BEFORE_NMS = 5000
+CANDIDATES_KEPT = 750
+CANDIDATE_IOU = 0.3  # first suppression, inside the published network
+FACE_IOU = 0.1  # second suppression, among the boxes that pass the confidence threshold
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A 3x3 (by default) convolution followed by ReLU; padded to keep the size at stride 1."""
+
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    dilation: int = 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """2x2 max pooling; the published third pool rounds its size up."""
+
+    ceil_mode: bool = False
+
+
+@dataclass(frozen=True)
+class S3FDConfig:
+    """Shape of one S3FD.
+
+    Attributes:
+        stages: layers up to conv3_3, conv4_3, conv5_3 and fc7; each stage ends in a source map.
+        extras: (bottleneck, output) widths of the two coarsest maps.
+        norm_scales: initial L2Norm scales of the first three maps.
+        top_down: add each of the first four maps, up-sampled, to the next finer one.
+        input_scale: factor on the mean-subtracted pixels.
+        batch_norm: normalise after each backbone convolution; only while training, the
+            committed weights have it folded in.
+    """
+
+    stages: tuple[tuple[Conv | Pool, ...], ...]
+    extras: tuple[tuple[int, int], tuple[int, int]]
+    norm_scales: tuple[float, float, float] = (10.0, 8.0, 5.0)
+    top_down: bool = False
+    input_scale: float = 1.0
+    batch_norm: bool = False
+
+
+PUBLISHED = S3FDConfig(
+    stages=(
+        (
+            *(Conv(64), Conv(64), Pool()),
+            *(Conv(128), Conv(128), Pool()),
+            *(Conv(256), Conv(256), Conv(256)),
+        ),
+        (Pool(ceil_mode=True), Conv(512), Conv(512), Conv(512)),
+        (Pool(), Conv(512), Conv(512), Conv(512)),
+        (Pool(), Conv(1024, dilation=6), Conv(1024, kernel=1)),
+    ),
+    extras=((256, 512), (128, 256)),
+)
+
+SMALL = S3FDConfig(
+    stages=(
+        (Conv(16, stride=2), Conv(32, stride=2), Conv(32)),
+        (Conv(64, stride=2), Conv(64), Conv(64)),
+        (Conv(96, stride=2), Conv(96), Conv(96)),
+        (Conv(128, stride=2), Conv(128)),
+    ),
+    extras=((64, 128), (64, 128)),
+    top_down=True,
+    input_scale=1 / 64,
+)
+
+
+class L2Norm(nn.Module):
+    """Scales every position's feature vector to a learned length per channel."""
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalises (N, C, H, W) over C."""
+        norm = x.pow(2).sum(dim=1, keepdim=True).sqrt() + 1e-10
+        return x / norm * self.weight.view(1, -1, 1, 1)
+
+
+class S3FD(nn.Module):
+    """The detector network; parameter names are those of the published checkpoint."""
+
+    def __init__(self, config: S3FDConfig = PUBLISHED) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        self.stage_ends: list[int] = []
+        widths: list[int] = []
+        channels = 3
+        for stage in config.stages:
+            for layer in stage:
+                layers += _backbone_layer(layer, channels, batch_norm=config.batch_norm)
+                channels = layer.width if isinstance(layer, Conv) else channels
+            self.stage_ends.append(len(layers))
+            widths.append(channels)
+        self.vgg = nn.ModuleList(layers)
+        self.L2Norm3_3, self.L2Norm4_3, self.L2Norm5_3 = (
+            L2Norm(width, scale)
+            for width, scale in zip(widths[:3], config.norm_scales, strict=True)
+        )
+        extras: list[nn.Module] = []
+        for bottleneck, width in config.extras:
+            extras.append(nn.Conv2d(channels, bottleneck, 1))
+            extras.append(nn.Conv2d(bottleneck, width, 3, stride=2, padding=1))
+            channels = width
+            widths.append(width)
+        self.extras = nn.ModuleList(extras)
+        self.loc = nn.ModuleList(nn.Conv2d(width, 4, 3, padding=1) for width in widths)
+        scores = [BACKGROUND_SCORES + 1] + [2] * (len(widths) - 1)
+        self.conf = nn.ModuleList(
+            nn.Conv2d(width, count, 3, padding=1)
+            for width, count in zip(widths, scores, strict=True)
+        )
+        if config.top_down:
+            self.top_down = nn.ModuleList(
+                nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(len(config.stages) - 1)
+            )
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Predicts one box and one score per anchor.
+
+        Args:
+            images: (N, 3, H, W) float32, RGB minus `MEAN_RGB` times the config's input scale.
+
+        Returns:
+            Regressions (N, A, 4), logits (N, A, 2) background and face, anchors (A, 4) as centre
+            x, centre y, width, height in pixels.
+        """
+        sources = self._sources(images)
+        regressions, logits = [], []
+        for i, source in enumerate(sources):
+            score = self.conf[i](source)
+            if i == 0:
+                background = score[:, :BACKGROUND_SCORES].amax(dim=1, keepdim=True)
+                score = torch.cat([background, score[:, BACKGROUND_SCORES:]], dim=1)
+            regressions.append(self.loc[i](source).permute(0, 2, 3, 1).flatten(1, 2))
+            logits.append(score.permute(0, 2, 3, 1).flatten(1, 2))
+        sizes = tuple((source.shape[2], source.shape[3]) for source in sources)
+        anchors = anchor_grid(sizes).to(images.device)
+        return torch.cat(regressions, dim=1), torch.cat(logits, dim=1), anchors
+
+    def _sources(self, x: torch.Tensor) -> list[torch.Tensor]:
+        sources = []
+        start = 0
+        for end in self.stage_ends:
+            for layer in self.vgg[start:end]:
+                x = layer(x)
+            sources.append(x)
+            start = end
+        for i, layer in enumerate(self.extras):
+            x = F.relu(layer(x))
+            if i % 2 == 1:
+                sources.append(x)
+        if self.config.top_down:
+            for i in reversed(range(len(self.top_down))):
+                coarse = self.top_down[i](sources[i + 1])
+                sources[i] = F.relu(
+                    sources[i] + F.interpolate(coarse, size=sources[i].shape[2:], mode="nearest")
+                )
+        for i, norm in enumerate((self.L2Norm3_3, self.L2Norm4_3, self.L2Norm5_3)):
+            sources[i] = norm(sources[i])
+        return sources
+
+
+def _backbone_layer(layer: Conv | Pool, channels: int, *, batch_norm: bool) -> list[nn.Module]:
+    if isinstance(layer, Pool):
+        return [nn.MaxPool2d(2, stride=2, ceil_mode=layer.ceil_mode)]
+    conv = nn.Conv2d(
+        channels,
+        layer.width,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.dilation * (layer.kernel // 2),
+        dilation=layer.dilation,
+    )
+    norm = [nn.BatchNorm2d(layer.width)] if batch_norm else []
+    return [conv, *norm, nn.ReLU(inplace=True)]
+
+
+@functools.lru_cache(maxsize=16)
+def anchor_grid(sizes: tuple[tuple[int, int], ...]) -> torch.Tensor:
+    """Anchors of all feature maps; cached, because every frame of a video has the same.
+
+    Args:
+        sizes: (rows, columns) of each feature map, finest first.
+
+    Returns:
+        (A, 4) float32: centre x, centre y, width, height in pixels of the network's input.
+    """
+    grids = []
+    for (rows, columns), stride, size in zip(sizes, STRIDES, ANCHOR_SIZES, strict=True):
+        y, x = torch.meshgrid(
+            (torch.arange(rows) + 0.5) * stride,
+            (torch.arange(columns) + 0.5) * stride,
+            indexing="ij",
+        )
+        side = torch.full_like(x, float(size))
+        grids.append(torch.stack([x, y, side, side], dim=-1).reshape(-1, 4))
+    return torch.cat(grids)
+
+
+def to_input(images_bgr: np.ndarray, config: S3FDConfig) -> torch.Tensor:
+    """Turns pictures into the network's input.
+
+    Args:
+        images_bgr: (N, H, W, 3) uint8.
+        config: of the network that will see them.
+
+    Returns:
+        (N, 3, H, W) float32 on the CPU, channels last in memory.
+    """
+    rgb = torch.from_numpy(np.ascontiguousarray(images_bgr[..., ::-1])).permute(0, 3, 1, 2)
+    mean = torch.tensor(MEAN_RGB).view(1, 3, 1, 1)
+    return (rgb.float() - mean) * config.input_scale
+
+
+def decode_boxes(regressions: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """Boxes (..., 4) x1 y1 x2 y2 in pixels from regressions (..., 4) on anchors (A, 4)."""
+    centre = anchors[:, :2] + regressions[..., :2] * VARIANCES[0] * anchors[:, 2:]
+    size = anchors[:, 2:] * torch.exp(regressions[..., 2:] * VARIANCES[1])
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+
+
+def encode_boxes(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """The inverse of `decode_boxes`: what the network should say for boxes (A, 4)."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
+    shift = (centre - anchors[:, :2]) / (VARIANCES[0] * anchors[:, 2:])
+    return torch.cat([shift, torch.log(size / anchors[:, 2:]) / VARIANCES[1]], dim=1)
+
+
+def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair of boxes: (N, 4) and (M, 4) give (N, M)."""
+    top_left = np.maximum(one[:, None, :2], other[None, :, :2])
+    bottom_right = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
+    shared = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    area_one = (one[:, 2:4] - one[:, :2]).prod(axis=1)
+    area_other = (other[:, 2:4] - other[:, :2]).prod(axis=1)
+    return shared / np.maximum(area_one[:, None] + area_other[None] - shared, 1e-12)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, *, iou_threshold: float) -> np.ndarray:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: (N, 4) x1 y1 x2 y2.
+        scores: (N,).
+        iou_threshold: a box that overlaps a better one by more than this is dropped.
+
+    Returns:
+        Indices kept, best score first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while order.size:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        overlap = box_iou(boxes[best : best + 1], boxes[order])[0]
+        order = order[overlap <= iou_threshold]
+    return np.array(kept, dtype=np.int64)
+
+
+def faces_from_output(
+    regressions: torch.Tensor, logits: torch.Tensor, anchors: torch.Tensor, *, confidence: float
+) -> np.ndarray:
+    """Faces of one picture from one picture's network output, as the published program decodes it.
+
+    Args:
+        regressions: (A, 4).
+        logits: (A, 2).
+        anchors: (A, 4).
+        confidence: faces must score more than this.
+
+    Returns:
+        (faces, 5) float64: x1 y1 x2 y2 in input pixels, score; best first.
+    """
+    scores = torch.softmax(logits.float(), dim=1)[:, 1]
+    # What cannot reach the caller's threshold cannot suppress anything above it either.
+    candidates = torch.nonzero(scores > max(CANDIDATE_CONFIDENCE, confidence))[:, 0]
+    if candidates.numel() > CANDIDATES_BEFORE_NMS:
+        candidates = candidates[scores[candidates].topk(CANDIDATES_BEFORE_NMS).indices]
+    boxes = decode_boxes(regressions[candidates].float(), anchors[candidates])
+    found = torch.cat([boxes, scores[candidates, None]], dim=1).cpu().numpy().astype(np.float64)
+    found = found[suppress(found[:, :4], found[:, 4], iou_threshold=CANDIDATE_IOU)]
+    found = found[:CANDIDATES_KEPT]
+    return found[suppress(found[:, :4], found[:, 4], iou_threshold=FACE_IOU)]

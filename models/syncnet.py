@@ -1,0 +1,315 @@
+"""SyncNet: do these five frames of a mouth belong to this fifth of a second of sound?
+
+After "Out of time: automated lip sync in the wild" (Chung and Zisserman, 2016). One class serves
+two sets of weights: `PUBLISHED` has the shape and key names of `syncnet_v2.model`; `SMALL` is the
+same two towers, narrower, on a 48x48 grey mouth region, with normalised inputs and embeddings.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.features import FRAME_RATE, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
+
+CROP_PX = 224  # side of the face crops the pipeline cuts
+
+
+@dataclass(frozen=True)
+class SyncNetConfig:
+    """Shape of one SyncNet and of what it sees.
+
+    Attributes:
+        lip_size_px: side of the square picture the lip tower sees.
+        lip_region_px: top, left and side of that square within the 224-pixel crop.
+        grey: one channel instead of BGR.
+        lip_widths, audio_widths: output channels of convolutions 0, 4, 8, 11, 14, 18.
+        lip_kernels: kernel sizes of lip convolutions 0 and 4.
+        lip_strides: strides of lip convolution 0, pool 3 (1 = no pool), convolution 4.
+        embedding_size: of both towers.
+        context_s: subtract the mean of so many surrounding seconds from both streams and
+            bring the picture's remaining deviation to 1; 0 leaves both as they are.
+        embedding_scale: 0 leaves embeddings as they are; otherwise they get this length, plus
+            one constant component that makes the distance to the zero vector equal that of
+            unrelated embeddings, so that the zero padding of the shift search favours nothing.
+        dropout: on both towers' features while training.
+        reliable_confidence: a clip's confidence from which its offset has proved right.
+    """
+
+    lip_size_px: int = CROP_PX
+    lip_region_px: tuple[int, int, int] = (0, 0, CROP_PX)
+    grey: bool = False
+    lip_widths: tuple[int, ...] = (96, 256, 256, 256, 256, 512)
+    audio_widths: tuple[int, ...] = (64, 192, 384, 256, 256, 512)
+    lip_kernels: tuple[int, int] = (7, 5)
+    lip_strides: tuple[int, int, int] = (2, 2, 2)
+    embedding_size: int = 1024
+    context_s: float = 0.0
+    embedding_scale: float = 0.0
+    dropout: float = 0.0
+    reliable_confidence: float = 3.0
+
+    @property
+    def context_frames(self) -> int:
+        """`context_s` in video frames."""
+        return round(self.context_s * FRAME_RATE)
+
+    def to_json(self) -> str:
+        """The form kept inside a weights file."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "SyncNetConfig":
+        """The inverse of `to_json`."""
+        stored = json.loads(text).items()
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}
+        return SyncNetConfig(**fields)
+
+
+PUBLISHED = SyncNetConfig()
+SMALL = SyncNetConfig(
+    lip_size_px=48,
+    lip_region_px=(80, 56, 112),
+    grey=True,
+    lip_widths=(24, 40, 64, 80, 96, 256),
+    audio_widths=(24, 48, 64, 80, 96, 256),
+    lip_kernels=(5, 3),
+    lip_strides=(2, 1, 1),
+    embedding_size=128,
+    context_s=3.84,
+    embedding_scale=10.0,
+    dropout=0.3,
+)
+
+
+class StackedConv(nn.Conv3d):
+    """A 3-D convolution whose kernel covers all frames, computed as a 2-D one.
+
+    The published weights are 3-D, but no layer ever slides along time within a window; with the
+    frames stacked on the channels the same sums are a faster 2-D convolution.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (N, C * depth, H, W), channel-major, to (N, out, H', W')."""
+        return F.conv2d(
+            x,
+            self.weight.flatten(1, 2),
+            self.bias,
+            self.stride[1:],
+            self.padding[1:],
+        )
+
+
+class SyncNet(nn.Module):
+    """Two towers that map lips and sound into one space; names are the published ones."""
+
+    def __init__(self, config: SyncNetConfig = PUBLISHED) -> None:
+        super().__init__()
+        self.config = config
+        self.netcnnaud = _audio_tower(config)
+        self.netfcaud = _head(config.audio_widths[-1], config.embedding_size)
+        self.netcnnlip = _lip_tower(config)
+        self.netfclip = _head(config.lip_widths[-1], config.embedding_size)
+
+    def forward_aud(self, columns: torch.Tensor) -> torch.Tensor:
+        """Embeds sound.
+
+        Args:
+            columns: (N, 1, 13, 20) float32, MFCC of a window, time last.
+
+        Returns:
+            (N, E): E is the embedding size, plus one where embeddings are scaled.
+        """
+        columns = columns.contiguous(memory_format=torch.channels_last)
+        features = self.netcnnaud(columns).flatten(1)
+        return self._embed(self.netfcaud(self._dropped(features)))
+
+    def forward_lip(self, frames: torch.Tensor) -> torch.Tensor:
+        """Embeds lips.
+
+        Args:
+            frames: (N, C, 5, H, W) float32 as `lip_pixels` and `normalise_lips` make them.
+
+        Returns:
+            (N, E).
+        """
+        return self._embed(self.netfclip(self._dropped(self.forward_lipfeat(frames))))
+
+    def forward_lipfeat(self, frames: torch.Tensor) -> torch.Tensor:
+        """The lip tower's features (N, 512 at full size) before its head."""
+        stacked = frames.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        return self.netcnnlip(stacked).flatten(1)
+
+    def _dropped(self, features: torch.Tensor) -> torch.Tensor:
+        return F.dropout(features, self.config.dropout, training=self.training)
+
+    def _embed(self, x: torch.Tensor) -> torch.Tensor:
+        scale = self.config.embedding_scale
+        if not scale:
+            return x
+        return torch.cat([F.normalize(x) * scale, torch.full_like(x[:, :1], scale)], dim=1)
+
+
+def _block(conv: nn.Module, width: int) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+
+
+def _pool(kernel: int, stride: int | tuple[int, int], padding: int = 0) -> nn.Module:
+    return nn.MaxPool2d(kernel, stride=stride, padding=padding)
+
+
+def _head(features: int, embedding: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(features, features),
+        nn.BatchNorm1d(features),
+        nn.ReLU(inplace=True),
+        nn.Linear(features, embedding),
+    )
+
+
+def _audio_tower(config: SyncNetConfig) -> nn.Sequential:
+    w = config.audio_widths
+    return nn.Sequential(
+        *_block(nn.Conv2d(1, w[0], 3, padding=1), w[0]),
+        nn.Identity(),  # the published program has a 1x1 pool here; it keeps the key numbers
+        *_block(nn.Conv2d(w[0], w[1], 3, padding=1), w[1]),
+        _pool(3, (1, 2)),
+        *_block(nn.Conv2d(w[1], w[2], 3, padding=1), w[2]),
+        *_block(nn.Conv2d(w[2], w[3], 3, padding=1), w[3]),
+        *_block(nn.Conv2d(w[3], w[4], 3, padding=1), w[4]),
+        _pool(3, 2),
+        *_block(nn.Conv2d(w[4], w[5], (5, 4)), w[5]),
+    )
+
+
+def _lip_tower(config: SyncNetConfig) -> nn.Sequential:
+    w = config.lip_widths
+    first, second = config.lip_kernels
+    stride, pool, second_stride = config.lip_strides
+    side = (config.lip_size_px - first) // stride + 1
+    if pool > 1:
+        side = (side - 3) // pool + 1
+    side = (side + 2 - second) // second_stride + 1
+    side = (side + 2 - 3) // 2 + 1
+    side = (side - 3) // 2 + 1  # what is left for convolution 18 to cover
+
+    def conv(
+        inputs: int, width: int, kernel: int, *, stride: int = 1, padding: int = 1
+    ) -> nn.Module:
+        size, step, pad = (1, kernel, kernel), (1, stride, stride), (0, padding, padding)
+        return StackedConv(inputs, width, size, stride=step, padding=pad)
+
+    channels = 1 if config.grey else 3
+    stem = StackedConv(channels, w[0], (WINDOW_FRAMES, first, first), stride=(1, stride, stride))
+    return nn.Sequential(
+        *_block(stem, w[0]),
+        _pool(3, pool) if pool > 1 else nn.Identity(),
+        *_block(conv(w[0], w[1], second, stride=second_stride), w[1]),
+        _pool(3, 2, padding=1),
+        *_block(conv(w[1], w[2], 3), w[2]),
+        *_block(conv(w[2], w[3], 3), w[3]),
+        *_block(conv(w[3], w[4], 3), w[4]),
+        _pool(3, 2),
+        *_block(conv(w[4], w[5], side, padding=0), w[5]),
+    )
+
+
+def lip_pixels(frame_bgr: np.ndarray, config: SyncNetConfig) -> np.ndarray:
+    """The part of a face crop the lip tower sees.
+
+    Args:
+        frame_bgr: (224, 224, 3) uint8.
+        config: of the network.
+
+    Returns:
+        (C, H, W) uint8.
+    """
+    top, left, side = config.lip_region_px
+    region = frame_bgr[top : top + side, left : left + side]
+    if config.grey:
+        region = cv2.cvtColor(np.ascontiguousarray(region), cv2.COLOR_BGR2GRAY)
+    if side != config.lip_size_px:
+        size = (config.lip_size_px, config.lip_size_px)
+        region = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+    return region[None] if config.grey else region.transpose(2, 0, 1)
+
+
+def normalise_lips(pixels: np.ndarray, config: SyncNetConfig) -> np.ndarray:
+    """Takes away what does not move: the mean picture of the surrounding seconds.
+
+    Args:
+        pixels: (T, C, H, W) uint8, consecutive frames.
+        config: of the network.
+
+    Returns:
+        (T, C, H, W) float32; the pixels themselves where the configuration has no context.
+    """
+    values = pixels.astype(np.float32)
+    if not config.context_frames:
+        return values
+    values /= 255
+    mean = running_mean(values, config.context_frames)
+    power = running_mean((values**2).mean(axis=(1, 2, 3)), config.context_frames)
+    variance = power - (mean**2).mean(axis=(1, 2, 3))
+    deviation = np.sqrt(np.maximum(variance, 0)) + 0.01  # a still picture stays near zero
+    return (values - mean) / deviation[:, None, None, None]
+
+
+def normalise_mfcc(columns: np.ndarray, config: SyncNetConfig) -> np.ndarray:
+    """Takes away microphone and level: the mean column of the surrounding seconds.
+
+    Args:
+        columns: (T, 13) float32.
+        config: of the network.
+
+    Returns:
+        (T, 13) float32; the columns themselves where the configuration has no context.
+    """
+    if not config.context_frames:
+        return columns
+    centred = columns - running_mean(columns, config.context_frames * MFCC_PER_FRAME)
+    # Typical deviations of speech: level and lifted cepstra are of very different size.
+    return (centred / np.array([3.0, *[10.0] * (MFCC_SIZE - 1)], np.float32)).astype(np.float32)
+
+
+def running_mean(values: np.ndarray, length: int) -> np.ndarray:
+    """Mean over `length` neighbours along the first axis; at the ends over the last full window.
+
+    Args:
+        values: (T, ...).
+        length: of the window; all of T where T is shorter.
+
+    Returns:
+        float32, the shape of `values`.
+    """
+    count = len(values)
+    length = min(length, count)
+    total = np.zeros((count + 1, *values.shape[1:]), np.float64)
+    np.cumsum(values, axis=0, out=total[1:])
+    start = np.clip(np.arange(count) - length // 2, 0, count - length)
+    return ((total[start + length] - total[start]) / length).astype(np.float32)
+
+
+def audio_windows(columns: np.ndarray) -> torch.Tensor:
+    """Every window of sound that starts with a video frame.
+
+    Args:
+        columns: (T, 13), T >= 20.
+
+    Returns:
+        (windows, 1, 13, 20); window i covers columns 4 i .. 4 i + 19.
+    """
+    stacked = torch.from_numpy(np.ascontiguousarray(columns)).unfold(
+        0, WINDOW_COLUMNS, MFCC_PER_FRAME
+    )
+    return stacked[:, None]
+
+
+def lip_windows(frames: torch.Tensor) -> torch.Tensor:
+    """Every run of five frames: (T, C, H, W) gives (T - 4, C, 5, H, W)."""
+    return frames.unfold(0, WINDOW_FRAMES, 1).permute(0, 1, 4, 2, 3)

@@ -1,0 +1,203 @@
+"""Weight files: where they are, how they are read without executing anything, which is used.
+
+`auto` takes the published file where the user has it in `data/`, else the project's own small
+weights, which are always there.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from models.s3fd import PUBLISHED as S3FD_PUBLISHED
+from models.s3fd import S3FD, S3FDConfig
+from models.s3fd import SMALL as S3FD_SMALL
+from models.syncnet import PUBLISHED as SYNCNET_PUBLISHED
+from models.syncnet import SyncNet, SyncNetConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN_DIR = ROOT / "models" / "weights"
+PUBLISHED_DIR = ROOT / "data"
+
+S3FD_PUBLISHED_FILE = "sfd_face.pth"
+S3FD_OWN_FILE = "s3fd_small.safetensors"
+SYNCNET_PUBLISHED_FILE = "syncnet_v2.model"
+SYNCNET_OWN_FILE = "syncnet_small.safetensors"
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class WeightsError(Exception):
+    """A weights file is absent, damaged, or belongs to another network."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class WeightsUsed:
+    """What every output says about the weights behind it."""
+
+    file: str
+    sha256: str
+
+
+def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, WeightsUsed]:
+    """Loads a face detector ready for inference.
+
+    Args:
+        detector: "s3fd" (published weights in data/), "small" (the project's own), "auto".
+        device: where it will run.
+
+    Raises:
+        WeightsError: the file is absent or does not fit.
+    """
+    published = PUBLISHED_DIR / S3FD_PUBLISHED_FILE
+    if detector == "s3fd" and not published.exists():
+        raise WeightsError(
+            f"{published} is not there; run ./download_model.sh or use --detector small."
+        )
+    use_published = detector == "s3fd" or (detector == "auto" and published.exists())
+    path = published if use_published else OWN_DIR / S3FD_OWN_FILE
+    config: S3FDConfig = S3FD_PUBLISHED if use_published else S3FD_SMALL
+    model = S3FD(config)
+    fill(model, path)
+    return _ready(model, device), WeightsUsed(path.name, sha256(path))
+
+
+def load_syncnet(
+    initial_model: str | Path = "auto", *, device: torch.device
+) -> tuple[SyncNet, WeightsUsed]:
+    """Loads a SyncNet ready for inference.
+
+    Args:
+        initial_model: a weights file, or "auto".
+        device: where it will run.
+
+    Raises:
+        WeightsError: the file is absent or does not fit.
+    """
+    if str(initial_model) == "auto":
+        published = PUBLISHED_DIR / SYNCNET_PUBLISHED_FILE
+        path = published if published.exists() else OWN_DIR / SYNCNET_OWN_FILE
+    else:
+        path = Path(initial_model)
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file; give a SyncNet checkpoint or 'auto'.")
+    described = metadata(path).get("config")
+    try:
+        config = SyncNetConfig.from_json(described) if described else SYNCNET_PUBLISHED
+    except (ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{path} was made for another network or version of this program; train it again."
+        ) from error
+    model = SyncNet(config)
+    fill(model, path)
+    return _ready(model, device), WeightsUsed(path.name, sha256(path))
+
+
+def _ready(model: Network, device: torch.device) -> Network:
+    model.eval().requires_grad_(False)
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def fill(model: nn.Module, path: Path) -> None:
+    """Loads a file's tensors into a network; every name and shape must fit.
+
+    Raises:
+        WeightsError: names the file and the first keys that do not fit.
+    """
+    state = read_state(path)
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in state]
+    unexpected = [key for key in state if key not in wanted]
+    misshapen = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    for problem, keys in (
+        ("lacks", missing),
+        ("has unexpected", unexpected),
+        ("has other shapes for", misshapen),
+    ):
+        if keys:
+            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            raise WeightsError(
+                f"{path} does not fit {type(model).__name__}: it {problem} {shown}; "
+                "give a file of this network."
+            )
+    model.load_state_dict(state)
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name, on the CPU; nothing in the file is executed.
+
+    Reads safetensors, a bare PyTorch state dict, or {"state_dict": ...}; a `module.` prefix left
+    by data-parallel training is removed.
+
+    Raises:
+        WeightsError: the file is absent, or no weights file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is not there; run ./download_model.sh or restore the file.")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises five types here, all of them the file's fault
+        raise WeightsError(
+            f"{path} is not a weights file (truncated, or an error page saved as one?); "
+            "delete it and download it again."
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds no state dict; give a checkpoint of this network.")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """The text fields of a safetensors file; empty for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except Exception as error:  # the library's own error type is private
+        raise WeightsError(f"{path} is not a safetensors file; restore it.") from error
+
+
+def write_own(
+    model: nn.Module, path: Path, *, config: object | None = None, half: bool = False
+) -> None:
+    """Writes a network's tensors as safetensors, with its configuration inside.
+
+    Args:
+        model: the network.
+        path: `.safetensors` file to write.
+        config: a flat dataclass kept as JSON; None for networks known by their file name.
+        half: store float16, half the size; `fill` brings it back to the network's own type.
+    """
+    text = {} if config is None else {"config": json.dumps(asdict(config))}  # type: ignore[call-overload]
+    state = {
+        key: (value.half() if half and value.is_floating_point() else value).contiguous()
+        for key, value in model.state_dict().items()
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    safetensors.torch.save_file(state, partial, metadata={"format": "pt", **text})
+    partial.chmod(0o644)  # the library makes files nobody else may read
+    partial.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
