@@ -1,0 +1,65 @@
+"""What the scripts share: exit codes, devices, progress bars, common flags."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from models.weights import WeightsError
+from pipeline.errors import InputError, PipelineError
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows defaults, with the two flags every script has."""
+    made = argparse.ArgumentParser(
+        description=(description or "").partition("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--data_dir", type=Path, default=Path("data/work"), help="results folder")
+    made.add_argument("--reference", default="", help="name of the video's results in it")
+    return made
+
+
+def run(main: Callable[[], int]) -> int:
+    """Calls a script's main; a user's mistake becomes one sentence and an exit code.
+
+    SYNCNET_DEBUG=1 keeps the traceback.
+    """
+    try:
+        return main()
+    except (PipelineError, WeightsError) as error:
+        if os.environ.get("SYNCNET_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to continue.", file=sys.stderr)
+        return 130
+
+
+def torch_device(name: str) -> torch.device:
+    """The device behind `--device auto|cpu|cuda|mps`.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device {name} is not available here; use --device cpu or auto."
+        ) from error
+    return torch.device(name)
+
+
+def progress(description: str, total: int | None, unit: str = " frames") -> "tqdm[object]":
+    """A bar on stderr; silent when that is not a terminal."""
+    return tqdm(desc=description, total=total, unit=unit, disable=None, leave=False)

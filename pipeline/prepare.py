@@ -1,0 +1,218 @@
+"""One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models import weights
+from models.features import FRAME_RATE
+from pipeline import cli, crops, media, scenes, tracks, workspace
+from pipeline.errors import InputError
+from pipeline.faces import FaceDetector
+from pipeline.workspace import Workspace
+
+FACE_AT_DETECTOR_PX = 25  # the smallest face wanted is brought to this size for detection
+LARGEST_FRAME_RATE = 120
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Settings of one run, named as their flags.
+
+    Attributes:
+        facedet_scale: factor from frame to detector; None means 25 / min_face_size.
+        crop_scale: margin around the face in its clip.
+        min_track: a track needs more detections than this, frames.
+        frame_rate: frames per second everything is converted to.
+        num_failed_det: frames a face may go undetected inside a track.
+        min_face_size: faces must be larger than this, pixels of the frame.
+        detector: auto, s3fd or small.
+    """
+
+    facedet_scale: float | None = None
+    crop_scale: float = 0.40
+    min_track: int = 100
+    frame_rate: int = FRAME_RATE
+    num_failed_det: int = 25
+    min_face_size: int = 100
+    detector: str = "auto"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "facedet_scale": self.facedet_scale is None or 0 < self.facedet_scale <= 8,
+            "crop_scale": 0 <= self.crop_scale <= 5,
+            "min_track": self.min_track >= 0,
+            "frame_rate": 1 <= self.frame_rate <= LARGEST_FRAME_RATE,
+            "num_failed_det": self.num_failed_det >= 0,
+            "min_face_size": self.min_face_size >= 1,
+        }
+        for name, valid in checks.items():
+            if not valid or not math.isfinite(getattr(self, name) or 0):
+                raise InputError(f"--{name} {getattr(self, name)} is out of range; see --help.")
+
+    @property
+    def detection_scale(self) -> float:
+        """What `facedet_scale` comes to."""
+        return self.facedet_scale or FACE_AT_DETECTOR_PX / self.min_face_size
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """How a run ended.
+
+    Attributes:
+        tracks: number of tracks now in the workspace.
+        kept: complete results of the same input and settings were there already.
+        notices: sentences for the user: what was not found and why, what was damaged.
+    """
+
+    tracks: int
+    kept: bool
+    notices: list[str]
+
+
+def prepare(
+    video: Path,
+    place: Workspace,
+    options: PipelineOptions,
+    *,
+    device: torch.device,
+    overwrite: bool = False,
+) -> Prepared:
+    """Makes everything of `place` from a video, or keeps what is already complete.
+
+    Args:
+        video: the input.
+        place: where results go; untouched until they are complete.
+        options: settings.
+        device: where the detector runs.
+        overwrite: replace results of another input or other settings.
+
+    Raises:
+        InputError: the input is no video, or other results are in the way.
+        PipelineError: decoding or writing failed.
+    """
+    info = media.probe(video)
+    if not info.width_px:
+        raise InputError(f"{video} has no video stream; give a file with a picture.")
+    model, weights_used = weights.load_s3fd(options.detector, device=device)
+    settings = asdict(options) | {"facedet_scale": options.detection_scale}
+    identity = {
+        "input": {"sha256": weights.sha256(video), "bytes": video.stat().st_size},
+        "settings": settings,
+        "detector": asdict(weights_used),
+    }
+    with place.locked():
+        place.finish_commit()
+        record = place.read_record()
+        if record is not None and all(record.get(key) == identity[key] for key in identity):
+            return Prepared(record["counts"]["tracks"], kept=True, notices=record["notices"])
+        if place.occupied() and not overwrite:
+            raise InputError(
+                f"{place.room('pywork')} and its siblings hold other results; "
+                "add --overwrite to replace them or choose another --reference."
+            )
+        staging = place.begin()
+        try:
+            detector = FaceDetector(model, device=device, facedet_scale=options.detection_scale)
+            result, extra = _run(video, info, staging, options, detector)
+            workspace.write_json(
+                staging.record,
+                identity | {"file": str(video)} | extra | {"ffmpeg": media.ffmpeg_version()},
+            )
+            place.commit()
+        finally:
+            place.discard_staging()
+    return result
+
+
+def _run(
+    video: Path,
+    info: media.MediaInfo,
+    staging: Workspace,
+    options: PipelineOptions,
+    detector: FaceDetector,
+) -> tuple[Prepared, dict[str, Any]]:
+    shots = scenes.ShotDetector(frame_rate=options.frame_rate)
+    decoding = media.Normalisation(
+        video,
+        info,
+        avi=staging.video,
+        wav=staging.audio,
+        pictures=staging.room("pyframes"),
+        frame_rate=options.frame_rate,
+    )
+    total = round(info.duration_s * options.frame_rate) if info.duration_s else None
+    with cli.progress("frames, shots, faces", total) as bar:
+        for frame in decoding:
+            shots.feed(frame)
+            detector.feed(frame)
+            bar.update(1)
+    faces, found_scenes = detector.faces(), shots.scenes()
+    tracking = tracks.build_tracks(
+        faces,
+        found_scenes,
+        min_track=options.min_track,
+        num_failed_det=options.num_failed_det,
+        min_face_size=options.min_face_size,
+    )
+    paths = [tracks.smooth(track) for track in tracking.tracks]
+    staging.write_faces(faces)
+    staging.write_scenes(found_scenes, frame_rate=options.frame_rate)
+    staging.write_tracks(tracking.tracks, paths)
+    covered = {frame for track in tracking.tracks for frame in track.frames.tolist()}
+    with cli.progress("face clips", len(covered)) as bar:
+        crops.write_crops(
+            staging,
+            tracking.tracks,
+            paths,
+            crop_scale=options.crop_scale,
+            frame_rate=options.frame_rate,
+            progress=bar.update,
+        )
+    notices = [decoding.damage] if decoding.damage else []
+    if not info.has_audio:
+        notices.append(f"{video} has no sound: tracks are made, but there is no sync to measure.")
+    notices += why_nothing(faces, found_scenes, tracking, options)
+    counts = {
+        "frames": len(faces),
+        "scenes": len(found_scenes),
+        "detections": sum(map(len, faces)),
+        "tracks": len(tracking.tracks),
+    }
+    return (
+        Prepared(len(tracking.tracks), kept=False, notices=notices),
+        {"counts": counts, "scenes": found_scenes, "notices": notices},
+    )
+
+
+def why_nothing(
+    faces: list[list[tracks.Face]],
+    found_scenes: list[tuple[int, int]],
+    tracking: tracks.Tracking,
+    options: PipelineOptions,
+) -> list[str]:
+    """Says which flag stood in the way when a video gave no track; empty when there is one."""
+    if tracking.tracks:
+        return []
+    if not any(faces):
+        return [
+            f"No track: no face was found in any of {len(faces)} frames; faces much smaller than "
+            f"--min_face_size {options.min_face_size} are not looked for: lower it if there are "
+            "such."
+        ]
+    if tracking.largest_small_px:
+        return [
+            f"No track: the largest face is {tracking.largest_small_px:.0f} pixels and "
+            f"--min_face_size is {options.min_face_size}; lower it."
+        ]
+    longest_scene = max(end - start for start, end in found_scenes)
+    limit = f"the longest shot has {longest_scene} frames, "
+    return [
+        f"No track: {limit if longest_scene < options.min_track else ''}the longest track has "
+        f"{tracking.longest_short} detections and --min_track wants more than {options.min_track}; "
+        "lower it."
+    ]

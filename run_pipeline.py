@@ -1,0 +1,57 @@
+"""Finds the shots and faces of a video and cuts a clip of every face.
+
+    python run_pipeline.py --videofile talk.mp4 --reference talk --data_dir data/work
+
+Writes pyavi/, pyframes/, pycrop/ and pywork/ under --data_dir; run_syncnet.py reads them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline import cli
+from pipeline.prepare import PipelineOptions, prepare
+from pipeline.workspace import Workspace
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the script; names and defaults are those of the SyncNet demo."""
+    parser = cli.parser(__doc__)
+    # fmt: off
+    add, default = parser.add_argument, PipelineOptions()
+    add("--videofile", type=Path, required=True, help="the video; anything ffmpeg reads")
+    add("--facedet_scale", type=float, help="frame to detector; unset: 25 / min_face_size")
+    add("--crop_scale", type=float, default=default.crop_scale, help="margin around the face")
+    add("--min_track", type=int, default=default.min_track, help="detections a track must exceed")
+    add("--frame_rate", type=int, default=default.frame_rate, help="frames per second worked at")
+    add("--num_failed_det", type=int, default=default.num_failed_det, help="frames it may be lost")
+    add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
+    add("--detector", choices=["auto", "s3fd", "small"], default=default.detector,
+        help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
+    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--overwrite", action="store_true", help="replace results of other inputs or settings")
+    # fmt: on
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the stage and says what came out."""
+    args = vars(build_parser().parse_args(argv))
+    video = args.pop("videofile")
+    place = Workspace(args.pop("data_dir"), args.pop("reference") or video.stem)
+    device, overwrite = cli.torch_device(args.pop("device")), args.pop("overwrite")
+    options = PipelineOptions(**args)
+    if options.frame_rate != PipelineOptions().frame_rate:
+        print("warning: the networks expect --frame_rate 25", file=sys.stderr)
+    done = prepare(video, place, options, device=device, overwrite=overwrite)
+    for notice in done.notices:
+        print(notice)
+    if done.kept:
+        print(f"Kept the complete results of the same input and settings: {done.tracks} tracks.")
+    else:
+        print(f"{done.tracks} tracks in {place.room('pycrop')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
