@@ -1,0 +1,222 @@
+"""Trains a small SyncNet on face clips that run_pipeline.py has cut.
+
+    for f in CORPUS/train/*.mp4; do python run_pipeline.py --videofile $f --data_dir TRACKS \
+        --min_track 50 --min_face_size 60; done
+    python train_syncnet.py --data TRACKS --run RUN --export syncnet.safetensors
+
+Contrastive over the positions within a clip. Half-way the network drops clips whose lips do not
+follow their sound (voice-over, dubbing, listeners) and takes constant lags out, by its own
+judgement. Resumes from RUN when started again.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models import weights
+from models.syncnet import SMALL, SyncNet
+from pipeline import cli
+from training import loop, samples, syncnet
+from training.evaluate_sync import Agreement, agreement, reliable_confidence
+
+DRAWN_FRAMES = 200  # of each drawn clip
+AVERAGE_DECAY = 0.996
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the script."""
+    parser = argparse.ArgumentParser(
+        description="Trains a small SyncNet on face clips that run_pipeline.py has cut.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    # fmt: off
+    add = parser.add_argument
+    # Data
+    add("--data", type=Path, nargs="+", required=True, help="data_dirs of run_pipeline.py")
+    add("--val", type=Path, nargs="*", default=[], help="data_dirs of other people, to report on")
+    add("--cache", type=Path, help="decoded clips; unset: RUN/cache")
+    add("--drawn", type=int, default=60, help="drawn talking heads added")
+    # Run
+    add("--run", type=Path, required=True, help="checkpoint and train.jsonl")
+    add("--export", type=Path, help="safetensors file to write at the end")
+    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--seed", type=int, default=1)
+    add("--eval_every", type=int, default=-1, help="steps between reports, -1 = at the end")
+    add("--save_every", type=int, default=100, help="steps between checkpoints")
+    # Optimisation
+    add("--steps", type=int, default=1600)
+    add("--refine_at", type=int, nargs="*", default=[500, 1000],
+        help="steps at which the clips are judged by the network itself")
+    add("--excerpts", type=int, default=16, help="per step, each of 31 windows")
+    add("--lr", type=float, default=1e-3)
+    add("--bf16", action=argparse.BooleanOptionalAction, default=True, help="mixed precision")
+    # fmt: on
+    return parser
+
+
+def load_data(args: argparse.Namespace) -> tuple[list[samples.Clip], list[samples.Clip]]:
+    """Real clips long enough for an excerpt, and drawn ones."""
+    cache = args.cache or args.run / "cache"
+    found = samples.load_clips(args.data, SMALL, cache=cache)
+    real = [clip for clip in found if clip.frames >= SMALL.context_frames]
+    drawn = list(
+        samples.drawn_clips(real, SMALL, count=args.drawn, frames=DRAWN_FRAMES, seed=args.seed)
+    )
+    minutes = sum(clip.frames for clip in real) / 1500
+    print(
+        f"{len(real)} clips, {minutes:.1f} minutes; {len(found) - len(real)} shorter than "
+        f"{SMALL.context_s} s left out; {len(drawn)} drawn clips"
+    )
+    return real, drawn
+
+
+def restore(
+    state: dict[str, Any], clips: list[samples.Clip], *parts: tuple[str, Any]
+) -> tuple[list[samples.Clip], list[str]]:
+    """Puts a checkpoint back into the run; returns the clips it had kept, and those dropped."""
+    for name, part in parts:
+        part.load_state_dict(state[name])
+    by_name = {clip.name: clip for clip in clips}
+    kept = [
+        replace(by_name[name], offset_frames=offset) for name, offset in state["offsets"].items()
+    ]
+    return kept, state["dropped"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Trains, reports, exports."""
+    args = build_parser().parse_args(argv)
+    device = cli.torch_device(args.device)
+    torch.manual_seed(args.seed)
+    args.run.mkdir(parents=True, exist_ok=True)
+    clips, drawn = load_data(args)
+    everything, dropped = clips, list[str]()
+
+    model = SyncNet(SMALL).to(device)
+    objective = syncnet.Objective().to(device)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": model.parameters(), "weight_decay": 0.02},
+            {"params": objective.parameters(), "weight_decay": 0.0},
+        ],
+        lr=args.lr,
+    )
+    average = loop.AveragedWeights(model, decay=AVERAGE_DECAY)
+    parts: list[tuple[str, Any]] = [
+        ("model", model),
+        ("objective", objective),
+        ("optimizer", optimizer),
+        ("average", average.model),
+    ]
+    checkpoint, log = args.run / "checkpoint.pt", args.run / "train.jsonl"
+    step, seconds = 0, 0.0
+    if state := loop.load_checkpoint(checkpoint):
+        clips, dropped = restore(state, everything, *parts)
+        step, seconds = state["step"], state["seconds"]
+        print(f"resumed at step {step} with {len(clips)} clips")
+
+    started = time.monotonic() - seconds
+    while step < args.steps:
+        if step in args.refine_at and not (state and state["step"] == step):
+            clips, dropped = syncnet.refine(average.model, everything, device=device)
+            lags = [clip.offset_frames for clip in clips if clip.offset_frames]
+            loop.log_line(log, {"step": step, "kept": len(clips), "lags": lags, "out": dropped})
+        model.train()
+        rng = np.random.default_rng((args.seed, step))  # a resumed run sees the same excerpts
+        torch.manual_seed(args.seed * 1_000_003 + step)
+        pool = clips + drawn
+        batch = syncnet.excerpt_batch(
+            pool, rng, SMALL, excerpts=args.excerpts, chances=syncnet.chances(pool)
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = loop.learning_rate(
+                step, peak=args.lr, warmup_steps=50, total_steps=args.steps
+            )
+        losses = syncnet.train_step(
+            model,
+            objective,
+            optimizer,
+            batch,
+            excerpts=args.excerpts,
+            device=device,
+            bf16=args.bf16,
+        )
+        average.update(model, step)
+        step += 1
+        if step % 20 == 0:
+            spent = round(time.monotonic() - started, 1)
+            loop.log_line(log, {"step": step, "seconds": spent} | losses)
+        if step % args.save_every == 0 or step == args.steps:
+            state = {name: part.state_dict() for name, part in parts} | {
+                "offsets": {clip.name: clip.offset_frames for clip in clips},
+                "dropped": dropped,
+                "step": step,
+                "seconds": time.monotonic() - started,
+            }
+            loop.save_checkpoint(checkpoint, state)
+        if args.val and args.eval_every > 0 and step % args.eval_every == 0:
+            judged = unseen_agreement(average.model, args, device=device)
+            loop.log_line(log, {"step": step} | judged.summary())
+    if args.export:
+        minutes = (time.monotonic() - started) / 60
+        export(average.model, args, clips, dropped, minutes=minutes, device=device)
+    return 0
+
+
+def unseen_agreement(
+    model: SyncNet, args: argparse.Namespace, *, device: torch.device
+) -> Agreement:
+    """Sync accuracy on people the network has not seen."""
+    unseen = samples.load_clips(args.val, SMALL, cache=args.cache or args.run / "cache")
+    return agreement(model.eval(), unseen, device=device, seed=args.seed)
+
+
+def export(
+    model: SyncNet,
+    args: argparse.Namespace,
+    clips: list[samples.Clip],
+    dropped: list[str],
+    *,
+    minutes: float,
+    device: torch.device,
+) -> None:
+    """Writes the averaged weights and their model card."""
+    judged = None
+    if args.val:
+        judged = unseen_agreement(model, args, device=device)
+        trusted = replace(model.config, reliable_confidence=reliable_confidence(judged))
+        model.config = trusted
+        judged = unseen_agreement(model, args, device=device)
+    weights.write_own(model, args.export, config=model.config)
+    card = {
+        "network": "SyncNet, small configuration (models/syncnet.py SMALL)",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data": {
+            "clips": "corpus/train, cut by run_pipeline.py --min_track 50 --min_face_size 60",
+            "kept": len(clips),
+            "minutes": round(sum(clip.frames for clip in clips) / 1500, 1),
+            "left_out_by_own_judgement": dropped,
+            "drawn": f"{args.drawn} drawn heads with sound of the clips (training/drawn.py)",
+        },
+        "command": f"python train_syncnet.py --data TRACKS --val VAL_TRACKS --run RUN --steps "
+        f"{args.steps} --excerpts {args.excerpts} --seed {args.seed} --export "
+        "models/weights/syncnet_small.safetensors",
+        "minutes": round(minutes, 1),
+        "reliable_confidence": model.config.reliable_confidence,
+        "sync_accuracy_on_unseen_people": judged.summary() if judged else None,
+        "by_clip": judged.by_clip() if judged else None,
+        "licence": "MIT, as the repository; no training picture or sound is part of it",
+        "sha256": weights.sha256(args.export),
+    }
+    loop.write_model_card(args.export.with_suffix(".json"), card)
+    print(card)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,78 @@
+"""What every training script shares: schedule, averaged weights, log, checkpoints, model card."""
+
+import copy
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int) -> float:
+    """Linear warm-up to `peak`, then half a cosine down to 1 % of it."""
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+class AveragedWeights(Generic[Network]):
+    """Exponential moving average of a network's weights and buffers (Polyak averaging)."""
+
+    def __init__(self, model: Network, *, decay: float) -> None:
+        self.model: Network = copy.deepcopy(model).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Moves the average towards `model`; early steps forget the random start faster."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for average, current in zip(
+            self.model.state_dict().values(), model.state_dict().values(), strict=True
+        ):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)
+
+
+def log_line(path: Path, row: dict[str, Any]) -> None:
+    """Appends one JSON object to the training log and shows it."""
+    line = json.dumps(row)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    print(line, flush=True)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes tensors and plain values; a killed save leaves the previous checkpoint."""
+    partial = path.with_name(f".{path.name}.partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The checkpoint at `path`, or None where there is none yet."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over names and sizes of the files a run was trained on, for its model card."""
+    listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in sorted(paths))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def write_model_card(path: Path, card: dict[str, Any]) -> None:
+    """Writes the JSON beside a weights file; adds the versions it was trained with."""
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    path.write_text(json.dumps(card | {"versions": versions}, indent=2) + "\n", encoding="utf-8")
