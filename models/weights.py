@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -156,9 +156,18 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             "delete it and download it again."
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not _is_state_dict(state):
         raise WeightsError(f"{path} holds no state dict; give a checkpoint of this network.")
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _is_state_dict(state: object) -> TypeGuard[dict[str, torch.Tensor]]:
+    return (
+        isinstance(state, dict)
+        and bool(state)
+        and all(isinstance(key, str) for key in state)
+        and all(isinstance(value, torch.Tensor) for value in state.values())
+    )
 
 
 def metadata(path: Path) -> dict[str, str]:

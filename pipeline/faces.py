@@ -8,6 +8,7 @@ from models import s3fd
 from pipeline.tracks import Face
 
 CONFIDENCE = 0.9  # faces must score more than this
+SMALLEST_INPUT_PX = 32  # the deepest map of a smaller picture would have no pixels
 BATCH_PIXELS = 400_000  # of scaled frames in one pass of the network: bounds its memory
 
 
@@ -46,9 +47,11 @@ class FaceDetector:
         published = self._model.config == s3fd.PUBLISHED
         method = cv2.INTER_LINEAR if published or self._scale > 1 else cv2.INTER_AREA
         height, width = frame.shape[:2]
-        if min(height, width) * self._scale < 1:
-            return np.zeros((1, 1, 3), np.uint8)
-        return cv2.resize(frame, None, fx=self._scale, fy=self._scale, interpolation=method)
+        if min(height, width) * self._scale >= 1:
+            frame = cv2.resize(frame, None, fx=self._scale, fy=self._scale, interpolation=method)
+        below = max(0, SMALLEST_INPUT_PX - frame.shape[0])
+        beside = max(0, SMALLEST_INPUT_PX - frame.shape[1])
+        return np.pad(frame, ((0, below), (0, beside), (0, 0)), mode="edge")
 
     @torch.inference_mode()
     def _flush(self) -> None:

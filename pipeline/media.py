@@ -1,29 +1,24 @@
-"""The only room that talks to ffmpeg: find it, probe, decode, encode, mux.
+"""The only room that talks to ffmpeg: probe, decode, encode, mux.
 
-Commands are built by ffmpeg-python and run here as argument lists, never through a shell. Pixels
-are read through a raw pipe, because that is identical from one ffmpeg version to the next and a
-re-encoded file is not. Rates are converted by the `fps` filter: `-r 25` into AVI stores repeated
-frames as empty packets that readers drop, and the picture then runs away from the sound.
+Pixels are read through a raw pipe, because that is identical from one ffmpeg version to the next
+and a re-encoded file is not. Rates are converted by the `fps` filter: `-r 25` into AVI stores
+repeated frames as empty packets that readers drop, and the picture then runs away from the sound.
 """
 
 import contextlib
-import functools
-import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE
 from pipeline.errors import InputError, PipelineError
+from pipeline.process import Process, arguments, last_line, open_input
 
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
@@ -40,6 +35,7 @@ class MediaInfo:
         frame_rate: the header's claim, None where there is none.
         width_px, height_px: of the upright first frame; 0 without a video stream.
         has_audio: there is at least one sound stream ffmpeg can decode.
+        sample_rate, channels: of the first one, as it starts; more than two channels count as 2.
     """
 
     format_name: str
@@ -48,54 +44,8 @@ class MediaInfo:
     width_px: int
     height_px: int
     has_audio: bool
-
-
-@functools.lru_cache(maxsize=1)
-def find_ffmpeg() -> str:
-    """Path of the ffmpeg to use: $FFMPEG_BINARY, then PATH, then the one imageio-ffmpeg brings.
-
-    Raises:
-        InputError: $FFMPEG_BINARY names no program, or there is no ffmpeg at all.
-    """
-    named = os.environ.get("FFMPEG_BINARY")
-    if named:
-        found = shutil.which(named)
-        if not found:
-            raise InputError(f"FFMPEG_BINARY={named} is not a program; correct or unset it.")
-        return found
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
-    try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise InputError(
-            "There is no ffmpeg: install it (apt install ffmpeg, brew install ffmpeg) "
-            "or pip install imageio-ffmpeg."
-        ) from error
-
-
-@functools.lru_cache(maxsize=1)
-def ffmpeg_version() -> str:
-    """First line of `ffmpeg -version`, for the record beside results."""
-    result = subprocess.run(
-        [find_ffmpeg(), "-version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    return result.stdout.decode(errors="replace").partition("\n")[0].strip()
-
-
-def open_input(path: Path) -> Any:
-    """An ffmpeg-python input of a local file.
-
-    The `file:` prefix keeps names with a colon or a leading dash from meaning something else.
-    """
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe")
-
-
-def arguments(stream: Any, *, log_level: str = "error") -> list[str]:
-    """The command line of an ffmpeg-python stream; overwrites, never reads the terminal."""
-    stream = stream.global_args("-hide_banner", "-nostdin", "-loglevel", log_level)
-    return list(stream.compile(cmd=find_ffmpeg(), overwrite_output=True))
+    sample_rate: int
+    channels: int
 
 
 def probe(path: Path) -> MediaInfo:
@@ -122,7 +72,7 @@ def probe(path: Path) -> MediaInfo:
     header = re.search(r"^Input #0, (.+?), from ", log, re.MULTILINE)
     if not header:
         raise InputError(
-            f"{path} is not a video ffmpeg can read ({_last_line(log)}); "
+            f"{path} is not a video ffmpeg can read ({last_line(log)}); "
             "it may be truncated or of another type."
         )
     if REFUSED_FORMATS & set(header[1].split(",")):
@@ -134,11 +84,13 @@ def _media_info(path: Path, format_name: str, log: str, *, first_frame: bytes) -
     described = log.partition("Stream mapping:")[0].partition("Output #0")[0]
     streams = re.findall(r"^ +Stream #0:\d+.*", described, re.MULTILINE)
     videos = [line for line in streams if ": Video:" in line and "(attached pic)" not in line]
-    has_audio = any(": Audio:" in line and ": Audio: none" not in line for line in streams)
-    size = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", first_frame)
+    sounds = [line for line in streams if ": Audio:" in line and ": Audio: none" not in line]
+    sound = re.search(r"(\d+) Hz, (\w+)", sounds[0]) if sounds else None
+    # Without a video stream ffmpeg may have picked cover art on its own.
+    size = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", first_frame) if videos else None
     if videos and not size:
         raise InputError(
-            f"{path} has a video stream, but no frame of it can be decoded ({_last_line(log)})."
+            f"{path} has a video stream, but no frame of it can be decoded ({last_line(log)})."
         )
     duration = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", described)
     rate = re.search(r"([\d.]+) fps", videos[0]) if videos else None
@@ -148,18 +100,14 @@ def _media_info(path: Path, format_name: str, log: str, *, first_frame: bytes) -
         frame_rate=float(rate[1]) if rate else None,
         width_px=int(size[1]) if size else 0,
         height_px=int(size[2]) if size else 0,
-        has_audio=has_audio,
+        has_audio=bool(sounds),
+        sample_rate=int(sound[1]) if sound else SAMPLE_RATE,
+        channels=1 if sound and sound[2] == "mono" else 2,
     )
 
 
 def _clock_s(hours: str, minutes: str, seconds: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def _last_line(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if "At least one output" not in line]
-    return re.sub(r"^\[[^]]*\] *", "", telling[-1]) if telling else "no message"
 
 
 def read_frames(
@@ -197,7 +145,7 @@ def read_frames(
     rate = {"fps_mode": "passthrough"} if frame_rate is None else {}
     stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixel_format, **rate)
     shape = (size_px[1], size_px[0]) if grey else (size_px[1], size_px[0], 3)
-    with _Process(arguments(stream)) as process:
+    with Process(arguments(stream)) as process:
         yield from process.frames(shape)
         process.check(f"Decoding {path}")
 
@@ -211,24 +159,42 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     Raises:
         PipelineError: ffmpeg could not read it.
     """
-    if not probe(path).has_audio:
+    info = probe(path)
+    if not info.has_audio:
         return np.zeros(0, np.int16)
-    stream = ffmpeg.output(
-        _audio_on_video_clock(open_input(path)),
-        "pipe:1",
-        format="s16le",
-        ac=1,
-        ar=sample_rate,
-    )
-    with _Process(arguments(stream)) as process:
-        samples = np.frombuffer(process.read(), np.int16)
-        process.check(f"Reading the sound of {path}")
+    with _sound_on_video_clock(path, info, "pipe:1", format="s16le", ac=1, ar=sample_rate) as sound:
+        samples = np.frombuffer(sound.read(), np.int16)
+        sound.check(f"Reading the sound of {path}")
     return samples
 
 
-def _audio_on_video_clock(source: Any) -> Any:
-    # Streams may start at different times; both are put on the file's own zero.
-    return source["a:0"].filter("aresample", **{"async": 1, "first_pts": 0})
+@contextlib.contextmanager
+def _sound_on_video_clock(
+    path: Path, info: MediaInfo, target: str, **options: object
+) -> Iterator["Process"]:
+    """A process that writes a file's sound so that sample 0 is at the time of video frame 0.
+
+    Streams may start at different times, have gaps, and change their rate or channels midway
+    (broadcasts do). The first ffmpeg makes rate and channels constant and keeps the time stamps;
+    the second fills what is missing. In one process, the filter that fills would start over at
+    every change.
+    """
+    steady = ffmpeg.output(
+        open_input(path)["a:0"].filter("atrim", start=0),
+        "pipe:1",
+        format="nut",
+        acodec="pcm_s16le",
+        ac=info.channels,
+        ar=info.sample_rate,
+    )
+    filled = ffmpeg.input("pipe:0", format="nut", copyts=None).filter(
+        "aresample", **{"async": 1, "first_pts": 0}
+    )
+    with (
+        Process(arguments(steady)) as first,
+        Process(arguments(ffmpeg.output(filled, target, **options)), stdin=first.stdout) as second,
+    ):
+        yield second
 
 
 class Normalisation:
@@ -262,11 +228,11 @@ class Normalisation:
     ) -> None:
         self._path, self._info, self._pictures = path, info, pictures
         self._frame_rate = frame_rate
-        self._command = arguments(
-            ffmpeg.merge_outputs(
-                *_normalised(path, info, avi=avi.absolute(), wav=wav.absolute(), rate=frame_rate)
-            )
+        self._sound = wav.with_name(".sound.wav").absolute() if info.has_audio else None
+        outputs = _normalised(
+            path, info, avi=avi.absolute(), wav=wav.absolute(), sound=self._sound, rate=frame_rate
         )
+        self._command = arguments(ffmpeg.merge_outputs(*outputs))
         self.damage: str | None = None
         self.frames = 0
 
@@ -276,17 +242,24 @@ class Normalisation:
         Raises:
             PipelineError: ffmpeg gave no frame, or could not write.
         """
+        if self._sound is not None:
+            with _sound_on_video_clock(
+                self._path, self._info, f"file:{self._sound}", format="wav", acodec="pcm_s16le"
+            ) as sound:
+                sound.check(f"Reading the sound of {self._path}")
         # In that folder the pattern is a bare name: image2 would expand a % in its path.
-        with _Process(self._command, folder=self._pictures) as process:
+        with Process(self._command, folder=self._pictures) as process:
             for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
                 self.frames += 1
                 yield frame
             failed = process.wait() != 0
             messages = process.messages()
+        if self._sound is not None:
+            self._sound.unlink()
         written = sum(1 for _ in self._pictures.glob("*.jpg"))
         if not self.frames or written != self.frames:
             raise PipelineError(
-                f"Decoding {self._path} failed after {written} frames: {_last_line(messages)}."
+                f"Decoding {self._path} failed after {written} frames: {last_line(messages)}."
             )
         self.damage = self._damage(messages, failed=failed)
 
@@ -298,11 +271,13 @@ class Normalisation:
             return None
         return (
             f"{self._path} is damaged: it broke after {seconds:.2f} s "
-            f"({_last_line(messages)}); what was good before is kept."
+            f"({last_line(messages)}); what was good before is kept."
         )
 
 
-def _normalised(path: Path, info: MediaInfo, *, avi: Path, wav: Path, rate: int) -> list[Any]:
+def _normalised(
+    path: Path, info: MediaInfo, *, avi: Path, wav: Path, sound: Path | None, rate: int
+) -> list[Any]:
     source = open_input(path.absolute())
     split = (
         source["V:0"]
@@ -319,13 +294,13 @@ def _normalised(path: Path, info: MediaInfo, *, avi: Path, wav: Path, rate: int)
         ),
     ]
     encoding = {"vcodec": "mpeg4", "pix_fmt": "yuv420p", "q:v": MPEG4_QUALITY}
-    if not info.has_audio:
+    if sound is None:
         return [*outputs, ffmpeg.output(coded, f"file:{avi}", **encoding)]
-    sound = _audio_on_video_clock(source).filter_multi_output("asplit", 2)
+    heard = open_input(sound)["a:0"]
     return [
         *outputs,
-        ffmpeg.output(coded, sound[0], f"file:{avi}", acodec="pcm_s16le", **encoding),
-        ffmpeg.output(sound[1], f"file:{wav}", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE),
+        ffmpeg.output(coded, heard, f"file:{avi}", acodec="copy", **encoding),
+        ffmpeg.output(heard, f"file:{wav}", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE),
     ]
 
 
@@ -362,7 +337,7 @@ class VideoWriter:
             streams.append(ffmpeg.input(f"file:{audio}", format="s16le", ar=SAMPLE_RATE, ac=1))
             options |= {"acodec": "pcm_s16le"}
         output = ffmpeg.output(*streams, f"file:{self._partial}", format="avi", **options)
-        self._process = _Process(arguments(output), stdin=subprocess.PIPE)
+        self._process = Process(arguments(output), stdin=subprocess.PIPE)
 
     def __enter__(self) -> "VideoWriter":
         self._process.__enter__()
@@ -394,7 +369,7 @@ def mux(video: Path, audio: Path | None, output: Path) -> None:
         streams.append(open_input(audio)["a:0"])
     stream = ffmpeg.output(*streams, f"file:{partial}", format="avi", codec="copy")
     try:
-        with _Process(arguments(stream)) as process:
+        with Process(arguments(stream)) as process:
             process.check(f"Writing {output}")
         partial.replace(output)
     finally:
@@ -404,87 +379,3 @@ def mux(video: Path, audio: Path | None, output: Path) -> None:
 def partial_path(path: Path) -> Path:
     """Where a file is written before it is renamed to `path`: beside it, so renaming is atomic."""
     return path.with_name(f".{path.name}.partial")
-
-
-class _Process:
-    """One ffmpeg process; its messages go to a file, because an undrained pipe would stall it."""
-
-    def __init__(
-        self, command: list[str], *, folder: Path | None = None, stdin: int = subprocess.DEVNULL
-    ) -> None:
-        self._command = command
-        self._folder = folder
-        self._stdin = stdin
-        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> "_Process":
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=self._folder,
-            stdin=self._stdin,
-            stdout=subprocess.DEVNULL if self._stdin == subprocess.PIPE else subprocess.PIPE,
-            stderr=self._messages,
-        )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        process = self._running()
-        if process.poll() is None:
-            process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):  # killed before it took its last bytes
-                    pipe.close()
-        process.wait()
-        self._messages.close()
-
-    def _running(self) -> "subprocess.Popen[bytes]":
-        assert self._process is not None, "used outside its context"
-        return self._process
-
-    def read(self) -> bytes:
-        """Everything the process prints."""
-        pipe = self._running().stdout
-        assert pipe is not None
-        return pipe.read()
-
-    def frames(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-        """Cuts the raw pipe into frames; a torn last frame is dropped."""
-        pipe = self._running().stdout
-        assert pipe is not None
-        size = int(np.prod(shape))
-        while len(data := pipe.read(size)) == size:
-            yield np.frombuffer(data, np.uint8).reshape(shape)
-
-    def write(self, data: memoryview, doing: str) -> None:
-        """Feeds the process; its own reason is raised when it has gone."""
-        pipe = self._running().stdin
-        assert pipe is not None
-        try:
-            pipe.write(data)
-        except BrokenPipeError:
-            self.check(doing)
-            raise PipelineError(f"{doing} failed: ffmpeg stopped early.") from None
-
-    def wait(self) -> int:
-        """Ends the input, waits for the process and gives its exit status."""
-        process = self._running()
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died early; its status says so
-                process.stdin.close()
-        return process.wait()
-
-    def check(self, doing: str) -> None:
-        """Waits for the process to end.
-
-        Raises:
-            PipelineError: it failed; the sentence ends with ffmpeg's last message.
-        """
-        if self.wait() != 0:
-            raise PipelineError(f"{doing} failed: {_last_line(self.messages())}.")
-
-    def messages(self) -> str:
-        """What the process has written to stderr so far."""
-        self._messages.seek(0)
-        return self._messages.read().decode(errors="replace")

@@ -9,7 +9,7 @@ import torch
 
 from models import weights
 from models.features import FRAME_RATE
-from pipeline import cli, crops, media, scenes, tracks, workspace
+from pipeline import cli, crops, media, process, scenes, tracks, workspace
 from pipeline.errors import InputError
 from pipeline.faces import FaceDetector
 from pipeline.workspace import Workspace
@@ -121,7 +121,7 @@ def prepare(
             result, extra = _run(video, info, staging, options, detector)
             workspace.write_json(
                 staging.record,
-                identity | {"file": str(video)} | extra | {"ffmpeg": media.ffmpeg_version()},
+                identity | {"file": str(video)} | extra | {"ffmpeg": process.ffmpeg_version()},
             )
             place.commit()
         finally:

@@ -110,17 +110,23 @@ def score_tracks(
     """
     if batch_size < 1 or not 1 <= vshift <= 250:
         raise InputError("--batch_size must be at least 1 and --vshift 1 to 250; see --help.")
-    tracks = place.read_tracks()
     model, used = weights.load_syncnet(initial_model, device=device)
-    scores = []
-    with cli.progress("face clips scored", len(tracks), unit=" clips") as bar:
-        for clip in place.crops():
-            score = score_clip(clip, model, batch_size=batch_size, vshift=vshift, device=device)
-            scores.append(score)
-            report(score, used)
-            bar.update(1)
+    with place.opened():
+        clips = place.crops()
+        scores = []
+        with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
+            for clip in clips:
+                score = score_clip(clip, model, batch_size=batch_size, vshift=vshift, device=device)
+                scores.append(score)
+                report(score, used)
+                bar.update(1)
+        _write(place, scores, used)
+    return scores
+
+
+def _write(place: Workspace, scores: list[ClipScore], used: WeightsUsed) -> None:
     frame_rate = place.read_frame_rate()
-    starts_s = [int(track.frames[0]) / frame_rate for track, _ in tracks]
+    starts_s = [int(track.frames[0]) / frame_rate for track, _ in place.read_tracks()]
     rows = [
         _row(index, score, used, start_s=starts_s[index] if index < len(starts_s) else 0.0)
         for index, score in enumerate(scores)
@@ -128,7 +134,6 @@ def score_tracks(
     place.write_distances([score.dists for score in scores])
     workspace.write_text(place.offsets_text, offsets_text(scores))
     workspace.write_json(place.offsets_json, rows)
-    return scores
 
 
 def offsets_text(scores: list[ClipScore]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.signal import medfilt
+from scipy.ndimage import median_filter
 
 from models import features, syncnet
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
@@ -38,7 +38,8 @@ class Sync:
         framewise: (windows,) float32, confidence of each window at the clip's offset.
         at_search_edge: the offset is the largest that was tried, so the true one may be larger.
         reliable: the confidence is one that has been right, and the offset not at the edge.
-        drift_ms_per_min: how the offset changes along the clip; None where it is too short.
+        drift_ms_per_min: how the offset changes along the clip; None where it is too short
+            or the offset not reliable.
     """
 
     offset_frames: int
@@ -181,15 +182,18 @@ def judge(dists: np.ndarray, *, reliable_confidence: float) -> Sync:
     best = int(mean.argmin())
     confidence = float(np.median(mean) - mean[best])
     at_edge = best in (0, 2 * vshift)
+    reliable = confidence >= reliable_confidence and not at_edge
     return Sync(
         offset_frames=vshift - best,
         offset_ms=_subframe_offset(dists, near=best) * FRAME_MS,
         min_dist=float(mean[best]),
         confidence=confidence,
-        framewise=medfilt(np.median(mean) - dists[:, best], kernel_size=CONFIDENCE_FRAMES),
+        framewise=median_filter(
+            np.median(mean) - dists[:, best], CONFIDENCE_FRAMES, mode="constant"
+        ),
         at_search_edge=at_edge,
-        reliable=confidence >= reliable_confidence and not at_edge,
-        drift_ms_per_min=_drift(dists),
+        reliable=reliable,
+        drift_ms_per_min=_drift(dists) if reliable else None,
     )
 
 
@@ -260,6 +264,5 @@ def confidence_per_frame(
     windowed = np.median(mean) - dists[:, mean.argmin()]
     at_25 = np.rint(np.arange(frames) * (FRAME_RATE / frame_rate)).astype(int)
     nearest = np.clip(at_25 - WINDOW_CENTRE, 0, len(windowed) - 1)
-    steady = medfilt(np.pad(windowed, CONFIDENCE_FRAMES // 2, mode="edge"), CONFIDENCE_FRAMES)
-    half = CONFIDENCE_FRAMES // 2
-    return steady[half : half + len(windowed)][nearest].astype(np.float32)
+    steady = median_filter(windowed, CONFIDENCE_FRAMES, mode="nearest")
+    return steady[nearest].astype(np.float32)

@@ -47,7 +47,11 @@ def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
         InputError: a stage is missing, or its frames were removed.
         PipelineError: encoding failed.
     """
-    frame_rate = frame_rate or place.read_frame_rate()
+    with place.opened():
+        return _visualise(place, frame_rate=frame_rate or place.read_frame_rate())
+
+
+def _visualise(place: Workspace, *, frame_rate: int) -> int:
     marks = marks_by_frame(place, frame_rate=frame_rate)
     frames = sum(1 for _ in place.room("pyframes").glob("*.jpg"))
     if not frames:

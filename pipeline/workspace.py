@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from scenedetect import FrameTimecode
@@ -99,6 +99,11 @@ class Workspace:
         """Input, settings, counts, and why nothing was found; its presence means complete."""
         return self.room("pywork") / "pipeline.json"
 
+    @property
+    def tracks(self) -> Path:
+        """Faces followed over time, and where their clips were cut."""
+        return self.room("pywork") / "tracks.pckl"
+
     def frame(self, index: int) -> Path:
         """The picture of 0-based frame `index`; file numbers start at 1."""
         return self.room("pyframes") / f"{index + 1:06d}.jpg"
@@ -139,7 +144,7 @@ class Workspace:
             }
             for track, path in zip(tracks, paths, strict=True)
         ]
-        write_pickle(self.room("pywork") / "tracks.pckl", rows)
+        write_pickle(self.tracks, rows)
 
     def read_tracks(self) -> list[tuple[Track, CropPath]]:
         """The inverse of `write_tracks`.
@@ -147,7 +152,7 @@ class Workspace:
         Raises:
             InputError: run_pipeline.py has not been run for this reference, or the file is not its.
         """
-        path = self.room("pywork") / "tracks.pckl"
+        path = self.tracks
         tracks = []
         try:
             for row in self._read_list(path, "run_pipeline.py"):
@@ -204,22 +209,48 @@ class Workspace:
             PipelineError: another run holds it, or DATA_DIR cannot be written.
         """
         path = self.data_dir / "pytmp" / f".{self.reference}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w")
-        except OSError as error:
-            raise InputError(
-                f"--data_dir {self.data_dir} cannot be written ({error.strerror}); "
-                "choose another folder."
-            ) from error
-        with file:
+        with self._lock_file(path) as file:
             if not _try_lock(file.fileno()):
                 raise PipelineError(
                     f"Another run is working on reference {self.reference} in {self.data_dir}; "
                     "wait for it or use another --reference."
                 )
+            if not _is_file_at(file.fileno(), path):
+                # Its last holder removed it between our opening and our locking.
+                with self.locked():
+                    yield
+                return
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def _lock_file(self, path: Path) -> IO[str]:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("w")
+        except OSError as error:
+            raise InputError(
+                f"--data_dir {self.data_dir} cannot be written ({error.strerror}); "
+                "choose another folder."
+            ) from error
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Results of run_pipeline.py for a later stage, locked, never half of one run's.
+
+        Raises:
+            InputError: there are none.
+            PipelineError: another run is working on them.
+        """
+        if not (self.tracks.is_file() or (self.scratch / "complete").exists()):
+            raise InputError(
+                f"{self.tracks} is not there; run run_pipeline.py --reference {self.reference} "
+                "first."
+            )
+        with self.locked():
+            self.finish_commit()
             yield
-            path.unlink(missing_ok=True)
 
     def occupied(self) -> bool:
         """Some room already holds files of this reference."""
@@ -253,6 +284,13 @@ class Workspace:
                 self.room(name).parent.mkdir(parents=True, exist_ok=True)
                 staging.room(name).rename(self.room(name))
         self.discard_staging()
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(descriptor: int) -> bool:
