@@ -12,7 +12,7 @@ judgement. Resumes from RUN when started again.
 import argparse
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--eval_every", type=int, default=-1, help="steps between reports, -1 = at the end")
     add("--save_every", type=int, default=100, help="steps between checkpoints")
     # Optimisation
-    add("--steps", type=int, default=1600)
-    add("--refine_at", type=int, nargs="*", default=[500, 1000],
+    add("--steps", type=int, default=2000)
+    add("--refine_at", type=int, nargs="*", default=[600, 1100],
         help="steps at which the clips are judged by the network itself")
     add("--excerpts", type=int, default=16, help="per step, each of 31 windows")
     add("--lr", type=float, default=1e-3)
@@ -76,28 +76,59 @@ def load_data(args: argparse.Namespace) -> tuple[list[samples.Clip], list[sample
     return real, drawn
 
 
-def restore(
-    state: dict[str, Any], clips: list[samples.Clip], *parts: tuple[str, Any]
-) -> tuple[list[samples.Clip], list[str]]:
-    """Puts a checkpoint back into the run; returns the clips it had kept, and those dropped."""
-    for name, part in parts:
-        part.load_state_dict(state[name])
-    by_name = {clip.name: clip for clip in clips}
-    kept = [
-        replace(by_name[name], offset_frames=offset) for name, offset in state["offsets"].items()
-    ]
-    return kept, state["dropped"]
+@dataclass
+class Run:
+    """Everything that changes while training, and that a checkpoint holds.
+
+    Attributes:
+        model, objective, optimizer: what is trained, and how.
+        average: the averaged network, which is what is exported.
+        clips: those trained on, with the lags known so far.
+        dropped: names of clips left out by the network's own judgement.
+        step: optimiser steps made.
+        seconds: spent in earlier sessions.
+    """
+
+    model: SyncNet
+    objective: syncnet.Objective
+    optimizer: torch.optim.Optimizer
+    average: loop.AveragedWeights[SyncNet]
+    clips: list[samples.Clip]
+    dropped: list[str] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+
+    def state(self, seconds: float) -> dict[str, Any]:
+        """What a checkpoint holds: tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.model.state_dict(),
+            "offsets": {clip.name: clip.offset_frames for clip in self.clips},
+            "dropped": self.dropped,
+            "step": self.step,
+            "seconds": seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`; the clips must be loaded."""
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.model.load_state_dict(state["average"])
+        by_name = {clip.name: clip for clip in self.clips}
+        self.clips = [
+            replace(by_name[name], offset_frames=offset)
+            for name, offset in state["offsets"].items()
+        ]
+        self.dropped, self.step = state["dropped"], state["step"]
+        self.seconds = state["seconds"]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Trains, reports, exports."""
-    args = build_parser().parse_args(argv)
-    device = cli.torch_device(args.device)
+def start(args: argparse.Namespace, clips: list[samples.Clip], *, device: torch.device) -> Run:
+    """A new run, or the one whose checkpoint is there."""
     torch.manual_seed(args.seed)
-    args.run.mkdir(parents=True, exist_ok=True)
-    clips, drawn = load_data(args)
-    everything, dropped = clips, list[str]()
-
     model = SyncNet(SMALL).to(device)
     objective = syncnet.Objective().to(device)
     optimizer = torch.optim.AdamW(
@@ -108,64 +139,67 @@ def main(argv: list[str] | None = None) -> int:
         lr=args.lr,
     )
     average = loop.AveragedWeights(model, decay=AVERAGE_DECAY)
-    parts: list[tuple[str, Any]] = [
-        ("model", model),
-        ("objective", objective),
-        ("optimizer", optimizer),
-        ("average", average.model),
-    ]
-    checkpoint, log = args.run / "checkpoint.pt", args.run / "train.jsonl"
-    step, seconds = 0, 0.0
-    if state := loop.load_checkpoint(checkpoint):
-        clips, dropped = restore(state, everything, *parts)
-        step, seconds = state["step"], state["seconds"]
-        print(f"resumed at step {step} with {len(clips)} clips")
+    run = Run(model, objective, optimizer, average, clips)
+    if state := loop.load_checkpoint(args.run / "checkpoint.pt"):
+        run.restore(state)
+        print(f"resumed at step {run.step} with {len(run.clips)} clips")
+    return run
 
-    started = time.monotonic() - seconds
-    while step < args.steps:
-        if step in args.refine_at and not (state and state["step"] == step):
-            clips, dropped = syncnet.refine(average.model, everything, device=device)
-            lags = [clip.offset_frames for clip in clips if clip.offset_frames]
-            loop.log_line(log, {"step": step, "kept": len(clips), "lags": lags, "out": dropped})
-        model.train()
-        rng = np.random.default_rng((args.seed, step))  # a resumed run sees the same excerpts
-        torch.manual_seed(args.seed * 1_000_003 + step)
-        pool = clips + drawn
-        batch = syncnet.excerpt_batch(
-            pool, rng, SMALL, excerpts=args.excerpts, chances=syncnet.chances(pool)
+
+def advance(
+    run: Run, args: argparse.Namespace, drawn: list[samples.Clip], *, device: torch.device
+) -> dict[str, float]:
+    """One step; everything random hangs on seed and step, so a resumed run sees the same."""
+    run.model.train()
+    rng = np.random.default_rng((args.seed, run.step))
+    torch.manual_seed(args.seed * 1_000_003 + run.step)
+    pool = run.clips + drawn
+    batch = syncnet.excerpt_batch(
+        pool, rng, SMALL, excerpts=args.excerpts, chances=syncnet.chances(pool)
+    )
+    for group in run.optimizer.param_groups:
+        group["lr"] = loop.learning_rate(
+            run.step, peak=args.lr, warmup_steps=50, total_steps=args.steps
         )
-        for group in optimizer.param_groups:
-            group["lr"] = loop.learning_rate(
-                step, peak=args.lr, warmup_steps=50, total_steps=args.steps
-            )
-        losses = syncnet.train_step(
-            model,
-            objective,
-            optimizer,
-            batch,
-            excerpts=args.excerpts,
-            device=device,
-            bf16=args.bf16,
-        )
-        average.update(model, step)
-        step += 1
-        if step % 20 == 0:
-            spent = round(time.monotonic() - started, 1)
-            loop.log_line(log, {"step": step, "seconds": spent} | losses)
-        if step % args.save_every == 0 or step == args.steps:
-            state = {name: part.state_dict() for name, part in parts} | {
-                "offsets": {clip.name: clip.offset_frames for clip in clips},
-                "dropped": dropped,
-                "step": step,
-                "seconds": time.monotonic() - started,
-            }
-            loop.save_checkpoint(checkpoint, state)
-        if args.val and args.eval_every > 0 and step % args.eval_every == 0:
-            judged = unseen_agreement(average.model, args, device=device)
-            loop.log_line(log, {"step": step} | judged.summary())
+    losses = syncnet.train_step(
+        run.model,
+        run.objective,
+        run.optimizer,
+        batch,
+        excerpts=args.excerpts,
+        device=device,
+        bf16=args.bf16,
+    )
+    run.average.update(run.model, run.step)
+    run.step += 1
+    return losses
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Trains, reports, exports."""
+    args = build_parser().parse_args(argv)
+    device = cli.torch_device(args.device)
+    args.run.mkdir(parents=True, exist_ok=True)
+    log = args.run / "train.jsonl"
+    everything, drawn = load_data(args)
+    run = start(args, everything, device=device)
+    started = time.monotonic() - run.seconds
+    while run.step < args.steps:
+        if run.step in args.refine_at:  # a checkpoint of this step is from before it
+            run.clips, run.dropped = syncnet.refine(run.average.model, everything, device=device)
+            row = {"step": run.step, "kept": len(run.clips), "left_out": run.dropped}
+            loop.log_line(log, row)
+        losses = advance(run, args, drawn, device=device)
+        seconds = time.monotonic() - started
+        if run.step % 20 == 0:
+            loop.log_line(log, {"step": run.step, "seconds": round(seconds, 1)} | losses)
+        if run.step % args.save_every == 0 or run.step == args.steps:
+            loop.save_checkpoint(args.run / "checkpoint.pt", run.state(seconds))
+        if args.val and args.eval_every > 0 and run.step % args.eval_every == 0:
+            judged = unseen_agreement(run.average.model, args, device=device)
+            loop.log_line(log, {"step": run.step} | judged.summary())
     if args.export:
-        minutes = (time.monotonic() - started) / 60
-        export(average.model, args, clips, dropped, minutes=minutes, device=device)
+        export(run, args, minutes=(time.monotonic() - started) / 60, device=device)
     return 0
 
 
@@ -177,16 +211,9 @@ def unseen_agreement(
     return agreement(model.eval(), unseen, device=device, seed=args.seed)
 
 
-def export(
-    model: SyncNet,
-    args: argparse.Namespace,
-    clips: list[samples.Clip],
-    dropped: list[str],
-    *,
-    minutes: float,
-    device: torch.device,
-) -> None:
+def export(run: Run, args: argparse.Namespace, *, minutes: float, device: torch.device) -> None:
     """Writes the averaged weights and their model card."""
+    model = run.average.model
     judged = None
     if args.val:
         judged = unseen_agreement(model, args, device=device)
@@ -199,14 +226,15 @@ def export(
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {
             "clips": "corpus/train, cut by run_pipeline.py --min_track 50 --min_face_size 60",
-            "kept": len(clips),
-            "minutes": round(sum(clip.frames for clip in clips) / 1500, 1),
-            "left_out_by_own_judgement": dropped,
+            "kept": len(run.clips),
+            "minutes": round(sum(clip.frames for clip in run.clips) / 1500, 1),
+            "left_out_by_own_judgement": run.dropped,
             "drawn": f"{args.drawn} drawn heads with sound of the clips (training/drawn.py)",
         },
-        "command": f"python train_syncnet.py --data TRACKS --val VAL_TRACKS --run RUN --steps "
-        f"{args.steps} --excerpts {args.excerpts} --seed {args.seed} --export "
-        "models/weights/syncnet_small.safetensors",
+        "command": "python train_syncnet.py --data TRACKS --val VAL_TRACKS --run RUN "
+        f"--steps {args.steps} --refine_at {' '.join(map(str, args.refine_at))} "
+        f"--excerpts {args.excerpts} --seed {args.seed} "
+        "--export models/weights/syncnet_small.safetensors",
         "minutes": round(minutes, 1),
         "reliable_confidence": model.config.reliable_confidence,
         "sync_accuracy_on_unseen_people": judged.summary() if judged else None,

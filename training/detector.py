@@ -13,6 +13,7 @@ import itertools
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import s3fd, weights
+from pipeline.faces import CONFIDENCE
 from training import loop
 from training.face_samples import (
     FaceSample,
@@ -38,7 +40,7 @@ NEGATIVES_AT_LEAST = 24  # per view, so that pictures without faces teach too
 BOX_WEIGHT = 2.0
 CORPUS_SHARE, DRAWN_SHARE = 0.35, 0.08  # of the views; the rest are photographs
 TARGET_FALSE_PER_IMAGE = 0.03  # what the pipeline's confidence of 0.9 is made to mean
-PIPELINE_CONFIDENCE = 0.9
+AVERAGE_DECAY = 0.998
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -228,9 +230,7 @@ def fold_batch_norm(model: s3fd.S3FD) -> s3fd.S3FD:
 @torch.no_grad()
 def calibrate(model: s3fd.S3FD, confidence: float) -> None:
     """Shifts the face scores so that what scored `confidence` scores the pipeline's 0.9."""
-    shift = np.log(PIPELINE_CONFIDENCE / (1 - PIPELINE_CONFIDENCE)) - np.log(
-        confidence / (1 - confidence)
-    )
+    shift = np.log(CONFIDENCE / (1 - CONFIDENCE)) - np.log(confidence / (1 - confidence))
     for head in model.conf:
         assert isinstance(head, nn.Conv2d) and head.bias is not None
         head.bias[-1] += float(shift)
@@ -255,65 +255,67 @@ def split_by_source(
     )
 
 
+def load_pools(args: argparse.Namespace) -> tuple[list[list[FaceSample]], list[FaceSample]]:
+    """Photographs, clip frames and drawn scenes to train on; photographs set aside."""
+    stills, aside = split_by_source(
+        still_samples(args.stills, split="train"), share=0.1, seed=args.seed
+    )
+    clips = corpus_samples(args.corpus, split="train", per_clip=args.per_clip)
+    drawn = drawn_samples(np.random.default_rng(args.seed), args.drawn)
+    print(
+        f"{len(stills)} photographs, {len(clips)} clip frames, {len(drawn)} drawn scenes; "
+        f"{len(aside)} photographs set aside"
+    )
+    return [stills, clips, drawn], aside
+
+
+def random_views(
+    pools: list[list[FaceSample]], args: argparse.Namespace, *, step: int
+) -> list[FaceSample]:
+    """The views of one step; a resumed run sees the same."""
+    rng = np.random.default_rng((args.seed, step))
+    shares = [1 - CORPUS_SHARE - DRAWN_SHARE, CORPUS_SHARE, DRAWN_SHARE]
+    views = []
+    for pool in rng.choice(len(pools), args.batch_size, p=shares):
+        sample = pools[pool][rng.integers(len(pools[pool]))]
+        views.append(augment(sample, rng, size_px=VIEW_PX))
+    return views
+
+
 def main(argv: list[str] | None = None) -> int:
     """Trains, reports on pictures set aside, exports."""
     args = build_parser().parse_args(argv)
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
     args.run.mkdir(parents=True, exist_ok=True)
-
-    stills, aside = split_by_source(
-        still_samples(args.stills, split="train"), share=0.1, seed=args.seed
-    )
-    clips = corpus_samples(args.corpus, split="train", per_clip=args.per_clip)
-    drawn = drawn_samples(np.random.default_rng(args.seed), args.drawn)
-    pools, shares = (
-        [stills, clips, drawn],
-        [1 - CORPUS_SHARE - DRAWN_SHARE, CORPUS_SHARE, DRAWN_SHARE],
-    )
-    print(f"{len(stills)} photographs, {len(clips)} clip frames, {len(drawn)} drawn scenes; "
-          f"{len(aside)} photographs set aside")  # fmt: skip
-
-    model = s3fd.S3FD(dataclasses.replace(s3fd.SMALL, batch_norm=True))
-    model = model.to(device)
+    pools, aside = load_pools(args)
+    model = s3fd.S3FD(dataclasses.replace(s3fd.SMALL, batch_norm=True)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
-    average = loop.AveragedWeights(model, decay=0.998)
-    checkpoint, step, seconds = args.run / "checkpoint.pt", 0, 0.0
+    average = loop.AveragedWeights(model, decay=AVERAGE_DECAY)
+    kept: dict[str, Any] = {"model": model, "optimizer": optimizer, "average": average.model}
+    checkpoint, log, step, seconds = args.run / "checkpoint.pt", args.run / "train.jsonl", 0, 0.0
     if state := loop.load_checkpoint(checkpoint):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.model.load_state_dict(state["average"])
+        for name, part in kept.items():
+            part.load_state_dict(state[name])
         step, seconds = state["step"], state["seconds"]
         print(f"resumed at step {step}")
-
     started = time.monotonic() - seconds
     while step < args.steps:
-        rng = np.random.default_rng((args.seed, step))  # a resumed run sees the same views
-        views = []
-        for pool in rng.choice(len(pools), args.batch_size, p=shares):
-            sample = pools[pool][rng.integers(len(pools[pool]))]
-            views.append(augment(sample, rng, size_px=VIEW_PX))
         for group in optimizer.param_groups:
             group["lr"] = loop.learning_rate(
                 step, peak=args.lr, warmup_steps=100, total_steps=args.steps
             )
-        losses = train_step(model, optimizer, views, device=device)
+        losses = train_step(model, optimizer, random_views(pools, args, step=step), device=device)
         average.update(model, step)
         step += 1
+        seconds = time.monotonic() - started
         if step % 50 == 0:
-            row = {"step": step, "seconds": round(time.monotonic() - started, 1)}
-            loop.log_line(args.run / "train.jsonl", row | losses)
+            loop.log_line(log, {"step": step, "seconds": round(seconds, 1)} | losses)
         if step == args.steps or (args.eval_every > 0 and step % args.eval_every == 0):
             figures = recall_at(average.model, aside, false_per_image=TARGET_FALSE_PER_IMAGE)
-            loop.log_line(args.run / "train.jsonl", {"step": step} | figures)
-            state = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average.model.state_dict(),
-                "step": step,
-                "seconds": time.monotonic() - started,
-            }
-            loop.save_checkpoint(checkpoint, state)
+            loop.log_line(log, {"step": step} | figures)
+            state = {name: part.state_dict() for name, part in kept.items()}
+            loop.save_checkpoint(checkpoint, state | {"step": step, "seconds": seconds})
     if args.export:
         export(average.model, aside, args=args, minutes=(time.monotonic() - started) / 60)
     return 0
