@@ -22,6 +22,7 @@ import torch
 from models import weights
 from models.syncnet import SMALL, SyncNet
 from pipeline import cli
+from pipeline.errors import InputError
 from training import loop, samples, syncnet
 from training.evaluate_sync import Agreement, agreement, reliable_confidence
 
@@ -65,8 +66,16 @@ def load_data(args: argparse.Namespace) -> tuple[list[samples.Clip], list[sample
     cache = args.cache or args.run / "cache"
     found = samples.load_clips(args.data, SMALL, cache=cache)
     real = [clip for clip in found if clip.frames >= SMALL.context_frames]
+    if not real:
+        raise InputError(
+            f"None of {len(found)} face clips with sound is as long as {SMALL.context_s} s; "
+            "give longer videos."
+        )
+    longest = max(clip.frames for clip in real)
     drawn = list(
-        samples.drawn_clips(real, SMALL, count=args.drawn, frames=DRAWN_FRAMES, seed=args.seed)
+        samples.drawn_clips(
+            real, SMALL, count=args.drawn, frames=min(DRAWN_FRAMES, longest), seed=args.seed
+        )
     )
     minutes = sum(clip.frames for clip in real) / 1500
     print(

@@ -15,6 +15,7 @@ from models import syncnet
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNetConfig
 from pipeline import cli, media
+from pipeline.errors import InputError
 from training.drawn import drawn_clip
 
 MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
@@ -70,11 +71,11 @@ def load_clips(data_dirs: list[Path], config: SyncNetConfig, *, cache: Path) -> 
         cache: folder for decoded clips; safe to delete.
 
     Raises:
-        FileNotFoundError: no folder holds a clip.
+        InputError: no folder holds a clip.
     """
     files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
     if not files:
-        raise FileNotFoundError(
+        raise InputError(
             f"No face clips in {', '.join(map(str, data_dirs))}; run run_pipeline.py first."
         )
     cache.mkdir(parents=True, exist_ok=True)

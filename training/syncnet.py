@@ -243,6 +243,8 @@ def refine(
             dropped.append(clip.name)
         else:
             kept.append(replace(clip, offset_frames=offset))
+    if not kept:  # such a network has not learned enough to judge anybody
+        return clips, []
     return kept, dropped
 
 

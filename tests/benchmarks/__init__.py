@@ -1,0 +1,1 @@
+"""Measurements that are too slow, or need data that cannot be published, to be tests."""

@@ -1,0 +1,109 @@
+"""What the rooms' tests share: the data beside the repository, small clips, the real scripts."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import weights
+from pipeline.prepare import PipelineOptions, prepare
+from pipeline.workspace import Workspace
+from tests.synthetic import ffmpeg
+
+REPO = Path(__file__).resolve().parent.parent
+
+FACE_OPTIONS = PipelineOptions(min_track=10)  # for `face_clip`
+FACE_FLAGS = ("--min_track", "10")
+
+Script = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """Root of the repository."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Reference data that is never committed; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("SYNC_SHARED", REPO.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("no reference data: set SYNC_SHARED to its folder")
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Published weights a user may have in data/ stay out: answers here are the bundled ones'."""
+    weights.PUBLISHED_DIR = tmp_path_factory.mktemp("no_published_weights")
+
+
+@pytest.fixture(scope="session")
+def cpu() -> torch.device:
+    """Where tests run networks."""
+    return torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def script() -> Script:
+    """Runs one of the real commands as a user would and gives its exit code and what it said."""
+
+    def run(name: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, str(REPO / name), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def example() -> Path:
+    """The bundled sample."""
+    return REPO / "data" / "example.mp4"
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder for clips made once."""
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="session")
+def face_clip(clips: Path, example: Path) -> Path:
+    """The first 30 frames of the sample: one face, with sound."""
+    path = clips / "face.mp4"
+    ffmpeg("-i", example, "-t", "1.2", "-c:v", "libx264", "-crf", "18", "-c:a", "aac", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def no_face_clip(clips: Path) -> Path:
+    """20 frames of a test picture, with sound."""
+    path = clips / "noface.mp4"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25", "-f", "lavfi", "-i", "sine=440:r=16000"),
+        *("-t", "0.8", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", "aac", path),
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def done(face_clip: Path, tmp_path_factory: pytest.TempPathFactory, cpu: torch.device) -> Workspace:
+    """Complete results of the face clip; tests must not change them."""
+    place = Workspace(tmp_path_factory.mktemp("done"), "face")
+    prepared = prepare(face_clip, place, FACE_OPTIONS, device=cpu)
+    assert (prepared.tracks, prepared.kept, prepared.notices) == (1, False, [])
+    return place
+
+
+def snapshot(data_dir: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with its time and content, but locks."""
+    return {
+        str(path.relative_to(data_dir)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(data_dir.rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }

@@ -1,0 +1,152 @@
+"""Face clips: the demo's square to the pixel, the right frames, the right samples."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
+from pipeline import media
+from pipeline.crops import crop_face, track_sound, write_crops
+from pipeline.errors import PipelineError
+from pipeline.tracks import CropPath, Track
+from pipeline.workspace import ROOMS, Workspace
+from tests.synthetic import frame_count
+
+HEIGHT_PX, WIDTH_PX = 90, 120
+
+
+def _demo_crop(frame: np.ndarray, x: float, y: float, s: float, crop_scale: float) -> np.ndarray:
+    """What the demo does, as contracts.md section 2 tells it: pad the whole frame, then cut."""
+    pad = int(s * (1 + 2 * crop_scale))
+    padded = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), constant_values=110)
+    my, mx = y + pad, x + pad
+    square = padded[
+        int(my - s) : int(my + s * (1 + 2 * crop_scale)),
+        int(mx - s * (1 + crop_scale)) : int(mx + s * (1 + crop_scale)),
+    ]
+    return cv2.resize(square, (224, 224))
+
+
+def _noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT_PX, WIDTH_PX, 3), np.uint8)
+
+
+@pytest.mark.parametrize("crop_scale", [0.0, 0.25, 0.4, 1.0])
+def test_crop_is_the_demos_crop(crop_scale: float) -> None:
+    """Random faces inside, across and around the frame's edges give the demo's pixels."""
+    rng = np.random.default_rng(7)
+    frame = _noise(0)
+    outside = 0
+    for _ in range(150):
+        s = rng.uniform(3, 80)
+        x, y = rng.uniform(0, WIDTH_PX), rng.uniform(0, HEIGHT_PX)
+        wanted = _demo_crop(frame, x, y, s, crop_scale)
+        np.testing.assert_array_equal(
+            crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale), wanted
+        )
+        outside += bool((wanted == 110).all(axis=2).mean() > 0.05)
+    assert 20 < outside < 150
+
+
+def test_crop_of_a_face_outside_the_frame_is_grey() -> None:
+    """A box that has left the picture gives a plain clip, not an error."""
+    for x, y in ((-500.0, 40.0), (900.0, 40.0), (60.0, -400.0), (60.0, 800.0)):
+        found = crop_face(_noise(1), x=x, y=y, s=20, crop_scale=0.4)
+        np.testing.assert_array_equal(found, np.full((224, 224, 3), 110))
+
+
+def test_crop_of_a_tiny_face_is_made() -> None:
+    """Sizes that round to nothing still give a clip of the right size."""
+    assert crop_face(_noise(2), x=50, y=50, s=0.2, crop_scale=0.4).shape == (224, 224, 3)
+
+
+def _track(first: int, frames: int) -> Track:
+    return Track(np.arange(first, first + frames), np.tile([20.0, 20.0, 60.0, 60.0], (frames, 1)))
+
+
+def _path(track: Track, *, x: float = 40.0) -> CropPath:
+    same = np.ones(len(track.frames))
+    return CropPath(x * same, 40.0 * same, 20.0 * same)
+
+
+@pytest.mark.parametrize(("first", "frames"), [(0, 394), (7, 30), (90, 25), (200, 10)])
+def test_track_sound_is_640_samples_a_frame(first: int, frames: int) -> None:
+    """The track's own samples, silence where the sound has ended."""
+    samples = np.arange(1, 100 * SAMPLES_PER_FRAME + 1, dtype=np.int64).astype(np.int16)
+    cut = track_sound(samples, _track(first, frames), frame_rate=25)
+    assert cut.shape == (frames * SAMPLES_PER_FRAME,) and cut.dtype == np.int16
+    there = samples[first * SAMPLES_PER_FRAME : (first + frames) * SAMPLES_PER_FRAME]
+    np.testing.assert_array_equal(cut[: len(there)], there)
+    assert not cut[len(there) :].any()
+
+
+def test_track_sound_at_another_rate_follows_the_clock() -> None:
+    """At 30 frames a second successive tracks neither overlap nor leave samples out."""
+    samples = np.arange(SAMPLE_RATE, dtype=np.int16)
+    cuts = [track_sound(samples, _track(first, 7), frame_rate=30) for first in (0, 7, 14)]
+    np.testing.assert_array_equal(np.concatenate(cuts), samples[: 21 * SAMPLE_RATE // 30])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """A workspace with 40 pictures whose brightness tells their number, and their sound."""
+    place = Workspace(tmp_path, "crops")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    place.scratch.mkdir(parents=True)
+    for index in range(40):
+        picture = np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8)
+        assert cv2.imwrite(str(place.frame(index)), picture, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    wavfile.write(place.audio, SAMPLE_RATE, np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16))
+    return place
+
+
+def _write(place: Workspace, tracks: list[Track]) -> int:
+    done: list[int] = []
+    paths = [_path(track) for track in tracks]
+    write_crops(place, tracks, paths, crop_scale=0.4, frame_rate=25, progress=done.append)
+    return sum(done)
+
+
+def test_overlapping_tracks_get_their_own_frames_and_sound(place: Workspace) -> None:
+    """One pass cuts tracks that overlap, touch, or stand alone; passing files are removed."""
+    spans = [(0, 20), (5, 30), (12, 3), (35, 5)]
+    assert _write(place, [_track(*span) for span in spans]) == 40
+    assert [path.name for path in place.crops()] == [f"{i:05d}.avi" for i in range(4)]
+    for index, (first, frames) in enumerate(spans):
+        clip = list(media.read_frames(place.crop(index), frame_rate=None))
+        assert len(clip) == frames == frame_count(place.crop(index))
+        levels = [float(picture[:100, 60:160].mean()) for picture in clip]
+        np.testing.assert_allclose(levels, 6 * np.arange(first, first + frames), atol=4)
+        start = first * SAMPLES_PER_FRAME
+        np.testing.assert_array_equal(
+            media.read_audio(place.crop(index)),
+            np.arange(start, start + frames * SAMPLES_PER_FRAME, dtype=np.int16),
+        )
+    assert not list(place.scratch.iterdir())
+    assert len(list(place.room("pycrop").iterdir())) == 4
+
+
+def test_without_sound_clips_are_silent(place: Workspace) -> None:
+    """A silent video still gives clips."""
+    place.audio.unlink()
+    _write(place, [_track(3, 10)])
+    assert frame_count(place.crop(0)) == 10
+    assert media.read_audio(place.crop(0)).size == 0
+
+
+def test_a_lost_picture_is_named_and_no_clip_is_left(place: Workspace) -> None:
+    """A picture that cannot be read fails with its name; no clip looks complete."""
+    place.frame(8).write_bytes(b"")
+    with pytest.raises(PipelineError, match=r"000009\.jpg"):
+        _write(place, [_track(0, 20)])
+    assert not list(place.room("pycrop").iterdir())
+
+
+def test_no_tracks_no_clips(place: Workspace) -> None:
+    """Nothing to cut is no error."""
+    assert _write(place, []) == 0
+    assert place.crops() == []

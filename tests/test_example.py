@@ -1,0 +1,150 @@
+"""The bundled sample from end to end through the real commands: the toolkit tells the truth."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import make_example
+from models import weights
+from pipeline import media
+from pipeline.tracks import CropPath, Track
+from pipeline.workspace import Workspace
+from tests.conftest import Script
+from tests.synthetic import frame_count
+
+FRAMES = make_example.SHOT_ONE_FRAMES + make_example.SHOT_TWO_FRAMES
+FIELDS = {
+    *("track", "file", "start_s", "end_s", "offset_frames", "offset_ms", "min_dist", "confidence"),
+    *("at_search_edge", "reliable", "drift_ms_per_min", "lse_d", "lse_c", "weights"),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Results of the sample, and which track is who.
+
+    Attributes:
+        place: the workspace.
+        said: stdout of the three commands.
+        rows: of offsets.txt, as (file, offset, confidence).
+        first, speaker, listener: track numbers.
+    """
+
+    place: Workspace
+    said: dict[str, str]
+    rows: list[tuple[str, int, float]]
+    first: int
+    speaker: int
+    listener: int
+
+
+def _who(tracks: list[tuple[Track, CropPath]]) -> tuple[int, int, int]:
+    second = [i for i, (t, _) in enumerate(tracks) if t.frames[0] >= make_example.SHOT_ONE_FRAMES]
+    (first,) = set(range(len(tracks))) - set(second)
+    left, right = sorted(second, key=lambda i: float(tracks[i][1].x.mean()))
+    return (first, left, right) if make_example.SPEAKER_SIDE == "left" else (first, right, left)
+
+
+@pytest.fixture(scope="module")
+def sample(example: Path, tmp_path_factory: pytest.TempPathFactory, script: Script) -> Sample:
+    """The three commands as a user types them, with their defaults and the bundled weights."""
+    data_dir = tmp_path_factory.mktemp("example")
+    where = ("--reference", "example", "--data_dir", data_dir)
+    own = weights.OWN_DIR / weights.SYNCNET_OWN_FILE
+    commands = (
+        ("run_pipeline.py", "--videofile", example, "--detector", "small", *where),
+        ("run_syncnet.py", "--initial_model", own, *where),
+        ("run_visualise.py", *where),
+    )
+    said = {}
+    for name, *arguments in commands:
+        done = script(name, *arguments)
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stdout
+    place = Workspace(data_dir, "example")
+    header, *lines = place.offsets_text.read_text().splitlines()
+    assert header == "FILENAME\tOFFSET\tCONF"
+    rows = [(file, int(offset), float(c)) for file, offset, c in map(str.split, lines)]
+    return Sample(place, said, rows, *_who(place.read_tracks()))
+
+
+def test_both_shots_and_all_three_faces_are_found(sample: Sample) -> None:
+    """One track in shot one, two in shot two, each over the whole shot."""
+    record = json.loads(sample.place.record.read_text())
+    cut = make_example.SHOT_ONE_FRAMES
+    assert record["scenes"] == [[0, cut], [cut, FRAMES]] and record["notices"] == []
+    spans = [(int(t.frames[0]), int(t.frames[-1]) + 1) for t, _ in sample.place.read_tracks()]
+    assert sorted(spans) == [(0, cut), (cut, FRAMES), (cut, FRAMES)]
+    assert [file for file, _, _ in sample.rows] == ["00000.avi", "00001.avi", "00002.avi"]
+
+
+def test_shot_one_reads_its_planted_lead(sample: Sample) -> None:
+    """The sound of shot one comes 120 ms early: +3 frames, give or take one."""
+    assert abs(sample.rows[sample.first][1] - make_example.SHOT_ONE_LEAD_FRAMES) <= 1
+
+
+def test_the_speaker_of_shot_two_is_in_time(sample: Sample) -> None:
+    """Speaker and sound belong together: 0 frames, give or take one."""
+    assert abs(sample.rows[sample.speaker][1] - make_example.SHOT_TWO_LEAD_FRAMES) <= 1
+
+
+def test_the_speaker_beats_the_listener(sample: Sample) -> None:
+    """Confidence tells who of the two is heard."""
+    assert sample.rows[sample.speaker][2] > sample.rows[sample.listener][2]
+
+
+def test_offsets_json_says_everything(sample: Sample) -> None:
+    """All promised fields, in agreement with offsets.txt and the tracks."""
+    rows = json.loads(sample.place.offsets_json.read_text())
+    assert len(rows) == 3
+    for number, (row, (file, offset, confidence)) in enumerate(zip(rows, sample.rows, strict=True)):
+        assert set(row) >= FIELDS
+        assert (row["track"], row["file"], row["offset_frames"]) == (number, file, offset)
+        assert row["confidence"] == row["lse_c"] == pytest.approx(confidence, abs=6e-4)
+        assert row["min_dist"] == row["lse_d"] > 0
+        assert abs(row["offset_ms"] / 40 - offset) <= 1.5
+        assert row["weights"] == weights.SYNCNET_OWN_FILE
+    assert (rows[sample.first]["start_s"], rows[sample.first]["end_s"]) == (0, 12)
+    assert (rows[sample.speaker]["start_s"], rows[sample.speaker]["end_s"]) == (12, 24)
+
+
+def test_the_commands_print_the_demos_words(sample: Sample) -> None:
+    """Scripts that read the demo's output find what they look for, once a track."""
+    said = sample.said["run_syncnet.py"]
+    for words in ("AV offset: \t", "Min dist: \t", "Confidence: \t", "Framewise conf: "):
+        assert said.count(words) == 3
+    assert f"AV offset: \t{sample.rows[0][1]} " in said
+    assert "3 tracks" in sample.said["run_pipeline.py"]
+    assert "video_out.avi" in sample.said["run_visualise.py"]
+
+
+def test_distances_have_a_row_per_window(sample: Sample) -> None:
+    """activesd.pckl: n - 5 windows of 31 shifts for a track of n frames."""
+    assert [row.shape for row in sample.place.read_distances()] == [(295, 31)] * 3
+
+
+def test_the_labelled_video_is_whole(sample: Sample) -> None:
+    """600 frames, and the sound of all of them."""
+    assert frame_count(sample.place.labelled_video) == FRAMES
+    samples = media.read_audio(sample.place.labelled_video)
+    assert len(samples) == pytest.approx(FRAMES * 640, abs=640) and np.abs(samples).max() > 1000
+
+
+def test_the_speaker_is_drawn_greener(sample: Sample) -> None:
+    """Over shot two the box of the speaker is less red and more green than the listener's."""
+    tracks = sample.place.read_tracks()
+    greenness: dict[int, list[float]] = {sample.speaker: [], sample.listener: []}
+    frames = media.read_frames(sample.place.labelled_video, frame_rate=None)
+    for index, frame in enumerate(frames):
+        position = index - make_example.SHOT_ONE_FRAMES
+        for number, values in greenness.items() if position >= 0 else ():
+            path = tracks[number][1]
+            x, y, s = (float(v[position]) for v in (path.x, path.y, path.s))
+            pixel = frame[int(y), int(x - s)].astype(int)
+            values.append(float(pixel[1] - pixel[2]))
+    assert len(greenness[sample.speaker]) == make_example.SHOT_TWO_FRAMES
+    assert np.mean(greenness[sample.listener]) < -60, "no red box where it should be"
+    assert np.mean(greenness[sample.speaker]) > np.mean(greenness[sample.listener]) + 20

@@ -1,0 +1,300 @@
+"""run_pipeline.py: what it makes, what it keeps, what it survives, what it says."""
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scenedetect import FrameTimecode
+
+import run_pipeline
+from pipeline import cli
+from pipeline.errors import InputError
+from pipeline.prepare import PipelineOptions, prepare, why_nothing
+from pipeline.tracks import Face, build_tracks
+from pipeline.workspace import ROOMS, Workspace
+from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, Script, snapshot
+from tests.synthetic import ffmpeg, frame_count
+
+
+def _load(path: Path) -> list:
+    """What a tool written for the demo does."""
+    with path.open("rb") as file:
+        return pickle.load(file, encoding="latin1")
+
+
+def test_everything_is_where_the_demo_puts_it(done: Workspace) -> None:
+    """Rooms, names and formats of contracts.md sections 1 and 3.1; nothing passing is left."""
+    names = {path for path in snapshot(done.data_dir) if not path.startswith("pyframes")}
+    assert names == {
+        *("pyavi/face/video.avi", "pyavi/face/audio.wav", "pycrop/face/00000.avi"),
+        *(f"pywork/face/{name}.pckl" for name in ("faces", "scene", "tracks")),
+        "pywork/face/pipeline.json",
+    }
+    assert len(list(done.room("pyframes").iterdir())) == frame_count(done.video) == 30
+    assert not done.scratch.exists()
+    faces, scenes, tracks = (
+        _load(done.room("pywork") / f"{name}.pckl") for name in ("faces", "scene", "tracks")
+    )
+    assert [[face["frame"] for face in frame] for frame in faces] == [[i] for i in range(30)]
+    assert all(face["conf"] > 0.9 and len(face["bbox"]) == 4 for (face,) in faces)
+    assert [[edge.frame_num for edge in scene] for scene in scenes] == [[0, 30]]
+    assert isinstance(scenes[0][0], FrameTimecode)
+    (track,) = tracks
+    np.testing.assert_array_equal(track["track"]["frame"], np.arange(30))
+    np.testing.assert_allclose(track["track"]["bbox"], [face["bbox"] for (face,) in faces])
+    assert all(track["proc_track"][key].shape == (30,) for key in "xys")
+    assert frame_count(done.crop(0)) == 30
+
+
+def test_the_face_is_where_the_sample_has_it(done: Workspace) -> None:
+    """Boxes lie on the drawn face of shot one, in pixels of the full frame."""
+    from data.make_example import SHOT_ONE_FACE
+
+    x, y, height = SHOT_ONE_FACE
+    ((_, path),) = done.read_tracks()
+    assert np.abs(path.x - x).max() < 0.25 * height
+    assert np.abs(path.y - y).max() < 0.35 * height
+    assert 0.3 * height < path.s.min() and path.s.max() < 0.8 * height
+
+
+def test_the_record_says_how_it_was_made(done: Workspace, face_clip: Path) -> None:
+    """pipeline.json holds input, settings, weights, counts and versions."""
+    record = json.loads(done.record.read_text())
+    assert record["input"]["bytes"] == face_clip.stat().st_size
+    assert record["settings"]["min_track"] == 10 and record["settings"]["facedet_scale"] == 0.25
+    assert record["counts"] == {"frames": 30, "scenes": 1, "detections": 30, "tracks": 1}
+    assert record["detector"]["file"] == "s3fd_small.safetensors"
+    assert record["ffmpeg"].startswith("ffmpeg version") and record["file"].endswith("face.mp4")
+
+
+def test_same_again_is_kept_other_settings_need_overwrite(
+    done: Workspace, face_clip: Path, tmp_path: Path, script: Script
+) -> None:
+    """The same command changes no file; another is refused with 2 until --overwrite is given."""
+    data_dir = tmp_path / "work"
+    shutil.copytree(done.data_dir, data_dir)
+    before = snapshot(data_dir)
+    command = ("run_pipeline.py", "--videofile", face_clip, "--data_dir", data_dir)
+    again = script(*command, *FACE_FLAGS)
+    assert again.returncode == 0 and "Kept" in again.stdout and again.stderr == ""
+    assert snapshot(data_dir) == before
+    other = script(*command, "--min_track", "12")
+    assert other.returncode == 2 and "--overwrite" in other.stderr
+    assert other.stderr.startswith("error: ") and other.stderr.count("\n") == 1
+    assert snapshot(data_dir) == before
+    replaced = script(*command, "--min_track", "50", "--overwrite")
+    assert replaced.returncode == 0 and "0 tracks" in replaced.stdout
+    place = Workspace(data_dir, "face")
+    assert place.crops() == [] and place.read_tracks() == []
+    assert json.loads(place.record.read_text())["settings"]["min_track"] == 50
+
+
+def test_another_input_under_the_same_name_is_refused(
+    done: Workspace, no_face_clip: Path, tmp_path: Path, cpu: torch.device
+) -> None:
+    """Results of another video are never mixed or silently replaced."""
+    shutil.copytree(done.data_dir, tmp_path / "work")
+    place = Workspace(tmp_path / "work", "face")
+    before = snapshot(place.data_dir)
+    with pytest.raises(InputError, match="--overwrite"):
+        prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
+    assert snapshot(place.data_dir) == before
+    prepared = prepare(no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
+    assert prepared.tracks == 0 and not prepared.kept and place.crops() == []
+
+
+@pytest.fixture(scope="module")
+def long_clip(clips: Path) -> Path:
+    """A minute of a test picture with sound: long enough to be interrupted."""
+    path = clips / "long.mp4"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25", "-f", "lavfi", "-i", "sine=440:r=16000"),
+        *("-t", "60", "-c:v", "mpeg4", "-q:v", "5", "-c:a", "aac", path),
+    )
+    return path
+
+
+def _running(command: list[str], place: Workspace) -> "subprocess.Popen[bytes]":
+    """Starts a run and stops it in the middle of decoding."""
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pictures = place.scratch / "pyframes"
+    deadline = time.monotonic() + 60
+    while not (pictures.is_dir() and sum(1 for _ in pictures.iterdir()) > 50):
+        assert run.poll() is None and time.monotonic() < deadline, "it was not caught running"
+        time.sleep(0.005)
+    os.kill(run.pid, signal.SIGSTOP)
+    return run
+
+
+def test_a_killed_run_is_run_again_and_two_never_run_at_once(
+    long_clip: Path, done: Workspace, face_clip: Path, tmp_path: Path, script: Script
+) -> None:
+    """While one runs, a second is refused with 1; after SIGKILL the next ends like any other."""
+    place = Workspace(tmp_path, "face")
+    arguments = ("--data_dir", str(tmp_path), "--reference", "face")
+    command = [sys.executable, str(REPO / "run_pipeline.py"), "--videofile", str(long_clip)]
+    run = _running([*command, *arguments], place)
+    try:
+        second = script("run_pipeline.py", "--videofile", face_clip, *arguments)
+        assert second.returncode == 1 and second.stderr.count("\n") == 1
+        assert second.stderr.startswith("error: Another run")
+    finally:
+        run.kill()
+        run.wait()
+    assert not any(place.room(room).exists() for room in ROOMS)
+    assert place.scratch.exists()
+    third = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
+    assert third.returncode == 0 and third.stderr == ""
+    made, wanted = snapshot(tmp_path), snapshot(done.data_dir)
+    assert {name: content for name, (_, content) in made.items()} == {
+        name: content for name, (_, content) in wanted.items()
+    }
+
+
+def test_a_run_killed_while_replacing_leaves_the_old_results(
+    long_clip: Path, done: Workspace, tmp_path: Path, script: Script, face_clip: Path
+) -> None:
+    """Old results stay whole while --overwrite works; the old command then keeps them."""
+    shutil.copytree(done.data_dir, tmp_path / "work")
+    place = Workspace(tmp_path / "work", "face")
+    before = snapshot(place.data_dir)
+    arguments = ("--data_dir", str(place.data_dir), "--reference", "face")
+    command = [sys.executable, str(REPO / "run_pipeline.py"), "--videofile", str(long_clip)]
+    run = _running([*command, *arguments, "--overwrite"], place)
+    run.kill()
+    run.wait()
+    kept = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
+    assert kept.returncode == 0 and "Kept" in kept.stdout
+    after = snapshot(place.data_dir)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_run_killed_while_committing_is_finished(
+    done: Workspace, no_face_clip: Path, face_clip: Path, tmp_path: Path, cpu: torch.device
+) -> None:
+    """With the mark "complete" and half of the rooms moved, the next run moves the rest."""
+    place = Workspace(tmp_path / "work", "face")
+    prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
+    staging = Workspace(place.data_dir, "face", staged=True)
+    for room in ROOMS:
+        shutil.copytree(done.room(room), staging.room(room))
+    (place.scratch / "complete").touch()
+    for room in ROOMS[:2]:
+        shutil.rmtree(place.room(room))
+        staging.room(room).rename(place.room(room))
+    prepared = prepare(face_clip, place, FACE_OPTIONS, device=cpu)
+    assert prepared.kept and prepared.tracks == 1
+    made, wanted = snapshot(place.data_dir), snapshot(done.data_dir)
+    assert {name: content for name, (_, content) in made.items()} == {
+        name: content for name, (_, content) in wanted.items()
+    }
+
+
+def test_no_face_names_the_flag(no_face_clip: Path, tmp_path: Path, script: Script) -> None:
+    """Exit 0, a sentence with --min_face_size, and empty lists in every pickle."""
+    done = script("run_pipeline.py", "--videofile", no_face_clip, "--data_dir", tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "no face" in done.stdout and "--min_face_size" in done.stdout
+    work = tmp_path / "pywork" / "noface"
+    assert _load(work / "faces.pckl") == [[]] * 20 and _load(work / "tracks.pckl") == []
+    assert [[e.frame_num for e in scene] for scene in _load(work / "scene.pckl")] == [[0, 20]]
+    record = json.loads((work / "pipeline.json").read_text())
+    assert record["counts"]["tracks"] == 0 and "--min_face_size" in record["notices"][0]
+    scored = script("run_syncnet.py", "--reference", "noface", "--data_dir", tmp_path)
+    assert scored.returncode == 0 and "no face clip" in scored.stdout
+    assert (work / "offsets.txt").read_text() == "FILENAME\tOFFSET\tCONF\n"
+    assert _load(work / "activesd.pckl") == []
+    assert json.loads((work / "offsets.json").read_text()) == []
+    drawn = script("run_visualise.py", "--reference", "noface", "--data_dir", tmp_path)
+    assert drawn.returncode == 0
+    assert frame_count(tmp_path / "pyavi" / "noface" / "video_out.avi") == 20
+
+
+def _faces(frames: int, size: float) -> list[list[Face]]:
+    return [[Face((50.0, 50.0, 50.0 + size, 50.0 + size), 0.99)] for _ in range(frames)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "said"),
+    [
+        (150, 80, ("80 pixels", "--min_face_size is 100")),
+        (100, 120, ("longest track has 100 detections", "--min_track", "more than 100")),
+        (60, 120, ("longest shot has 60 frames", "--min_track")),
+        (0, 0, ("no face",)),
+    ],
+)
+def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[str, ...]) -> None:
+    """The closest miss decides which flag is named, with its numbers."""
+    faces: list[list[Face]] = _faces(frames, size) if frames else [[], []]
+    scenes = [(0, len(faces))]
+    options = PipelineOptions()
+    (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options)
+    for part in said:
+        assert part in notice
+    good = _faces(120, 120)
+    assert why_nothing(good, [(0, 120)], build_tracks(good, [(0, 120)]), options) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (PipelineOptions(min_track=10, min_face_size=250, facedet_scale=0.25), "--min_face_size"),
+        (PipelineOptions(min_track=30), "longest track has 30 detections"),
+        (PipelineOptions(min_track=40), "longest shot has 30 frames"),
+    ],
+)
+def test_limits_of_a_real_clip_are_told(
+    face_clip: Path, tmp_path: Path, cpu: torch.device, options: PipelineOptions, said: str
+) -> None:
+    """A face that is there but too small or too brief is reported so, and nothing is cut."""
+    place = Workspace(tmp_path, "face")
+    prepared = prepare(face_clip, place, options, device=cpu)
+    assert prepared.tracks == 0 and said in " ".join(prepared.notices)
+    assert place.crops() == [] and place.read_tracks() == []
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--min_track", "-1"),
+        ("--frame_rate", "0"),
+        ("--crop_scale", "nan"),
+        ("--facedet_scale", "0"),
+        ("--facedet_scale", "inf"),
+        ("--min_face_size", "0"),
+        ("--num_failed_det", "-2"),
+        ("--device", "tpu"),
+    ],
+    ids=" ".join,
+)
+def test_flags_out_of_range_are_refused_by_name(
+    flags: tuple[str, str], face_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names the flag, exit code 2, nothing written."""
+    arguments = ["--videofile", str(face_clip), "--data_dir", str(tmp_path), *flags]
+    assert cli.run(lambda: run_pipeline.main(arguments)) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and flags[0] in told and told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_frame_rate_is_honoured_with_a_warning(
+    face_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames, clips and sound follow --frame_rate; the networks' rate is mentioned."""
+    arguments = ["--videofile", str(face_clip), "--data_dir", str(tmp_path), *FACE_FLAGS]
+    assert cli.run(lambda: run_pipeline.main([*arguments, "--frame_rate", "50"])) == 0
+    assert "25" in capsys.readouterr().err
+    place = Workspace(tmp_path, "face")
+    assert len(list(place.room("pyframes").iterdir())) == frame_count(place.video) == 60
+    log = ffmpeg("-i", place.crop(0), "-f", "null", "-")
+    assert "50 fps" in log and frame_count(place.crop(0)) == 60

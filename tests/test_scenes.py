@@ -1,0 +1,67 @@
+"""Cuts are found where they are, and shots cover the whole video."""
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.scenes import ShotDetector
+
+
+def _shot(seed: int, frames: int, *, height: int = 120, width: int = 160) -> list[np.ndarray]:
+    """A picture of its own that moves a little."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    picture = cv2.resize(noise, (width + 20, height), interpolation=cv2.INTER_NEAREST)
+    to_and_fro = [abs(i % 38 - 19) for i in range(frames)]
+    return [picture[:, x : x + width] for x in to_and_fro]
+
+
+def _scenes(*shots: list[np.ndarray]) -> list[tuple[int, int]]:
+    detector = ShotDetector(frame_rate=25)
+    for frame in itertools.chain(*shots):
+        detector.feed(frame)
+    return detector.scenes()
+
+
+def test_cuts_are_found_exactly() -> None:
+    """Four shots of known lengths come out with their very first frames."""
+    lengths = [40, 23, 77, 31]
+    found = _scenes(*(_shot(seed, length) for seed, length in enumerate(lengths)))
+    edges = [0, *itertools.accumulate(lengths)]
+    assert found == list(itertools.pairwise(edges))
+
+
+def test_without_a_cut_there_is_one_shot() -> None:
+    """A moving picture is one shot."""
+    assert _scenes(_shot(1, 90)) == [(0, 90)]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 14])
+def test_very_short_videos_are_one_shot(frames: int) -> None:
+    """No video is too short to be a shot."""
+    assert _scenes(_shot(1, frames)) == [(0, frames)]
+
+
+def test_no_frames_no_shots() -> None:
+    """Nothing in, nothing out."""
+    assert _scenes() == []
+
+
+def test_shots_cover_everything_in_order() -> None:
+    """Whatever is found, shots follow each other from 0 to the end without gaps."""
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(3, 40, 12).tolist()  # some are shorter than the detector's minimum
+    found = _scenes(*(_shot(seed, length) for seed, length in enumerate(lengths)))
+    assert found[0][0] == 0 and found[-1][1] == sum(lengths)
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in itertools.pairwise(found))
+    assert len(found) > 3
+
+
+def test_size_and_shape_do_not_matter() -> None:
+    """A tall, large picture is cut at the same frame as a small one."""
+    large = _scenes(
+        _shot(5, 30, height=900, width=500),
+        _shot(6, 30, height=900, width=500),
+    )
+    assert large == [(0, 30), (30, 60)]

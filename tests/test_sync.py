@@ -1,0 +1,289 @@
+"""Distances, offset, confidence: the published numbers, the sign, and what we add to them."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import CubicSpline
+
+from models import features, syncnet
+from models.syncnet import SyncNetConfig
+from models.weights import WeightsUsed, load_syncnet
+from pipeline import media, sync
+from pipeline.errors import InputError
+from pipeline.scores import ClipScore, score_clip, score_tracks
+from pipeline.tracks import CropPath, Track
+from pipeline.workspace import ROOMS, Workspace, read_pickle
+
+
+def _random(rows: int, *, seed: int = 0, width: int = 64) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, width))).float()
+
+
+@pytest.mark.parametrize(("windows", "vshift"), [(40, 15), (1, 3), (7, 15), (1003, 2)])
+def test_distances_are_torchs_with_zero_padding(windows: int, vshift: int) -> None:
+    """Every column equals pairwise_distance to the sound shifted into zeros."""
+    lips, sound = _random(windows), _random(windows, seed=1)
+    found = sync.distances(lips, sound, vshift=vshift)
+    assert found.shape == (windows, 2 * vshift + 1) and found.dtype == np.float32
+    padded = torch.nn.functional.pad(sound, (0, 0, vshift, vshift))
+    for column in range(2 * vshift + 1):
+        wanted = torch.nn.functional.pairwise_distance(lips, padded[column : column + windows])
+        np.testing.assert_allclose(found[:, column], wanted.numpy(), atol=1e-5)
+
+
+def _shifted(lips: torch.Tensor, *, early: int) -> torch.Tensor:
+    """Sound whose window i belongs to lips i + early."""
+    return torch.roll(lips, -early, 0) + 0.1 * _random(len(lips), seed=9)
+
+
+@pytest.mark.parametrize("early", [3, -4, 0, 14])
+def test_planted_offsets_come_out_with_the_demos_sign(early: int) -> None:
+    """Sound early by 3 frames is +3, late by 4 frames is -4; sub-frame and flags agree."""
+    lips = _random(120)
+    found = sync.judge(
+        sync.distances(lips, _shifted(lips, early=early), vshift=15), reliable_confidence=3
+    )
+    assert found.offset_frames == early
+    assert found.offset_ms == pytest.approx(40 * early, abs=8)
+    assert not found.at_search_edge and found.reliable and found.confidence > 3
+    assert found.framewise.shape == (120,)
+
+
+@pytest.mark.parametrize("early", [5, -5])
+def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
+    """With a search of five frames an offset of five says that it is at the edge."""
+    lips = _random(120)
+    found = sync.judge(
+        sync.distances(lips, _shifted(lips, early=early), vshift=5), reliable_confidence=3
+    )
+    assert found.offset_frames == early and found.at_search_edge and not found.reliable
+    inside = sync.judge(
+        sync.distances(lips, _shifted(lips, early=early), vshift=6), reliable_confidence=3
+    )
+    assert not inside.at_search_edge and inside.reliable
+
+
+def test_unrelated_sound_is_not_reliable() -> None:
+    """Random features have no confidence."""
+    found = sync.judge(
+        sync.distances(_random(200), _random(200, seed=5), vshift=15), reliable_confidence=3
+    )
+    assert found.confidence < 1 and not found.reliable
+
+
+def test_judge_gives_the_published_numbers(shared: Path) -> None:
+    """Distances of the original program give the rows of its own offsets.txt."""
+    folder = shared / "reference012"
+    lines = (folder / "offsets.txt").read_text().splitlines()[1:]
+    dists = read_pickle(folder / "activesd.pckl")
+    assert len(lines) == len(dists) == 4
+    min_dists = [12.879, 12.976, 14.904, 14.121]
+    for line, track, min_dist in zip(lines, dists, min_dists, strict=True):
+        found = sync.judge(np.asarray(track), reliable_confidence=3)
+        _, offset, confidence = line.split()
+        assert found.offset_frames == int(offset)
+        assert f"{found.confidence:.3f}" == confidence
+        assert found.min_dist == pytest.approx(min_dist, abs=6e-4)
+        assert found.at_search_edge == (abs(found.offset_frames) == 15)
+
+
+def test_judge_gives_the_original_codes_numbers(shared: Path) -> None:
+    """The parity vectors with audio lagging by four: offset, distance, confidence."""
+    truth = np.load(shared / "parity" / "offset_planted_v15.npz")
+    found = sync.judge(truth["dists"], reliable_confidence=3)
+    assert found.offset_frames == int(truth["offset"]) == -4
+    assert found.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-4)
+    assert found.confidence == pytest.approx(float(truth["conf"]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("frames", "samples", "windows"),
+    [(100, 64_000, 95), (100, 32_000, 45), (50, 64_000, 45), (100, 63_999, 94), (5, 9999, 0)],
+)
+def test_window_count_is_the_demos(frames: int, samples: int, windows: int) -> None:
+    """min(frames, samples // 640) - 5, never below zero."""
+    assert sync.window_count(frames, samples) == windows
+    assert sync.window_count(0, samples) == sync.window_count(frames, 0) == 0
+
+
+CONTEXT = SyncNetConfig(
+    lip_size_px=8, lip_region_px=(0, 0, 224), grey=True, context_s=3.84, lip_strides=(1, 1, 1)
+)
+
+
+@pytest.mark.parametrize("frames", [5, 47, 96, 97, 191, 350, 700])
+def test_normalised_chunks_do_not_depend_on_their_size(frames: int) -> None:
+    """Streaming in any chunks gives what the whole track gives at once, nothing lost or twice."""
+    rng = np.random.default_rng(frames)
+    small = rng.integers(0, 256, (frames, 8, 8), np.uint8)
+    crops = [cv2.resize(one, (224, 224), interpolation=cv2.INTER_NEAREST) for one in small]
+    coloured = [np.repeat(crop[..., None], 3, axis=2) for crop in crops]
+    pixels = np.stack([syncnet.lip_pixels(frame, CONTEXT) for frame in coloured])
+    whole = syncnet.normalise_lips(pixels, CONTEXT)
+    for chunk_frames in (1, 7, 20, 96, 250, 1000):
+        chunks = list(sync.normalised_chunks(coloured, CONTEXT, chunk_frames=chunk_frames))
+        joined = np.concatenate(chunks)
+        assert joined.shape == whole.shape == (frames, 1, 8, 8)
+        np.testing.assert_allclose(joined, whole, atol=2e-4, err_msg=str(chunk_frames))
+
+
+def test_embeddings_do_not_depend_on_the_batch(cpu: torch.device) -> None:
+    """Lips and sound give the same embeddings in batches of 3 and of 50; counts are right."""
+    model, _ = load_syncnet("auto", device=cpu)
+    rng = np.random.default_rng(0)
+    frames = list(rng.integers(0, 256, (31, 224, 224, 3), np.uint8))
+    samples = rng.integers(-9000, 9000, 31 * 640).astype(np.int16)
+    few, many = (
+        (
+            sync.embed_lips(model, frames, batch_size=size, device=cpu),
+            sync.embed_sound(model, samples, batch_size=size, device=cpu),
+        )
+        for size in (3, 50)
+    )
+    assert len(few[0]) == 27
+    assert len(few[1]) == (features.mfcc(samples).shape[0] - 20) // 4 + 1
+    for one, other in zip(few, many, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def _smooth_features(at: np.ndarray, *, seed: int, width: int = 32) -> torch.Tensor:
+    """Features that vary slowly in time, read at any instants."""
+    knots = np.random.default_rng(seed).normal(size=(200, width))
+    return torch.from_numpy(CubicSpline(np.arange(200) * 4, knots)(at)).float()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, -0.5, 2.25, -3.6, 4.45])
+def test_subframe_offset_recovers_fractional_shifts(shift: float) -> None:
+    """Smooth features moved by a fraction of a frame are placed within a fifth of a frame."""
+    at = np.arange(20, 420.0)
+    dists = sync.distances(
+        _smooth_features(at, seed=2), _smooth_features(at + shift, seed=2), vshift=15
+    )
+    found = sync.judge(dists, reliable_confidence=3)
+    assert found.offset_ms / 40 == pytest.approx(shift, abs=0.2)
+
+
+def test_drift_is_the_slope_of_the_offset() -> None:
+    """Sound that loses two frames in a minute drifts by 80 ms a minute; short clips say nothing."""
+    at = np.arange(20, 770.0)  # half a minute
+    sound = _smooth_features(at + 2 * (at - 20) / 1500, seed=3)
+    dists = sync.distances(_smooth_features(at, seed=3), sound, vshift=15)
+    found = sync.judge(dists, reliable_confidence=3)
+    assert found.drift_ms_per_min == pytest.approx(80, abs=15)
+    assert sync.judge(dists[:400], reliable_confidence=3).drift_ms_per_min is None
+    steady = sync.distances(_smooth_features(at, seed=3), _smooth_features(at, seed=3), vshift=15)
+    assert sync.judge(steady, reliable_confidence=3).drift_ms_per_min == pytest.approx(0, abs=5)
+
+
+def test_valid_mean_leaves_padding_out() -> None:
+    """Shifts average only windows that have sound; shifts with none are NaN."""
+    dists = np.arange(21, dtype=np.float32).reshape(3, 7)
+    mean = sync.valid_mean(dists)
+    assert np.isnan(mean[0]) and np.isnan(mean[6])
+    assert (
+        mean[3] == dists[:, 3].mean() and mean[1] == dists[2, 1] and mean[4] == dists[:2, 4].mean()
+    )
+
+
+def test_confidence_per_frame_belongs_to_the_middle_of_its_window() -> None:
+    """Speech in windows 20 to 39 is speech in frames 22 to 41; ends repeat the nearest window."""
+    dists = np.full((60, 31), 10.0, np.float32)
+    dists[:, 12] = 10.0 - 0.5  # the track's offset everywhere
+    dists[20:40, 12] = 4.0
+    found = sync.confidence_per_frame(dists, frames=65)
+    assert found.shape == (65,) and found.dtype == np.float32
+    assert np.flatnonzero(found > 3).tolist() == list(range(22, 42))
+    np.testing.assert_allclose(found[[0, 1, 62, 64]], 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("windows", "frames"), [(0, 30), (1, 6), (3, 40)])
+def test_confidence_per_frame_has_every_frame(windows: int, frames: int) -> None:
+    """Short sound leaves no frame without a number."""
+    found = sync.confidence_per_frame(np.ones((windows, 31), np.float32), frames=frames)
+    assert found.shape == (frames,) and np.isfinite(found).all()
+
+
+def _clip(path: Path, *, frames: int, samples: int | None) -> Path:
+    rng = np.random.default_rng(0)
+    sound = None
+    if samples is not None:
+        sound = path.with_suffix(".s16")
+        rng.integers(-5000, 5000, samples).astype(np.int16).tofile(sound)
+    with media.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
+        for _ in range(frames):
+            writer.write(rng.integers(0, 256, (224, 224, 3), np.uint8))
+    if sound is not None:
+        sound.unlink()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("frames", "samples", "windows", "said"),
+    [
+        (12, 12 * 640, 7, None),
+        (12, 9 * 640, 4, r"WARNING: Audio \(0\.3600s\) and video \(0\.4800s\) lengths are diff"),
+        (5, 5 * 640, 0, "too short"),
+        (12, None, 0, "nothing to compare"),
+        (12, 100, 0, "too short"),
+    ],
+)
+def test_score_clip(
+    tmp_path: Path,
+    cpu: torch.device,
+    frames: int,
+    samples: int | None,
+    windows: int,
+    said: str | None,
+) -> None:
+    """Odd clips give as many windows as they have, and a sentence about what is odd."""
+    model, _ = load_syncnet("auto", device=cpu)
+    clip = _clip(tmp_path / "00000.avi", frames=frames, samples=samples)
+    score = score_clip(clip, model, batch_size=20, vshift=15, device=cpu)
+    assert score.frames == frames and score.dists.shape == (windows, 31)
+    assert (score.sync is None) == (windows == 0)
+    if said is None:
+        assert score.warning is None
+    else:
+        assert score.warning is not None and re.search(said, score.warning)
+
+
+def test_every_track_is_scored_and_written(tmp_path: Path, cpu: torch.device) -> None:
+    """Three files in track order, also with a silent clip and a track number above 9999."""
+    place = Workspace(tmp_path, "talk")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    _clip(place.crop(0), frames=14, samples=14 * 640)
+    _clip(place.crop(10_000), frames=9, samples=None)
+    tracks = [
+        Track(np.arange(first, first + n), np.ones((n, 4))) for first, n in ((50, 14), (70, 9))
+    ]
+    paths = [CropPath(*(np.ones(len(track.frames)) for _ in "xys")) for track in tracks]
+    place.write_tracks(tracks, paths)
+    told: list[tuple[ClipScore, WeightsUsed]] = []
+    scores = score_tracks(place, device=cpu, report=lambda *said: told.append(said))
+    assert [score.file for score in scores] == ["00000.avi", "10000.avi"] and len(told) == 2
+    lines = place.offsets_text.read_text().split("\n")
+    assert lines[0] == "FILENAME\tOFFSET\tCONF" and lines[2] == "10000.avi\t0\t0.000"
+    assert len(lines) == 4 and lines[3] == ""
+    first = scores[0].sync
+    assert first and lines[1] == f"00000.avi\t{first.offset_frames}\t{first.confidence:.3f}"
+    assert [row.shape for row in place.read_distances()] == [(9, 31), (0, 31)]
+
+
+@pytest.mark.parametrize(("batch_size", "vshift"), [(0, 15), (20, 0), (20, 251), (-1, 15)])
+def test_options_out_of_range_are_refused(
+    tmp_path: Path, cpu: torch.device, batch_size: int, vshift: int
+) -> None:
+    """Before anything is read or written."""
+    with pytest.raises(InputError, match="--batch_size"):
+        score_tracks(
+            Workspace(tmp_path, "talk"),
+            batch_size=batch_size,
+            vshift=vshift,
+            device=cpu,
+            report=lambda *said: None,
+        )

@@ -1,0 +1,144 @@
+"""Marks: which frame gets which confidence, in which colour, and the video as a whole."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from models.features import SAMPLE_RATE
+from pipeline import media
+from pipeline.errors import InputError
+from pipeline.tracks import CropPath, Track
+from pipeline.visualise import Mark, draw, marks_by_frame, visualise
+from pipeline.workspace import ROOMS, Workspace
+from tests.synthetic import frame_count
+
+FRAMES = 40
+
+
+def _path(frames: int, *, x: float) -> CropPath:
+    same = np.ones(frames)
+    return CropPath(x * same, 60 * same, 20 * same)
+
+
+def _track(first: int, frames: int, *, x: float) -> tuple[Track, CropPath]:
+    boxes = np.tile([x - 20, 40.0, x + 20, 80.0], (frames, 1))
+    return Track(np.arange(first, first + frames), boxes), _path(frames, x=x)
+
+
+def _dists(windows: int, *, confidence: float) -> np.ndarray:
+    dists = np.full((windows, 31), 10.0, np.float32)
+    dists[:, 15] -= confidence
+    return dists
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """40 grey pictures with sound and two faces: a speaker and one who is silent."""
+    place = Workspace(tmp_path, "marks")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    for index in range(FRAMES):
+        picture = np.full((120, 200, 3), 128, np.uint8)
+        assert cv2.imwrite(str(place.frame(index)), picture)
+    wavfile.write(place.audio, SAMPLE_RATE, np.arange(FRAMES * 640, dtype=np.int16))
+    faces = [_track(0, FRAMES, x=50), _track(10, 20, x=140)]
+    place.write_tracks(*map(list, zip(*faces, strict=True)))
+    place.write_distances([_dists(FRAMES - 5, confidence=8), _dists(15, confidence=0.5)])
+    return place
+
+
+def test_marks_follow_the_tracks(place: Workspace) -> None:
+    """Every frame of a track is marked with its number and confidence, and no other."""
+    marks = marks_by_frame(place)
+    assert {index: [mark.track for mark in marks[index]] for index in marks} == {
+        index: [0, 1] if 10 <= index < 30 else [0] for index in range(FRAMES)
+    }
+    for mark, confidence, x in zip(marks[12], (8, 0.5), (50, 140), strict=True):
+        assert mark.confidence == pytest.approx(confidence)
+        assert (mark.x, mark.y, mark.s) == (x, 60, 20)
+
+
+def test_a_change_is_marked_on_the_frame_it_is_about(place: Workspace) -> None:
+    """Window i tells about frame i + 2: lips that start to match at window 15 show at frame 17."""
+    dists = _dists(FRAMES - 5, confidence=8)
+    dists[:15, 15] = 10.0
+    place.write_distances([dists, _dists(15, confidence=0.5)])
+    marks = marks_by_frame(place)
+    speaking = [marks[index][0].confidence > 4 for index in range(FRAMES)]
+    assert speaking == [False] * 17 + [True] * 23
+
+
+def test_a_track_without_sound_is_marked_silent(place: Workspace) -> None:
+    """No windows, no confidence: a red box, not an error."""
+    place.write_distances([np.zeros((0, 31), np.float32), _dists(15, confidence=2)])
+    assert {mark.confidence for index, [mark, *_] in marks_by_frame(place).items()} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "colour"),
+    [(-3.0, (0, 0, 255)), (0.0, (0, 0, 255)), (4.0, (0, 100, 155)), (30.0, (0, 255, 0))],
+)
+def test_box_and_colour_are_the_demos(confidence: float, colour: tuple[int, int, int]) -> None:
+    """BGR (0, c, 255 - c) with c = 25 times the confidence, on the square around the centre."""
+    frame = np.zeros((120, 200, 3), np.uint8)
+    draw(frame, Mark(3, confidence, 100.0, 60.0, 30.0))
+    for x, y in ((130, 60), (100, 90), (70, 75)):
+        assert tuple(frame[y, x]) == colour
+    assert not frame[45:85, 80:120].any()
+    assert (frame[15:40, 70:] == 255).all(axis=2).any(), "no white label at the corner"
+
+
+def test_boxes_beyond_the_picture_are_no_error() -> None:
+    """Faces may leave the frame."""
+    frame = np.zeros((60, 80, 3), np.uint8)
+    draw(frame, Mark(0, 5.0, -200.0, 500.0, 40.0))
+    draw(frame, Mark(0, 5.0, 75.0, 30.0, 20.0))
+    assert frame.any()
+
+
+def test_the_video_has_every_frame_and_the_sound(place: Workspace) -> None:
+    """video_out.avi is video_only.avi plus audio.wav, sample by sample."""
+    assert visualise(place) == FRAMES
+    assert frame_count(place.labelled_video) == frame_count(place.labelled_picture) == FRAMES
+    np.testing.assert_array_equal(
+        media.read_audio(place.labelled_video), np.arange(FRAMES * 640, dtype=np.int16)
+    )
+    frames = list(media.read_frames(place.labelled_video, frame_rate=None))
+    speaker, silent = frames[20][60, 30].astype(int), frames[20][60, 120].astype(int)
+    assert speaker[1] - speaker[2] > 60 and silent[2] - silent[1] > 100
+    np.testing.assert_allclose(frames[5][60, 120], 128, atol=12)
+
+
+def test_a_silent_video_is_labelled_too(place: Workspace) -> None:
+    """Without audio.wav the labelled video has no sound."""
+    place.audio.unlink()
+    assert visualise(place) == frame_count(place.labelled_video)
+    assert media.read_audio(place.labelled_video).size == 0
+
+
+def test_a_video_without_tracks_is_passed_on(place: Workspace) -> None:
+    """Nothing found is nothing marked."""
+    place.write_tracks([], [])
+    place.write_distances([])
+    assert visualise(place) == FRAMES
+    first = next(iter(media.read_frames(place.labelled_video)))
+    np.testing.assert_allclose(first, 128, atol=8)
+
+
+def test_scores_of_another_run_are_refused(place: Workspace) -> None:
+    """Two tracks with one score is an old activesd.pckl: the message says what to run."""
+    place.write_distances([_dists(15, confidence=1)])
+    with pytest.raises(InputError, match=r"run_syncnet\.py again"):
+        visualise(place)
+    assert not place.labelled_video.exists()
+
+
+def test_frames_that_were_removed_are_missed_by_name(place: Workspace) -> None:
+    """Users clear pyframes/ to save space."""
+    for index in range(FRAMES):
+        place.frame(index).unlink()
+    with pytest.raises(InputError, match="pyframes"):
+        visualise(place)

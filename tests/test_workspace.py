@@ -1,0 +1,322 @@
+"""Names, formats and the moving into place of one video's files."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scenedetect import FrameTimecode
+
+from pipeline import workspace
+from pipeline.errors import InputError, PipelineError
+from pipeline.tracks import CropPath, Face, Track
+from pipeline.workspace import ROOMS, Workspace, read_pickle, write_json, write_text
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """A workspace with empty rooms."""
+    place = Workspace(tmp_path, "talk")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    return place
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "/abs", "a\\b", "a\0b", "a\nb", "../up", "x" * 201, "ü" * 101]
+)
+def test_names_that_are_no_folder_are_refused(tmp_path: Path, name: str) -> None:
+    """A reference can never reach outside its own folders."""
+    with pytest.raises(InputError, match="--reference"):
+        Workspace(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["two words", 'it\'s "x"', ";ls", "-v", "üñ😀", "%d", "a.b", "$x"])
+def test_other_names_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
+    """Every other name is a folder's name, letter by letter."""
+    assert Workspace(tmp_path, name).room("pywork") == tmp_path / "pywork" / name
+
+
+def test_layout_is_the_demos(tmp_path: Path) -> None:
+    """Paths of contracts.md section 1."""
+    place = Workspace(tmp_path, "R")
+    relative = {
+        "pyavi/R/video.avi": place.video,
+        "pyavi/R/audio.wav": place.audio,
+        "pyavi/R/video_only.avi": place.labelled_picture,
+        "pyavi/R/video_out.avi": place.labelled_video,
+        "pyframes/R/000001.jpg": place.frame(0),
+        "pyframes/R/1000000.jpg": place.frame(999_999),
+        "pycrop/R/00012.avi": place.crop(12),
+        "pywork/R/offsets.txt": place.offsets_text,
+        "pywork/R/offsets.json": place.offsets_json,
+        "pywork/R/pipeline.json": place.record,
+        "pytmp/R": place.scratch,
+    }
+    for name, path in relative.items():
+        assert path == tmp_path / name
+
+
+def test_every_crop_is_listed_in_order(place: Workspace) -> None:
+    """Track 10000 and later are not forgotten, and numbers sort as numbers."""
+    numbers = [0, 2, 9999, 10_000, 100_001]
+    for number in reversed(numbers):
+        place.crop(number).touch()
+    (place.room("pycrop") / ".00003.avi.partial").touch()
+    assert place.crops() == [place.crop(number) for number in numbers]
+
+
+def _load(path: Path) -> object:
+    """What a tool written for the demo does."""
+    with path.open("rb") as file:
+        return pickle.load(file, encoding="latin1")
+
+
+def test_faces_pickle_format(place: Workspace) -> None:
+    """A list per frame of {'frame', 'bbox' python floats, 'conf' float64}."""
+    place.write_faces(
+        [[Face((1.5, 2.0, 30.25, 41.0), 0.97)], [], [Face((0.0, 0.0, 9.0, 9.0), 0.9)]]
+    )
+    rows = _load(place.room("pywork") / "faces.pckl")
+    assert rows == [
+        [{"frame": 0, "bbox": [1.5, 2.0, 30.25, 41.0], "conf": 0.97}],
+        [],
+        [{"frame": 2, "bbox": [0.0, 0.0, 9.0, 9.0], "conf": 0.9}],
+    ]
+    assert isinstance(rows, list)
+    face = rows[0][0]
+    assert type(face["conf"]) is np.float64 and type(face["frame"]) is int
+    assert type(face["bbox"]) is list and {type(value) for value in face["bbox"]} == {float}
+
+
+def test_scene_pickle_format(place: Workspace) -> None:
+    """(start, end) tuples of scenedetect's own timecodes."""
+    place.write_scenes([(0, 40), (40, 100)], frame_rate=25)
+    rows = _load(place.room("pywork") / "scene.pckl")
+    assert isinstance(rows, list) and all(type(row) is tuple for row in rows)
+    assert all(isinstance(edge, FrameTimecode) for row in rows for edge in row)
+    assert [[edge.frame_num for edge in row] for row in rows] == [[0, 40], [40, 100]]
+    assert rows[0][1].seconds == pytest.approx(1.6)
+
+
+def _track() -> tuple[Track, CropPath]:
+    series = np.arange(3.0)
+    track = Track(np.arange(7, 10, dtype=np.int64), np.arange(12.0).reshape(3, 4))
+    return track, CropPath(series, series + 10, series + 20)
+
+
+def test_tracks_pickle_format(place: Workspace) -> None:
+    """{'track': {'frame', 'bbox'}, 'proc_track': {'x', 'y', 's'}} with the demo's types."""
+    track, path = _track()
+    place.write_tracks([track], [path])
+    rows = _load(place.room("pywork") / "tracks.pckl")
+    assert isinstance(rows, list) and len(rows) == 1
+    assert set(rows[0]) == {"track", "proc_track"}
+    assert set(rows[0]["track"]) == {"frame", "bbox"} and set(rows[0]["proc_track"]) == set("xys")
+    frame, bbox = rows[0]["track"]["frame"], rows[0]["track"]["bbox"]
+    assert frame.dtype == np.int64 and frame.tolist() == [7, 8, 9]
+    assert bbox.dtype == np.float64 and bbox.shape == (3, 4)
+    for name, first in (("x", 0), ("y", 10), ("s", 20)):
+        series = rows[0]["proc_track"][name]
+        assert series.dtype == np.float64 and series.tolist() == [first, first + 1, first + 2]
+
+
+def test_tracks_and_distances_read_back(place: Workspace) -> None:
+    """Reading gives what was written; empty lists too."""
+    track, path = _track()
+    place.write_tracks([track, track], [path, path])
+    read = place.read_tracks()
+    assert len(read) == 2
+    np.testing.assert_array_equal(read[1][0].boxes, track.boxes)
+    np.testing.assert_array_equal(read[1][1].s, path.s)
+    dists = [np.ones((4, 31), np.float32), np.zeros((0, 31), np.float32)]
+    place.write_distances(dists)
+    again = place.read_distances()
+    assert [row.shape for row in again] == [(4, 31), (0, 31)] and again[0].dtype == np.float32
+    place.write_tracks([], [])
+    place.write_distances([])
+    assert place.read_tracks() == [] and place.read_distances() == []
+
+
+def test_reading_what_was_never_written_names_the_command(place: Workspace) -> None:
+    """The message says which command to run first."""
+    with pytest.raises(InputError, match=r"run_pipeline\.py --reference talk"):
+        place.read_tracks()
+    with pytest.raises(InputError, match=r"run_syncnet\.py --reference talk"):
+        place.read_distances()
+
+
+class _Malicious:
+    """Runs a command in whoever unpickles it."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch '{self.trace}'",)
+
+
+def test_a_malicious_pickle_runs_nothing(place: Workspace, tmp_path: Path) -> None:
+    """It is refused in one sentence; the plain loader proves that it would have run."""
+    trace, path = tmp_path / "trace", place.room("pywork") / "tracks.pckl"
+    path.write_bytes(pickle.dumps([_Malicious(trace)]))
+    with pytest.raises(InputError, match=r"tracks\.pckl") as refusal:
+        place.read_tracks()
+    assert not trace.exists() and "\n" not in str(refusal.value)
+    _load(path)
+    assert trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a pickle", b"\x80\x04K", pickle.dumps(eval), pickle.dumps({"rows": 1})],
+    ids=["empty", "text", "truncated", "builtin", "dict"],
+)
+def test_damaged_pickles_are_input_errors(place: Workspace, content: bytes) -> None:
+    """Whatever is wrong with it, the message names the file."""
+    (place.room("pywork") / "tracks.pckl").write_bytes(content)
+    with pytest.raises(InputError, match=r"tracks\.pckl"):
+        place.read_tracks()
+
+
+@pytest.mark.parametrize("rows", [[1], [{"track": {}}], [[np.arange(3), np.ones((3, 4))]]])
+def test_tracks_of_another_format_are_input_errors(place: Workspace, rows: list[object]) -> None:
+    """Other programs' tracks.pckl are refused by name."""
+    (place.room("pywork") / "tracks.pckl").write_bytes(pickle.dumps(rows))
+    with pytest.raises(InputError, match=r"tracks\.pckl has another format"):
+        place.read_tracks()
+
+
+def test_reference_pickles_can_be_read(shared: Path) -> None:
+    """Pickles of the original program pass the safe reader."""
+    faces = read_pickle(shared / "reference012" / "faces.pckl")
+    tracks = read_pickle(shared / "reference012" / "tracks.pckl")
+    assert len(faces) == 395 and len(tracks) == 4
+    assert read_pickle(shared / "reference012" / "activesd.pckl")[0].shape[1] == 31
+
+
+def test_text_is_whole_with_unix_lines(tmp_path: Path) -> None:
+    """Files end in LF and no part is left; JSON keeps letters as they are."""
+    write_text(tmp_path / "a.txt", "one\ntwo\n")
+    write_json(tmp_path / "b.json", {"name": "ü"})
+    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
+    assert "ü" in (tmp_path / "b.json").read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.json"]
+
+
+def _fill(place: Workspace, content: str) -> None:
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True, exist_ok=True)
+        (place.room(room) / "file").write_text(content)
+
+
+def _contents(place: Workspace) -> list[str]:
+    return [(place.room(room) / "file").read_text() for room in ROOMS]
+
+
+def test_a_run_changes_nothing_until_it_commits(place: Workspace) -> None:
+    """Old results stay whole while a new run collects, then are replaced together."""
+    _fill(place, "old")
+    (place.room("pycrop") / "00007.avi").write_text("old track")
+    staging = place.begin()
+    _fill(staging, "new")
+    assert _contents(place) == ["old"] * 4
+    place.commit()
+    assert _contents(place) == ["new"] * 4
+    assert not (place.room("pycrop") / "00007.avi").exists() and not place.scratch.exists()
+
+
+@pytest.mark.parametrize("moved", range(5))
+def test_a_killed_commit_is_finished(place: Workspace, moved: int) -> None:
+    """Killed after any number of rooms were moved, the next run finishes moving."""
+    _fill(place, "old")
+    staging = place.begin()
+    _fill(staging, "new")
+    (place.scratch / "complete").touch()
+    for room in ROOMS[:moved]:
+        (place.room(room) / "file").unlink()
+        place.room(room).rmdir()
+        staging.room(room).rename(place.room(room))
+    place.finish_commit()
+    assert _contents(place) == ["new"] * 4 and not place.scratch.exists()
+
+
+def test_an_incomplete_run_is_never_moved(place: Workspace) -> None:
+    """Without the mark that all is there, old results stay and the rest is cleared."""
+    _fill(place, "old")
+    _fill(place.begin(), "half")
+    place.finish_commit()
+    assert _contents(place) == ["old"] * 4
+    staging = place.begin()
+    assert all(not list(staging.room(room).iterdir()) for room in ROOMS)
+
+
+def test_other_references_are_left_alone(place: Workspace) -> None:
+    """Replacing one video's results touches no other's."""
+    other = Workspace(place.data_dir, "talk2")
+    _fill(other, "other")
+    _fill(place, "old")
+    _fill(place.begin(), "new")
+    place.commit()
+    assert _contents(other) == ["other"] * 4 and _contents(place) == ["new"] * 4
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.workspace import Workspace
+with Workspace(Path(sys.argv[1]), "talk").locked():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_the_lock_keeps_other_processes_off_until_its_holder_dies(
+    place: Workspace, repo: Path
+) -> None:
+    """A second run is refused with exit code 1; a killed holder's lock is gone; others are free."""
+    command = [sys.executable, "-c", HOLD, str(place.data_dir)]
+    with subprocess.Popen(
+        command, cwd=repo, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(PipelineError, match="Another run") as refusal, place.locked():
+            pass
+        assert refusal.value.exit_code == 1
+        with Workspace(place.data_dir, "other").locked():
+            pass
+        holder.kill()
+        holder.wait()
+    with place.locked():
+        pass
+
+
+def test_a_run_that_starts_as_another_ends_still_holds_the_lock(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ends between the second's opening and locking of the file; a third is kept off."""
+    first, second = place.locked(), place.locked()
+    first.__enter__()
+    try_lock = workspace._try_lock
+
+    def late(descriptor: int) -> bool:
+        monkeypatch.setattr(workspace, "_try_lock", try_lock)
+        first.__exit__(None, None, None)
+        return try_lock(descriptor)
+
+    monkeypatch.setattr(workspace, "_try_lock", late)
+    with second, pytest.raises(PipelineError, match="Another run"), place.locked():
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A data_dir below a plain file is the user's mistake, not a traceback."""
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match="--data_dir"),
+        Workspace(tmp_path / "file" / "work", "talk").locked(),
+    ):
+        pass
