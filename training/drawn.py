@@ -13,16 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from training.drawn_face import (
-    Colour,
-    DrawnHead,
-    Image,
-    Pose,
-    draw_head,
-    face_box,
-    mixed,
-    toned,
-)
+from training.drawn_face import DrawnHead, draw_head, face_box
+from training.pen import Colour, Image, Pose, mixed, toned
 
 __all__ = [
     "DrawnHead",

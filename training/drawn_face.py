@@ -14,11 +14,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Colour = tuple[float, float, float]
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
+from training.pen import Colour, Floats, Image, Pen, Pose, mirrored, mixed, oval, smooth, toned
 
 
 @dataclass(frozen=True)
@@ -56,97 +53,10 @@ class DrawnHead:
     seed: int  # of the strands and curls, so that they stay put from frame to frame
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Where a head is, in pixels of the picture, and what it does (see the fields' ranges)."""
-
-    centre_x: float
-    centre_y: float
-    height: float  # hairline to chin, pixels
-    tilt_deg: float = 0.0
-    mouth_open: float = 0.0  # 0 closed .. 1 wide open
-    mouth_wide: float = 0.5  # 0 pursed .. 1 spread
-    blink: float = 0.0
-    turn: float = 0.0  # -1 .. 1
-    smile: float = 0.0
-
-
-def toned(colour: Colour, factor: float) -> Colour:
-    """Return the colour, times a factor."""
-    return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
-
-
-def mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """Return the colour a share (0..1) of the way from the first to the second."""
-    b, g, r = (a + (c - a) * share for a, c in zip(first, second, strict=True))
-    return (b, g, r)
-
-
-class _Pen:
-    """Draws shapes given in face units onto a picture, and notes in a mask what it covered."""
-
-    def __init__(self, image: Image, pose: Pose) -> None:
-        self.image, self.height, self.turn = image, pose.height, pose.turn
-        self.mask: Image = np.zeros(image.shape[:2], np.uint8)
-        angle = math.radians(pose.tilt_deg)
-        cos, sin = math.cos(angle) * pose.height, math.sin(angle) * pose.height
-        self.matrix: Floats = np.array([[cos, -sin, pose.centre_x], [sin, cos, pose.centre_y]])
-
-    def _fixed(self, points: Floats, feature: bool) -> NDArray[np.int32]:
-        if feature:  # what lies near the middle of a turning head moves furthest
-            shift = self.turn * 0.07 * (1 - (points[:, 0] / 0.45) ** 2)
-            points = np.stack([points[:, 0] + shift, points[:, 1]], 1)
-        placed = points @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return np.round(placed * 16).astype(np.int32)
-
-    def fill(
-        self, points: Floats, colour: Colour, *, feature: bool = True, covers: bool = False
-    ) -> None:
-        fixed = [self._fixed(points, feature)]
-        cv2.fillPoly(self.image, fixed, colour, cv2.LINE_AA, 4)
-        if covers:
-            cv2.fillPoly(self.mask, fixed, 255.0, cv2.LINE_8, 4)
-
-    def line(
-        self,
-        points: Floats,
-        colour: Colour,
-        width: float,
-        *,
-        closed: bool = False,
-        feature: bool = True,
-    ) -> None:
-        thick = max(1, round(width * self.height))
-        cv2.polylines(
-            self.image, [self._fixed(points, feature)], closed, colour, thick, cv2.LINE_AA, 4
-        )
-
-
-def _smooth(points: Floats | list[tuple[float, float]], *, closed: bool = True) -> Floats:
-    """Round off a polygon by cutting its corners three times; the middle of each edge stays put."""
-    curve = np.asarray(points, np.float64)
-    for _ in range(3):
-        after = np.roll(curve, -1, 0)
-        cut = np.stack([0.75 * curve + 0.25 * after, 0.25 * curve + 0.75 * after], 1)
-        cut = cut.reshape(-1, 2)
-        curve = cut if closed else np.concatenate([curve[:1], cut[:-2], curve[-1:]])
-    return curve
-
-
-def _mirrored(right: list[tuple[float, float]]) -> Floats:
-    half = np.asarray(right, np.float64)
-    return np.concatenate([half, half[::-1] * (-1, 1)])
-
-
-def _oval(x: float, y: float, rx: float, ry: float, points: int = 20) -> Floats:
-    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], 1)
-
-
 def _outline(head: DrawnHead, mouth_open: float) -> Floats:
     w, drop = head.face_width / 2, 0.045 * mouth_open
-    return _smooth(
-        _mirrored(
+    return smooth(
+        mirrored(
             [
                 (0.55 * w, -0.69),
                 (0.97 * w, -0.52),
@@ -220,7 +130,7 @@ def _shade_map(head: DrawnHead) -> Image:
     return packed
 
 
-def _apply_shade(pen: _Pen, head: DrawnHead) -> None:
+def _apply_shade(pen: Pen, head: DrawnHead) -> None:
     x1, y1, wide, high = cv2.boundingRect(pen.mask)
     if wide == 0 or high == 0:
         return
@@ -233,10 +143,10 @@ def _apply_shade(pen: _Pen, head: DrawnHead) -> None:
     cv2.copyTo(lit, pen.mask[y1 : y1 + high, x1 : x1 + wide], roi)
 
 
-def _draw_body(pen: _Pen, head: DrawnHead) -> None:
+def _draw_body(pen: Pen, head: DrawnHead) -> None:
     n = head.face_width * 0.33
     pen.fill(
-        _mirrored([(n, 0.2), (n, 0.58), (n + 0.2, 0.74), (0.1, 1.1)]),
+        mirrored([(n, 0.2), (n, 0.58), (n + 0.2, 0.74), (0.1, 1.1)]),
         toned(head.skin, 0.9),
         covers=True,
         feature=False,
@@ -244,7 +154,7 @@ def _draw_body(pen: _Pen, head: DrawnHead) -> None:
     dip = (0.70, 0.98, 1.15, 0.68)[head.collar]
     if head.collar == 2:
         pen.fill(
-            _mirrored([(n + 0.01, 0.58), (n + 0.1, 0.64), (0.2, 1.2), (0.01, 0.72)]),
+            mirrored([(n + 0.01, 0.58), (n + 0.1, 0.64), (0.2, 1.2), (0.01, 0.72)]),
             head.under_cloth,
             covers=True,
             feature=False,
@@ -258,11 +168,11 @@ def _draw_body(pen: _Pen, head: DrawnHead) -> None:
         (1.02, 1.2),
         (1.08, 4.0),
     ]
-    torso = _mirrored(shape if head.collar in (0, 3) else [(0.01, dip), *shape[1:]])
-    pen.fill(_smooth(torso), head.cloth, covers=True, feature=False)
+    torso = mirrored(shape if head.collar in (0, 3) else [(0.01, dip), *shape[1:]])
+    pen.fill(smooth(torso), head.cloth, covers=True, feature=False)
     if head.collar == 2:
         pen.fill(
-            _smooth([(0, 0.66), (0.05, 0.74), (0.06, 2.0), (-0.06, 2.0), (-0.05, 0.74)]),
+            smooth([(0, 0.66), (0.05, 0.74), (0.06, 2.0), (-0.06, 2.0), (-0.05, 0.74)]),
             toned(head.cloth, 0.5),
             feature=False,
             covers=True,
@@ -283,7 +193,7 @@ def _draw_body(pen: _Pen, head: DrawnHead) -> None:
         )
 
 
-def _draw_hair(pen: _Pen, head: DrawnHead) -> None:
+def _draw_hair(pen: Pen, head: DrawnHead) -> None:
     w, v, rng = head.face_width / 2, head.hair_volume, np.random.default_rng(head.seed)
     outer = [
         (-1.03 * w, -0.02),
@@ -298,7 +208,7 @@ def _draw_hair(pen: _Pen, head: DrawnHead) -> None:
     if head.bald:
         for side in (-1.0, 1.0):
             pen.fill(
-                _smooth(
+                smooth(
                     [
                         (side * 1.04 * w, -0.02),
                         (side * 1.07 * w, -0.35),
@@ -322,21 +232,21 @@ def _draw_hair(pen: _Pen, head: DrawnHead) -> None:
         (-0.93 * w, -0.36),
         (-0.94 * w, -0.06),
     ]
-    pen.fill(_smooth(outer + inner), head.hair, covers=True, feature=False)
+    pen.fill(smooth(outer + inner), head.hair, covers=True, feature=False)
     if head.curly:
-        rim = _smooth(outer, closed=False)[::3]
+        rim = smooth(outer, closed=False)[::3]
         for x, y in rim + rng.uniform(-0.02, 0.02, rim.shape):
             pen.fill(
-                _oval(x, y, 0.06, 0.06, 12),
+                oval(x, y, 0.06, 0.06, 12),
                 toned(head.hair, rng.uniform(0.8, 1.3)),
                 covers=True,
                 feature=False,
             )
-    for goal in _smooth(outer, closed=False)[3:-3:2]:  # strands run from the parting to the rim
+    for goal in smooth(outer, closed=False)[3:-3:2]:  # strands run from the parting to the rim
         start = np.array([part + rng.uniform(-0.04, 0.04), low - 0.12])
         bend = np.array([(start[0] + goal[0]) / 2, min(start[1], goal[1]) - 0.02])
         pen.line(
-            _smooth(np.stack([start, bend, goal * (0.97, 0.97)]), closed=False),
+            smooth(np.stack([start, bend, goal * (0.97, 0.97)]), closed=False),
             toned(head.hair, rng.uniform(0.7, 1.5)),
             0.008,
             feature=False,
@@ -345,7 +255,7 @@ def _draw_hair(pen: _Pen, head: DrawnHead) -> None:
         for side in (-1.0, 1.0):
             end = head.hair_length
             pen.fill(
-                _smooth(
+                smooth(
                     [
                         (side * 0.92 * w, -0.42),
                         (side * (1.1 * w + v), -0.4),
@@ -361,7 +271,7 @@ def _draw_hair(pen: _Pen, head: DrawnHead) -> None:
             )
 
 
-def _draw_eye(pen: _Pen, head: DrawnHead, pose: Pose, side: float) -> None:
+def _draw_eye(pen: Pen, head: DrawnHead, pose: Pose, side: float) -> None:
     t, size = np.linspace(-1, 1, 15), head.eye_size
     cx, cy, half = side * 0.155 * head.eye_gap, -0.1, 0.077 * size
     dome, shut = (1 - t * t) ** 0.8, float(np.clip(pose.blink, 0, 1))
@@ -378,13 +288,13 @@ def _draw_eye(pen: _Pen, head: DrawnHead, pose: Pose, side: float) -> None:
         (0.030 * size, head.iris),
         (0.014 * size, (12.0, 10.0, 10.0)),
     ):
-        disc = _oval(cx + gaze, cy - 0.006, radius, radius)
+        disc = oval(cx + gaze, cy - 0.006, radius, radius)
         disc[:, 1] = np.clip(
             disc[:, 1], np.interp(disc[:, 0], x, upper), np.interp(disc[:, 0], x, lower)
         )
         pen.fill(disc, colour)
     if shut < 0.4:
-        pen.fill(_oval(cx + gaze - 0.012, cy - 0.018, 0.007, 0.007, 8), (250, 250, 250))
+        pen.fill(oval(cx + gaze - 0.012, cy - 0.018, 0.007, 0.007, 8), (250, 250, 250))
     pen.line(np.stack([x, upper], 1), toned(head.skin, 0.25), 0.012)
     pen.line(np.stack([x, lower], 1), toned(head.skin, 0.62), 0.006)
     pen.line(crease, toned(head.skin, 0.62), 0.006)
@@ -398,11 +308,11 @@ def _draw_eye(pen: _Pen, head: DrawnHead, pose: Pose, side: float) -> None:
     pen.fill(brow * (side, 1), mixed(toned(head.hair, 0.8), toned(head.skin, 0.6), 0.25))
 
 
-def _draw_nose_and_glasses(pen: _Pen, head: DrawnHead) -> None:
+def _draw_nose_and_glasses(pen: Pen, head: DrawnHead) -> None:
     k = head.nose
     for side in (-1.0, 1.0):
         pen.line(
-            _smooth(
+            smooth(
                 [
                     (side * 0.055 * k, 0.085),
                     (side * 0.088 * k, 0.105),
@@ -414,9 +324,9 @@ def _draw_nose_and_glasses(pen: _Pen, head: DrawnHead) -> None:
             toned(head.skin, 0.68),
             0.010,
         )
-        pen.fill(_oval(side * 0.037 * k, 0.15, 0.020 * k, 0.009, 12), toned(head.skin, 0.33))
+        pen.fill(oval(side * 0.037 * k, 0.15, 0.020 * k, 0.009, 12), toned(head.skin, 0.33))
     pen.line(
-        _smooth([(-0.02 * k, 0.158), (0, 0.168), (0.02 * k, 0.158)], closed=False),
+        smooth([(-0.02 * k, 0.158), (0, 0.168), (0.02 * k, 0.158)], closed=False),
         toned(head.skin, 0.55),
         0.008,
     )
@@ -425,14 +335,14 @@ def _draw_nose_and_glasses(pen: _Pen, head: DrawnHead) -> None:
     frame = toned(head.hair, 0.4) if head.seed % 2 else (60.0, 60.0, 62.0)
     power = 1.0 if head.glasses == 1 else 0.5
     for side in (-1.0, 1.0):
-        unit = _oval(0, 0, 1, 1, 28)
+        unit = oval(0, 0, 1, 1, 28)
         rim = np.sign(unit) * np.abs(unit) ** power * (0.115, 0.10 if power == 1 else 0.08)
         pen.line(rim + np.array([side * 0.155, -0.085]), frame, 0.014, closed=True)
         pen.line(np.array([(side * 0.27, -0.1), (side * head.face_width / 2, -0.12)]), frame, 0.014)
-    pen.line(_smooth([(-0.04, -0.09), (0, -0.115), (0.04, -0.09)], closed=False), frame, 0.012)
+    pen.line(smooth([(-0.04, -0.09), (0, -0.115), (0.04, -0.09)], closed=False), frame, 0.012)
 
 
-def _draw_mouth(pen: _Pen, head: DrawnHead, pose: Pose) -> None:
+def _draw_mouth(pen: Pen, head: DrawnHead, pose: Pose) -> None:
     t, opened = np.linspace(-1, 1, 21), float(np.clip(pose.mouth_open, 0, 1))
     wide = float(np.clip(pose.mouth_wide, 0, 1))
     half = head.mouth_width * (0.092 + 0.062 * wide) * (1 - 0.10 * opened) + 0.012 * pose.smile
@@ -459,7 +369,7 @@ def _draw_mouth(pen: _Pen, head: DrawnHead, pose: Pose) -> None:
             pen.fill(between(below - 0.3 * gap * dome**2, below)[3:-3], (70, 66, 150))
     pen.line(np.stack([x, above], 1), toned(head.lips, 0.42), 0.009)
     for side in (-1.0, 1.0):
-        pen.fill(_oval(side * half, float(base[0]), 0.010, 0.007, 8), toned(head.skin, 0.6))
+        pen.fill(oval(side * half, float(base[0]), 0.010, 0.007, 8), toned(head.skin, 0.6))
 
 
 def draw_head(image: Image, head: DrawnHead, pose: Pose) -> tuple[float, float, float, float]:
@@ -488,14 +398,14 @@ def draw_head(image: Image, head: DrawnHead, pose: Pose) -> tuple[float, float, 
         centre_y=(pose.centre_y - y1 + 0.5) * k - 0.5,
         height=h * k,
     )
-    pen, body = _Pen(big, placed), _Pen(big, replace(placed, tilt_deg=0.3 * pose.tilt_deg))
+    pen, body = Pen(big, placed), Pen(big, replace(placed, tilt_deg=0.3 * pose.tilt_deg))
     body.mask = pen.mask
     w, v = head.face_width / 2, head.hair_volume
     if not head.bald:
         end = head.hair_length
         pen.fill(
-            _smooth(
-                _mirrored(
+            smooth(
+                mirrored(
                     [
                         (0.6 * w, -0.7),
                         (1.1 * w + v, -0.4),
@@ -511,7 +421,7 @@ def draw_head(image: Image, head: DrawnHead, pose: Pose) -> tuple[float, float, 
         )
     _draw_body(body, head)
     for side in (-1.0, 1.0):
-        ear = _oval(side * (w + 0.01), -0.01, 0.055, 0.115)
+        ear = oval(side * (w + 0.01), -0.01, 0.055, 0.115)
         pen.fill(ear, toned(head.skin, 0.95), covers=True, feature=False)
         pen.line(ear[4:17] * (0.99, 0.8), toned(head.skin, 0.68), 0.010, feature=False)
     pen.fill(_outline(head, pose.mouth_open), head.skin, covers=True, feature=False)
