@@ -58,9 +58,15 @@ def probe(path: Path) -> MediaInfo:
         raise InputError(f"{path} is not a file; give the path of a video.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; give a video that was written completely.")
-    # PPM says its own size, after rotation, which no header says reliably.
+    # PPM says its own size, after rotation, which no header says reliably; eight bits, since
+    # the encoder would take ten-bit video as sixteen.
     frame = ffmpeg.output(
-        open_input(path)["V:0?"], "pipe:1", format="image2pipe", vcodec="ppm", vframes=1
+        open_input(path)["V:0?"],
+        "pipe:1",
+        format="image2pipe",
+        vcodec="ppm",
+        pix_fmt="rgb24",
+        vframes=1,
     )
     result = subprocess.run(
         arguments(frame, log_level="info"),
@@ -244,7 +250,12 @@ class Normalisation:
         """
         if self._sound is not None:
             with _sound_on_video_clock(
-                self._path, self._info, f"file:{self._sound}", format="wav", acodec="pcm_s16le"
+                self._path,
+                self._info,
+                f"file:{self._sound}",
+                format="wav",
+                acodec="pcm_s16le",
+                rf64="auto",  # plain wav ends at 4 GB, six hours of stereo
             ) as sound:
                 sound.check(f"Reading the sound of {self._path}")
         # In that folder the pattern is a bare name: image2 would expand a % in its path.

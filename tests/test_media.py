@@ -177,6 +177,12 @@ def _rotated(folder: Path) -> Path:
     return path
 
 
+def _ten_bit(folder: Path) -> Path:
+    """What phones record for bright screens: ten bits a sample."""
+    source = "testsrc2=s=160x120:r=25:d=1,format=yuv420p10le"
+    return _source(folder, "tenbit.mkv", source, "-c:v", "ffv1")
+
+
 SOURCES: dict[str, tuple[str | Callable[[Path], Path], tuple[int, int], int]] = {
     "odd": ("testsrc2=s=321x241:r=25:d=1,format=yuv444p", (321, 241), 25),
     "small43": ("testsrc2=s=320x240:r=15:d=1,format=yuv420p", (320, 240), 25),
@@ -184,6 +190,8 @@ SOURCES: dict[str, tuple[str | Callable[[Path], Path], tuple[int, int], int]] = 
     "two": ("testsrc2=s=160x120:r=25:d=0.08,format=yuv420p", (160, 120), 2),
     "single": ("testsrc2=s=160x120:r=25:d=0.04,format=yuv420p", (160, 120), 1),
     "film": ("testsrc2=s=160x120:r=24000/1001:d=2,format=yuv420p", (160, 120), 50),
+    "tenbit": (_ten_bit, (160, 120), 25),
+    "grey": ("testsrc2=s=160x120:r=25:d=1,format=gray", (160, 120), 25),
     "rotated": (_rotated, (120, 160), 25),
     "change": (_size_change, (160, 120), 20),
 }
