@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 def load_data(args: argparse.Namespace) -> tuple[list[samples.Clip], list[samples.Clip]]:
     """Real clips long enough for an excerpt, and drawn ones."""
     cache = args.cache or args.run / "cache"
-    found = samples.load_clips(args.data, SMALL, cache=cache)
+    found = samples.load_clips(args.data, SMALL, cache=cache, margin=True)
     real = [clip for clip in found if clip.frames >= SMALL.context_frames]
     if not real:
         raise InputError(
@@ -217,7 +217,8 @@ def unseen_agreement(
     model: SyncNet, args: argparse.Namespace, *, device: torch.device
 ) -> Agreement:
     """Sync accuracy on people the network has not seen."""
-    unseen = samples.load_clips(args.val, SMALL, cache=args.cache or args.run / "cache")
+    cache = args.cache or args.run / "cache"
+    unseen = samples.load_clips(args.val, SMALL, cache=cache, margin=False)
     return agreement(model.eval(), unseen, device=device, seed=args.seed)
 
 

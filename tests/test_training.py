@@ -14,6 +14,7 @@ from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet
 from pipeline import media
 from pipeline.errors import InputError
+from pipeline.scores import score_clip
 from pipeline.workspace import Workspace
 from training import detector, loop, samples, syncnet
 from training.drawn import drawn_clip, drawn_scene, mouth_motion
@@ -88,7 +89,7 @@ def test_syncnet_export_loads_and_has_a_card(tracks: Path, tmp_path: Path) -> No
 def test_training_without_clips_says_so(tmp_path: Path) -> None:
     """An empty folder is named before the first step."""
     with pytest.raises(InputError, match=r"run run_pipeline\.py first"):
-        samples.load_clips([tmp_path], SMALL, cache=tmp_path / "cache")
+        samples.load_clips([tmp_path], SMALL, cache=tmp_path / "cache", margin=True)
 
 
 def test_the_objective_prefers_matching_windows() -> None:
@@ -102,7 +103,7 @@ def test_the_objective_prefers_matching_windows() -> None:
 
 def test_a_batch_holds_windows_of_both_streams(tracks: Path) -> None:
     """31 windows an excerpt; normalised pictures, finite sound."""
-    clips = samples.load_clips([tracks], SMALL, cache=tracks / "cache")
+    clips = samples.load_clips([tracks], SMALL, cache=tracks / "cache", margin=True)
     rng = np.random.default_rng(3)
     lips, sound = syncnet.excerpt_batch(
         clips, rng, SMALL, excerpts=2, chances=syncnet.chances(clips)
@@ -123,7 +124,7 @@ def test_shifted_sound_moves_by_whole_frames() -> None:
 
 
 def test_margin_and_middle_are_what_the_network_sees(tracks: Path, cpu: torch.device) -> None:
-    """score_piece on cached pictures agrees with the streaming scorer's pixels to a few levels."""
+    """The margin surrounds what the network sees; without it pieces score as clips do."""
     frame = next(iter(media.read_frames(Workspace(tracks, "anna").crop(0))))
     wide = samples.syncnet.lip_pixels(frame, samples.margin_config(SMALL))[0]
     margin = (wide.shape[0] - SMALL.lip_size_px) // 2
@@ -131,9 +132,14 @@ def test_margin_and_middle_are_what_the_network_sees(tracks: Path, cpu: torch.de
     seen = samples.syncnet.lip_pixels(frame, SMALL)[0]
     assert np.abs(inner.astype(int) - seen).mean() < 3
     model = SyncNet(SMALL).eval()
-    (clip, *_) = samples.load_clips([tracks], SMALL, cache=tracks / "cache")
+    (clip, *_) = samples.load_clips([tracks], SMALL, cache=tracks / "cache", margin=False)
     found = syncnet.score_piece(model, clip, first=0, frames=FRAMES, device=cpu)
-    assert found is not None and len(found.framewise) == FRAMES - 5
+    scored = score_clip(
+        Workspace(tracks, "anna").crop(0), model, batch_size=20, vshift=15, device=cpu
+    )
+    assert found is not None and scored.sync is not None
+    assert found.framewise == pytest.approx(scored.sync.framewise, abs=1e-4)
+    assert found.offset_frames == scored.sync.offset_frames
 
 
 def test_reliable_confidence_is_right_99_times_in_100() -> None:

@@ -176,7 +176,9 @@ def main(argv: list[str] | None = None) -> int:
     device = cli.torch_device(args.device)
     model, used = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing:
-        clips = samples.load_clips(args.data, model.config, cache=args.cache or Path(passing))
+        clips = samples.load_clips(
+            args.data, model.config, cache=args.cache or Path(passing), margin=False
+        )
     result = agreement(model, clips, device=device, seed=args.seed)
     for clip, row in result.by_clip().items():
         print(clip, row)

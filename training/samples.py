@@ -28,7 +28,7 @@ class Clip:
 
     Attributes:
         name: DATA_DIR/REFERENCE/track, or drawn/number.
-        lips: (T, S, S) uint8, the network's mouth region with a margin all around.
+        lips: (T, S, S) uint8, the network's mouth region, with a margin all around for training.
         samples: (640 T,) int16 mono 16 kHz.
         offset_frames: by how many frames the sound leads, as far as known.
     """
@@ -48,12 +48,12 @@ def margin_config(config: SyncNetConfig) -> SyncNetConfig:
     """The same view with a margin: what is cached, so that training can move within it.
 
     Raises:
-        ValueError: the network is not a grey one, or its region leaves no margin.
+        InputError: its region leaves no margin.
     """
     top, left, side = config.lip_region_px
     reach = min(top, left, CROP_PX - side - top, CROP_PX - side - left)
-    if not config.grey or reach < MARGIN_PX:
-        raise ValueError("training needs a grey mouth region at least 16 pixels inside the crop")
+    if reach < MARGIN_PX:
+        raise InputError(f"Training needs a mouth region {MARGIN_PX} pixels inside the crop.")
     wide = side + 2 * MARGIN_PX
     return replace(
         config,
@@ -62,24 +62,29 @@ def margin_config(config: SyncNetConfig) -> SyncNetConfig:
     )
 
 
-def load_clips(data_dirs: list[Path], config: SyncNetConfig, *, cache: Path) -> list[Clip]:
+def load_clips(
+    data_dirs: list[Path], config: SyncNetConfig, *, cache: Path, margin: bool
+) -> list[Clip]:
     """Every face clip of the data folders that has sound.
 
     Args:
         data_dirs: folders run_pipeline.py wrote to.
         config: of the network to train.
         cache: folder for decoded clips; safe to delete.
+        margin: keep one for training; without, pictures are exactly those run_syncnet.py sees.
 
     Raises:
-        InputError: no folder holds a clip.
+        InputError: no folder holds a clip, or the network wants colour.
     """
+    if not config.grey:
+        raise InputError("Only networks that see grey pictures can be trained or evaluated here.")
     files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
     if not files:
         raise InputError(
             f"No face clips in {', '.join(map(str, data_dirs))}; run run_pipeline.py first."
         )
     cache.mkdir(parents=True, exist_ok=True)
-    wide = margin_config(config)
+    wide = margin_config(config) if margin else config
     clips = []
     with cli.progress("face clips read", len(files), unit=" clips") as bar:
         for file in files:
