@@ -5,8 +5,7 @@ weights, which are always there.
 """
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard, TypeVar
 
@@ -182,17 +181,17 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def write_own(
-    model: nn.Module, path: Path, *, config: object | None = None, half: bool = False
+    model: nn.Module, path: Path, *, config: SyncNetConfig | None = None, half: bool = False
 ) -> None:
     """Writes a network's tensors as safetensors, with its configuration inside.
 
     Args:
         model: the network.
         path: `.safetensors` file to write.
-        config: a flat dataclass kept as JSON; None for networks known by their file name.
+        config: kept inside as JSON; None for networks known by their file name.
         half: store float16, half the size; `fill` brings it back to the network's own type.
     """
-    text = {} if config is None else {"config": json.dumps(asdict(config))}  # type: ignore[call-overload]
+    text = {} if config is None else {"config": config.to_json()}
     state = {
         key: (value.half() if half and value.is_floating_point() else value).contiguous()
         for key, value in model.state_dict().items()

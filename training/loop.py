@@ -1,11 +1,9 @@
 """What every training script shares: schedule, averaged weights, log, checkpoints, model card."""
 
 import copy
-import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -64,12 +62,6 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
-
-
-def digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over names and sizes of the files a run was trained on, for its model card."""
-    listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in sorted(paths))
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def write_model_card(path: Path, card: dict[str, Any]) -> None:
