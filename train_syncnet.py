@@ -232,7 +232,7 @@ def export(run: Run, args: argparse.Namespace, *, minutes: float, device: torch.
             # Confidence grows with the scale, and nothing else changes: 3 shall mean what users
             # of the published network take it to mean, an offset to rely on.
             scale = model.config.embedding_scale * model.config.reliable_confidence / least
-            model.config = replace(model.config, embedding_scale=float(math.ceil(scale)))
+            model.config = replace(model.config, embedding_scale=float(math.floor(scale)))
         judged = unseen_agreement(model, args, device=device)
     weights.write_own(model, args.export, config=model.config)
     card = {
