@@ -7,11 +7,11 @@ Writes pyavi/, pyframes/, pycrop/ and pywork/ under --data_dir; run_syncnet.py r
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from pipeline import cli
 from pipeline.prepare import PipelineOptions, prepare
-from pipeline.workspace import Workspace
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,14 +36,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out."""
-    args = vars(build_parser().parse_args(argv))
-    video = args.pop("videofile")
-    place = Workspace(args.pop("data_dir"), args.pop("reference") or video.stem)
-    device, overwrite = cli.torch_device(args.pop("device")), args.pop("overwrite")
-    options = PipelineOptions(**args)
+    args = build_parser().parse_args(argv)
+    place, device = cli.workspace(args), cli.torch_device(args.device)
+    settings = {field.name: getattr(args, field.name) for field in fields(PipelineOptions)}
+    options = PipelineOptions(**settings)
     if options.frame_rate != PipelineOptions().frame_rate:
         print("warning: the networks expect --frame_rate 25", file=sys.stderr)
-    done = prepare(video, place, options, device=device, overwrite=overwrite)
+    done = prepare(args.videofile, place, options, device=device, overwrite=args.overwrite)
     for notice in done.notices:
         print(notice)
     if done.kept:

@@ -16,20 +16,17 @@ import numpy as np
 from models.weights import WeightsUsed
 from pipeline import cli
 from pipeline.scores import ClipScore, score_tracks
-from pipeline.workspace import Workspace
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
     parser = cli.parser(__doc__)
-    # fmt: off
     add = parser.add_argument
     add("--initial_model", default="auto", help="weights file; auto: published one, else bundled")
     add("--batch_size", type=int, default=20, help="windows in one pass")
     add("--vshift", type=int, default=15, help="largest shift searched, frames")
     add("--videofile", type=Path, help="only names the reference here, as for run_pipeline.py")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
-    # fmt: on
     return parser
 
 
@@ -40,20 +37,18 @@ def show(score: ClipScore, used: WeightsUsed) -> None:
         print(score.warning)
     if score.sync:
         with np.printoptions(formatter={"float": "{: 0.3f}".format}):
-            print("Framewise conf: ")
-            print(score.sync.framewise)
+            print(f"Framewise conf: \n{score.sync.framewise}")
         print(f"AV offset: \t{score.sync.offset_frames} \nMin dist: \t{score.sync.min_dist:.3f}")
         print(f"Confidence: \t{score.sync.confidence:.3f}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says where the results are."""
-    args = vars(build_parser().parse_args(argv))
-    video, data_dir = args.pop("videofile"), args.pop("data_dir")
-    place = Workspace(data_dir, args.pop("reference") or (video.stem if video else ""))
-    args["device"] = cli.torch_device(args["device"])
+    args = build_parser().parse_args(argv)
+    place = cli.workspace(args)
+    options = {name: getattr(args, name) for name in ("initial_model", "batch_size", "vshift")}
     started = time.perf_counter()
-    scores = score_tracks(place, **args, report=show)
+    scores = score_tracks(place, **options, device=cli.torch_device(args.device), report=show)
     print(f"Compute time {time.perf_counter() - started:.3f} sec.")
     if not scores:
         print("There is no face clip to score: see what run_pipeline.py said about this video.")

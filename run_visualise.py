@@ -11,25 +11,21 @@ from pathlib import Path
 
 from pipeline import cli
 from pipeline.visualise import visualise
-from pipeline.workspace import Workspace
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
     parser = cli.parser(__doc__)
-    # fmt: off
     add = parser.add_argument
     add("--videofile", type=Path, help="only names the reference here, as for run_pipeline.py")
     add("--frame_rate", type=int, help="unset: what run_pipeline.py worked at")
-    # fmt: on
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says where the video is."""
     args = build_parser().parse_args(argv)
-    name = args.reference or (args.videofile.stem if args.videofile else "")
-    place = Workspace(args.data_dir, name)
+    place = cli.workspace(args)
     visualise(place, frame_rate=args.frame_rate)
     print(place.labelled_video)
     return 0

@@ -78,10 +78,9 @@ def load_data(args: argparse.Namespace) -> tuple[list[samples.Clip], list[sample
             real, SMALL, count=args.drawn, frames=min(DRAWN_FRAMES, longest), seed=args.seed
         )
     )
-    minutes = sum(clip.frames for clip in real) / 1500
     print(
-        f"{len(real)} clips, {minutes:.1f} minutes; {len(found) - len(real)} shorter than "
-        f"{SMALL.context_s} s left out; {len(drawn)} drawn clips"
+        f"{len(real)} clips, {samples.minutes(real):.1f} minutes; {len(found) - len(real)} "
+        f"shorter than {SMALL.context_s} s left out; {len(drawn)} drawn clips"
     )
     return real, drawn
 
@@ -241,7 +240,7 @@ def export(run: Run, args: argparse.Namespace, *, minutes: float, device: torch.
         "data": {
             "clips": "corpus/train, cut by run_pipeline.py --min_track 50 --min_face_size 60",
             "kept": len(run.clips),
-            "minutes": round(sum(clip.frames for clip in run.clips) / 1500, 1),
+            "minutes": round(samples.minutes(run.clips), 1),
             "left_out_by_own_judgement": run.dropped,
             "drawn": f"{args.drawn} drawn heads with sound of the clips (training/drawn.py)",
         },

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from models.weights import WeightsError
 from pipeline.errors import InputError, PipelineError
+from pipeline.workspace import Workspace
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -22,6 +23,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--data_dir", type=Path, default=Path("data/work"), help="results folder")
     made.add_argument("--reference", default="", help="name of the video's results in it")
     return made
+
+
+def workspace(args: argparse.Namespace) -> Workspace:
+    """Where --data_dir and --reference point; the video's stem names it where nothing else does."""
+    return Workspace(
+        args.data_dir, args.reference or (args.videofile.stem if args.videofile else "")
+    )
 
 
 def run(main: Callable[[], int]) -> int:

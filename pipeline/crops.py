@@ -104,7 +104,7 @@ def write_crops(
                 raise PipelineError(f"{workspace.frame(index)} cannot be read; is the disk full?")
             for job, writer, stack in list(open_jobs.values()):
                 position = index - int(job.track.frames[0])
-                x, y, s = (float(v[position]) for v in (job.path.x, job.path.y, job.path.s))
+                x, y, s = job.path.at(position)
                 writer.write(crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale))
                 if index == job.track.frames[-1]:
                     stack.close()

@@ -121,7 +121,6 @@ def read_frames(
     *,
     frame_rate: float | None = FRAME_RATE,
     size_px: tuple[int, int] | None = None,
-    grey: bool = False,
 ) -> Iterator[np.ndarray]:
     """Streams a video's frames; memory stays at one frame.
 
@@ -129,10 +128,9 @@ def read_frames(
         path: a video file.
         frame_rate: frames per second to convert to, None for the frames as they are stored.
         size_px: (width, height) to scale to, None for the size of the first frame.
-        grey: one channel instead of BGR.
 
     Yields:
-        (H, W, 3) uint8 BGR, or (H, W) uint8; read-only views of the pipe's bytes.
+        (H, W, 3) uint8 BGR; read-only views of the pipe's bytes.
 
     Raises:
         InputError: `path` has no video stream.
@@ -147,12 +145,10 @@ def read_frames(
     if frame_rate is not None:
         video = video.filter("fps", fps=frame_rate, start_time=0)
     video = video.filter("scale", size_px[0], size_px[1], flags="area")
-    pixel_format = "gray" if grey else "bgr24"
     rate = {"fps_mode": "passthrough"} if frame_rate is None else {}
-    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixel_format, **rate)
-    shape = (size_px[1], size_px[0]) if grey else (size_px[1], size_px[0], 3)
+    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt="bgr24", **rate)
     with Process(arguments(stream)) as process:
-        yield from process.frames(shape)
+        yield from process.frames((size_px[1], size_px[0], 3))
         process.check(f"Decoding {path}")
 
 

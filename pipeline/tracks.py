@@ -56,6 +56,10 @@ class CropPath:
     y: np.ndarray
     s: np.ndarray
 
+    def at(self, position: int) -> tuple[float, float, float]:
+        """x, y and s of the track's frame number `position`, counted from its first."""
+        return float(self.x[position]), float(self.y[position]), float(self.s[position])
+
 
 @dataclass(frozen=True)
 class Tracking:

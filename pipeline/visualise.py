@@ -96,8 +96,8 @@ def marks_by_frame(place: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[in
             track_dists, frames=len(track.frames), frame_rate=frame_rate
         )
         for position, frame in enumerate(track.frames.tolist()):
-            where = (float(v[position]) for v in (path.x, path.y, path.s))
-            marks.setdefault(frame, []).append(Mark(number, float(confidence[position]), *where))
+            mark = Mark(number, float(confidence[position]), *path.at(position))
+            marks.setdefault(frame, []).append(mark)
     return marks
 
 

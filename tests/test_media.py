@@ -125,7 +125,7 @@ def test_read_audio_and_read_frames_share_the_clock(clips: Path) -> None:
     """The readers used on clips put a late stream where it belongs, as the normaliser does."""
     clip = next(clip for clip in FLASHING if clip.name == "latepicture16.mkv")
     path = clip.make(clips)
-    levels = np.array([frame.mean() for frame in media.read_frames(path, grey=True)])
+    levels = np.array([frame.mean() for frame in media.read_frames(path)])
     np.testing.assert_allclose(rises(np.arange(len(levels)) / 25, levels), clip.onsets_s, atol=0.02)
     np.testing.assert_allclose(
         beeps(media.read_audio(path), rate=SAMPLE_RATE), clip.onsets_s, atol=0.002

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import s3fd, weights
+from pipeline import cli
 from pipeline.faces import CONFIDENCE
 from training import loop
 from training.face_samples import (
@@ -286,7 +287,7 @@ def main(argv: list[str] | None = None) -> int:
     """Trains, reports on pictures set aside, exports."""
     args = build_parser().parse_args(argv)
     torch.manual_seed(args.seed)
-    device = torch.device(args.device)
+    device = cli.torch_device(args.device)
     args.run.mkdir(parents=True, exist_ok=True)
     pools, aside = load_pools(args)
     model = s3fd.S3FD(dataclasses.replace(s3fd.SMALL, batch_norm=True)).to(device)
@@ -355,4 +356,4 @@ def export(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.run(main))

@@ -23,6 +23,7 @@ from models import weights
 from models.features import FRAME_RATE
 from models.syncnet import SyncNet
 from pipeline import cli
+from pipeline.workspace import write_json
 from training import samples, syncnet
 from training.samples import Clip
 
@@ -194,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     print(json.dumps({key: figures[key] for key in ("weights", "all", "speaker_on_screen")}))
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, figures)
     return 0
 
 

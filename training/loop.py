@@ -10,6 +10,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from pipeline.media import partial_path
+from pipeline.workspace import write_json
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -51,7 +54,7 @@ def log_line(path: Path, row: dict[str, Any]) -> None:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes tensors and plain values; a killed save leaves the previous checkpoint."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_path(path)
     torch.save(state, partial)
     partial.replace(path)
 
@@ -67,4 +70,4 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 def write_model_card(path: Path, card: dict[str, Any]) -> None:
     """Writes the JSON beside a weights file; adds the versions it was trained with."""
     versions = {"python": platform.python_version(), "torch": torch.__version__}
-    path.write_text(json.dumps(card | {"versions": versions}, indent=2) + "\n", encoding="utf-8")
+    write_json(path, card | {"versions": versions})

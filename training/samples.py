@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from models import syncnet
-from models.features import SAMPLES_PER_FRAME
+from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNetConfig
 from pipeline import cli, media
 from pipeline.errors import InputError
@@ -42,6 +42,11 @@ class Clip:
     def frames(self) -> int:
         """Length in video frames."""
         return len(self.lips)
+
+
+def minutes(clips: list[Clip]) -> float:
+    """How long all clips are together."""
+    return sum(clip.frames for clip in clips) / FRAME_RATE / 60
 
 
 def margin_config(config: SyncNetConfig) -> SyncNetConfig:
