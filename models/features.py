@@ -1,11 +1,12 @@
-"""Clock constants and the sound features of SyncNet.
+"""Clock constants and the sound features of SyncNet (MFCC) and Wav2Lip (mel).
 
 Every number that ties sound to picture is here once: a video frame is 40 ms, 640 samples and
-4 MFCC columns long, and a SyncNet window is 5 frames or 20 columns.
+4 MFCC columns long. A window of either network is 5 frames: 20 MFCC columns or 16 mel columns.
 """
 
 import numpy as np
 import python_speech_features
+from numpy.lib.stride_tricks import sliding_window_view
 
 FRAME_RATE = 25  # frames per second: the clock both published networks were trained on
 SAMPLE_RATE = 16_000  # samples per second
@@ -27,6 +28,18 @@ COLUMN_STEP = _exact_div(SAMPLE_RATE, MFCC_RATE)  # 160 samples
 COLUMN_SAMPLES = 400  # samples one column sees
 PREEMPHASIS = 0.97
 COLUMNS_AT_ONCE = 6000  # a minute: bounds the memory of the frame matrix
+
+MEL_RATE = 80  # mel columns per second
+MEL_SIZE = 80  # mel bands per column
+MEL_STEP = _exact_div(SAMPLE_RATE, MEL_RATE)  # 200 samples
+MEL_SAMPLES = 800  # samples one mel column sees
+MEL_WINDOW_COLUMNS = _exact_div(WINDOW_FRAMES * MEL_RATE, FRAME_RATE)  # 16
+MEL_RANGE_HZ = (55.0, 7600.0)
+MEL_MIN_DB = -100.0  # quietest level that is told from silence
+MEL_REFERENCE_DB = 20.0  # taken from every level
+MEL_LIMIT = 4.0  # features span -4 (silence) to 4
+MEL_COLUMNS_AT_ONCE = 800  # 10 s
+TIME_ROUNDING = 1e-6  # columns: a time this close below a column is that column
 
 
 def mfcc(samples: np.ndarray) -> np.ndarray:
@@ -56,3 +69,88 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
         cut = emphasised[start * COLUMN_STEP : (end - 1) * COLUMN_STEP + COLUMN_SAMPLES]
         blocks.append(python_speech_features.mfcc(cut, SAMPLE_RATE, preemph=0))
     return np.concatenate(blocks).astype(np.float32)
+
+
+def mel(samples: np.ndarray) -> np.ndarray:
+    """Normalised mel spectrogram of a mono signal as the published Wav2Lip expects it.
+
+    Within 1e-6 of what its own `audio.py` gives. Ends are mirrored, as librosa did when the
+    published weights were trained; newer versions see zeros there.
+
+    Args:
+        samples: (n,) int16, mono, 16 kHz, n >= 1.
+
+    Returns:
+        (80, columns) float32 in -4..4, one column per 12.5 ms: column c is centred on sample
+        200 c; n samples give 1 + n // 200 columns.
+
+    Raises:
+        ValueError: samples are not a non-empty mono int16 array.
+    """
+    if samples.ndim != 1 or samples.dtype != np.int16 or not samples.size:
+        raise ValueError(
+            f"mel needs a non-empty mono int16 signal, got {samples.dtype} {samples.shape}"
+        )
+    columns = 1 + len(samples) // MEL_STEP
+    filters = mel_filters()
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_SAMPLES) / MEL_SAMPLES)
+    found = np.empty((MEL_SIZE, columns), np.float32)
+    for start in range(0, columns, MEL_COLUMNS_AT_ONCE):
+        end = min(start + MEL_COLUMNS_AT_ONCE, columns)
+        first = start * MEL_STEP - MEL_SAMPLES // 2
+        cut = _reflected(samples, first, first + (end - start - 1) * MEL_STEP + MEL_SAMPLES)
+        frames = sliding_window_view(cut, MEL_SAMPLES)[::MEL_STEP]
+        level = filters @ np.abs(np.fft.rfft(frames * hann)).T
+        level_db = 20 * np.log10(np.maximum(level, 10 ** (MEL_MIN_DB / 20))) - MEL_REFERENCE_DB
+        scaled = 2 * MEL_LIMIT * (level_db - MEL_MIN_DB) / -MEL_MIN_DB - MEL_LIMIT
+        found[:, start:end] = scaled.clip(-MEL_LIMIT, MEL_LIMIT)
+    return found
+
+
+def _reflected(samples: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Pre-emphasised samples start .. end - 1, float64 of -1..1; beyond its ends it is mirrored."""
+    period = max(1, 2 * (len(samples) - 1))
+    at = np.arange(start, end) % period
+    at = np.minimum(at, period - at)
+    before = np.where(at > 0, samples[at - 1], 0)
+    return (samples[at] - PREEMPHASIS * before) / 32768
+
+
+def mel_filters() -> np.ndarray:
+    """Triangles of unit area on Slaney's mel scale: linear to 1 kHz, logarithmic above.
+
+    Returns:
+        (80, 401) float64: weight of each frequency of the spectrum in each band.
+    """
+    linear_hz, knee_hz = 200 / 3, 1000.0  # per mel; where the scale becomes logarithmic
+    knee, log_step = knee_hz / linear_hz, np.log(6.4) / 27
+    low, high = MEL_RANGE_HZ
+    mels = np.linspace(low / linear_hz, knee + np.log(high / knee_hz) / log_step, MEL_SIZE + 2)
+    edges_hz = np.where(mels < knee, mels * linear_hz, knee_hz * np.exp(log_step * (mels - knee)))[
+        :, None
+    ]
+    spectrum_hz = np.fft.rfftfreq(MEL_SAMPLES, 1 / SAMPLE_RATE)
+    left, peak, right = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
+    rising, falling = (spectrum_hz - left) / (peak - left), (right - spectrum_hz) / (right - peak)
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (right - left)
+
+
+def mel_windows(columns: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """The sound of video frames: from each frame's time on, a window of a fifth of a second.
+
+    By time and not by frame count, so that any frame rate keeps its sound.
+
+    Args:
+        columns: (80, M) float32 as `mel` gives them; fewer than 16 are followed by silence.
+        times_s: (N,) times of the frames in the sound; where the sound ends before the window,
+            its last 16 columns count, as in the published inference.
+
+    Returns:
+        (N, 1, 80, 16) float32. It is 5 kB a frame: ask for a batch of frames at a time.
+    """
+    missing = max(0, MEL_WINDOW_COLUMNS - columns.shape[1])
+    columns = np.pad(columns, ((0, 0), (0, missing)), constant_values=-MEL_LIMIT)
+    starts = np.floor(np.asarray(times_s) * MEL_RATE + TIME_ROUNDING).astype(np.int64)
+    starts = starts.clip(0, columns.shape[1] - MEL_WINDOW_COLUMNS)
+    windows = sliding_window_view(columns, MEL_WINDOW_COLUMNS, axis=1)
+    return np.ascontiguousarray(windows[:, starts].transpose(1, 0, 2)[:, None])
