@@ -4,7 +4,8 @@
 weights, which are always there.
 """
 
-import hashlib
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard, TypeVar
@@ -14,23 +15,27 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from models import published
+from models.published import sha256
 from models.s3fd import PUBLISHED as S3FD_PUBLISHED
 from models.s3fd import S3FD, S3FDConfig
 from models.s3fd import SMALL as S3FD_SMALL
 from models.syncnet import PUBLISHED as SYNCNET_PUBLISHED
 from models.syncnet import SyncNet, SyncNetConfig
+from models.wav2lip import PUBLISHED as WAV2LIP_PUBLISHED
+from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_DIR = ROOT / "models" / "weights"
 PUBLISHED_DIR = ROOT / "data"
 
-S3FD_PUBLISHED_FILE = "sfd_face.pth"
 S3FD_OWN_FILE = "s3fd_small.safetensors"
-SYNCNET_PUBLISHED_FILE = "syncnet_v2.model"
 SYNCNET_OWN_FILE = "syncnet_small.safetensors"
-
+WAV2LIP_OWN_FILE = "wav2lip_small.safetensors"
+EXPERT_OWN_FILE = "expert_small.safetensors"
 
 Network = TypeVar("Network", bound=nn.Module)
+Config = TypeVar("Config", SyncNetConfig, Wav2LipConfig)
 
 
 class WeightsError(Exception):
@@ -57,17 +62,18 @@ def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, We
     Raises:
         WeightsError: the file is absent or does not fit.
     """
-    published = PUBLISHED_DIR / S3FD_PUBLISHED_FILE
-    if detector == "s3fd" and not published.exists():
+    downloaded = PUBLISHED_DIR / published.table()["s3fd"].file
+    if detector == "s3fd" and not downloaded.exists():
         raise WeightsError(
-            f"{published} is not there; run ./download_model.sh or use --detector small."
+            f"{downloaded} is not there; run ./download_model.sh --only s3fd "
+            "or use --detector small."
         )
-    use_published = detector == "s3fd" or (detector == "auto" and published.exists())
-    path = published if use_published else OWN_DIR / S3FD_OWN_FILE
+    use_published = detector == "s3fd" or (detector == "auto" and downloaded.exists())
+    path = downloaded if use_published else OWN_DIR / S3FD_OWN_FILE
     config: S3FDConfig = S3FD_PUBLISHED if use_published else S3FD_SMALL
     model = S3FD(config)
     fill(model, path)
-    return _ready(model, device), WeightsUsed(path.name, sha256(path))
+    return _ready(model, device), _used(path)
 
 
 def load_syncnet(
@@ -82,23 +88,77 @@ def load_syncnet(
     Raises:
         WeightsError: the file is absent or does not fit.
     """
-    if str(initial_model) == "auto":
-        published = PUBLISHED_DIR / SYNCNET_PUBLISHED_FILE
-        path = published if published.exists() else OWN_DIR / SYNCNET_OWN_FILE
+    path = _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
+    model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
+    fill(model, path)
+    return _ready(model, device), _used(path)
+
+
+def load_wav2lip(
+    checkpoint: str | Path = "auto", *, device: torch.device
+) -> tuple[Wav2Lip, WeightsUsed]:
+    """Loads a generator ready for inference.
+
+    Args:
+        checkpoint: a weights file, or "auto": the published one trained against a discriminator,
+            else the published one trained without, else the project's own.
+        device: where it will run.
+
+    Raises:
+        WeightsError: the file is absent or does not fit.
+    """
+    path = _chosen(checkpoint, ("wav2lip_gan", "wav2lip"), WAV2LIP_OWN_FILE)
+    model = Wav2Lip(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    fill(model, path)
+    return _ready(model, device), _used(path)
+
+
+def load_expert(
+    expert: str | Path = "auto", *, device: torch.device
+) -> tuple[SyncNetColor, WeightsUsed]:
+    """Loads Wav2Lip's lip-sync expert, ready to judge.
+
+    Args:
+        expert: a weights file, or "auto".
+        device: where it will run.
+
+    Raises:
+        WeightsError: the file is absent or does not fit.
+    """
+    path = _chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE)
+    model = SyncNetColor(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    fill(model, path)
+    return _ready(model, device), _used(path)
+
+
+def _chosen(asked: str | Path, published_names: tuple[str, ...], own_file: str) -> Path:
+    """The file that is asked for; for "auto" the first published one there is, else the own."""
+    if str(asked) == "auto":
+        downloaded = [PUBLISHED_DIR / published.table()[name].file for name in published_names]
+        path = next((p for p in downloaded if p.exists()), OWN_DIR / own_file)
     else:
-        path = Path(initial_model)
+        path = Path(asked)
     if not path.is_file():
-        raise WeightsError(f"{path} is not a file; give a SyncNet checkpoint or 'auto'.")
+        raise WeightsError(f"{path} is not a file; give a checkpoint of this network or 'auto'.")
+    return path
+
+
+def _configured(path: Path, from_json: Callable[[str], Config], otherwise: Config) -> Config:
+    """The configuration a file of ours carries; files of others are of the published shape."""
     described = metadata(path).get("config")
     try:
-        config = SyncNetConfig.from_json(described) if described else SYNCNET_PUBLISHED
+        return from_json(described) if described else otherwise
     except (ValueError, TypeError) as error:
         raise WeightsError(
             f"{path} was made for another network or version of this program; train it again."
         ) from error
-    model = SyncNet(config)
-    fill(model, path)
-    return _ready(model, device), WeightsUsed(path.name, sha256(path))
+
+
+def _used(path: Path) -> WeightsUsed:
+    """Names weights that fit; another file under a published name may be the user's fine-tune."""
+    used = WeightsUsed(path.name, sha256(path))
+    published.warn_if_changed(path, used.sha256)
+    return used
 
 
 def _ready(model: Network, device: torch.device) -> Network:
@@ -148,12 +208,11 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch remarks on pickles it then refuses
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises five types here, all of them the file's fault
-        raise WeightsError(
-            f"{path} is not a weights file (truncated, or an error page saved as one?); "
-            "delete it and download it again."
-        ) from error
+        raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     if not _is_state_dict(state):
         raise WeightsError(f"{path} holds no state dict; give a checkpoint of this network.")
@@ -177,11 +236,15 @@ def metadata(path: Path) -> dict[str, str]:
         with safetensors.safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except Exception as error:  # the library's own error type is private
-        raise WeightsError(f"{path} is not a safetensors file; restore it.") from error
+        raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
 
 
 def write_own(
-    model: nn.Module, path: Path, *, config: SyncNetConfig | None = None, half: bool = False
+    model: nn.Module,
+    path: Path,
+    *,
+    config: SyncNetConfig | Wav2LipConfig | None = None,
+    half: bool = False,
 ) -> None:
     """Writes a network's tensors as safetensors, with its configuration inside.
 
@@ -200,12 +263,3 @@ def write_own(
     safetensors.torch.save_file(state, partial, metadata={"format": "pt", **text})
     partial.chmod(0o644)  # the library makes files nobody else may read
     partial.replace(path)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
