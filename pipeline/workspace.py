@@ -7,24 +7,26 @@ next one clears what it left, or finishes moving what was complete.
 
 import json
 import os
-import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, TypeVar
 
 import numpy as np
-from scenedetect import FrameTimecode
 
 from models.features import FRAME_RATE
+from pipeline import pickles
 from pipeline.errors import InputError, PipelineError
 from pipeline.media import partial_path
+from pipeline.pickles import read_pickle, write_pickle
 from pipeline.tracks import CropPath, Face, Track
 
 ROOMS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"
 LONGEST_REFERENCE = 200  # bytes; file systems allow 255, and names get prefixes here
+
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,21 @@ class Workspace:
         return self.room("pywork") / "offsets.json"
 
     @property
+    def speakers(self) -> Path:
+        """Who speaks when, as RTTM."""
+        return self.room("pywork") / "speakers.rttm"
+
+    @property
+    def dubbed_video(self) -> Path:
+        """The video with regenerated mouths."""
+        return self.room("pyavi") / "video_wav2lip.mp4"
+
+    @property
+    def dubbed_record(self) -> Path:
+        """What was regenerated, with what, and how well it fits."""
+        return self.room("pywork") / "wav2lip.json"
+
+    @property
     def record(self) -> Path:
         """Input, settings, counts, and why nothing was found; its presence means complete."""
         return self.room("pywork") / "pipeline.json"
@@ -117,7 +134,7 @@ class Workspace:
         found = self.room("pycrop").glob("[0-9]*.avi")
         return sorted(found, key=lambda path: int(path.stem))
 
-    # Pickles of the SyncNet demo; written with plain types only, read through an allow-list.
+    # Pickles: written as today's SyncNet demo does, read as any of its versions did.
 
     def write_faces(self, faces: list[list[Face]]) -> None:
         """Writes faces.pckl: per frame a list of {'frame', 'bbox', 'conf'}."""
@@ -130,10 +147,35 @@ class Workspace:
         ]
         write_pickle(self.room("pywork") / "faces.pckl", rows)
 
+    def read_faces(self, *, frame_size_px: tuple[int, int] | None = None) -> list[list[Face]]:
+        """Per frame its faces, in pixels.
+
+        Args:
+            frame_size_px: width and height; the demo's older versions wrote fractions of them.
+
+        Raises:
+            InputError: there is no such file, it is not the demo's, or it needs `frame_size_px`.
+        """
+        return self._read(
+            "faces.pckl",
+            lambda rows: pickles.faces(rows, frame_size_px=frame_size_px),
+            written_by="run_pipeline.py",
+        )
+
     def write_scenes(self, scenes: list[tuple[int, int]], *, frame_rate: int) -> None:
         """Writes scene.pckl: (start, end) pairs of scenedetect's timecodes, as the demo does."""
+        from scenedetect import FrameTimecode  # reading does without it
+
         rows = [tuple(FrameTimecode(index, fps=float(frame_rate)) for index in s) for s in scenes]
         write_pickle(self.room("pywork") / "scene.pckl", rows)
+
+    def read_scenes(self) -> list[tuple[int, int]]:
+        """Shots as [start, end) frame indices.
+
+        Raises:
+            InputError: there is no such file, or it is not the demo's.
+        """
+        return self._read("scene.pckl", pickles.scenes, written_by="run_pipeline.py")
 
     def write_tracks(self, tracks: list[Track], paths: list[CropPath]) -> None:
         """Writes tracks.pckl: {'track': {'frame', 'bbox'}, 'proc_track': {'x', 'y', 's'}} each."""
@@ -146,22 +188,22 @@ class Workspace:
         ]
         write_pickle(self.tracks, rows)
 
-    def read_tracks(self) -> list[tuple[Track, CropPath]]:
-        """The inverse of `write_tracks`.
+    def read_tracks(
+        self, *, frame_size_px: tuple[int, int] | None = None
+    ) -> list[tuple[Track, CropPath]]:
+        """Tracks and where their clips were cut, in pixels.
+
+        Args:
+            frame_size_px: as for `read_faces`; rarely needed, as tracks tell it themselves.
 
         Raises:
             InputError: run_pipeline.py has not been run for this reference, or the file is not its.
         """
-        path = self.tracks
-        tracks = []
-        try:
-            for row in self._read_list(path, "run_pipeline.py"):
-                track = Track(np.asarray(row["track"]["frame"]), np.asarray(row["track"]["bbox"]))
-                smooth = (np.asarray(row["proc_track"][key]) for key in ("x", "y", "s"))
-                tracks.append((track, CropPath(*smooth)))
-        except (TypeError, KeyError, IndexError) as error:
-            raise InputError(f"{path} has another format; run run_pipeline.py again.") from error
-        return tracks
+        return self._read(
+            "tracks.pckl",
+            lambda rows: pickles.tracks(rows, frame_size_px=frame_size_px),
+            written_by="run_pipeline.py",
+        )
 
     def write_distances(self, distances: list[np.ndarray]) -> None:
         """Writes activesd.pckl: per track (windows, shifts) float32."""
@@ -173,17 +215,41 @@ class Workspace:
         Raises:
             InputError: run_syncnet.py has not been run for this reference.
         """
-        rows = self._read_list(self.room("pywork") / "activesd.pckl", "run_syncnet.py")
-        return [np.asarray(row, np.float32) for row in rows]
+        return self._read("activesd.pckl", pickles.distances, written_by="run_syncnet.py")
 
-    def _read_list(self, path: Path, written_by: str) -> list[Any]:
+    def _read(self, name: str, convert: Callable[[Any], Stored], *, written_by: str) -> Stored:
+        path = self.room("pywork") / name
         if not path.is_file():
             raise InputError(
                 f"{path} is not there; run {written_by} --reference {self.reference} first."
             )
-        rows = read_pickle(path)
+        content = read_pickle(path)
+        try:
+            return convert(content)
+        except pickles.FrameSizeNeeded as error:
+            raise InputError(
+                f"{path} holds boxes as fractions of the frame; read it with frame_size_px."
+            ) from error
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            raise InputError(f"{path} has another format; run {written_by} again.") from error
+
+    def read_offsets(self) -> list[dict[str, Any]]:
+        """The rows of offsets.json.
+
+        Raises:
+            InputError: run_syncnet.py has not been run for this reference, or the file is damaged.
+        """
+        path = self.offsets_json
+        if not path.is_file():
+            raise InputError(
+                f"{path} is not there; run run_syncnet.py --reference {self.reference} first."
+            )
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged; run run_syncnet.py again.") from error
         if not isinstance(rows, list):
-            raise InputError(f"{path} has another format; run {written_by} again.")
+            raise InputError(f"{path} has another format; run run_syncnet.py again.")
         return rows
 
     def read_record(self) -> dict[str, Any] | None:
@@ -316,54 +382,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Writes a whole JSON file or none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_pickle(path: Path, value: object) -> None:
-    """Writes a whole pickle or none."""
-    partial = partial_path(path)
-    with partial.open("wb") as file:
-        pickle.dump(value, file)
-    partial.replace(path)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and plain Python values, and nothing else."""
-
-    ALLOWED = frozenset(
-        {
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy.core.multiarray", "scalar"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "scalar"),
-            ("numpy._core.numeric", "_frombuffer"),
-            ("numpy.core.numeric", "_frombuffer"),
-            ("_codecs", "encode"),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
-
-
-def read_pickle(path: Path) -> Any:
-    """Reads a pickle of numpy arrays and plain values; nothing else is ever constructed.
-
-    Raises:
-        InputError: the file asks for anything else, or is damaged.
-    """
-    with path.open("rb") as file:
-        return _unpickle(file, path)
-
-
-def _unpickle(file: BinaryIO, path: Path) -> Any:
-    try:
-        return _PlainUnpickler(file, encoding="latin1").load()
-    except Exception as error:  # a damaged pickle can raise nearly any type
-        raise InputError(
-            f"{path} is not a pickle this program reads ({error}); "
-            "delete it and run the step that writes it again."
-        ) from error

@@ -4,16 +4,17 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scenedetect import FrameTimecode
 
-from pipeline import workspace
+from pipeline import sync, workspace
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracks import CropPath, Face, Track
-from pipeline.workspace import ROOMS, Workspace, read_pickle, write_json, write_text
+from pipeline.workspace import ROOMS, Workspace, write_json, write_text
 
 
 @pytest.fixture
@@ -141,12 +142,32 @@ def test_tracks_and_distances_read_back(place: Workspace) -> None:
     assert place.read_tracks() == [] and place.read_distances() == []
 
 
-def test_reading_what_was_never_written_names_the_command(place: Workspace) -> None:
+READERS: dict[str, Callable[[Workspace], object]] = {
+    "faces.pckl": Workspace.read_faces,
+    "scene.pckl": Workspace.read_scenes,
+    "tracks.pckl": Workspace.read_tracks,
+    "activesd.pckl": Workspace.read_distances,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reading_what_was_never_written_names_the_command(place: Workspace, name: str) -> None:
     """The message says which command to run first."""
-    with pytest.raises(InputError, match=r"run_pipeline\.py --reference talk"):
-        place.read_tracks()
-    with pytest.raises(InputError, match=r"run_syncnet\.py --reference talk"):
-        place.read_distances()
+    command = "run_syncnet" if name == "activesd.pckl" else "run_pipeline"
+    with pytest.raises(InputError, match=rf"{command}\.py --reference talk"):
+        READERS[name](place)
+
+
+def test_faces_and_scenes_read_back(place: Workspace) -> None:
+    """Reading gives what was written, to the last digit; frames without faces too."""
+    faces = [[Face((-1.5, 0.1, 30.25, 41.0), 0.97)], [], [Face((0.0, 0.0, 9.0, 9.0), 0.9)] * 2]
+    place.write_faces(faces)
+    assert place.read_faces() == faces
+    place.write_scenes([(0, 40), (40, 100)], frame_rate=30)
+    assert place.read_scenes() == [(0, 40), (40, 100)]
+    place.write_faces([])
+    place.write_scenes([], frame_rate=25)
+    assert place.read_faces() == [] and place.read_scenes() == []
 
 
 class _Malicious:
@@ -170,16 +191,17 @@ def test_a_malicious_pickle_runs_nothing(place: Workspace, tmp_path: Path) -> No
     assert trace.exists()
 
 
+@pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize(
     "content",
     [b"", b"not a pickle", b"\x80\x04K", pickle.dumps(eval), pickle.dumps({"rows": 1})],
     ids=["empty", "text", "truncated", "builtin", "dict"],
 )
-def test_damaged_pickles_are_input_errors(place: Workspace, content: bytes) -> None:
+def test_damaged_pickles_are_input_errors(place: Workspace, content: bytes, name: str) -> None:
     """Whatever is wrong with it, the message names the file."""
-    (place.room("pywork") / "tracks.pckl").write_bytes(content)
-    with pytest.raises(InputError, match=r"tracks\.pckl"):
-        place.read_tracks()
+    (place.room("pywork") / name).write_bytes(content)
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        READERS[name](place)
 
 
 @pytest.mark.parametrize("rows", [[1], [{"track": {}}], [[np.arange(3), np.ones((3, 4))]]])
@@ -190,12 +212,30 @@ def test_tracks_of_another_format_are_input_errors(place: Workspace, rows: list[
         place.read_tracks()
 
 
-def test_reference_pickles_can_be_read(shared: Path) -> None:
-    """Pickles of the original program pass the safe reader."""
-    faces = read_pickle(shared / "reference012" / "faces.pckl")
-    tracks = read_pickle(shared / "reference012" / "tracks.pckl")
-    assert len(faces) == 395 and len(tracks) == 4
-    assert read_pickle(shared / "reference012" / "activesd.pckl")[0].shape[1] == 31
+def test_reference_pickles_are_read_as_ours(shared: Path, tmp_path: Path) -> None:
+    """Results of the original program of 2018, in pixels, and the rows of its own offsets.txt."""
+    folder = shared / "reference012"
+    (tmp_path / "pywork").mkdir()
+    (tmp_path / "pywork" / "old").symlink_to(folder)
+    place = Workspace(tmp_path, "old")
+    faces, tracks = place.read_faces(frame_size_px=(1280, 720)), place.read_tracks()
+    assert len(faces) == 395 and place.read_scenes() == [(0, 395)]
+    assert [track.frames.tolist() for track, _ in tracks] == [list(range(394))] * 4
+    for track, path in tracks:
+        for frame in (0, 200, 393):
+            box, found = track.boxes[frame], [face.box for face in faces[frame]]
+            assert min(np.abs(np.array(found) - box).max(axis=1)) < 1e-9
+            x, y, _ = path.at(frame)
+            assert box[0] < x < box[2] and box[1] < y < box[3]
+    sizes = np.stack([track.boxes[200, 2:] - track.boxes[200, :2] for track, _ in tracks])
+    np.testing.assert_allclose(sizes.mean(axis=1) / 2, [p.s[200] for _, p in tracks], rtol=0.03)
+    rows = [line.split("\t") for line in (folder / "offsets.txt").read_text().splitlines()[1:]]
+    judged = [sync.judge(dists, reliable_confidence=3) for dists in place.read_distances()]
+    assert [(f"{j.offset_frames}", f"{j.confidence:.3f}") for j in judged] == [
+        (offset, confidence) for _, offset, confidence in rows
+    ]
+    with pytest.raises(InputError, match="frame_size_px"):
+        place.read_faces()
 
 
 def test_text_is_whole_with_unix_lines(tmp_path: Path) -> None:
@@ -266,6 +306,7 @@ def test_other_references_are_left_alone(place: Workspace) -> None:
 
 HOLD = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from pipeline.workspace import Workspace
 with Workspace(Path(sys.argv[1]), "talk").locked():

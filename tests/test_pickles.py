@@ -1,0 +1,539 @@
+"""What other tools wrote, in the format of every age, to today's plain types."""
+
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from scenedetect import FrameTimecode
+from scenedetect.common import Timecode
+
+import run_visualise
+from pipeline import cli
+from pipeline.errors import InputError
+from pipeline.pickles import read_pickle
+from pipeline.tracks import Face
+from pipeline.workspace import ROOMS, Workspace
+from tests.synthetic import frame_count
+
+SIZE_PX = (1280, 720)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """A workspace with empty rooms."""
+    place = Workspace(tmp_path, "talk")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    return place
+
+
+def put(place: Workspace, name: str, content: bytes) -> Path:
+    """Writes a pickle of a workspace."""
+    path = place.room("pywork") / name
+    path.write_bytes(content)
+    return path
+
+
+# A pickler that writes what it is told to, as python 2 did.
+
+
+@dataclass
+class Name:
+    """A name in a module."""
+
+    module: str
+    name: str
+
+
+@dataclass
+class Call:
+    """A call in the pickle, and the state given to what it returns."""
+
+    called: Any
+    arguments: Any
+    state: Any = None
+    opcode: bytes = pickle.REDUCE
+
+
+NDARRAY, DTYPE = Name("numpy", "ndarray"), Name("numpy", "dtype")
+EMPTY = (Name("numpy.core.multiarray", "_reconstruct"), (NDARRAY, (0,), b"b"))
+SCALAR = Name("numpy.core.multiarray", "scalar")
+TIMECODE = Name("scenedetect.frame_timecode", "FrameTimecode")
+
+
+def python2(value: Any, *, protocol: int = 2) -> bytes:
+    """A pickle whose strings are python 2's; 0 is what its pickle.dump wrote unasked."""
+    return (b"\x80\x02" if protocol else b"") + code(value, protocol=protocol) + b"."
+
+
+def code(value: Any, *, protocol: int = 2) -> bytes:
+    """The instructions that make a value."""
+
+    def each(values: Any, after: bytes = b"") -> bytes:
+        return b"".join(code(one, protocol=protocol) + after for one in values)
+
+    match value:
+        case Name():
+            return f"c{value.module}\n{value.name}\n".encode()
+        case Call():
+            made = each([value.called, value.arguments]) + value.opcode
+            return made if value.state is None else made + each([value.state]) + b"b"
+        case np.dtype():
+            order = ">" if value.byteorder == ">" else "<" if value.itemsize > 1 else "|"
+            arguments = (value.str[1:], 0, 1)
+            return each([Call(DTYPE, arguments, (3, order, None, None, None, -1, -1, 0))])
+        case np.generic():
+            return each([Call(SCALAR, (value.dtype, value.tobytes()))])
+        case np.ndarray():
+            state = (1, value.shape, value.dtype, False, value.tobytes())
+            return each([Call(*EMPTY, state)])
+        case bool() | None:
+            return {True: b"I01\n", False: b"I00\n", None: b"N"}[value]
+        case int() | float():
+            return f"{'I' if isinstance(value, int) else 'F'}{value!r}\n".encode()
+        case str():
+            return each([value.encode()])
+        case bytes() if protocol == 0:
+            return b"S" + repr(value)[1:].encode() + b"\n"
+        case bytes():
+            return b"T" + struct.pack("<i", len(value)) + value
+        case list():
+            return b"(l" + each(value, b"a")
+        case tuple():
+            return b"(" + each(value) + b"t"
+        case dict():
+            return b"(d" + b"".join(each(item) + b"s" for item in value.items())
+    raise TypeError(type(value))
+
+
+# Arrays and numbers.
+
+VALUES = [
+    np.arange(12, dtype=np.int64).reshape(3, 4),
+    np.asfortranarray(np.linspace(-1, 1, 40).reshape(8, 5)),
+    np.arange(300, dtype=">f8"),
+    np.frombuffer(b"'\"\n\\\x00\xff\xe9\x80", np.float32),
+    np.zeros((0, 31), np.float32),
+    np.array([True, False]),
+    np.float64(0.97),
+    np.float32(0.3),
+    np.int64(-7),
+    [{"frame": 3, "bbox": [1.5, -2.0], "name": "é", "none": None, "ok": True}, (), (1, 2, 3, 4)],
+    -(2**70),
+]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_numbers_are_read_from_every_protocol(protocol: int, tmp_path: Path) -> None:
+    """Arrays of all orders, empty ones, scalars and plain values, as python 3 writes them."""
+    path = tmp_path / "values.pckl"
+    path.write_bytes(pickle.dumps(VALUES, protocol))
+    _compare(read_pickle(path), VALUES)
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_numbers_are_read_from_python_2(protocol: int, tmp_path: Path) -> None:
+    """Raw bytes in strings, with line ends, quotes and letters beyond ASCII among them."""
+    values = [value for value in VALUES[:-2] if np.ndim(value) != 2 or value.flags.c_contiguous]
+    values.append({"frame": 3, "bbox": [1.5, -2.0], "none": None, "ok": True, "t": (1, 2)})
+    path = tmp_path / "values.pckl"
+    path.write_bytes(python2(values, protocol=protocol))
+    _compare(read_pickle(path), values)
+
+
+def _compare(read: Any, values: list[Any]) -> None:
+    for one, value in zip(read, values, strict=True):
+        if isinstance(value, np.ndarray | np.generic):
+            assert type(one) is type(value) and one.dtype == value.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(one, value)
+        else:
+            assert one == value and type(one) is type(value)
+
+
+def test_an_array_that_is_mentioned_twice_is_one(tmp_path: Path) -> None:
+    """Memory refers to the array itself, also before it got its numbers; and it can be written."""
+    array = np.arange(500.0)
+    for protocol in (2, 4, 5):
+        path = tmp_path / "twice.pckl"
+        path.write_bytes(pickle.dumps([array, array], protocol))
+        one, other = read_pickle(path)
+        assert one is other
+        one[0] = 7
+        np.testing.assert_array_equal(one[1:], array[1:])
+
+
+# Faces.
+
+BOXES = np.array([[100.0, 50.0, 300.0, 250.0], [-64.0, 18.0, 192.0, 738.0]])  # pixels
+FRACTIONS = BOXES[:, [1, 0, 3, 2]] / [720, 1280, 720, 1280]  # ymin xmin ymax xmax
+FACES = [
+    [Face((100.0, 50.0, 300.0, 250.0), 0.75)],
+    [],
+    [Face((100.0, 50.0, 300.0, 250.0), 0.75), Face((-64.0, 18.0, 192.0, 738.0), 0.5)],
+]
+
+
+def _rows(face: Callable[[int, int, float], Any]) -> list[list[Any]]:
+    """`FACES` frame by frame, each made of frame, number of its box, and score."""
+    return [[face(0, 0, 0.75)], [], [face(2, 0, 0.75), face(2, 1, 0.5)]]
+
+
+def _listed(frame: int, box: int, score: float) -> list[Any]:
+    return [frame, FRACTIONS[box].tolist(), np.float32(score)]
+
+
+def _normalised(frame: int, box: int, score: float) -> dict[str, Any]:
+    return {"frame": frame, "bbox": FRACTIONS[box].tolist(), "conf": np.float32(score)}
+
+
+def _current(frame: int, box: int, score: float) -> dict[str, Any]:
+    return {"frame": frame, "bbox": BOXES[box].tolist(), "conf": np.float64(score)}
+
+
+def _check_faces(found: list[list[Face]]) -> None:
+    assert [[face.confidence for face in row] for row in found] == [[0.75], [], [0.75, 0.5]]
+    for row, wanted in zip(found, FACES, strict=True):
+        for face, same in zip(row, wanted, strict=True):
+            assert type(face.box) is tuple and {type(value) for value in face.box} == {float}
+            assert type(face.confidence) is float and face.box == pytest.approx(same.box)
+
+
+@pytest.mark.parametrize("face", [_listed, _normalised])
+@pytest.mark.parametrize("age", ["python 2", "python 2 binary", "python 3"])
+def test_older_faces_become_pixels(
+    place: Workspace, face: Callable[[int, int, float], Any], age: str
+) -> None:
+    """Lists of 2018 and dicts of early 2020, fractions in y x order, need the frame's size."""
+    rows = _rows(face)
+    protocol = 0 if age == "python 2" else 2
+    content = pickle.dumps(rows, 3) if age == "python 3" else python2(rows, protocol=protocol)
+    put(place, "faces.pckl", content)
+    _check_faces(place.read_faces(frame_size_px=SIZE_PX))
+    with pytest.raises(InputError, match=r"faces\.pckl holds boxes as fractions.*frame_size_px"):
+        place.read_faces()
+
+
+@pytest.mark.parametrize("size_px", [None, SIZE_PX])
+def test_todays_faces_stay_as_they_are(place: Workspace, size_px: tuple[int, int] | None) -> None:
+    """Pixels are not fractions because some coordinates are small; what we write is read back."""
+    put(place, "faces.pckl", pickle.dumps(_rows(_current)))
+    _check_faces(place.read_faces(frame_size_px=size_px))
+    faces = [*FACES, [Face((0.0, 0.0, 1.0, 1.5), 0.9)], []]
+    place.write_faces(faces)
+    assert place.read_faces(frame_size_px=size_px) == faces
+    place.write_faces([[], []])
+    assert place.read_faces() == [[], []]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"rows": []},
+        [1],
+        [[1]],
+        [[[0, [0.1, 0.1, 0.2, 0.2]]]],
+        [[[0, [0.1, 0.1, 0.2], 0.5]]],
+        [[[0, [0.1, 0.1, 0.2, "0.2"], 0.5]]],
+        [[[0, [0.1, 0.1, 0.2, float("nan")], 0.5]]],
+        [[[0, [10.0, 10.0, 20.0, 20.0], 0.5]]],
+        [[[1, [0.1, 0.1, 0.2, 0.2], 0.5]]],
+        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, 40.0]}]],
+        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, 40.0], "conf": "high"}]],
+        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, 40.0], "conf": np.float64("nan")}]],
+        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, float("inf")], "conf": 0.5}]],
+    ],
+)
+def test_faces_that_no_version_wrote_are_refused(place: Workspace, rows: object) -> None:
+    """Missing parts, other types, boxes of the wrong kind, faces under another frame's number."""
+    put(place, "faces.pckl", pickle.dumps(rows))
+    with pytest.raises(InputError, match=r"faces\.pckl has another format"):
+        place.read_faces(frame_size_px=SIZE_PX)
+
+
+# Shots.
+
+SHOTS = [(0, 40), (40, 99)]
+
+
+@pytest.mark.parametrize("protocol", range(5))
+def test_timecodes_of_older_scenedetect(
+    place: Workspace, protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions 0.5 and 0.6 kept framerate and frame_num, in a module that is gone today."""
+    kind = type("FrameTimecode", (), {"__module__": TIMECODE.module})
+    module = ModuleType(TIMECODE.module)
+    module.FrameTimecode = kind  # type: ignore[attr-defined]
+
+    def timecode(frame: int) -> object:
+        made = kind()
+        made.__dict__.update(framerate=25.0, frame_num=frame)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, TIMECODE.module, module)
+        content = pickle.dumps([tuple(map(timecode, shot)) for shot in SHOTS], protocol)
+    put(place, "scene.pckl", content)
+    assert place.read_scenes() == SHOTS
+
+
+class _TextFraction:
+    """A Fraction as python 3.10 pickles it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Fraction, (self.text,)
+
+
+def _with_text_rate(frame: int) -> FrameTimecode:
+    made = FrameTimecode(frame / 25, fps=25.0)
+    made._rate = _TextFraction("25")
+    return made
+
+
+@pytest.mark.parametrize(
+    "timecode",
+    [
+        lambda frame: FrameTimecode(frame, fps=25.0),
+        lambda frame: FrameTimecode(frame, fps=23.976),
+        lambda frame: FrameTimecode(frame / 25, fps=25.0),
+        lambda frame: FrameTimecode(f"00:00:{frame / 25:06.3f}", fps=25.0),
+        lambda frame: FrameTimecode(Timecode(frame * 512, Fraction(1, 12800)), fps=25.0),
+        lambda frame: FrameTimecode(frame * 1001 / 24000, fps=Fraction(24000, 1001)),
+        _with_text_rate,
+        lambda frame: frame,
+        np.int64,
+    ],
+    ids=["frame", "ntsc", "seconds", "text", "pts", "ntsc seconds", "3.10", "int", "int64"],
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_timecodes_of_todays_scenedetect(
+    place: Workspace, timecode: Callable[[int], object], protocol: int
+) -> None:
+    """Frame numbers, seconds and time stamps are all told in frames; plain numbers are, too."""
+    rows = [tuple(map(timecode, shot)) for shot in SHOTS]
+    put(place, "scene.pckl", pickle.dumps(rows, protocol))
+    found = place.read_scenes()
+    assert found == SHOTS and {type(edge) for shot in found for edge in shot} == {int}
+
+
+@pytest.mark.parametrize(
+    ("value", "shots"),
+    [
+        ([395, []], [(0, 395)]),
+        ([100, [40, 70]], [(0, 40), (40, 70), (70, 100)]),
+        ([0, []], []),
+        ([], []),
+        ([[0, 5], [5, 9]], [(0, 5), (5, 9)]),
+    ],
+)
+def test_plain_shots(place: Workspace, value: object, shots: list[tuple[int, int]]) -> None:
+    """The [frames, [cuts]] of 2018, from both pythons, and pairs of numbers."""
+    for content in (pickle.dumps(value, 3), python2(value, protocol=0), python2(value)):
+        put(place, "scene.pckl", content)
+        assert place.read_scenes() == shots
+
+
+def test_shots_are_read_back_without_scenedetect(place: Workspace, repo: Path) -> None:
+    """What we write ourselves, read where scenedetect cannot be imported."""
+    place.write_scenes(SHOTS, frame_rate=30)
+    assert place.read_scenes() == SHOTS
+    code = (
+        "import sys; sys.modules['scenedetect'] = None\n"
+        "from pathlib import Path; from pipeline.workspace import Workspace\n"
+        "print(Workspace(Path(sys.argv[1]), 'talk').read_scenes())"
+    )
+    command = [sys.executable, "-c", code, str(place.data_dir)]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{SHOTS}\n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"scenes": []},
+        [3],
+        [(0, 5, 9)],
+        [(5, 0)],
+        [(-1, 5)],
+        [(0.0, 5.0)],
+        [-3, []],
+        [9, ["4"]],
+        [(Fraction(3), Fraction(4))],
+        [(Timecode(0, Fraction(1, 25)), Timecode(9, Fraction(1, 25)))],
+    ],
+)
+def test_shots_that_no_version_wrote_are_refused(place: Workspace, value: object) -> None:
+    """Other shapes, other types, shots that end before they start."""
+    put(place, "scene.pckl", pickle.dumps(value))
+    with pytest.raises(InputError, match=r"scene\.pckl has another format"):
+        place.read_scenes()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"frame_num": "40"},
+        {"frame_num": [TIMECODE]},
+        {"_time": 3, "_rate": 25},
+        {"_time": Call(Name("scenedetect.common", "_Seconds"), (), {"value": 1.0}), "_rate": 25},
+        {"_time": Call(TIMECODE, (), {"value": 1.0}), "_rate": None},
+    ],
+)
+def test_timecodes_without_a_frame_are_refused(place: Workspace, state: dict[str, Any]) -> None:
+    """A stand-in knows only what it was given; nothing is guessed."""
+    put(place, "scene.pckl", python2([(0, Call(TIMECODE, (), state))]))
+    with pytest.raises(InputError, match=r"scene\.pckl has another format"):
+        place.read_scenes()
+
+
+# Tracks.
+
+COUNT = 30
+
+
+def _old_track(first: int, x_px: float) -> tuple[np.ndarray, ...]:
+    """Frames, boxes in fractions, s, x, y in pixels: all numbers different."""
+    frames = np.arange(first, first + COUNT)
+    x, y = x_px + np.arange(COUNT) ** 1.5, 300 - np.arange(COUNT) * 2.0
+    boxes = np.stack([(y - 60) / 720, (x - 40) / 1280, (y + 60) / 720, (x + 40) / 1280], axis=1)
+    return frames, boxes, np.full(COUNT, 50.0), x, y
+
+
+def _as_lists(frames: Any, boxes: Any, s: Any, x: Any, y: Any) -> list[Any]:
+    return [[frames, boxes], [s, x, y]]
+
+
+def _as_dicts(frames: Any, boxes: Any, s: Any, x: Any, y: Any) -> dict[str, Any]:
+    return {"track": {"frame": frames, "bbox": boxes}, "proc_track": {"x": x, "y": y, "s": s}}
+
+
+@pytest.mark.parametrize("form", [_as_lists, _as_dicts])
+@pytest.mark.parametrize("age", ["python 2", "python 2 binary", "python 3"])
+@pytest.mark.parametrize("size_px", [None, SIZE_PX])
+def test_older_tracks_become_pixels(
+    place: Workspace, form: Callable[..., Any], age: str, size_px: tuple[int, int] | None
+) -> None:
+    """s comes before x and y in lists; boxes turn to pixels, s keeps the size that was cropped."""
+    rows = [form(*_old_track(7, 200.0)), form(*_old_track(50, 900.0))]
+    protocol = 0 if age == "python 2" else 2
+    content = pickle.dumps(rows, 3) if age == "python 3" else python2(rows, protocol=protocol)
+    put(place, "tracks.pckl", content)
+    found = place.read_tracks(frame_size_px=size_px)
+    assert len(found) == 2
+    for (track, path), first, x_px in zip(found, (7, 50), (200.0, 900.0), strict=True):
+        _, _, s, x, y = _old_track(first, x_px)
+        assert track.frames.dtype == np.int64 and track.frames.tolist() == list(
+            range(first, first + COUNT)
+        )
+        wanted = np.stack([x - 40, y - 60, x + 40, y + 60], axis=1)
+        np.testing.assert_allclose(track.boxes, wanted)
+        for series, same in ((path.s, s), (path.x, x), (path.y, y)):
+            np.testing.assert_array_equal(series, same)
+
+
+def test_the_frame_size_survives_the_old_smoothing(place: Workspace) -> None:
+    """The old median sees zeros beyond the ends; the size is exact all the same."""
+    frames, boxes, s, x, y = _old_track(0, 200.0)
+    x, y = x.copy(), y.copy()
+    x[[0, 1, -2, -1]] *= 0.5
+    y[[0, 1, -2, -1]] *= 0.9
+    put(place, "tracks.pckl", pickle.dumps([_as_lists(frames, boxes, s, x, y)], 2))
+    ((track, _),) = place.read_tracks()
+    np.testing.assert_allclose(track.boxes, boxes[:, [1, 0, 3, 2]] * [1280, 720, 1280, 720])
+
+
+@pytest.mark.parametrize(("boxes_times", "x_times"), [(0, 1), (1, 0), (-1, 1)])
+def test_a_frame_size_that_cannot_be_told_is_asked_for(
+    place: Workspace, boxes_times: int, x_times: int
+) -> None:
+    """Centres in the corner of the picture tell nothing; with the size they are read."""
+    frames, boxes, s, x, y = _old_track(0, 200.0)
+    row = _as_lists(frames, boxes * boxes_times, s, x * x_times, y)
+    put(place, "tracks.pckl", pickle.dumps([row], 2))
+    with pytest.raises(InputError, match=r"tracks\.pckl holds boxes as fractions"):
+        place.read_tracks()
+    assert place.read_tracks(frame_size_px=SIZE_PX)[0][0].boxes.shape == (COUNT, 4)
+
+
+FRAMES, BOXED, S, X, Y = _old_track(0, 200.0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        _as_lists(FRAMES, BOXED * 1000, S, X, Y),
+        _as_lists(FRAMES[:-1], BOXED, S, X, Y),
+        _as_lists(FRAMES * 2, BOXED, S, X, Y),
+        _as_lists(FRAMES - 1, BOXED, S, X, Y),
+        _as_lists(FRAMES * 1.0, BOXED, S, X, Y),
+        _as_lists(FRAMES[:0], BOXED[:0], S[:0], X[:0], Y[:0]),
+        _as_lists(FRAMES, BOXED[:, :3], S, X, Y),
+        _as_lists(FRAMES, BOXED, S, X, Y[:-1]),
+        _as_lists(FRAMES, BOXED, S, X * np.nan, Y),
+        _as_lists(FRAMES, BOXED.tolist(), S, X, Y),
+        _as_lists(FRAMES, BOXED, np.float64(3), X, Y),
+        [[FRAMES, BOXED], [S, X]],
+        _as_dicts(FRAMES, BOXED, S, X, Y) | {"proc_track": {"x": X, "y": Y}},
+        _as_dicts(FRAMES, BOXED, S, X, Y) | {"track": FRAMES},
+    ],
+)
+def test_tracks_that_no_version_wrote_are_refused(place: Workspace, row: object) -> None:
+    """Parts of different length, gaps between frames, other types, numbers that are none."""
+    put(place, "tracks.pckl", pickle.dumps([row]))
+    with pytest.raises(InputError, match=r"tracks\.pckl has another format"):
+        place.read_tracks()
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_distances_of_python_2(place: Workspace, protocol: int) -> None:
+    """float32 as they were written, and float64 from others."""
+    dists = np.linspace(5, 15, 4 * 31).reshape(4, 31)
+    rows = [dists.astype(np.float32), dists]
+    put(place, "activesd.pckl", python2(rows, protocol=protocol))
+    for found in place.read_distances():
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, dists.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "rows", [[np.zeros(31)], [np.zeros((3, 30))], [np.full((3, 31), np.nan)], [[[1.0]]], [None]]
+)
+def test_distances_that_no_version_wrote_are_refused(place: Workspace, rows: list[object]) -> None:
+    """Another shape, another type, no numbers."""
+    put(place, "activesd.pckl", pickle.dumps(rows))
+    with pytest.raises(InputError, match=r"activesd\.pckl has another format"):
+        place.read_distances()
+
+
+def test_an_old_workspace_is_visualised(
+    place: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tracks and distances of 2018 with their frames go through run_visualise.py."""
+    for index in range(COUNT):
+        assert cv2.imwrite(str(place.frame(index)), np.full((720, 1280, 3), 128, np.uint8))
+    put(place, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))
+    dists = np.full((COUNT - 6, 31), 10.0, np.float32)
+    dists[:, 12] = 0
+    put(place, "activesd.pckl", python2([dists], protocol=0))
+    arguments = [f"--data_dir={place.data_dir}", "--reference=talk"]
+    assert cli.run(lambda: run_visualise.main(arguments)) == 0, capsys.readouterr().err
+    assert frame_count(place.labelled_video) == COUNT
+    captured = cv2.VideoCapture(str(place.labelled_video))
+    _, first = captured.read()
+    captured.release()
+    blue, green, red = first[300, 550].astype(int)  # the right edge: x + s
+    assert green > 180 and red < 80 and blue < 80
+    np.testing.assert_allclose(first[300, 500], 128, atol=12)
