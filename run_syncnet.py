@@ -1,8 +1,10 @@
 """Says for every face clip by how much sound and lips are apart, and how sure that is.
 
     python run_syncnet.py --reference talk --data_dir data/work
+    python run_syncnet.py --videofile face_clip.avi
 
-Reads what run_pipeline.py wrote; writes activesd.pckl, offsets.txt and offsets.json to pywork/.
+Scores what run_pipeline.py left and writes activesd.pckl, offsets.txt and offsets.json to pywork/.
+Without --reference, a file that run_pipeline.py has not worked on is scored as one face clip.
 A positive offset means that the sound leads the picture, in frames of 40 ms.
 """
 
@@ -11,48 +13,46 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
-from models.weights import WeightsUsed
 from pipeline import cli
-from pipeline.scores import ClipScore, score_tracks
+from pipeline.clip_scores import demo_words
+from pipeline.crop_scores import face_clip, score_crop
+from pipeline.scores import score_tracks
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
     parser = cli.parser(__doc__)
+    # fmt: off
     add = parser.add_argument
     add("--initial_model", default="auto", help="weights file; auto: published one, else bundled")
     add("--batch_size", type=int, default=20, help="windows in one pass")
     add("--vshift", type=int, default=15, help="largest shift searched, frames")
-    add("--videofile", type=Path, help="only names the reference here, as for run_pipeline.py")
+    add("--videofile", type=Path, help="without --reference: a video run_pipeline.py has worked "
+        "on, whose results are scored, or else one 224x224 face clip, which is scored itself")
+    add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: lip features before "
+        "the head, (frames - 4, 512) for published weights; beside it OUT.lip.npy, OUT.audio.npy: "
+        "the embeddings that are compared, (frames - 5, 1024), fewer where the sound is shorter")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
+    # fmt: on
     return parser
 
 
-def show(score: ClipScore, used: WeightsUsed) -> None:
-    """Prints one clip's result in the demo's words."""
-    print(f"{score.file} ({used.file})")
-    if score.warning:
-        print(score.warning)
-    if score.sync:
-        with np.printoptions(formatter={"float": "{: 0.3f}".format}):
-            print(f"Framewise conf: \n{score.sync.framewise}")
-        print(f"AV offset: \t{score.sync.offset_frames} \nMin dist: \t{score.sync.min_dist:.3f}")
-        print(f"Confidence: \t{score.sync.confidence:.3f}", flush=True)
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Runs the stage and says where the results are."""
+    """Runs the stage and says what came out, and where it is."""
     args = build_parser().parse_args(argv)
-    place = cli.workspace(args)
+    place, device = cli.workspace(args), cli.torch_device(args.device)
     options = {name: getattr(args, name) for name in ("initial_model", "batch_size", "vshift")}
+    options |= {"device": device, "report": lambda *said: print(demo_words(*said), flush=True)}
+    asked = {"save_features": args.save_features, "notice": print}
     started = time.perf_counter()
-    scores = score_tracks(place, **options, device=cli.torch_device(args.device), report=show)
+    if clip := face_clip(None if args.reference else args.videofile, place, **asked):
+        score_crop(clip, **asked, **options)
+    else:
+        scores = score_tracks(place, **options)
+        if not scores:
+            print("There is no face clip to score: see what run_pipeline.py said of this video.")
+        print(f"{len(scores)} tracks in {place.offsets_text}")
     print(f"Compute time {time.perf_counter() - started:.3f} sec.")
-    if not scores:
-        print("There is no face clip to score: see what run_pipeline.py said about this video.")
-    print(f"{len(scores)} tracks in {place.offsets_text}")
     return 0
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.features import FRAME_RATE, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
+from models.features import FRAME_RATE, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 
 CROP_PX = 224  # side of the face crops the pipeline cuts
 
@@ -29,6 +29,8 @@ class SyncNetConfig:
         lip_region_px: top, left and side of that square within the 224-pixel crop.
         grey: one channel instead of BGR.
         lip_widths, audio_widths: output channels of convolutions 0, 4, 8, 11, 14, 18.
+        window_frames: video frames of a window, odd; one wider than the published five reaches
+            out equally to both sides of those five, in both streams.
         lip_kernels: kernel sizes of lip convolutions 0 and 4.
         lip_strides: strides of lip convolution 0, pool 3 (1 = no pool), convolution 4.
         embedding_size: of both towers.
@@ -37,7 +39,7 @@ class SyncNetConfig:
         embedding_scale: 0 leaves embeddings as they are; otherwise they get this length, plus
             one constant component that makes the distance to the zero vector equal that of
             unrelated embeddings, so that the zero padding of the shift search favours nothing.
-        dropout: on both towers' features while training.
+        dropout: share of both towers' features that training leaves out at random.
         reliable_confidence: a clip's confidence from which its offset has proved right.
     """
 
@@ -46,6 +48,7 @@ class SyncNetConfig:
     grey: bool = False
     lip_widths: tuple[int, ...] = (96, 256, 256, 256, 256, 512)
     audio_widths: tuple[int, ...] = (64, 192, 384, 256, 256, 512)
+    window_frames: int = WINDOW_FRAMES
     lip_kernels: tuple[int, int] = (7, 5)
     lip_strides: tuple[int, int, int] = (2, 2, 2)
     embedding_size: int = 1024
@@ -58,6 +61,16 @@ class SyncNetConfig:
     def context_frames(self) -> int:
         """`context_s` in video frames."""
         return round(self.context_s * FRAME_RATE)
+
+    @property
+    def window_columns(self) -> int:
+        """MFCC columns of a window."""
+        return self.window_frames * MFCC_PER_FRAME
+
+    @property
+    def side_frames(self) -> int:
+        """Frames a window sees on either side of the five it is centred on."""
+        return (self.window_frames - WINDOW_FRAMES) // 2
 
     def to_json(self) -> str:
         """The form kept inside a weights file."""
@@ -81,6 +94,7 @@ SMALL = SyncNetConfig(
     lip_kernels=(5, 3),
     lip_strides=(2, 1, 1),
     embedding_size=128,
+    window_frames=9,
     context_s=3.84,
     embedding_scale=10.0,
     dropout=0.3,
@@ -120,33 +134,41 @@ class SyncNet(nn.Module):
         """Embeds sound.
 
         Args:
-            columns: (N, 1, 13, 20) float32, MFCC of a window, time last.
+            columns: (N, 1, 13, `window_columns`) float32, MFCC of a window, time last.
 
         Returns:
             (N, E): E is the embedding size, plus one where embeddings are scaled.
         """
-        columns = columns.contiguous(memory_format=torch.channels_last)
-        features = self.netcnnaud(columns).flatten(1)
-        return self._embed(self.netfcaud(self._dropped(features)))
+        return self.sound_head(self.forward_audfeat(columns))
+
+    def forward_audfeat(self, columns: torch.Tensor) -> torch.Tensor:
+        """The sound tower's features (N, 512 at full size) before its head."""
+        return self.netcnnaud(columns.contiguous(memory_format=torch.channels_last)).flatten(1)
+
+    def sound_head(self, features: torch.Tensor) -> torch.Tensor:
+        """Embeddings (N, E) of `forward_audfeat`."""
+        return self._embed(self.netfcaud(features))
 
     def forward_lip(self, frames: torch.Tensor) -> torch.Tensor:
         """Embeds lips.
 
         Args:
-            frames: (N, C, 5, H, W) float32 as `lip_pixels` and `normalise_lips` make them.
+            frames: (N, C, `window_frames`, H, W) float32 as `lip_pixels` and `normalise_lips` make
+                them.
 
         Returns:
             (N, E).
         """
-        return self._embed(self.netfclip(self._dropped(self.forward_lipfeat(frames))))
+        return self.lip_head(self.forward_lipfeat(frames))
 
     def forward_lipfeat(self, frames: torch.Tensor) -> torch.Tensor:
         """The lip tower's features (N, 512 at full size) before its head."""
         stacked = frames.flatten(1, 2).contiguous(memory_format=torch.channels_last)
         return self.netcnnlip(stacked).flatten(1)
 
-    def _dropped(self, features: torch.Tensor) -> torch.Tensor:
-        return F.dropout(features, self.config.dropout, training=self.training)
+    def lip_head(self, features: torch.Tensor) -> torch.Tensor:
+        """Embeddings (N, E) of `forward_lipfeat`."""
+        return self._embed(self.netfclip(features))
 
     def _embed(self, x: torch.Tensor) -> torch.Tensor:
         scale = self.config.embedding_scale
@@ -174,6 +196,7 @@ def _head(features: int, embedding: int) -> nn.Sequential:
 
 def _audio_tower(config: SyncNetConfig) -> nn.Sequential:
     w = config.audio_widths
+    columns = ((config.window_columns - 3) // 2 + 1 - 3) // 2 + 1  # left for convolution 18
     return nn.Sequential(
         *_block(nn.Conv2d(1, w[0], 3, padding=1), w[0]),
         nn.Identity(),  # the published program has a 1x1 pool here; it keeps the key numbers
@@ -183,7 +206,7 @@ def _audio_tower(config: SyncNetConfig) -> nn.Sequential:
         *_block(nn.Conv2d(w[2], w[3], 3, padding=1), w[3]),
         *_block(nn.Conv2d(w[3], w[4], 3, padding=1), w[4]),
         _pool(3, 2),
-        *_block(nn.Conv2d(w[4], w[5], (5, 4)), w[5]),
+        *_block(nn.Conv2d(w[4], w[5], (5, columns)), w[5]),
     )
 
 
@@ -205,7 +228,9 @@ def _lip_tower(config: SyncNetConfig) -> nn.Sequential:
         return StackedConv(inputs, width, size, stride=step, padding=pad)
 
     channels = 1 if config.grey else 3
-    stem = StackedConv(channels, w[0], (WINDOW_FRAMES, first, first), stride=(1, stride, stride))
+    stem = StackedConv(
+        channels, w[0], (config.window_frames, first, first), stride=(1, stride, stride)
+    )
     return nn.Sequential(
         *_block(stem, w[0]),
         _pool(3, pool) if pool > 1 else nn.Identity(),
@@ -295,21 +320,32 @@ def running_mean(values: np.ndarray, length: int) -> np.ndarray:
     return ((total[start + length] - total[start]) / length).astype(np.float32)
 
 
-def audio_windows(columns: np.ndarray) -> torch.Tensor:
+def audio_windows(columns: np.ndarray, config: SyncNetConfig) -> torch.Tensor:
     """Every window of sound that starts with a video frame.
 
     Args:
         columns: (T, 13), T >= 20.
+        config: of the network; what a window hears beyond both ends repeats the end.
 
     Returns:
-        (windows, 1, 13, 20); window i covers columns 4 i .. 4 i + 19.
+        (windows, 1, 13, `window_columns`); window i is centred on columns 4 i .. 4 i + 19.
     """
-    stacked = torch.from_numpy(np.ascontiguousarray(columns)).unfold(
-        0, WINDOW_COLUMNS, MFCC_PER_FRAME
+    side = config.side_frames * MFCC_PER_FRAME
+    wide = np.pad(columns, ((side, side), (0, 0)), mode="edge") if side else columns
+    stacked = torch.from_numpy(np.ascontiguousarray(wide)).unfold(
+        0, config.window_columns, MFCC_PER_FRAME
     )
     return stacked[:, None]
 
 
-def lip_windows(frames: torch.Tensor) -> torch.Tensor:
-    """Every run of five frames: (T, C, H, W) gives (T - 4, C, 5, H, W)."""
-    return frames.unfold(0, WINDOW_FRAMES, 1).permute(0, 1, 4, 2, 3)
+def lip_windows(frames: torch.Tensor, config: SyncNetConfig) -> torch.Tensor:
+    """Every window of consecutive frames, one frame apart.
+
+    Args:
+        frames: (T, C, H, W); beyond a clip's ends `side_frames` repeat the end.
+        config: of the network.
+
+    Returns:
+        (T - `window_frames` + 1, C, `window_frames`, H, W).
+    """
+    return frames.unfold(0, config.window_frames, 1).permute(0, 1, 4, 2, 3)

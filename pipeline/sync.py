@@ -105,17 +105,30 @@ def embed_lips(
     Returns:
         (frames - 4, E) float32 on the CPU; empty for fewer than five frames.
     """
-    chunk_frames = CONTEXT_CHUNK_FRAMES if model.config.context_frames else batch_size
+    config = model.config
+    chunk_frames = CONTEXT_CHUNK_FRAMES if config.context_frames else batch_size
     found = []
-    carried: np.ndarray | None = None
-    for chunk in normalised_chunks(frames, model.config, chunk_frames=chunk_frames):
-        joined = chunk if carried is None else np.concatenate([carried, chunk])
-        carried = joined[-(WINDOW_FRAMES - 1) :]
-        if len(joined) < WINDOW_FRAMES:
+    carried = np.zeros((0, 0))
+    for chunk in _widened(normalised_chunks(frames, config, chunk_frames=chunk_frames), config):
+        joined = np.concatenate([carried, chunk]) if len(carried) else chunk
+        carried = joined[-(config.window_frames - 1) :]
+        if len(joined) < config.window_frames:
             continue
-        windows = syncnet.lip_windows(torch.from_numpy(joined))
+        windows = syncnet.lip_windows(torch.from_numpy(joined), config)
         found += [model.forward_lip(part.to(device)).cpu() for part in windows.split(batch_size)]
     return torch.cat(found) if found else torch.zeros(0, 1)
+
+
+def _widened(chunks: Iterator[np.ndarray], config: SyncNetConfig) -> Iterator[np.ndarray]:
+    """Repeats the first and the last frame, so that a wide window exists wherever a narrow does."""
+    last = None
+    for chunk in chunks:
+        if last is None:
+            yield chunk[:1].repeat(config.side_frames, axis=0)
+        yield chunk
+        last = chunk[-1:]
+    if last is not None:
+        yield last.repeat(config.side_frames, axis=0)
 
 
 @torch.inference_mode()
@@ -138,7 +151,7 @@ def embed_sound(
     columns = syncnet.normalise_mfcc(features.mfcc(samples), model.config)
     if len(columns) < features.WINDOW_COLUMNS:
         return torch.zeros(0, 1)
-    windows = syncnet.audio_windows(columns)
+    windows = syncnet.audio_windows(columns, model.config)
     return torch.cat(
         [
             model.forward_aud(part.contiguous().to(device)).cpu()

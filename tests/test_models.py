@@ -1,8 +1,11 @@
 """Networks, sound features and weight files: published shapes, published numbers, safe reading."""
 
+import dataclasses
 import importlib.util
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +19,7 @@ import torch
 from scipy.io import wavfile
 from torch import nn
 
-from models import features, s3fd, syncnet, weights
+from models import features, published, s3fd, syncnet, weights
 from models.s3fd import S3FD
 from models.syncnet import SyncNet
 from models.weights import WeightsError
@@ -302,6 +305,66 @@ def test_what_is_no_weights_file_is_said_in_one_sentence(
 
 
 @pytest.mark.parametrize(
+    ("content", "size_bytes", "said"),
+    [
+        (HTML, len(HTML), "it is an HTML page"),
+        (b"\n  <HTML lang='en'>" + b"x" * 600, 618, "it is an HTML page"),
+        (b"\x80\x02" * 40, 80, "it is truncated, 80 of 54573114 bytes"),
+        (b"", 54_573_114, "it is not the published file either"),
+        (b"", 54_573_115, "it is not the published file either"),
+    ],
+    ids=["page", "long page", "truncated", "as long", "longer"],
+)
+def test_a_published_file_that_is_damaged_says_how(
+    tmp_path: Path, cpu: torch.device, content: bytes, size_bytes: int, said: str
+) -> None:
+    """The most specific reason there is, and the command that fetches just this file."""
+    path = tmp_path / "syncnet_v2.model"
+    path.write_bytes(content)
+    os.truncate(path, size_bytes)
+    with pytest.raises(WeightsError) as refusal:
+        weights.load_syncnet(path, device=cpu)
+    assert refusal.value.exit_code == 2
+    assert str(refusal.value).startswith(f"{path} is not a weights file: {said}")
+    assert str(refusal.value).endswith("; run ./download_model.sh --only syncnet.")
+
+
+def test_another_file_under_a_published_name_is_used_and_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    cpu: torch.device,
+) -> None:
+    """A fine-tune is used with one warning; the published file and any other name with none."""
+    path = tmp_path / "syncnet_v2.model"
+    torch.save(SyncNet().state_dict(), path)
+    _, used = weights.load_syncnet(path, device=cpu)
+    (warning,) = caplog.messages
+    assert warning.startswith(f"warning: {path} is used, but it is not the published file")
+    assert used.sha256 in warning and "\n" not in warning
+    caplog.clear()
+    row = dataclasses.replace(published.table()["syncnet"], sha256=used.sha256)
+    monkeypatch.setattr(published, "table", lambda: {"syncnet": row})
+    weights.load_syncnet(path, device=cpu)
+    monkeypatch.undo()
+    weights.load_syncnet(path.rename(tmp_path / "mine.pth"), device=cpu)
+    assert caplog.messages == []
+
+
+def test_the_warning_reaches_stderr(repo: Path) -> None:
+    """Nobody has to set up logging to see it, as one line."""
+    code = (
+        "from pathlib import Path; from models.published import warn_if_changed; "
+        "warn_if_changed(Path('sfd_face.pth'), 'ab')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repo, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.startswith("warning: sfd_face.pth is used") and done.stdout == ""
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "content", [{"state_dict": [1, 2]}, {"state_dict": None}, {1: torch.ones(2)}, torch.ones(2), {}]
 )
 def test_what_holds_no_state_dict_is_said(tmp_path: Path, content: object) -> None:
@@ -350,7 +413,7 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
     again, used = weights.load_syncnet(path, device=cpu)
     assert again.config == syncnet.SMALL and not again.training
     assert used.file == "own.safetensors" and used.sha256 == weights.sha256(path)
-    columns = torch.randn(3, 1, 13, 20)
+    columns = torch.randn(3, 1, 13, syncnet.SMALL.window_columns)
     with torch.inference_mode():
         torch.testing.assert_close(again.forward_aud(columns), model.forward_aud(columns))
     assert safetensors.torch.load_file(path).keys() == model.state_dict().keys()

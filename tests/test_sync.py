@@ -1,6 +1,8 @@
 """Distances, offset, confidence: the published numbers, the sign, and what we add to them."""
 
+import importlib.util
 import re
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -8,15 +10,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.interpolate import CubicSpline
+from scipy.io import wavfile
 
-from models import features, syncnet
-from models.syncnet import SyncNetConfig
+from models import features, published, syncnet
+from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed, load_syncnet
 from pipeline import media, sync
+from pipeline.clip_scores import ClipScore, demo_words, score_clip
 from pipeline.errors import InputError
-from pipeline.scores import ClipScore, score_clip, score_tracks
+from pipeline.scores import score_tracks
 from pipeline.tracks import CropPath, Track
 from pipeline.workspace import ROOMS, Workspace, read_pickle
+from tests.conftest import REPO, Script
+from tests.synthetic import ffmpeg
 
 
 def _random(rows: int, *, seed: int = 0, width: int = 64) -> torch.Tensor:
@@ -287,3 +293,86 @@ def test_options_out_of_range_are_refused(
             device=cpu,
             report=lambda *said: None,
         )
+
+
+def test_other_rates_are_read_at_25(tmp_path: Path, cpu: torch.device) -> None:
+    """A clip of 50 frames per second has half of them, and its windows fit its sound."""
+    fast = tmp_path / "fast.mkv"
+    clip = _clip(tmp_path / "clip.avi", frames=12, samples=12 * 640)
+    ffmpeg("-i", clip, "-vf", "fps=50", "-c:v", "ffv1", "-c:a", "copy", fast)
+    model, _ = load_syncnet("auto", device=cpu)
+    found = score_clip(fast, model, batch_size=20, vshift=15, device=cpu)
+    assert found.frames == 12 and len(found.dists) == 7 and found.warning is None
+
+
+# Numbers of the published program.
+
+
+def test_features_are_the_published_programs(shared: Path, tmp_path: Path, script: Script) -> None:
+    """The parity vectors of demo_feature.py through the command, on the clip's first frames."""
+    parity = shared / "parity"
+    described = importlib.util.spec_from_file_location("rule", parity / "make_weights.py")
+    assert described and described.loader
+    rule = importlib.util.module_from_spec(described)
+    described.loader.exec_module(rule)
+    model = SyncNet()
+    rule.fill(model, "syncnet", str(parity / "syncnet_overlay.npz"))
+    torch.save(model.state_dict(), tmp_path / "rule.model")
+    start = tmp_path / "start.avi"
+    demo = shared / "video" / "example.avi"
+    ffmpeg("-i", demo, "-frames:v", "46", "-t", "1.84", "-c", "copy", start)
+    done = script(
+        *("run_syncnet.py", "--videofile", start, "--initial_model", tmp_path / "rule.model"),
+        *("--save_features", tmp_path / "out.npy", "--data_dir", tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    truth = np.load(parity / "syncnet_extract_feature.npz")["feat"]
+    found = np.load(tmp_path / "out.npy")
+    assert found.shape == (42, 512)
+    np.testing.assert_allclose(found, truth[:42], atol=1e-3)
+    for name in ("out.lip.npy", "out.audio.npy"):
+        assert np.load(tmp_path / name).shape == (41, 1024)
+
+
+PUBLISHED = REPO / "data" / published.table()["syncnet"].file
+PUBLISHED_LINES = "AV offset: \t3 \nMin dist: \t5.353\nConfidence: \t10.021"  # of example.avi
+needs_published = pytest.mark.skipif(
+    not PUBLISHED.is_file(), reason="no published weights: ./download_model.sh --only syncnet"
+)
+
+
+@needs_published
+def test_the_demo_clip_gives_the_published_lines(
+    shared: Path, tmp_path: Path, cpu: torch.device
+) -> None:
+    """All digits, from the pictures that the published program makes of the clip and looks at."""
+    with tarfile.open(shared / "parity" / "example_jpegs.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    model, used = load_syncnet(PUBLISHED, device=cpu)
+    pictures = (cv2.imread(str(path)) for path in sorted(tmp_path.rglob("*.jpg")))
+    frames = [picture for picture in pictures if picture is not None]
+    (sound,) = tmp_path.rglob("audio.wav")
+    samples = wavfile.read(sound)[1]
+    windows = sync.window_count(len(frames), len(samples))
+    lips = sync.embed_lips(model, frames, batch_size=20, device=cpu)[:windows]
+    heard = sync.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
+    dists = sync.distances(lips, heard, vshift=15)
+    judged = sync.judge(dists, reliable_confidence=3)
+    words = demo_words(ClipScore("example.avi", len(frames), dists, judged, None), used)
+    assert words.endswith(PUBLISHED_LINES)
+
+
+@needs_published
+def test_the_command_gives_the_published_numbers(
+    shared: Path, tmp_path: Path, script: Script
+) -> None:
+    """On the clip itself, which the published program first saves as JPEGs: within 0.05."""
+    demo = REPO / "data" / published.table()["example"].file
+    clip = demo if demo.is_file() else shared / "video" / "example.avi"
+    where = ("--initial_model", PUBLISHED, "--data_dir", tmp_path)
+    done = script("run_syncnet.py", "--videofile", clip, *where)
+    lines = re.compile(r"AV offset: \t(.+) \nMin dist: \t(.+)\nConfidence: \t(.+)")
+    (found,) = lines.findall(done.stdout)
+    (wanted,) = lines.findall(PUBLISHED_LINES)
+    assert int(found[0]) == int(wanted[0])
+    np.testing.assert_allclose(np.array(found[1:], float), np.array(wanted[1:], float), atol=0.05)

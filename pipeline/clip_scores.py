@@ -1,0 +1,203 @@
+"""One face clip scored: decoded, embedded, compared; nothing is written here."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from models import folding, weights
+from models.features import FRAME_RATE, SAMPLES_PER_FRAME
+from models.syncnet import CROP_PX, SyncNet
+from models.weights import WeightsUsed
+from pipeline import media, sync
+from pipeline.errors import InputError
+
+LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """One scored clip.
+
+    Attributes:
+        file: its name.
+        frames: how many it has, at 25 per second.
+        dists: (windows, shifts) float32; no rows when it is too short or silent.
+        sync: what they say, None without windows.
+        warning: what the user should know about it, None where nothing.
+    """
+
+    file: str
+    frames: int
+    dists: np.ndarray
+    sync: sync.Sync | None
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One clip as the network sees it.
+
+    Attributes:
+        frames: how many it has, at 25 per second.
+        samples: how many it has, at 16000 per second.
+        lips, sound: (windows, E) float32, window by window; `sync.window_count` says how many.
+        features: (frames - 4, F) float32, lip features before the head; None unless asked for.
+    """
+
+    frames: int
+    samples: int
+    lips: torch.Tensor
+    sound: torch.Tensor
+    features: torch.Tensor | None
+
+
+def check_options(*, batch_size: int, vshift: int) -> None:
+    """Refuses, with InputError, what no clip can be scored with."""
+    if batch_size < 1 or not 1 <= vshift <= 250:
+        raise InputError("--batch_size must be at least 1 and --vshift 1 to 250; see --help.")
+
+
+def load_scorer(initial_model: str | Path, *, device: torch.device) -> tuple[SyncNet, WeightsUsed]:
+    """A SyncNet in its fast form: batch norms folded into the layers before them.
+
+    Args:
+        initial_model: weights file, or "auto".
+        device: where it runs.
+
+    Raises:
+        WeightsError: the file is absent or does not fit.
+    """
+    model, used = weights.load_syncnet(initial_model, device=device)
+    return folding.fold_batch_norms(model), used
+
+
+def score_clip(
+    clip: Path, model: SyncNet, *, batch_size: int, vshift: int, device: torch.device
+) -> ClipScore:
+    """Scores one face clip that carries its sound.
+
+    Args:
+        clip: a file as run_pipeline.py cuts it; pictures of another size are resized.
+        model: ready for inference on `device`.
+        batch_size: windows in one pass of the network.
+        vshift: largest shift searched, frames.
+        device: where the model is.
+
+    Raises:
+        PipelineError: the clip cannot be read; InputError where it is no video.
+    """
+    embedded = embed_clip(clip, model, batch_size=batch_size, device=device)
+    return judge_clip(clip, embedded, model, vshift=vshift)
+
+
+def embed_clip(
+    clip: Path,
+    model: SyncNet,
+    *,
+    batch_size: int,
+    device: torch.device,
+    with_features: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> Embedded:
+    """Embeds lips and sound of one clip, streamed: pictures are never in memory together.
+
+    Args:
+        clip, model, batch_size, device: as for `score_clip`, which says what is raised, too.
+        with_features: keep the lip features.
+        progress: called with 1 after each frame.
+    """
+    count = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
+        for frame in crop_frames(clip):
+            count += 1
+            yield frame
+            if progress:
+                progress(1)
+
+    samples = media.read_audio(clip)
+    features = None
+    if with_features:
+        lips, features = embed_lips_and_features(
+            model, counted(), batch_size=batch_size, device=device
+        )
+    else:
+        lips = sync.embed_lips(model, counted(), batch_size=batch_size, device=device)
+    windows = sync.window_count(count, len(samples))
+    sound = lips[:0]
+    if windows:
+        sound = sync.embed_sound(model, samples, batch_size=batch_size, device=device)[:windows]
+    return Embedded(count, len(samples), lips[:windows], sound, features)
+
+
+def crop_frames(clip: Path) -> Iterator[np.ndarray]:
+    """Streams a clip at 25 frames per second as (224, 224, 3) uint8 BGR.
+
+    Other sizes are resized by bilinear interpolation, as crops are cut and as LSE is published.
+    """
+    for frame in media.read_frames(clip):
+        whole = frame.shape[:2] == (CROP_PX, CROP_PX)
+        yield frame if whole else cv2.resize(frame, (CROP_PX, CROP_PX))
+
+
+def embed_lips_and_features(
+    model: SyncNet, frames: Iterable[np.ndarray], *, batch_size: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`sync.embed_lips`, and what the lip tower gives before its head, in one pass.
+
+    Args:
+        model: ready for inference on `device`.
+        frames: (224, 224, 3) uint8 BGR crops.
+        batch_size: windows in one pass of the network.
+        device: where the model is.
+
+    Returns:
+        (frames - 4, E) and (frames - 4, F) float32 on the CPU; F is 512 for published weights.
+    """
+    found: list[torch.Tensor] = []
+    tap = model.netcnnlip.register_forward_hook(
+        lambda _tower, _windows, features: found.append(features.flatten(1).cpu())
+    )
+    try:
+        lips = sync.embed_lips(model, frames, batch_size=batch_size, device=device)
+    finally:
+        tap.remove()
+    return lips, torch.cat(found) if found else torch.zeros(0, 1)
+
+
+def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -> ClipScore:
+    """The score of an embedded clip; arguments as for `score_clip`."""
+    warning = _length_warning(embedded.frames, embedded.samples)
+    if not len(embedded.lips):
+        empty = np.zeros((0, 2 * vshift + 1), np.float32)
+        return ClipScore(clip.name, embedded.frames, empty, None, warning)
+    dists = sync.distances(embedded.lips, embedded.sound, vshift=vshift)
+    judged = sync.judge(dists, reliable_confidence=model.config.reliable_confidence)
+    return ClipScore(clip.name, embedded.frames, dists, judged, warning)
+
+
+def _length_warning(frames: int, samples: int) -> str | None:
+    if not samples:
+        return "no sound: there is nothing to compare the lips with."
+    if not sync.window_count(frames, samples):
+        return f"too short to score ({frames} frames)."
+    audio_s, video_s = samples / SAMPLES_PER_FRAME / FRAME_RATE, frames / FRAME_RATE
+    if abs(audio_s - video_s) > LENGTH_TOLERANCE_S:
+        return f"WARNING: Audio ({audio_s:.4f}s) and video ({video_s:.4f}s) lengths are different."
+    return None
+
+
+def demo_words(score: ClipScore, used: WeightsUsed) -> str:
+    """One clip's result as the SyncNet demo prints it, below its name and the weights'."""
+    lines = [f"{score.file} ({used.file})", *([score.warning] if score.warning else [])]
+    if found := score.sync:
+        with np.printoptions(formatter={"float": "{: 0.3f}".format}):
+            lines.append(f"Framewise conf: \n{found.framewise}")
+        lines.append(f"AV offset: \t{found.offset_frames} \nMin dist: \t{found.min_dist:.3f}")
+        lines.append(f"Confidence: \t{found.confidence:.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,445 @@
+"""One face clip scored by itself, its features, and LSE-D and LSE-C of a folder of videos."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import run_syncnet
+from models import published, syncnet, weights
+from models.weights import WeightsUsed, load_syncnet
+from pipeline import cli, clip_scores, crop_scores, evaluate, media, sync
+from pipeline.clip_scores import ClipScore, score_clip
+from pipeline.evaluate import Mean, Row
+from pipeline.workspace import Workspace, write_json
+from tests.conftest import snapshot
+from tests.synthetic import ffmpeg
+
+THREE_LINES = re.compile(r"AV offset: \t(-?\d+) \nMin dist: \t([\d.]+)\nConfidence: \t([\d.]+)\n")
+
+
+@pytest.fixture(scope="module")
+def crop(done: Workspace) -> Path:
+    """A face clip: 30 frames of 224x224 with sound."""
+    return done.crop(0)
+
+
+@pytest.fixture
+def syncnet_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """run_syncnet.py with an empty --data_dir: exit code, stdout, stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        command = [f"--data_dir={tmp_path / 'work'}", *map(str, arguments)]
+        code = cli.run(lambda: run_syncnet.main(command))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# One face clip.
+
+
+def test_a_face_clip_is_scored_by_itself(
+    crop: Path, tmp_path: Path, cpu: torch.device, syncnet_command: Command
+) -> None:
+    """The demo's three lines with the clip's own numbers; nothing is written anywhere."""
+    before = snapshot(crop.parent)
+    code, said, complaints = syncnet_command("--videofile", crop)
+    assert (code, complaints) == (0, "")
+    model, used = load_syncnet("auto", device=cpu)
+    found = score_clip(crop, model, batch_size=20, vshift=15, device=cpu).sync
+    assert found and f"00000.avi ({used.file})\nFramewise conf: \n[" in said
+    (lines,) = THREE_LINES.findall(said)
+    assert lines == (str(found.offset_frames), f"{found.min_dist:.3f}", f"{found.confidence:.3f}")
+    assert "resized" not in said
+    assert not _files(tmp_path) and snapshot(crop.parent) == before
+
+
+@pytest.mark.parametrize(("size", "whole_frame"), [("160:160", False), ("640:360", True)])
+def test_other_sizes_are_resized_and_said(
+    size: str, whole_frame: bool, crop: Path, tmp_path: Path, syncnet_command: Command
+) -> None:
+    """Square clips are only resized; the shape of a whole frame points to run_pipeline.py."""
+    other = tmp_path / "other.mkv"
+    ffmpeg("-i", crop, "-vf", f"scale={size}", "-c:v", "ffv1", "-c:a", "copy", other)
+    code, said, _ = syncnet_command("--videofile", other)
+    assert code == 0 and THREE_LINES.search(said)
+    assert f"{other} is {size.replace(':', 'x')} and is resized to 224x224." in said
+    assert ("run run_pipeline.py on it first" in said) == whole_frame
+    (frame, *rest) = clip_scores.crop_frames(other)
+    assert len(rest) == 29 and frame.shape == (224, 224, 3)
+    stored = next(iter(media.read_frames(other)))
+    np.testing.assert_array_equal(frame, cv2.resize(stored, (224, 224)))
+
+
+def _prepared(data_dir: Path, video: Path, *, record: bool = True) -> Workspace:
+    """What tells that run_pipeline.py has worked on a video."""
+    place = Workspace(data_dir, video.stem)
+    place.room("pywork").mkdir(parents=True)
+    place.write_tracks([], [])
+    if record:
+        made_from = {"sha256": weights.sha256(video), "bytes": video.stat().st_size}
+        write_json(place.record, {"input": made_from, "file": str(video)})
+    return place
+
+
+@pytest.mark.parametrize(
+    ("results", "clip"), [("none", True), ("its own", False), ("another's", True), ("old", False)]
+)
+def test_results_of_the_same_file_go_before_the_file(
+    results: str, clip: bool, tmp_path: Path
+) -> None:
+    """Without --reference: results of this very file, or of that name where none says of which."""
+    video, another = tmp_path / "a" / "talk.mp4", tmp_path / "b" / "talk.mp4"
+    for path in (video, another):
+        path.parent.mkdir()
+        path.write_bytes(path.parent.name.encode())  # of one length: only the content differs
+    if results != "none":
+        source = another if results == "another's" else video
+        _prepared(tmp_path / "work", source, record=results != "old")
+    told: list[str] = []
+    place = Workspace(tmp_path / "work", "talk")
+    chosen = crop_scores.face_clip(video, place, save_features=None, notice=told.append)
+    assert chosen == (video if clip else None)
+    assert [str(another) in line and "--reference talk" in line for line in told] == (
+        [True] if results == "another's" else []
+    )
+
+
+def test_results_are_scored_when_their_video_is_gone(tmp_path: Path) -> None:
+    """The name still leads to them; --save_features leads past them."""
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(b"talk")
+    place = _prepared(tmp_path / "work", video)
+    video.unlink()
+    assert crop_scores.face_clip(video, place, save_features=None, notice=print) is None
+    asked = tmp_path / "out.npy"
+    assert crop_scores.face_clip(video, place, save_features=asked, notice=print) == video
+
+
+def test_a_reference_goes_before_the_video(crop: Path, syncnet_command: Command) -> None:
+    """As in the published run_syncnet.py, --videofile beside --reference is not looked at."""
+    code, said, complaints = syncnet_command("--videofile", crop, "--reference", "talk")
+    assert code == 2 and said == ""
+    assert "run run_pipeline.py --reference talk first" in complaints
+
+
+def test_a_video_with_results_is_its_results(
+    done: Workspace, face_clip: Path, tmp_path: Path, syncnet_command: Command
+) -> None:
+    """The video run_pipeline.py was given names its tracks, as it always has."""
+    shutil.copytree(done.data_dir, tmp_path / "work")
+    code, said, _ = syncnet_command("--videofile", face_clip)
+    assert code == 0 and "1 tracks in" in said and "resized" not in said
+    assert len(Workspace(tmp_path / "work", "face").offsets_text.read_text().splitlines()) == 2
+
+
+def _absent(folder: Path, crop: Path) -> Path:
+    return folder / "bad.avi"
+
+
+def _text(folder: Path, crop: Path) -> Path:
+    (folder / "bad.avi").write_text("no video\n" * 100)
+    return folder / "bad.avi"
+
+
+def _only_sound(folder: Path, crop: Path) -> Path:
+    ffmpeg("-i", crop, "-vn", "-c:a", "copy", folder / "bad.avi")
+    return folder / "bad.avi"
+
+
+def _silent(folder: Path, crop: Path) -> Path:
+    ffmpeg("-i", crop, "-an", "-c:v", "copy", folder / "bad.avi")
+    return folder / "bad.avi"
+
+
+def _five_frames(folder: Path, crop: Path) -> Path:
+    ffmpeg("-i", crop, "-t", "0.2", "-c", "copy", folder / "bad.avi")
+    return folder / "bad.avi"
+
+
+def _five_frames_of_sound(folder: Path, crop: Path) -> Path:
+    ffmpeg(
+        "-i", crop, "-af", "atrim=end=0.2", "-c:v", "copy", "-c:a", "pcm_s16le", folder / "bad.avi"
+    )
+    return folder / "bad.avi"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_absent, "is not a file"),
+        (_text, "not a video ffmpeg can read"),
+        (_only_sound, "no video stream"),
+        (_silent, "no sound"),
+        (_five_frames, "too short to score: it has 5 frames and 0.2"),
+        (_five_frames_of_sound, "too short to score: it has 30 frames and 0.20 s"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_in_one_sentence(
+    make: Callable[[Path, Path], Path],
+    said: str,
+    crop: Path,
+    tmp_path: Path,
+    syncnet_command: Command,
+) -> None:
+    """Exit code 2, the file's name, and no file written, not even features."""
+    (tmp_path / "in").mkdir()
+    bad = make(tmp_path / "in", crop)
+    before = _files(tmp_path)
+    code, _, complaints = syncnet_command(
+        "--videofile", bad, "--save_features", tmp_path / "out.npy"
+    )
+    assert code == 2 and complaints.startswith(f"error: {bad} ") and said in complaints
+    assert complaints.count("\n") == 1 and _files(tmp_path) == before
+
+
+# Features.
+
+
+def test_features_and_embeddings_are_saved(
+    crop: Path, tmp_path: Path, cpu: torch.device, syncnet_command: Command
+) -> None:
+    """Features of frames - 4 windows; embeddings are those that are compared, in windows of 7."""
+    out = tmp_path / "clip.of.me.npy"
+    code, said, _ = syncnet_command(
+        "--videofile", crop, "--save_features", out, "--batch_size", "7"
+    )
+    assert code == 0 and THREE_LINES.search(said)
+    names = ["clip.of.me.audio.npy", "clip.of.me.lip.npy", "clip.of.me.npy"]
+    assert _files(tmp_path) == names and all(name in said for name in names)
+    sound, lips, features = (np.load(tmp_path / name, allow_pickle=False) for name in names)
+    assert {array.dtype for array in (sound, lips, features)} == {np.dtype(np.float32)}
+    model, _ = load_syncnet("auto", device=cpu)
+    frames = list(media.read_frames(crop))
+    wanted = sync.embed_lips(model, frames, batch_size=20, device=cpu)
+    assert len(wanted) == len(features) == 26 and len(lips) == len(sound) == 25
+    np.testing.assert_allclose(lips, wanted[:25], atol=1e-4)
+    heard = sync.embed_sound(model, media.read_audio(crop), batch_size=20, device=cpu)
+    np.testing.assert_allclose(sound, heard[:25], atol=1e-4)
+    with torch.inference_mode():
+        pixels = np.stack([syncnet.lip_pixels(frame, model.config) for frame in frames])
+        normalised = torch.from_numpy(syncnet.normalise_lips(pixels, model.config))
+        tower = model.forward_lipfeat(syncnet.lip_windows(normalised, model.config))
+    np.testing.assert_allclose(features, tower, atol=1e-4)
+    both = clip_scores.embed_lips_and_features(model, frames, batch_size=20, device=cpu)
+    np.testing.assert_allclose(both[1], tower, atol=1e-4)
+    np.testing.assert_allclose(both[0], wanted, atol=1e-4)
+    assert not model.netcnnlip._forward_hooks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--videofile", "{crop}", "--reference", "r"), "without --reference"),
+        (("--reference", "r"), "without --reference"),
+        (("--videofile", "{crop}", "--save_features", "{tmp}/out.pt"), "must end in .npy"),
+        (("--videofile", "{crop}", "--save_features", "{tmp}/no/out.npy"), "cannot be written"),
+        (("--videofile", "{crop}", "--batch_size", "0"), "--batch_size"),
+        (("--videofile", "{crop}", "--vshift", "0"), "--vshift"),
+    ],
+)
+def test_features_asked_for_wrongly(
+    arguments: tuple[str, ...], said: str, crop: Path, tmp_path: Path, syncnet_command: Command
+) -> None:
+    """Exit code 2 in one sentence, before anything is read or written."""
+    filled = [argument.format(crop=crop, tmp=tmp_path) for argument in arguments]
+    code, out, complaints = syncnet_command("--save_features", tmp_path / "out.npy", *filled)
+    assert code == 2 and out == "" and said in complaints and complaints.count("\n") == 1
+    assert not _files(tmp_path)
+
+
+def test_features_appear_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up at the last of the three leaves what was there before."""
+    old = tmp_path / "out.npy"
+    old.write_bytes(b"old")
+    written: list[object] = []
+
+    def save(file: object, array: np.ndarray) -> None:
+        written.append(array)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", save)
+    rows = torch.zeros(3, 2)
+    with pytest.raises(crop_scores.PipelineError, match="No space left"):
+        crop_scores.write_embedded(old, clip_scores.Embedded(8, 5120, rows, rows, rows))
+    assert _files(tmp_path) == ["out.npy"] and old.read_bytes() == b"old"
+
+
+# LSE-D and LSE-C of a folder.
+
+
+@pytest.fixture(scope="module")
+def folder(face_clip: Path, no_face_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One good clip in a folder of its own, one without a face, one silent, one no video."""
+    made = tmp_path_factory.mktemp("videos")
+    (made / "sub").mkdir()
+    shutil.copy(face_clip, made / "sub" / "Good one.MP4")
+    shutil.copy(no_face_clip, made / "noface.mp4")
+    ffmpeg("-i", face_clip, "-an", "-c:v", "copy", made / "silent.mp4")
+    (made / "text.mp4").write_text("no video\n" * 100)
+    (made / "notes.txt").write_text("not looked at")
+    (made / ".hidden.mp4").write_text("not looked at")
+    return made
+
+
+def _evaluated(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    code = cli.run(lambda: evaluate.main(["--min_track", "10", *map(str, arguments)]))
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_folder_by_both_routes(
+    folder: Path,
+    done: Workspace,
+    face_clip: Path,
+    tmp_path: Path,
+    cpu: torch.device,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whole frames and crops have their own figures; what cannot be scored has its reason."""
+    (tmp_path / "passing").mkdir()
+    code, said, complaints = _evaluated(
+        capsys,
+        *("--data_root", folder, "--json", tmp_path / "o.json", "--tmp_dir", tmp_path / "passing"),
+        *("--all_scores", tmp_path / "all_scores.txt"),
+    )
+    assert (code, complaints) == (0, "") and not _files(tmp_path / "passing")
+    everything = json.loads((tmp_path / "o.json").read_text())
+    rows = {(row["file"], row["route"]): row for row in everything["scores"]}
+    names = ["noface.mp4", "silent.mp4", "sub/Good one.MP4", "text.mp4"]
+    assert list(rows) == [(name, route) for name in names for route in ("whole", "crops")]
+    model, used = load_syncnet("auto", device=cpu)
+    for route, clip in (("whole", face_clip), ("crops", done.crop(0))):
+        wanted = score_clip(clip, model, batch_size=20, vshift=15, device=cpu).sync
+        row = rows["sub/Good one.MP4", route]
+        assert wanted and row["lse_d"] == pytest.approx(wanted.min_dist, abs=1e-4)
+        assert row["lse_c"] == pytest.approx(wanted.confidence, abs=1e-4)
+        assert row["offset_frames"] == wanted.offset_frames
+        assert row["track"] == (0 if route == "crops" else None)
+        assert f"{row['lse_d']:7.3f}  {row['lse_c']:7.3f}" in said
+    reasons = {
+        ("silent.mp4", "whole"): "no sound",
+        ("silent.mp4", "crops"): "no sound",
+        ("text.mp4", "whole"): "not a video ffmpeg can read",
+        ("text.mp4", "crops"): "not a video ffmpeg can read",
+        ("noface.mp4", "crops"): "no face was found",
+    }
+    assert {key for key, row in rows.items() if row["lse_d"] is None} == set(reasons)
+    for key, reason in reasons.items():
+        assert reason in rows[key]["note"] and rows[key]["note"] in said
+    good = rows["sub/Good one.MP4", "crops"]
+    assert everything["mean"]["crops"]["lse_d"] == good["lse_d"]
+    assert (tmp_path / "all_scores.txt").read_text() == f"{good['lse_d']:.6f} {good['lse_c']:.6f}\n"
+    whole = [rows[name, "whole"]["lse_c"] for name in ("noface.mp4", "sub/Good one.MP4")]
+    assert everything["mean"]["whole"]["lse_c"] == pytest.approx(sum(whole) / 2)
+    assert f"\nwhole: 2 of 4 files\nAverage Confidence: {sum(whole) / 2:.4f}\n" in said
+    assert f"\ncrops: 1 tracks in 1 of 4 files\nAverage Confidence: {good['lse_c']:.4f}\n" in said
+    assert everything["weights"] == {"file": used.file, "sha256": used.sha256}
+    assert f"{used.file}, sha256 {used.sha256}" in said
+    assert evaluate.INCOMPARABLE in said and evaluate.NOT_THE_LITERATURES in said
+
+
+def test_means_are_over_tracks_and_leave_out_what_was_not_scored() -> None:
+    """Two tracks of one file count twice; failed files and the other route's rows do not."""
+    rows = [
+        Row("a.mp4", "crops", 0, 6.0, 8.0, 1),
+        Row("a.mp4", "crops", 1, 9.0, 2.0, 2),
+        Row("b.mp4", "crops", 0, 12.0, 2.0, 3),
+        Row("c.mp4", "crops", note="no face"),
+        Row("a.mp4", "whole", None, 100.0, 100.0, 1),
+    ]
+    assert evaluate.mean(rows, "crops") == Mean(9.0, 4.0, scored=3, files_scored=2, files=3)
+    assert evaluate.mean(rows[3:4], "crops") == Mean(None, None, 0, 0, 1)
+    words = evaluate.closing_words(
+        {"crops": evaluate.mean(rows[3:4], "crops")}, WeightsUsed("w", "0")
+    )
+    assert "crops: 0 tracks in 0 of 1 files" in words and "Average" not in words
+
+
+def test_only_the_published_weights_speak_of_the_literatures_figures() -> None:
+    """By their digest, not by their name; one route alone needs no warning of the other."""
+    mean = {"whole": Mean(6.0, 8.0, 1, 1, 1)}
+    file = published.table()["syncnet"]
+    assert file.sha256
+    real = evaluate.closing_words(mean, WeightsUsed("mine.model", file.sha256))
+    assert real.startswith("\nwhole: 1 of 1 files\nAverage Confidence: 8.0000\nAverage Minimum")
+    assert evaluate.NOT_THE_LITERATURES not in real and evaluate.INCOMPARABLE not in real
+    assert evaluate.NOT_THE_LITERATURES in evaluate.closing_words(mean, WeightsUsed(file.file, "0"))
+
+
+def test_nothing_scored_is_a_failure(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1 and one sentence, below a table that says why."""
+    shutil.copy(folder / "text.mp4", tmp_path / "text.mp4")
+    report = tmp_path / "o.json"
+    code, said, complaints = _evaluated(capsys, "--data_root", tmp_path, "--json", report)
+    assert code == 1 and complaints.count("\n") == 1 and str(tmp_path) in complaints
+    assert said.count("not scored") == 2
+    assert json.loads(report.read_text())["mean"]["whole"]["lse_d"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--data_root", "{tmp}/absent"), "is not a folder"),
+        (("--data_root", "{tmp}"), "holds no video"),
+        (("--data_root", "{videos}", "--route", "whole", "--all_scores", "{tmp}/a"), "--route"),
+        (("--data_root", "{videos}", "--json", "{tmp}/no/o.json"), "--json"),
+        (("--data_root", "{videos}", "--tmp_dir", "{tmp}/no"), "--tmp_dir"),
+        (("--data_root", "{videos}", "--vshift", "0"), "--vshift"),
+        (("--data_root", "{videos}", "--min_track", "-1"), "--min_track"),
+        (("--data_root", "{videos}", "--initial_model", "{tmp}/no.model"), "no.model"),
+    ],
+)
+def test_evaluation_asked_for_wrongly(
+    arguments: tuple[str, ...],
+    said: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 2 in one sentence, before any video is looked at."""
+    filled = [argument.format(tmp=tmp_path, videos=folder) for argument in arguments]
+    code, out, complaints = _evaluated(capsys, *filled)
+    assert code == 2 and out == "" and said in complaints and complaints.count("\n") == 1
+    assert not _files(tmp_path)
+
+
+def test_passing_files_go_when_it_is_stopped(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device
+) -> None:
+    """Ctrl-C while a track is scored leaves an empty --tmp_dir, though there was a workspace."""
+    seen: list[str] = []
+
+    def stop(clip: Path) -> ClipScore:
+        seen.extend(_files(tmp_path))
+        raise KeyboardInterrupt
+
+    options = evaluate.PipelineOptions(min_track=10)
+    videos = {"good": evaluate.find_videos(folder)["sub/Good one.MP4"]}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(
+            videos, ("crops",), stop, options, device=cpu, tmp_dir=tmp_path, report=print
+        )
+    assert any(name.endswith("00000.avi") for name in seen) and not _files(tmp_path)
