@@ -41,6 +41,7 @@ class SyncNetConfig:
             unrelated embeddings, so that the zero padding of the shift search favours nothing.
         dropout: share of both towers' features that training leaves out at random.
         reliable_confidence: a clip's confidence from which its offset has proved right.
+        reliable_margin: and the margin over every other offset that takes, see `pipeline.sync`.
     """
 
     lip_size_px: int = CROP_PX
@@ -56,6 +57,7 @@ class SyncNetConfig:
     embedding_scale: float = 0.0
     dropout: float = 0.0
     reliable_confidence: float = 3.0
+    reliable_margin: float = 0.0
 
     @property
     def context_frames(self) -> int:
@@ -71,6 +73,14 @@ class SyncNetConfig:
     def side_frames(self) -> int:
         """Frames a window sees on either side of the five it is centred on."""
         return (self.window_frames - WINDOW_FRAMES) // 2
+
+    @property
+    def reliable_from(self) -> dict[str, float]:
+        """What `pipeline.sync.judge` takes an offset for reliable from."""
+        return {
+            "reliable_confidence": self.reliable_confidence,
+            "reliable_margin": self.reliable_margin,
+        }
 
     def to_json(self) -> str:
         """The form kept inside a weights file."""
@@ -336,6 +346,18 @@ def audio_windows(columns: np.ndarray, config: SyncNetConfig) -> torch.Tensor:
         0, config.window_columns, MFCC_PER_FRAME
     )
     return stacked[:, None]
+
+
+def repeat_ends(frames: torch.Tensor, config: SyncNetConfig) -> torch.Tensor:
+    """What a clip's outer windows see beyond it: (T, ...) gives (T + 2 `side_frames`, ...)."""
+    side = config.side_frames
+    return torch.cat(
+        [
+            frames[:1].expand(side, *frames.shape[1:]),
+            frames,
+            frames[-1:].expand(side, *frames.shape[1:]),
+        ]
+    )
 
 
 def lip_windows(frames: torch.Tensor, config: SyncNetConfig) -> torch.Tensor:

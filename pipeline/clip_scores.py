@@ -177,7 +177,7 @@ def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -
         empty = np.zeros((0, 2 * vshift + 1), np.float32)
         return ClipScore(clip.name, embedded.frames, empty, None, warning)
     dists = sync.distances(embedded.lips, embedded.sound, vshift=vshift)
-    judged = sync.judge(dists, reliable_confidence=model.config.reliable_confidence)
+    judged = sync.judge(dists, **model.config.reliable_from)
     return ClipScore(clip.name, embedded.frames, dists, judged, warning)
 
 

@@ -59,7 +59,7 @@ def _write(
     starts_s = [int(track.frames[0]) / frame_rate for track, _ in place.read_tracks()]
     rows = [
         _row(index, score, used, start_s=starts_s[index] if index < len(starts_s) else 0.0)
-        | {"reliable_confidence": config.reliable_confidence}
+        | config.reliable_from
         for index, score in enumerate(scores)
     ]
     place.write_distances([score.dists for score in scores])
@@ -92,6 +92,7 @@ def speakers_text(reference: str, scores: list[ClipScore], rows: list[dict[str, 
             score.dists,
             frames=score.frames,
             reliable_confidence=row["reliable_confidence"],
+            reliable_margin=row["reliable_margin"],
         )
         for start, end in speaking.stretches(spoken):
             start_s = row["start_s"] + start / FRAME_RATE
@@ -114,6 +115,7 @@ def _row(index: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> 
         "offset_ms": round(found.offset_ms, 1) if found else None,
         "min_dist": found.min_dist if found else None,
         "confidence": found.confidence if found else None,
+        "margin": found.margin if found else None,
         "at_search_edge": found.at_search_edge if found else None,
         "reliable": found.reliable if found else False,
         "drift_ms_per_min": found.drift_ms_per_min if found else None,

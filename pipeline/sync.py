@@ -22,6 +22,7 @@ WINDOW_CENTRE = WINDOW_FRAMES // 2  # window i tells about frame i + 2
 PAIRWISE_EPS = 1e-6  # torch's pairwise_distance adds it to differences; kept for equal numbers
 ROWS_AT_ONCE = 1000  # of the distance matrix: bounds memory
 CONTEXT_CHUNK_FRAMES = 250  # new frames normalised at a time
+NEIGHBOUR_SHIFTS = 2  # so near the best shift another is the same answer
 DRIFT_PIECE_S = 5.0
 DRIFT_PIECES = 4  # fewer give no slope worth telling
 
@@ -35,9 +36,10 @@ class Sync:
         offset_ms: the same below one frame's resolution, from shifts that stay within the clip.
         min_dist: smallest mean distance; small when lips and sound match.
         confidence: median minus smallest mean distance; large when one shift stands out.
+        margin: by how much every other offset, more than two frames away, is further off.
         framewise: (windows,) float32, confidence of each window at the clip's offset.
         at_search_edge: the offset is the largest that was tried, so the true one may be larger.
-        reliable: the confidence is one that has been right, and the offset not at the edge.
+        reliable: confidence and margin have been right so far, and the offset is not at the edge.
         drift_ms_per_min: how the offset changes along the clip; None where it is too short
             or the offset not reliable.
     """
@@ -46,6 +48,7 @@ class Sync:
     offset_ms: float
     min_dist: float
     confidence: float
+    margin: float
     framewise: np.ndarray
     at_search_edge: bool
     reliable: bool
@@ -183,24 +186,28 @@ def distances(lips: torch.Tensor, sound: torch.Tensor, *, vshift: int) -> np.nda
     return found.numpy()
 
 
-def judge(dists: np.ndarray, *, reliable_confidence: float) -> Sync:
+def judge(dists: np.ndarray, *, reliable_confidence: float, reliable_margin: float = 0.0) -> Sync:
     """Offset and confidence from a distance matrix; numbers as the published program's.
 
     Args:
         dists: (windows, 2 vshift + 1) float32, at least one window.
         reliable_confidence: confidence from which an offset is called reliable.
+        reliable_margin: and the margin that takes.
     """
     vshift = dists.shape[1] // 2
     mean = dists.mean(axis=0)
     best = int(mean.argmin())
     confidence = float(np.median(mean) - mean[best])
     at_edge = best in (0, 2 * vshift)
-    reliable = confidence >= reliable_confidence and not at_edge
+    margin = margin_of(mean)
+    sure = confidence >= reliable_confidence and margin >= reliable_margin
+    reliable = sure and not at_edge
     return Sync(
         offset_frames=vshift - best,
         offset_ms=_subframe_offset(dists, near=best) * FRAME_MS,
         min_dist=float(mean[best]),
         confidence=confidence,
+        margin=margin,
         framewise=median_filter(
             np.median(mean) - dists[:, best], CONFIDENCE_FRAMES, mode="constant"
         ),
@@ -208,6 +215,17 @@ def judge(dists: np.ndarray, *, reliable_confidence: float) -> Sync:
         reliable=reliable,
         drift_ms_per_min=_drift(dists) if reliable else None,
     )
+
+
+def margin_of(mean: np.ndarray) -> float:
+    """How much further every other offset is than the best; its neighbours are no others.
+
+    Args:
+        mean: (shifts,) mean distance per shift.
+    """
+    best = int(mean.argmin())
+    others = mean[np.abs(np.arange(len(mean)) - best) > NEIGHBOUR_SHIFTS]
+    return float(others.min() - mean[best]) if len(others) else 0.0
 
 
 def valid_mean(dists: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Training: the real entry points on drawn data, resumed runs, and the parts of their losses."""
+"""The detector's training on drawn data, and the drawings: what is drawn follows the sound."""
 
 import json
 from pathlib import Path
@@ -8,144 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-import train_syncnet
 from models import s3fd, weights
 from models.features import SAMPLES_PER_FRAME
-from models.syncnet import SMALL, SyncNet
-from pipeline import media
-from pipeline.errors import InputError
-from pipeline.scores import score_clip
-from pipeline.workspace import Workspace
-from training import detector, loop, samples, syncnet
-from training.drawn import drawn_clip, drawn_scene, mouth_motion
-from training.evaluate_sync import Agreement, Piece, reliable_confidence
-from training.samples import Clip
-
-FRAMES = 110
-
-
-def _speech(rng: np.random.Generator) -> np.ndarray:
-    """Noise in bursts, as syllables are."""
-    loudness = np.repeat(rng.uniform(0, 1, FRAMES // 5) ** 3, 5 * SAMPLES_PER_FRAME)
-    return (loudness * rng.normal(0, 6000, len(loudness))).clip(-32768, 32767).astype(np.int16)
-
-
-@pytest.fixture(scope="module")
-def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data_dir with two drawn face clips, as run_pipeline.py leaves them."""
-    data_dir = tmp_path_factory.mktemp("tracks")
-    rng = np.random.default_rng(7)
-    for name in ("anna", "carl"):
-        place = Workspace(data_dir, name)
-        place.room("pycrop").mkdir(parents=True)
-        samples_16k, sound = _speech(rng), data_dir / "sound.s16"
-        samples_16k.tofile(sound)
-        with media.VideoWriter(place.crop(0), size_px=(224, 224), audio=sound) as writer:
-            for frame in drawn_clip(rng, samples_16k, frames=FRAMES):
-                writer.write(frame)
-    return data_dir
-
-
-def _train(tracks: Path, run: Path, *, steps: int, total: int = 4) -> dict:
-    """Runs train_syncnet.py to `steps` of a schedule of `total`; gives the checkpoint."""
-    flags = ["--data", str(tracks), "--run", str(run), "--cache", str(tracks / "cache")]
-    flags += ["--drawn", "1", "--excerpts", "2", "--save_every", "2", "--refine_at", "1"]
-    original = loop.learning_rate
-
-    def scheduled(step: int, *, peak: float, warmup_steps: int, total_steps: int) -> float:
-        return original(step, peak=peak, warmup_steps=warmup_steps, total_steps=total)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "learning_rate", scheduled)  # a killed run had the longer schedule
-        assert train_syncnet.main([*flags, "--steps", str(steps), "--device", "cpu"]) == 0
-    state = loop.load_checkpoint(run / "checkpoint.pt")
-    assert state is not None and state["step"] == steps
-    return state
-
-
-def test_a_resumed_syncnet_run_equals_an_unbroken_one(tracks: Path, tmp_path: Path) -> None:
-    """Weights, averaged weights and optimiser after 4 steps do not know of the break after 2."""
-    _train(tracks, tmp_path / "broken", steps=2)
-    broken = _train(tracks, tmp_path / "broken", steps=4)
-    whole = _train(tracks, tmp_path / "whole", steps=4)
-    for part in ("model", "average"):
-        for key, value in whole[part].items():
-            assert torch.equal(value, broken[part][key]), f"{part} {key}"
-    assert whole["offsets"] == broken["offsets"] and whole["dropped"] == broken["dropped"]
-
-
-def test_syncnet_export_loads_and_has_a_card(tracks: Path, tmp_path: Path) -> None:
-    """The exported file is a network run_syncnet.py takes, with its card beside it."""
-    file = tmp_path / "own.safetensors"
-    flags = ["--data", str(tracks), "--val", str(tracks), "--run", str(tmp_path / "run")]
-    flags += ["--drawn", "0", "--excerpts", "2", "--steps", "1", "--export", str(file)]
-    assert train_syncnet.main([*flags, "--device", "cpu"]) == 0
-    model, used = weights.load_syncnet(file, device=torch.device("cpu"))
-    card = json.loads(file.with_suffix(".json").read_text())
-    assert card["sha256"] == used.sha256 and card["data"]["kept"] == 2
-    assert model.config.embedding_size == SMALL.embedding_size
-
-
-def test_training_without_clips_says_so(tmp_path: Path) -> None:
-    """An empty folder is named before the first step."""
-    with pytest.raises(InputError, match=r"run run_pipeline\.py first"):
-        samples.load_clips([tmp_path], SMALL, cache=tmp_path / "cache", margin=True)
-
-
-def test_the_objective_prefers_matching_windows() -> None:
-    """Equal embeddings of lips and sound give nearly no loss; shuffled ones more than chance."""
-    v = torch.randn(2, 31, 64, generator=torch.Generator().manual_seed(1))
-    objective = syncnet.Objective()
-    right, accuracy = objective(v, v)
-    wrong, _ = objective(v, v.roll(1, dims=1))
-    assert accuracy == 1.0 and right.item() < 0.1 and wrong.item() > np.log(31)
-
-
-def test_a_batch_holds_windows_of_both_streams(tracks: Path) -> None:
-    """31 windows an excerpt; normalised pictures, finite sound."""
-    clips = samples.load_clips([tracks], SMALL, cache=tracks / "cache", margin=True)
-    rng = np.random.default_rng(3)
-    lips, sound = syncnet.excerpt_batch(
-        clips, rng, SMALL, excerpts=2, chances=syncnet.chances(clips)
-    )
-    assert lips.shape == (62, 1, 5, 48, 48) and sound.shape == (62, 1, 13, 20)
-    assert abs(float(lips.mean())) < 0.1 and 0.5 < float(lips.std()) < 1.5
-    assert bool(sound.isfinite().all())
-
-
-def test_shifted_sound_moves_by_whole_frames() -> None:
-    """lead 3: the sound of frame f + 3 is heard at f; beyond the clip there is silence."""
-    marks = np.repeat(np.arange(1, 11, dtype=np.int16), SAMPLES_PER_FRAME)
-    clip = Clip("x", np.zeros((10, 62, 62), np.uint8), marks)
-    for lead in (-12, -4, 0, 3, 12):
-        heard = samples.shifted_sound(clip, first=2, frames=5, lead_frames=lead)
-        wanted = [frame + lead + 1 for frame in range(2, 7)]
-        assert heard[::SAMPLES_PER_FRAME].tolist() == [w if 1 <= w <= 10 else 0 for w in wanted]
-
-
-def test_margin_and_middle_are_what_the_network_sees(tracks: Path, cpu: torch.device) -> None:
-    """The margin surrounds what the network sees; without it pieces score as clips do."""
-    frame = next(iter(media.read_frames(Workspace(tracks, "anna").crop(0))))
-    wide = samples.syncnet.lip_pixels(frame, samples.margin_config(SMALL))[0]
-    margin = (wide.shape[0] - SMALL.lip_size_px) // 2
-    inner = wide[margin : margin + SMALL.lip_size_px, margin : margin + SMALL.lip_size_px]
-    seen = samples.syncnet.lip_pixels(frame, SMALL)[0]
-    assert np.abs(inner.astype(int) - seen).mean() < 3
-    model = SyncNet(SMALL).eval()
-    (clip, *_) = samples.load_clips([tracks], SMALL, cache=tracks / "cache", margin=False)
-    found = syncnet.score_piece(model, clip, first=0, frames=FRAMES, device=cpu)
-    scored = score_clip(
-        Workspace(tracks, "anna").crop(0), model, batch_size=20, vshift=15, device=cpu
-    )
-    assert found is not None and scored.sync is not None
-    assert found.framewise == pytest.approx(scored.sync.framewise, abs=1e-4)
-    assert found.offset_frames == scored.sync.offset_frames
-
-
-def test_reliable_confidence_is_right_99_times_in_100() -> None:
-    """The threshold lies just above the last piece that would spoil the share."""
-    pieces = [(Piece("c", "t", 5, 0, 0, conf, False), conf > 2) for conf in np.arange(0.5, 9, 0.01)]
-    assert reliable_confidence(Agreement(pieces)) == pytest.approx(1.93, abs=0.03)
+from models.syncnet import SMALL
+from pipeline import cli, media
+from training import detector, drawn_tracks, loop, samples
+from training.drawn import drawn_scene, mouth_motion
+from training.drawn_tracks import babble
 
 
 def test_mouths_open_with_the_sound() -> None:
@@ -157,6 +26,43 @@ def test_mouths_open_with_the_sound() -> None:
     assert opening[30] > 0.4 and opening[29] == pytest.approx(opening[31], abs=0.1)
     assert opening @ np.arange(60) / opening.sum() == pytest.approx(30, abs=0.1)
     assert opening[:26].max() == 0 == opening[35:].max()
+
+
+def test_drawn_tracks_are_face_tracks_in_sync(tmp_path: Path) -> None:
+    """224 pixels, 25 frames a second, sound as long; the same seed writes the same, another not."""
+    for folder, seed in (("one", 1), ("same", 1), ("other", 2)):
+        arguments = ["--data_dir", str(tmp_path / folder), "--clips", "1", "--seconds", "1"]
+        assert drawn_tracks.main([*arguments, "--seed", str(seed)]) == 0
+    one, same, other = (
+        samples.load_clips(
+            samples.clip_files([tmp_path / folder]), SMALL, cache=tmp_path / "c", margin=True
+        ).clips[0]
+        for folder in ("one", "same", "other")
+    )
+    assert one.frames == 25 and len(one.samples) == 16_000
+    assert np.array_equal(one.pictures, same.pictures)
+    assert np.array_equal(one.samples, same.samples)
+    assert not np.array_equal(one.samples, other.samples)
+
+
+def test_babble_has_loud_and_quiet_moments() -> None:
+    """Syllables and pauses, within int16, nowhere digitally silent; most of it below 1 kHz."""
+    sound = babble(np.random.default_rng(4), seconds=6)
+    assert sound.dtype == np.int16 and len(sound) == 96_000
+    levels_db = 20 * np.log10(sound.reshape(-1, 640).astype(float).std(axis=1))
+    assert (levels_db > 60).mean() > 0.3 and (levels_db < 30).mean() > 0.1
+    power = np.abs(np.fft.rfft(sound.astype(float))) ** 2
+    assert power[:6000].sum() / power.sum() > 0.6  # bins of 1/6 Hz
+
+
+def test_drawn_tracks_refuse_what_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No clips, or a folder that is a file."""
+    assert cli.run(lambda: drawn_tracks.main(["--clips", "0"])) == 2
+    (tmp_path / "file").touch()
+    assert cli.run(lambda: drawn_tracks.main(["--data_dir", str(tmp_path / "file")])) == 2
+    assert capsys.readouterr().err.count("error: ") == 2
 
 
 def test_anchors_of_a_face_are_positive_and_ignored_regions_are_neither() -> None:

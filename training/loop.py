@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import pickle
 import platform
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from pipeline.errors import InputError
 from pipeline.media import partial_path
 from pipeline.workspace import write_json
 
@@ -60,10 +62,20 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The checkpoint at `path`, or None where there is none yet."""
+    """The checkpoint at `path`, or None where there is none yet.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"{path} is no checkpoint of this program; remove it to start again, or use another "
+            "--run."
+        ) from error
     return state
 
 
@@ -71,3 +83,31 @@ def write_model_card(path: Path, card: dict[str, Any]) -> None:
     """Writes the JSON beside a weights file; adds the versions it was trained with."""
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     write_json(path, card | {"versions": versions})
+
+
+def command(script: str, options: object) -> str:
+    """The command line again, with what changes the result.
+
+    Args:
+        script: its name.
+        options: a dataclass whose fields are named as the flags.
+    """
+    skipped = ("cache", "cache_gb", "workers", "device", "log_every", "save_every")
+    words = [f"python {script}"]
+    for name, value in vars(options).items():
+        if name in skipped or value is None or value == []:
+            continue
+        if name == "init":
+            value = Path(value)
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list):
+            words.append(f"--{name} {' '.join(map(_shown, value))}")
+        else:
+            words.append(f"--{name} {_shown(value)}")
+    return " ".join(words)
+
+
+def _shown(value: object) -> str:
+    """Folders by their last name: whose machine they were on says nothing."""
+    return getattr(value, "name", None) or str(value)

@@ -1,7 +1,8 @@
 """Face clips with their sound, as the lip-sync networks are trained on them.
 
-Clips are what run_pipeline.py cut (`pycrop/REF/*.avi`). Each is decoded once into a small array of
-grey mouth pictures, a margin wider than the network looks, and kept in a cache folder.
+Clips are what run_pipeline.py cut (`pycrop/REF/*.avi`); offsets are what run_syncnet.py found. Each
+clip is decoded once into small pictures, a margin wider than the network looks, kept in a cache
+folder and mapped into memory, so a data set may be larger than the memory.
 """
 
 import hashlib
@@ -12,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from models import syncnet
-from models.features import FRAME_RATE, SAMPLES_PER_FRAME
+from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNetConfig
 from pipeline import cli, media
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from training.drawn import drawn_clip
 
 MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,38 @@ class Clip:
 
     Attributes:
         name: DATA_DIR/REFERENCE/track, or drawn/number.
-        lips: (T, S, S) uint8, the network's mouth region, with a margin all around for training.
-        samples: (640 T,) int16 mono 16 kHz.
-        offset_frames: by how many frames the sound leads, as far as known.
+        pictures: (T, C, S, S) uint8, what the network sees, with a margin all around for training.
+        samples: (n,) int16 mono 16 kHz, 640 a frame; empty where the clip has no sound.
+        offset_ms: by how much the sound leads, as far as known.
     """
 
     name: str
-    lips: np.ndarray
+    pictures: np.ndarray
     samples: np.ndarray
-    offset_frames: int = 0
+    offset_ms: float = 0.0
 
     @property
     def frames(self) -> int:
         """Length in video frames."""
-        return len(self.lips)
+        return len(self.pictures)
+
+    @property
+    def reference(self) -> str:
+        """DATA_DIR/REFERENCE: what clips of one video share."""
+        return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a set of folders gave.
+
+    Attributes:
+        clips: with sound.
+        left_out: reason of each file that is not among them, by name.
+    """
+
+    clips: list[Clip]
+    left_out: dict[str, str]
 
 
 def minutes(clips: list[Clip]) -> float:
@@ -50,71 +69,131 @@ def minutes(clips: list[Clip]) -> float:
 
 
 def margin_config(config: SyncNetConfig) -> SyncNetConfig:
-    """The same view with a margin: what is cached, so that training can move within it.
-
-    Raises:
-        InputError: its region leaves no margin.
-    """
+    """The same view with a margin, as far as the crop has one: what is cached for training."""
     top, left, side = config.lip_region_px
-    reach = min(top, left, CROP_PX - side - top, CROP_PX - side - left)
-    if reach < MARGIN_PX:
-        raise InputError(f"Training needs a mouth region {MARGIN_PX} pixels inside the crop.")
-    wide = side + 2 * MARGIN_PX
+    margin = min(MARGIN_PX, top, left, CROP_PX - side - top, CROP_PX - side - left)
+    wide = side + 2 * margin
     return replace(
         config,
-        lip_region_px=(top - MARGIN_PX, left - MARGIN_PX, wide),
+        lip_region_px=(top - margin, left - margin, wide),
         lip_size_px=round(config.lip_size_px * wide / side),
     )
 
 
-def load_clips(
-    data_dirs: list[Path], config: SyncNetConfig, *, cache: Path, margin: bool
-) -> list[Clip]:
-    """Every face clip of the data folders that has sound.
-
-    Args:
-        data_dirs: folders run_pipeline.py wrote to.
-        config: of the network to train.
-        cache: folder for decoded clips; safe to delete.
-        margin: keep one for training; without, pictures are exactly those run_syncnet.py sees.
+def clip_files(data_dirs: list[Path]) -> list[Path]:
+    """Every face clip of the data folders, in order.
 
     Raises:
-        InputError: no folder holds a clip, or the network wants colour.
+        InputError: a folder is not there, or none holds a clip.
     """
-    if not config.grey:
-        raise InputError("Only networks that see grey pictures can be trained or evaluated here.")
+    for folder in data_dirs:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder; give a data_dir of run_pipeline.py.")
+        if not (folder / "pycrop").is_dir():
+            raise InputError(
+                f"{folder} has no pycrop folder; give a data_dir that run_pipeline.py wrote to."
+            )
     files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
     if not files:
         raise InputError(
             f"No face clips in {', '.join(map(str, data_dirs))}; run run_pipeline.py first."
         )
+    named: dict[str, Path] = {}
+    for file in files:
+        if (other := named.setdefault(clip_name(file), file)) is not file:
+            raise InputError(
+                f"{other} and {file} would both be called {clip_name(file)}; give each data_dir "
+                "once, and folders of the same name another."
+            )
+    return files
+
+
+def clip_name(file: Path) -> str:
+    """DATA_DIR/REFERENCE/track of a `DATA_DIR/pycrop/REFERENCE/track.avi`."""
+    return f"{file.absolute().parents[2].name}/{file.parent.name}/{file.stem}"
+
+
+def load_clips(
+    files: list[Path], config: SyncNetConfig, *, cache: Path, margin: bool, cache_gb: float = 20.0
+) -> Loaded:
+    """Decodes face clips, or finds them decoded.
+
+    Args:
+        files: face clips.
+        config: of the network to train.
+        cache: folder for decoded clips; safe to delete.
+        margin: keep one for training; without, pictures are exactly those run_syncnet.py sees.
+        cache_gb: the cache stays below this; clips that do not fit are left out.
+
+    Raises:
+        InputError: not one clip can be used; the sentence names the first and why.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    wide = margin_config(config) if margin else config
-    clips = []
+    view = margin_config(config) if margin else config
+    clips: list[Clip] = []
+    left_out: dict[str, str] = {}
+    room = _Room(cache, limit_bytes=int(cache_gb * 1e9))
     with cli.progress("face clips read", len(files), unit=" clips") as bar:
         for file in files:
-            clip = _cached_clip(file, wide, cache=cache)
-            if clip.samples.size:
-                clips.append(clip)
+            name = clip_name(file)
+            try:
+                clip = _cached_clip(file, view, cache=cache, room=room)
+            except (PipelineError, OSError, ValueError) as error:
+                left_out[name] = f"unreadable ({error})"
+            else:
+                if clip is None:
+                    left_out[name] = f"cache full (--cache_gb {cache_gb:g})"
+                elif not clip.samples.size:
+                    left_out[name] = "no sound"
+                else:
+                    clips.append(clip)
             bar.update(1)
-    return clips
+    if not clips:
+        name, reason = next(iter(left_out.items()))
+        raise InputError(f"None of {len(files)} face clips can be used: {name}: {reason}.")
+    return Loaded(clips, left_out)
 
 
-def _cached_clip(file: Path, wide: SyncNetConfig, *, cache: Path) -> Clip:
+class _Room:
+    """How much the cache may still grow."""
+
+    def __init__(self, cache: Path, *, limit_bytes: int) -> None:
+        self.left_bytes = limit_bytes - sum(path.stat().st_size for path in cache.glob("*.npy"))
+
+    def take(self, size_bytes: int) -> bool:
+        if size_bytes > self.left_bytes:
+            return False
+        self.left_bytes -= size_bytes
+        return True
+
+
+def _cached_clip(file: Path, view: SyncNetConfig, *, cache: Path, room: _Room) -> Clip | None:
     status = file.stat()
-    about = f"{CACHE_VERSION} {file.resolve()} {status.st_size} {status.st_mtime_ns} {wide}"
-    stored = cache / (hashlib.sha256(about.encode()).hexdigest()[:24] + ".npz")
-    name = f"{file.parents[2].name}/{file.parent.name}/{file.stem}"
-    if stored.exists():
-        with np.load(stored, allow_pickle=False) as arrays:
-            return Clip(name, arrays["lips"], arrays["samples"])
-    frames = media.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
-    lips = np.stack([syncnet.lip_pixels(frame, wide)[0] for frame in frames])
-    samples = _fitted(media.read_audio(file), len(lips))
-    partial = stored.with_suffix(".partial.npz")
-    np.savez(partial, lips=lips, samples=samples)
-    partial.replace(stored)
-    return Clip(name, lips, samples)
+    seen = (view.lip_region_px, view.lip_size_px, view.grey)
+    about = f"{CACHE_VERSION} {file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
+    key = hashlib.sha256(about.encode()).hexdigest()[:24]
+    pictures_file, samples_file = cache / f"{key}.pictures.npy", cache / f"{key}.samples.npy"
+    if not (pictures_file.exists() and samples_file.exists()):
+        samples = media.read_audio(file)
+        frames = media.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
+        pictures = np.stack([syncnet.lip_pixels(frame, view) for frame in frames])
+        samples = _fitted(samples, len(pictures))
+        if not room.take(pictures.nbytes + samples.nbytes):
+            return None
+        _write_array(samples_file, samples)
+        _write_array(pictures_file, pictures)
+    return Clip(
+        clip_name(file),
+        np.load(pictures_file, mmap_mode="r", allow_pickle=False),
+        np.load(samples_file, allow_pickle=False),
+    )
+
+
+def _write_array(path: Path, values: np.ndarray) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+    partial.replace(path)
 
 
 def _fitted(samples: np.ndarray, frames: int) -> np.ndarray:
@@ -135,30 +214,30 @@ def drawn_clips(
         seed: of everything random.
     """
     long_enough = [clip for clip in sources if clip.frames >= frames]
-    wide = margin_config(config)
+    view = margin_config(config)
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         source = long_enough[rng.integers(len(long_enough))]
         first = int(rng.integers(source.frames - frames + 1))
         samples = source.samples[first * SAMPLES_PER_FRAME :][: frames * SAMPLES_PER_FRAME]
-        pictures = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
-        lips = np.stack([syncnet.lip_pixels(picture, wide)[0] for picture in pictures])
-        yield Clip(f"drawn/{number}", lips, samples)
+        drawn = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
+        pictures = np.stack([syncnet.lip_pixels(picture, view) for picture in drawn])
+        yield Clip(f"drawn/{number}", pictures, samples)
 
 
-def shifted_sound(clip: Clip, *, first: int, frames: int, lead_frames: int = 0) -> np.ndarray:
-    """The sound of a stretch of a clip, moved so that it leads by so many more frames.
+def shifted_sound(clip: Clip, *, first: int, frames: int, lead_ms: float = 0.0) -> np.ndarray:
+    """The sound of a stretch of a clip, moved so that it leads by so much more.
 
     Args:
         clip: where from.
         first: first video frame of the stretch.
         frames: its length.
-        lead_frames: sound of frame f + lead is heard at frame f; silence beyond the clip.
+        lead_ms: what is heard at t + lead is moved to t; silence beyond the clip.
 
     Returns:
         (640 frames,) int16.
     """
-    start = (first + lead_frames) * SAMPLES_PER_FRAME
+    start = first * SAMPLES_PER_FRAME + round(lead_ms * SAMPLE_RATE / 1000)
     end = start + frames * SAMPLES_PER_FRAME
     cut = clip.samples[max(0, start) : max(0, end)]
     before = min(max(0, -start), end - start)

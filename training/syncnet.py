@@ -1,254 +1,199 @@
-"""The lip-sync objective: which of the windows of one excerpt does this sound belong to?
+"""One SyncNet in training: the step, what a checkpoint holds, when it is worth a warning."""
 
-Every window of lips must find its own sound among all windows of the same few seconds, and the
-other way round. Negatives from the same clip share speaker, light and microphone, so only timing
-can tell them apart.
-"""
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-import math
-from dataclasses import replace
-
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from models import features, syncnet
-from models.features import WINDOW_FRAMES
-from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import sync
-from training.samples import Clip, shifted_sound
+from models.syncnet import SyncNet
+from pipeline.errors import PipelineError
+from training import loop
+from training.excerpts import Batch
+from training.objectives import Objective
+from training.samples import Clip
 
-WINDOW_STEP = 3  # frames between the windows compared; neighbours are too alike to start with
-PIECE_FRAMES = 125  # a clip is judged by up to six pieces of 5 s
-LARGEST_JUDGED = 6
-AGREEMENT = 0.6  # of the pieces must agree within a frame; by chance a tenth does
-LARGEST_LAG = 8  # frames; a larger lag is more likely a mistake
+LARGEST_GRADIENT = 3.0  # norm
 
 
-class Objective(nn.Module):
-    """Cross-entropy over the windows of an excerpt, in both directions, with a learned scale."""
+class Lesson(nn.Module):
+    """Network and objective as one module: windows in, loss out.
 
-    def __init__(self) -> None:
+    Dropout is drawn here, from each excerpt's own seed, so that it does not depend on how excerpts
+    are spread over processes.
+    """
+
+    def __init__(self, model: SyncNet, objective: Objective) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.model = model
+        self.objective = objective
 
-    def forward(self, lips: torch.Tensor, sound: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Loss, and the share of windows whose own sound is the nearest.
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, seeds: list[int], bf16: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and accuracy of a `Batch`, scalars.
 
-        Args:
-            lips: (excerpts, windows, E).
-            sound: (excerpts, windows, E).
+        bf16 halves the time on processors that have it; the loss itself stays in float32.
         """
-        scale = self.log_scale.exp().clamp(max=60.0)
-        likeness = F.normalize(lips, dim=2) @ F.normalize(sound, dim=2).transpose(1, 2) * scale
-        own = torch.arange(lips.shape[1], device=lips.device).expand(lips.shape[:2])
-        loss = F.cross_entropy(likeness.flatten(0, 1), own.flatten())
-        back = F.cross_entropy(likeness.transpose(1, 2).flatten(0, 1), own.flatten())
-        return (loss + back) / 2, float((likeness.argmax(2) == own).float().mean())
+        excerpts, windows = lips.shape[:2]
+        with torch.autocast(lips.device.type, dtype=torch.bfloat16, enabled=bf16):
+            seen = self.model.forward_lipfeat(lips.flatten(0, 1))
+            heard = self.model.forward_audfeat(sound.flatten(0, 1))
+            if self.model.config.dropout:
+                kept_seen, kept_heard = self._kept(seeds, windows, seen.shape[1], heard.shape[1])
+                seen, heard = seen * kept_seen.to(seen), heard * kept_heard.to(heard)
+            v, a = self.model.lip_head(seen), self.model.sound_head(heard)
+        v, a = (x.float().unflatten(0, (excerpts, windows)) for x in (v, a))
+        last = v.shape[2] - bool(self.model.config.embedding_scale)  # without the constant one
+        generator = torch.Generator().manual_seed(seeds[0])
+        loss, accuracy = self.objective(v[..., :last], a[..., :last], generator)
+        return loss, accuracy.detach()
+
+    def _kept(
+        self, seeds: list[int], windows: int, seen: int, heard: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        share = 1 - self.model.config.dropout
+        drawn = torch.cat(
+            [
+                torch.rand(windows, seen + heard, generator=torch.Generator().manual_seed(seed))
+                for seed in seeds
+            ]
+        )
+        kept = (drawn < share).float() / share
+        return kept[:, :seen], kept[:, seen:]
 
 
-def excerpt_batch(
+@dataclass
+class Run:
+    """Everything that changes while training, and that a checkpoint holds.
+
+    Attributes:
+        lesson, optimizer: what is trained, and how.
+        average: the averaged network, which is what is judged and exported.
+        clips: those trained on, with the lags known so far.
+        dropped: names of clips left out by the network's own judgement.
+        step: optimiser steps made.
+        seconds: spent so far.
+        best: score and weights of the best averaged network on other people, if there are any.
+        since_best: reports made since.
+    """
+
+    lesson: Lesson
+    optimizer: torch.optim.Optimizer
+    average: loop.AveragedWeights[SyncNet]
+    clips: list[Clip]
+    dropped: list[str] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] | None = None
+    since_best: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds: tensors and plain values."""
+        return {
+            "lesson": self.lesson.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.model.state_dict(),
+            "config": self.lesson.model.config.to_json(),
+            "offsets_ms": {clip.name: clip.offset_ms for clip in self.clips},
+            "dropped": self.dropped,
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "since_best": self.since_best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`; the clips must be loaded."""
+        self.lesson.load_state_dict(state["lesson"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.model.load_state_dict(state["average"])
+        by_name = {clip.name: clip for clip in self.clips}
+        self.clips = [
+            replace(by_name[name], offset_ms=offset_ms)
+            for name, offset_ms in state["offsets_ms"].items()
+            if name in by_name
+        ]
+        self.dropped, self.step, self.seconds = state["dropped"], state["step"], state["seconds"]
+        self.best, self.since_best = state["best"], state["since_best"]
+
+
+def new_run(
+    model: SyncNet,
+    objective: Objective,
     clips: list[Clip],
-    rng: np.random.Generator,
-    config: SyncNetConfig,
     *,
-    excerpts: int,
-    chances: np.ndarray,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random, augmented excerpts as long as the network's context.
+    decay: float,
+    weight_decay: float = 0.02,
+) -> Run:
+    """A run at step 0.
 
     Args:
-        clips: at least as long as that, known offsets are taken out.
-        rng: of the step.
-        config: of the network.
-        excerpts: how many.
-        chances: (clips,) probability of each.
-
-    Returns:
-        lips (excerpts * windows, 1, 5, H, W), sound (excerpts * windows, 1, 13, 20).
+        model, objective: on the device they are trained on.
+        clips: to train on.
+        decay: of the averaged weights.
+        weight_decay: of the network.
     """
-    frames = config.context_frames
-    lips, sound = [], []
-    for index in rng.choice(len(clips), excerpts, p=chances):
-        clip = clips[index]
-        first = int(rng.integers(clip.frames - frames + 1))
-        lips.append(clip.lips[first : first + frames])
-        lead = -clip.offset_frames
-        samples = shifted_sound(clip, first=first, frames=frames, lead_frames=lead)
-        sound.append(_sound_windows(_noisy(samples, rng), rng, config))
-    pictures = _augmented(torch.from_numpy(np.stack(lips)), rng, config)
-    windows = pictures.unfold(1, WINDOW_FRAMES, WINDOW_STEP).permute(0, 1, 4, 2, 3)
-    return windows.flatten(0, 1)[:, None].contiguous(), torch.cat(sound)
-
-
-def _noisy(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another level and another room noise: white to rumbling, 0 to 40 dB below the speech."""
-    signal = samples.astype(np.float32) * 10 ** (rng.uniform(-15, 5) / 20)
-    if rng.random() < 0.6:
-        noise = rng.standard_normal(len(signal)).astype(np.float32)
-        spectrum = np.fft.rfft(noise)
-        spectrum *= np.maximum(np.arange(len(spectrum)), 30.0) ** -rng.uniform(0, 1.2)
-        noise = np.fft.irfft(spectrum, len(signal)).astype(np.float32)
-        ratio_db = rng.uniform(3, 40)
-        level = np.sqrt(np.mean(signal**2)) + 1
-        signal = signal + noise * (level / noise.std() * 10 ** (-ratio_db / 20))
-    return signal.clip(-32768, 32767).astype(np.int16)
-
-
-def _sound_windows(
-    samples: np.ndarray, rng: np.random.Generator, config: SyncNetConfig
-) -> torch.Tensor:
-    columns = syncnet.normalise_mfcc(features.mfcc(samples), config)
-    columns = columns + rng.normal(0, 0.1, columns.shape).astype(np.float32)
-    if rng.random() < 0.3:  # a cough, a click: a fifth of a second nobody can use
-        start = int(rng.integers(len(columns)))
-        columns[start : start + int(rng.integers(5, 20))] = 0
-    return syncnet.audio_windows(columns)[::WINDOW_STEP]
-
-
-def _augmented(lips: torch.Tensor, rng: np.random.Generator, config: SyncNetConfig) -> torch.Tensor:
-    """Another head, camera and light for each excerpt; (B, T, S, S) uint8 to (B, T, H, W)."""
-    count, wide = lips.shape[0], lips.shape[2]
-    size = config.lip_size_px
-    warps = np.zeros((count, 2, 3), np.float32)
-    for warp in warps:
-        angle, zoom = rng.normal(0, 0.12), size / wide * np.exp(rng.normal(0, 0.09))
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        stretch = np.diag([np.exp(rng.normal(0, 0.05)) * rng.choice([-1, 1]), 1.0])
-        warp[:, :2] = zoom * turn @ stretch
-        warp[:, 2] = rng.normal(0, 0.06, 2)
-    grid = F.affine_grid(torch.from_numpy(warps), [count, 1, size, size], align_corners=False)
-    # One grid serves all frames of an excerpt: they are its channels.
-    values = F.grid_sample(
-        lips.float() / 255, grid, padding_mode="reflection", align_corners=False
-    ).clamp(0, 1)
-    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.25, (count, 1, 1, 1))).astype(np.float32))
-    values = (values + 1e-4) ** gamma
-    if rng.random() < 0.3:
-        values = F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
-    values = values - values.mean(dim=1, keepdim=True)
-    deviation = (values**2).mean(dim=(1, 2, 3), keepdim=True).sqrt() + 0.01
-    values = values / deviation
-    noise_level = torch.from_numpy(rng.uniform(0, 0.3, (count, 1, 1, 1)).astype(np.float32))
-    seed = int(rng.integers(2**31))
-    generator = torch.Generator().manual_seed(seed)
-    values = values + noise_level * torch.randn(values.shape, generator=generator)
-    for excerpt in values:  # a hand, a microphone, a caption
-        if rng.random() < 0.3:
-            height, width = rng.integers(6, 18, 2)
-            y, x = rng.integers(0, size - height), rng.integers(0, size - width)
-            excerpt[:, y : y + height, x : x + width] = 0
-    return values
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": model.parameters(), "weight_decay": weight_decay},
+            {"params": objective.parameters(), "weight_decay": 0.0},
+        ]
+    )
+    average = loop.AveragedWeights(model, decay=decay)
+    return Run(Lesson(model, objective), optimizer, average, clips)
 
 
 def train_step(
-    model: SyncNet,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    batch: tuple[torch.Tensor, torch.Tensor],
-    *,
-    excerpts: int,
-    device: torch.device,
-    bf16: bool = True,
+    run: Run, called: nn.Module, batch: Batch, *, lr: float, device: torch.device, bf16: bool
 ) -> dict[str, float]:
-    """One optimiser step; returns loss, accuracy and the learned scale.
-
-    bf16 halves the time on processors that have it; the loss itself stays in float32.
-    """
-    lips, sound = (part.to(device) for part in batch)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-        v, a = model.forward_lip(lips), model.forward_aud(sound)
-    v, a = (x.float().unflatten(0, (excerpts, -1)) for x in (v, a))
-    last = v.shape[2] - bool(model.config.embedding_scale)  # without the constant component
-    loss, accuracy = objective(v[..., :last], a[..., :last])
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 3.0)
-    optimizer.step()
-    scale = float(objective.log_scale.detach().exp())
-    return {"loss": float(loss.detach()), "accuracy": accuracy, "scale": scale}
-
-
-def score_piece(
-    model: SyncNet,
-    clip: Clip,
-    *,
-    first: int,
-    frames: int,
-    lead_frames: int = 0,
-    vshift: int = 15,
-    device: torch.device,
-) -> sync.Sync | None:
-    """Scores a stretch of a clip as run_syncnet.py would score a file of it.
+    """One optimiser step.
 
     Args:
-        model: in eval mode on `device`.
-        clip: with the margin of `training.samples`.
-        first, frames: the stretch.
-        lead_frames: the sound is moved to lead by so many more frames.
-        vshift: largest shift searched.
-        device: where the model is.
+        run: changed in place.
+        called: `run.lesson`, or what wraps it in a distributed run.
+        batch: of this step.
+        lr: of this step.
+        device: where the network is.
+        bf16: mixed precision.
 
     Returns:
-        None when the stretch is too short for a window.
+        loss, accuracy and gradient norm of the batch.
+
+    Raises:
+        PipelineError: the loss is no longer a number.
     """
-    windows = frames - WINDOW_FRAMES
-    if windows < 1:
+    run.lesson.train()
+    for group in run.optimizer.param_groups:
+        group["lr"] = lr
+    pinned = (part.to(device, non_blocking=True) for part in (batch.lips, batch.sound))
+    loss, accuracy = called(*pinned, batch.seeds, bf16)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(run.lesson.parameters(), LARGEST_GRADIENT)
+    if not torch.isfinite(norm):
+        raise PipelineError(
+            f"The loss at step {run.step} is not a number; start again from the last checkpoint "
+            "with a smaller --lr or with --no-bf16."
+        )
+    run.optimizer.step()
+    run.average.update(run.lesson.model, run.step)
+    run.step += 1
+    return {"loss": loss.item(), "accuracy": accuracy.item(), "gradient": norm.item()}
+
+
+def still_guessing(accuracies: list[float], chance: float) -> str | None:
+    """Advice where a network has learned nothing; None where it has.
+
+    Args:
+        accuracies: of the last steps.
+        chance: accuracy of a guess.
+    """
+    mean = sum(accuracies) / len(accuracies)
+    if mean > chance + 0.25 * (1 - chance) * chance:
         return None
-    margin = (clip.lips.shape[1] - model.config.lip_size_px) // 2
-    inner = slice(margin, margin + model.config.lip_size_px)
-    pixels = clip.lips[first : first + frames, None, inner, inner]
-    lips = torch.from_numpy(syncnet.normalise_lips(pixels, model.config))
-    samples = shifted_sound(clip, first=first, frames=frames, lead_frames=lead_frames)
-    with torch.inference_mode():
-        found = [
-            model.forward_lip(part.to(device)).cpu() for part in syncnet.lip_windows(lips).split(64)
-        ]
-        sound = sync.embed_sound(model, samples, batch_size=64, device=device)
-    dists = sync.distances(torch.cat(found)[:windows], sound[:windows], vshift=vshift)
-    return sync.judge(dists, reliable_confidence=model.config.reliable_confidence)
-
-
-def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> int | None:
-    """The offset most pieces of a clip agree on, None where they do not.
-
-    Voice-over, dubbing and silent listeners show themselves this way: their pieces give offsets
-    all over the search range.
-    """
-    length = min(PIECE_FRAMES, clip.frames)
-    pieces = min(LARGEST_JUDGED, clip.frames // length)
-    firsts = np.linspace(0, clip.frames - length, pieces).astype(int)
-    judged = [score_piece(model, clip, first=f, frames=length, device=device) for f in firsts]
-    offsets = np.array([piece.offset_frames for piece in judged if piece is not None])
-    if not len(offsets):
-        return None
-    middle = int(np.median(offsets))
-    agreeing = (np.abs(offsets - middle) <= 1).mean()
-    return middle if agreeing >= AGREEMENT and abs(middle) <= LARGEST_LAG else None
-
-
-def refine(
-    model: SyncNet, clips: list[Clip], *, device: torch.device
-) -> tuple[list[Clip], list[str]]:
-    """Takes known lags out and drops clips whose lips do not follow their sound.
-
-    Returns:
-        Clips to go on with, and the names of those dropped.
-    """
-    kept, dropped = [], []
-    for clip in clips:
-        offset = own_offset(model, clip, device=device)
-        if offset is None:
-            dropped.append(clip.name)
-        else:
-            kept.append(replace(clip, offset_frames=offset))
-    if not kept:  # such a network has not learned enough to judge anybody
-        return clips, []
-    return kept, dropped
-
-
-def chances(clips: list[Clip]) -> np.ndarray:
-    """Probability of each clip: the square root of its length, so that no speaker dominates."""
-    lengths = np.array([clip.frames for clip in clips], np.float64)
-    return np.sqrt(lengths) / np.sqrt(lengths).sum()
+    return (
+        f"WARNING: accuracy is still {mean:.3f}, a guess gives {chance:.3f}. Usual reasons: lips "
+        "and sound of the clips do not belong together (run run_syncnet.py on them and use "
+        "--min_confidence), too few people, or too high a --lr."
+    )

@@ -1,0 +1,126 @@
+"""What the objectives ask: right pairs beat shuffled ones, wrong sound is wrong, a guess is one."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from training.objectives import OBJECTIVES, CosineBCE, MultiWay, Negatives, Objective
+
+EXCERPTS, WINDOWS, SIZE = 4, 30, 64
+PAIRWISE = ("margin", "bce", "cosine")
+
+
+def _random(seed: int, *, excerpts: int = EXCERPTS) -> torch.Tensor:
+    """Unrelated embeddings of length 10, as the small network's are."""
+    values = torch.randn(excerpts, WINDOWS, SIZE, generator=torch.Generator().manual_seed(seed))
+    return 10 * torch.nn.functional.normalize(values, dim=2)
+
+
+def _asked(
+    objective: Objective, lips: torch.Tensor, sound: torch.Tensor, *, seed: int = 1
+) -> tuple[float, float]:
+    loss, accuracy = objective(lips, sound, torch.Generator().manual_seed(seed))
+    return loss.item(), accuracy.item()
+
+
+@pytest.mark.parametrize("negatives", get_args(Negatives))
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_right_pairs_are_preferred_to_shuffled_ones(name: str, negatives: Negatives) -> None:
+    """Equal embeddings: everything right, a lower loss than with every sound a window late."""
+    objective = OBJECTIVES[name](negatives=negatives)
+    lips = _random(1)
+    right, accuracy = _asked(objective, lips, lips)
+    shuffled, mistaken = _asked(objective, lips, lips.roll(1, dims=1))
+    assert accuracy == 1.0 and mistaken <= 0.5
+    assert right < 0.75 * shuffled
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_unrelated_embeddings_are_a_guess(name: str) -> None:
+    """Nothing to go by: one of two pairs, one of 30 windows."""
+    chance = 0.5 if name in PAIRWISE else 1 / WINDOWS
+    _, accuracy = _asked(OBJECTIVES[name](), _random(1, excerpts=40), _random(2, excerpts=40))
+    assert accuracy == pytest.approx(chance, abs=0.03)
+
+
+@pytest.mark.parametrize("negatives", get_args(Negatives))
+def test_wrong_sound_is_never_the_own_window(negatives: Negatives) -> None:
+    """`same` stays in the excerpt, `cross` leaves it, `both` does half of the time."""
+    sound = torch.arange(EXCERPTS * WINDOWS).view(EXCERPTS, WINDOWS, 1)
+    left, windows = [], set()
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        wrong = Objective(negatives=negatives).wrong_sound(sound, generator)
+        assert wrong.shape == sound.shape and bool((wrong != sound).all())
+        left.append((wrong // WINDOWS != sound // WINDOWS).float().mean().item())
+        windows |= set((wrong - sound).flatten().remainder(WINDOWS).tolist())
+    assert sum(left) / 30 == pytest.approx(
+        {"same": 0, "cross": 1, "both": 0.5}[negatives], abs=0.05
+    )
+    assert windows >= set(range(1, WINDOWS))
+
+
+def test_the_only_excerpt_gives_its_own_wrong_sound() -> None:
+    """Where there is no other excerpt, `cross` takes another window of the same one."""
+    sound = torch.arange(WINDOWS).view(1, WINDOWS, 1)
+    wrong = Objective(negatives="cross").wrong_sound(sound, torch.Generator().manual_seed(1))
+    assert bool((wrong != sound).all())
+
+
+def test_many_ways_by_where_wrong_sound_comes_from() -> None:
+    """An excerpt whose windows are all alike: hopeless against itself, easy against others."""
+    alike = _random(1)[:, :1].expand(-1, WINDOWS, -1).contiguous()
+    found = {
+        negatives: _asked(MultiWay(negatives=negatives), alike, alike)
+        for negatives in get_args(Negatives)
+    }
+    loss_of_30 = torch.log(torch.tensor(30.0)).item()
+    assert found["same"][0] == pytest.approx(loss_of_30, abs=1e-3)
+    assert found["both"][0] == pytest.approx(loss_of_30, abs=0.1)
+    assert found["cross"][0] < 0.1 and found["cross"][1] == 1.0
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_following_the_gradient_brings_pairs_together(name: str) -> None:
+    """Free embeddings, from unrelated to mostly recognised; no gradient on the way is not finite.
+
+    Half of the right pairs start with a negative cosine, which no objective may leave alone.
+    """
+    objective = OBJECTIVES[name]()
+    lips, sound = _random(1).requires_grad_(), _random(2).requires_grad_()
+    optimizer = torch.optim.Adam([lips, sound, *objective.parameters()], lr=0.1)
+    first, _ = _asked(objective, lips, sound)
+    for step in range(150):
+        optimizer.zero_grad()
+        loss, accuracy = objective(lips, sound, torch.Generator().manual_seed(step))
+        loss.backward()
+        for parameter in (lips, sound):
+            assert parameter.grad is not None and bool(parameter.grad.isfinite().all())
+        optimizer.step()
+    assert loss.item() < 0.5 * first and accuracy.item() > 0.9
+    assert not accuracy.requires_grad
+
+
+def test_equal_and_opposite_embeddings_have_finite_gradients() -> None:
+    """A distance of zero and a cosine of -1 are where square roots and logarithms break."""
+    for name in OBJECTIVES:
+        lips = _random(1).requires_grad_()
+        for sound in (lips.detach().clone(), -lips.detach()):
+            loss, _ = OBJECTIVES[name]()(lips, sound, torch.Generator().manual_seed(1))
+            (gradient,) = torch.autograd.grad(loss, lips)
+            assert bool(gradient.isfinite().all()), name
+
+
+def test_the_cosine_is_the_probability() -> None:
+    """Cosines of 0.8 for right and 0.3 for wrong pairs cost what cross-entropy says."""
+    right, wrong = torch.tensor([0.8, 0.6, 0.0]), torch.tensor([0.3, 0.0, 0.91**0.5])
+
+    class Known(CosineBCE):
+        def wrong_sound(self, sound: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return wrong.expand_as(sound)
+
+    lips = torch.tensor([1.0, 0.0, 0.0]).expand(1, 2, 3)
+    loss, accuracy = _asked(Known(), lips, right.expand(1, 2, 3))
+    wanted = -(torch.log(torch.tensor(0.8)) + torch.log(torch.tensor(0.7))) / 2
+    assert loss == pytest.approx(wanted.item(), abs=1e-5) and accuracy == 1.0

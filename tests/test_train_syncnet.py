@@ -1,0 +1,474 @@
+"""train_syncnet.py as a user runs it: killed, resumed, shared, stopped, exported, and refused."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import train_syncnet
+from models import weights
+from models.syncnet import SMALL, SyncNet, SyncNetConfig
+from pipeline import cli
+from pipeline.workspace import Workspace
+from tests.conftest import REPO
+from training import card, loop, samples, syncnet_run
+from training.agreement import Agreement
+from training.drawn_tracks import babble, write_track, write_tracks
+from training.journal import read_rows
+from training.syncnet import Run
+
+SECONDS = 4.4  # of a clip: little more than an excerpt
+TINY = replace(
+    SMALL,
+    lip_widths=(4, 4, 8, 8, 8, 16),
+    audio_widths=(4, 4, 8, 8, 8, 16),
+    embedding_size=16,
+)
+CLOCKS = ("seconds", "data_s", "excerpts_per_s")  # of a log row: another run takes another time
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data_dir with three drawn face clips."""
+    data_dir = tmp_path_factory.mktemp("tracks")
+    write_tracks(data_dir, clips=3, seconds=SECONDS, seed=7)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def val(tracks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data_dir with 20 s of one person, so that its pieces can be compared."""
+    data_dir = tmp_path_factory.mktemp("val")
+    place = Workspace(data_dir, "anna")
+    place.room("pycrop").mkdir(parents=True)
+    (clip,) = samples.load_clips(
+        [Workspace(tracks, "drawn000").crop(0)],
+        replace(SMALL, lip_region_px=(0, 0, 224), lip_size_px=224, grey=False),
+        cache=data_dir / "cache",
+        margin=False,
+    ).clips
+    pictures = np.tile(clip.pictures.transpose(0, 2, 3, 1), (5, 1, 1, 1))[:500]
+    write_track(place.crop(0), pictures, np.tile(clip.samples, 5)[: 500 * 640])
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decoded clips of all runs here."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def tiny(cache: Path) -> Path:
+    """A weights file of a network much smaller than the small one: runs start from it."""
+    torch.manual_seed(3)
+    weights.write_own(SyncNet(TINY), cache / "tiny.safetensors", config=TINY)
+    return cache / "tiny.safetensors"
+
+
+@pytest.fixture
+def small_flags(tracks: Path, tmp_path: Path, cache: Path) -> list[str]:
+    """Of a short run: two excerpts a step, nobody drawn, all rows in the log."""
+    return [
+        *("--run", str(tmp_path / "run"), "--data", str(tracks), "--cache", str(cache)),
+        *("--drawn", "0", "--excerpts", "2", "--log_every", "1", "--device", "cpu"),
+    ]
+
+
+@pytest.fixture
+def flags(small_flags: list[str], tiny: Path) -> list[str]:
+    """The same for the tiny network."""
+    return [*small_flags, "--init", str(tiny)]
+
+
+def _state(run: Path) -> dict[str, Any]:
+    state = loop.load_checkpoint(run / "checkpoint.pt")
+    assert state is not None
+    return state
+
+
+def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the script."""
+    capsys.readouterr()
+    code = cli.run(lambda: train_syncnet.main(flags))
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def _assert_same(one: Any, other: Any, where: str = "state") -> None:
+    """Two checkpoints are equal, bit by bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            if key not in CLOCKS:
+                _assert_same(one[key], other[key], f"{where}[{key!r}]")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            _assert_same(left, right, f"{where}[{index}]")
+    else:
+        assert one == other, where
+
+
+# Killed and resumed.
+
+
+def _kill_at(step: int, command: list[str], log: Path) -> None:
+    """Starts a run and kills it a moment after the log tells of `step`."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and not any(row["step"] >= step for row in read_rows(log)):
+            time.sleep(0.01)
+        time.sleep(random.SystemRandom().uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("network", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
+def test_a_killed_and_resumed_run_equals_one_never_killed(
+    network: str, small_flags: list[str], tiny: Path, val: Path, tmp_path: Path
+) -> None:
+    """Weights, averages, optimiser, clips, best network and log, after SIGKILL at a random step.
+
+    Between the checkpoints lie a judgement of the clips and reports on other people.
+    """
+    flags = [*small_flags, "--init", str(tiny)] if network == "tiny" else small_flags
+    flags += ["--val", str(val), "--drawn", "1", "--steps", "9", "--save_every", "2"]
+    flags += ["--refine_at", "4", "--eval_every", "4", "--patience", "5", "--workers", "1"]
+    flags += ["--warmup", "2"]
+    step = random.SystemRandom().randrange(1, 8)
+    print(f"killed at step {step}")
+    broken, whole = tmp_path / "run", tmp_path / "whole"
+    _kill_at(step, [sys.executable, str(REPO / "train_syncnet.py"), *flags], broken / "train.jsonl")
+    assert train_syncnet.main(flags) == 0
+    assert train_syncnet.main([*flags, "--run", str(whole)]) == 0
+    one, other = _state(whole), _state(broken)
+    _assert_same(one, other)
+    assert one["step"] == 9 and one["best"]["step"] in (4, 8) and one["since_best"] < 2
+    rows = [
+        [{key: value for key, value in row.items() if key not in CLOCKS} for row in read_rows(file)]
+        for file in (whole / "train.jsonl", broken / "train.jsonl")
+    ]
+    assert rows[0] == rows[1]
+    assert [row["step"] for row in rows[1] if "loss" in row] == list(range(1, 10))
+    assert [row["step"] for row in rows[1] if "kept" in row] == [5]  # of the step to come
+    assert [row["step"] for row in rows[1] if "unseen 5s" in row] == [4, 8]
+    for row in read_rows(broken / "train.jsonl"):
+        assert "loss" not in row or {"lr", "accuracy", "gradient", *CLOCKS} <= row.keys()
+    assert (broken / "curves.png").stat().st_size > 1000
+
+
+def test_clips_judged_twice_are_told_of_once(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between judging clips and the next checkpoint: they are judged again."""
+    flags += ["--steps", "3", "--save_every", "2", "--refine_at", "2"]
+    judged: list[int] = []
+    original = syncnet_run.train_step
+
+    def stopped(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
+        if run.step == 2:
+            judged.append(len(read_rows(tmp_path / "run" / "train.jsonl")))
+            raise KeyboardInterrupt
+        return original(run, *rest, **options)
+
+    monkeypatch.setattr(syncnet_run, "train_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_syncnet.main(flags)
+    monkeypatch.undo()
+    assert judged == [3]  # two steps, and what was said of the clips
+    assert train_syncnet.main(flags) == 0
+    rows = read_rows(tmp_path / "run" / "train.jsonl")
+    assert [("kept" in row, row["step"]) for row in rows] == [
+        (False, 1),
+        (False, 2),
+        (True, 3),
+        (False, 3),
+    ]
+
+
+def test_a_run_killed_while_it_saves_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    """The file is replaced whole; half a checkpoint beside it harms nobody."""
+    path = tmp_path / "checkpoint.pt"
+    loop.save_checkpoint(path, {"step": 1})
+    (tmp_path / ".checkpoint.pt.partial").write_bytes(path.read_bytes()[:100])
+    assert loop.load_checkpoint(path) == {"step": 1}
+    loop.save_checkpoint(path, {"step": 2})
+    assert loop.load_checkpoint(path) == {"step": 2} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    flags: list[str], tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another objective, other clips, a damaged file: one sentence that names the checkpoint."""
+    assert train_syncnet.main([*flags, "--steps", "1"]) == 0
+    code, _, error = _said([*flags, "--objective", "margin"], capsys)
+    assert code == 2 and "checkpoint.pt is of another network or objective" in error
+    shutil.copytree(tracks, tmp_path / "others")
+    code, _, error = _said([*flags, "--data", str(tmp_path / "others")], capsys)
+    assert code == 2 and "checkpoint.pt was trained on none of these clips" in error
+    path = tmp_path / "run" / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    code, _, error = _said(flags, capsys)
+    assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
+    assert error.count("\n") == 1
+
+
+# Several processes.
+
+
+def _torchrun(flags: list[str]) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, "--", str(REPO / "train_syncnet.py"), *flags],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _losses(run: Path) -> list[float]:
+    return [row["loss"] for row in read_rows(run / "train.jsonl") if "loss" in row]
+
+
+def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> None:
+    """Every row's loss within 1e-3, from an empty cache on; batch normalisation is trained, too."""
+    flags += ["--excerpts", "4", "--steps", "5", "--warmup", "20", "--refine_at", "2", "--no-bf16"]
+    single, shared = tmp_path / "single", tmp_path / "shared"
+    assert train_syncnet.main([*flags, "--run", str(single)]) == 0
+    _torchrun([*flags, "--run", str(shared), "--cache", str(tmp_path / "cache")])
+    assert _losses(shared) == pytest.approx(_losses(single), abs=1e-3)
+    one, other = _state(single)["lesson"], _state(shared)["lesson"]
+    assert list(one) == list(other)
+    for key, value in one.items():
+        if value.is_floating_point():
+            scale = float(value.std()) if value.numel() > 1 else 1.0
+            assert float((value - other[key]).abs().mean()) < 0.05 * scale + 1e-3, key
+    moved = torch.cat([one[k] - 1 for k in one if k.endswith("netcnnlip.1.weight")])
+    too = torch.cat([other[k] - 1 for k in one if k.endswith("netcnnlip.1.weight")])
+    assert float(moved.abs().mean()) > 1e-4
+    assert float(torch.cosine_similarity(moved, too, dim=0)) > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bf16", "within"), [(False, 1e-3), (True, 0.05)])
+def test_two_processes_after_50_steps(
+    small_flags: list[str], tmp_path: Path, bf16: bool, within: float
+) -> None:
+    """Rounding has grown, and stays below a thousandth in float32."""
+    flags = [*small_flags, "--excerpts", "4", "--steps", "50"]
+    flags += ["--refine_at", "--bf16" if bf16 else "--no-bf16"]
+    assert train_syncnet.main([*flags, "--run", str(tmp_path / "single")]) == 0
+    _torchrun([*flags, "--run", str(tmp_path / "shared")])
+    apart = np.abs(np.subtract(_losses(tmp_path / "single"), _losses(tmp_path / "shared")))
+    print(f"largest difference {apart.max():.2e}, at step 50 {apart[-1]:.2e}")
+    assert len(apart) == 50 and apart[-1] < within
+
+
+# What a run says, when it stops, what it leaves.
+
+
+class _Scores:
+    """In place of the judgement of other people: the next of some scores."""
+
+    def __init__(self, scores: list[float | None]) -> None:
+        self.scores = list(scores)
+
+    def __call__(self, *_: object, **__: object) -> "_Scores":
+        return self
+
+    def summary(self) -> dict[str, float | None]:
+        return {"5s": 0.1}
+
+    def share_right(self) -> float | None:
+        return self.scores.pop(0)
+
+
+def test_a_run_stops_early_and_exports_its_best(
+    flags: list[str], val: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two reports without a better one end it, once and for all; the best weights are exported."""
+    monkeypatch.setattr(syncnet_run, "agreement", _Scores([0.5, 0.6, 0.4, 0.6]))
+    monkeypatch.setattr(card, "agreement", lambda *_, **__: Agreement([]))
+    file = tmp_path / "own.safetensors"
+    flags += ["--val", str(val), "--steps", "50", "--eval_every", "1", "--patience", "2"]
+    flags += ["--export", str(file), "--warmup", "0"]
+    for _ in range(2):  # the second run finds nothing left to do
+        assert train_syncnet.main(flags) == 0
+        state = _state(tmp_path / "run")
+        assert (state["step"], state["since_best"]) == (4, 2)
+        assert (state["best"]["score"], state["best"]["step"]) == (0.6, 2)
+        exported = weights.read_state(file)
+        _assert_same(state["best"]["average"], {key: exported[key] for key in state["average"]})
+        assert json.loads(file.with_suffix(".json").read_text())["steps"] == 2
+    key = "netfclip.0.weight"
+    assert not torch.equal(state["average"][key], state["best"]["average"][key])
+
+
+def test_export_loads_and_has_a_card(
+    small_flags: list[str], tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exported file is a network run_syncnet.py takes; its card names what made it."""
+    file = tmp_path / "new" / "own.safetensors"
+    flags = [*small_flags, "--val", str(tracks), "--steps", "1", "--export", str(file)]
+    code, shown, _ = _said(flags, capsys)
+    assert code == 0 and "3 of 3 clips, 0.2 minutes" in shown and "no clip left out" in shown
+    assert "--val is too short to report on" in shown and "step 1/1  loss" in shown
+    model, used = weights.load_syncnet(file, device=torch.device("cpu"))
+    assert model.config == SMALL
+    told = json.loads(file.with_suffix(".json").read_text())
+    assert told["sha256"] == used.sha256 and told["data"]["kept"] == 3 and told["steps"] == 1
+    assert told["unseen_people"]["all"]["5s"] is None
+    assert "--excerpts 2" in told["command"] and "--bf16" in told["command"]
+    assert str(tmp_path) not in json.dumps(told)  # whose machine it was made on says nothing
+
+
+# Where it starts.
+
+
+def _parameters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in state.items() if key.endswith(("weight", "bias"))}
+
+
+def test_a_run_starts_from_own_weights(flags: list[str], tiny: Path, tmp_path: Path) -> None:
+    """--init: with a learning rate of 0 they are what comes out."""
+    assert train_syncnet.main([*flags, "--lr", "0", "--steps", "1"]) == 0
+    state = _state(tmp_path / "run")
+    _assert_same(_parameters(weights.read_state(tiny)), _parameters(state["average"]))
+    assert SyncNetConfig.from_json(state["config"]) == TINY
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_a_published_checkpoint(small_flags: list[str], tmp_path: Path) -> None:
+    """Full size, 224 colour pixels, a file of torch.save: one step, exported, loaded again."""
+    torch.manual_seed(3)
+    torch.save(SyncNet().state_dict(), tmp_path / "syncnet_v2.model")
+    file = tmp_path / "tuned.safetensors"
+    flags = [*small_flags, "--init", str(tmp_path / "syncnet_v2.model"), "--steps", "1"]
+    flags += ["--excerpts", "1"]
+    assert train_syncnet.main([*flags, "--export", str(file)]) == 0
+    model, _ = weights.load_syncnet(file, device=torch.device("cpu"))
+    assert model.config == SyncNetConfig()
+    assert json.loads(file.with_suffix(".json").read_text())["starts_from"] == "syncnet_v2.model"
+
+
+# What is refused, and what is only left out.
+
+
+def _folder(kind: str, folder: Path) -> Path:
+    """A data_dir that cannot be trained on."""
+    rng = np.random.default_rng(1)
+    place = Workspace(folder, "talk")
+    if kind != "missing":
+        folder.mkdir()
+    if kind in ("missing", "no pycrop"):
+        return folder
+    place.room("pycrop").mkdir(parents=True)
+    frames = 110 if kind == "low confidence" else 30
+    pictures = np.zeros((frames, 224, 224, 3), np.uint8)
+    sound = babble(rng, seconds=frames / 25)
+    if kind == "broken":
+        place.crop(0).write_bytes(b"RIFF")
+    elif kind != "empty":
+        write_track(place.crop(0), pictures, sound[: 0 if kind == "silent" else None])
+    if kind == "low confidence":
+        place.room("pywork").mkdir(parents=True)
+        place.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t0\t0.2\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("missing", "data is not a folder; give a data_dir of run_pipeline.py."),
+        ("no pycrop", "data has no pycrop folder; give a data_dir that run_pipeline.py wrote to."),
+        ("empty", "data; run run_pipeline.py first."),
+        ("broken", "None of 1 face clips can be used: data/talk/00000: unreadable ("),
+        ("silent", "None of 1 face clips can be used: data/talk/00000: no sound."),
+        ("short", "No clip has the 96 frames of an excerpt; give longer videos."),
+        ("low confidence", "data/talk/00000: low confidence (0.2); lower --min_confidence or"),
+    ],
+)
+def test_unusable_data_is_named_before_the_first_step(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, sentence: str
+) -> None:
+    """One sentence, exit code 2, no checkpoint and no log."""
+    data = _folder(kind, tmp_path / "data")
+    code, _, error = _said([*flags, "--data", str(data)], capsys)
+    assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
+    assert sentence in error
+    assert not list((tmp_path / "run").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["--excerpts", "0"], "--excerpts must be at least 1"),
+        (["--eval_every", "0"], "--eval_every must be at least 1"),
+        (["--lr", "-1"], "--lr must not be negative"),
+        (["--average", "1"], "--average and --grey are shares"),
+        (["--excerpts", "1", "--negatives", "cross"], "two for each where --negatives is not same"),
+        (["--patience", "2"], "give --val, too"),
+        (["--export", "own.pt"], "must end in .safetensors"),
+        (["--run", "README.md"], "is a file; give a folder"),
+        (["--init", "nowhere.pt"], "nowhere.pt is not a file"),
+    ],
+)
+def test_flags_that_make_no_run_are_refused(
+    flags: list[str],
+    wrong: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything is read or written."""
+    monkeypatch.chdir(REPO)
+    code, _, error = _said([*flags, *wrong], capsys)
+    assert code == 2 and sentence in error and error.count("\n") == 1
+
+
+def test_training_goes_on_without_a_broken_clip(
+    flags: list[str], tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A crop that is no video and a short one are named; the three others are trained on."""
+    data = tmp_path / "data"
+    shutil.copytree(tracks, data)
+    place = Workspace(data, "drawn001")
+    place.crop(1).write_bytes(b"RIFF, and then nothing")
+    write_track(place.crop(2), np.zeros((50, 224, 224, 3), np.uint8), np.ones(50 * 640, np.int16))
+    code, shown, _ = _said([*flags, "--data", str(data), "--steps", "1"], capsys)
+    assert code == 0 and "3 of 5 clips" in shown
+    assert "2 clips left out (1 unreadable, 1 too short): data/drawn001/00001: unread" in shown
+    assert "data/drawn001/00002: too short (50 frames)" in shown
+    assert len(_state(tmp_path / "run")["offsets_ms"]) == 3
+
+
+@pytest.mark.slow
+def test_a_newcomer_beats_chance_on_drawn_data(tmp_path: Path) -> None:
+    """80 steps on 16 drawn people: most pieces of 2 s of two others come out within a frame."""
+    write_tracks(tmp_path / "drawn", clips=16, seconds=6, seed=1)
+    write_tracks(tmp_path / "others", clips=2, seconds=25, seed=2)
+    flags = ["--run", str(tmp_path / "run"), "--data", str(tmp_path / "drawn"), "--drawn", "0"]
+    flags += ["--val", str(tmp_path / "others"), "--steps", "80", "--eval_every", "80"]
+    assert train_syncnet.main([*flags, "--excerpts", "8", "--device", "cpu"]) == 0
+    last = read_rows(tmp_path / "run" / "train.jsonl")[-1]
+    print(last)
+    assert last["unseen 2s_pieces"] == 24 and last["unseen 2s"] > 0.6  # a guess gives 0.02 to 0.05

@@ -1,0 +1,387 @@
+"""What the lip-sync networks are trained on: chosen, cached, moved to offset 0, cut, logged."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import syncnet
+from models.features import SAMPLES_PER_FRAME
+from models.syncnet import SMALL, SyncNet
+from pipeline import media
+from pipeline.clip_scores import score_clip
+from pipeline.errors import InputError
+from pipeline.workspace import Workspace
+from training import augment, excerpts, judging, samples, selection
+from training.drawn_tracks import write_track
+from training.excerpts import Draw
+from training.journal import Journal, read_rows
+from training.samples import Clip
+
+FRAMES = 40
+
+
+def _noise(rng: np.random.Generator, *, frames: int = FRAMES) -> tuple[np.ndarray, np.ndarray]:
+    """Blurry pictures and loud sound: what they show is of no matter."""
+    small = rng.integers(0, 255, (frames, 14, 14, 3), dtype=np.uint8)
+    sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
+    return small.repeat(16, axis=1).repeat(16, axis=2), sound
+
+
+@pytest.fixture
+def tracks(tmp_path: Path) -> Path:
+    """A data_dir with a short track in each of two videos."""
+    rng = np.random.default_rng(7)
+    for reference in ("anna", "carl"):
+        place = Workspace(tmp_path / "tracks", reference)
+        place.room("pycrop").mkdir(parents=True)
+        write_track(place.crop(0), *_noise(rng))
+    return tmp_path / "tracks"
+
+
+def _long_clip(seed: int, *, frames: int = 130, name: str = "work/talk/00000") -> Clip:
+    """A clip in memory, long enough for an excerpt of the small network at any speed."""
+    rng = np.random.default_rng(seed)
+    size = samples.margin_config(SMALL).lip_size_px
+    pictures = rng.integers(0, 255, (frames, 1, size, size), dtype=np.uint8)
+    sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
+    return Clip(name, pictures, sound)
+
+
+# Which clips: what run_syncnet.py said of them.
+
+
+def _scored(data_dir: Path, *, json_rows: object = None, text: str | None = None) -> list[Path]:
+    place = Workspace(data_dir, "talk")
+    place.room("pywork").mkdir(parents=True, exist_ok=True)
+    if json_rows is not None:
+        place.offsets_json.write_text(json.dumps(json_rows))
+    if text is not None:
+        place.offsets_text.write_text(text)
+    return [place.crop(track) for track in range(6)]
+
+
+def _row(track: int, offset_ms: float | None, confidence: float | None, *, edge: bool) -> dict:
+    row = {"file": f"{track:05d}.avi", "offset_ms": offset_ms, "confidence": confidence}
+    return row | {"at_search_edge": edge}
+
+
+def test_scored_clips_are_chosen_by_confidence_offset_and_edge(tmp_path: Path) -> None:
+    """offsets.json decides over offsets.txt; what is left out has a reason; unscored clips stay."""
+    rows = [
+        _row(0, 43.5, 4.2, edge=False),
+        _row(1, 40.0, 0.9, edge=False),
+        _row(2, -444.0, 5.0, edge=False),
+        _row(3, 600.0, 5.0, edge=True),
+        _row(4, None, None, edge=False),
+    ]
+    files = _scored(tmp_path / "work", json_rows=rows, text="nonsense")
+    known = selection.known_offsets(files)
+    kept, left_out = selection.select(files, known, min_confidence=1.0, max_offset=10)
+    assert [file.stem for file in kept] == ["00000", "00005"]
+    assert left_out == {
+        "work/talk/00001": "low confidence (0.9)",
+        "work/talk/00002": "too far apart (-444 ms)",
+        "work/talk/00003": "no offset within the search range",
+        "work/talk/00004": "no offset within the search range",
+    }
+    told = selection.in_words(left_out)
+    assert told.startswith("4 clips left out (2 no offset within the search range, 1 low conf")
+    assert "work/talk/00001: low confidence (0.9)" in told and told.endswith(", and 1 more")
+    clips = selection.aligned([_long_clip(1), _long_clip(2, name="work/talk/00005")], known)
+    assert [clip.offset_ms for clip in clips] == [43.5, 0.0]
+
+
+def test_the_demos_text_table_is_read(tmp_path: Path) -> None:
+    """Whole frames and confidence of offsets.txt; the largest offset allowed is allowed."""
+    text = (
+        "FILENAME\tOFFSET\tCONF\n00000.avi\t-6\t0.847\n00001.avi\t10\t1.643\n00002.avi\t-11\t3.1\n"
+    )
+    files = _scored(tmp_path / "work", text=text)[:3]
+    known = selection.known_offsets(files)
+    assert known["work/talk/00000"] == (-240.0, 0.847)
+    kept, left_out = selection.select(files, known, min_confidence=1.0, max_offset=10)
+    assert kept == files[1:2] and len(left_out) == 2
+    kept, _ = selection.select(files, known, min_confidence=0.8, max_offset=11)
+    assert kept == files
+
+
+@pytest.mark.parametrize(
+    ("json_rows", "text"),
+    [([1, 2], None), ({"file": 3}, None), ([{"file": "00000.avi"}], None), (None, "A\nb\t1\n")],
+)
+def test_a_table_of_another_format_is_named(
+    tmp_path: Path, json_rows: object, text: str | None
+) -> None:
+    """One sentence with the file, not a traceback."""
+    files = _scored(tmp_path / "work", json_rows=json_rows, text=text)
+    with pytest.raises(InputError, match=r"offsets\.(json|txt) has another format; run run_sync"):
+        selection.known_offsets(files)
+
+
+def test_two_clips_of_one_name_are_refused(tracks: Path, tmp_path: Path) -> None:
+    """The same folder twice, or folders of the same name, would be taken for each other."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "tracks").symlink_to(tracks)
+    for other in (tracks, tmp_path / "elsewhere/../tracks", tmp_path / "elsewhere/tracks"):
+        with pytest.raises(InputError, match="would both be called tracks/anna/00000"):
+            samples.clip_files([tracks, other])
+
+
+# Known offsets are taken out.
+
+
+def test_shifted_sound_moves_by_whole_frames() -> None:
+    """Lead 120 ms: the sound of frame f + 3 is heard at f; beyond the clip there is silence."""
+    marks = np.repeat(np.arange(1, 11, dtype=np.int16), SAMPLES_PER_FRAME)
+    clip = Clip("x", np.zeros((10, 1, 62, 62), np.uint8), marks)
+    for lead in (-12, -4, 0, 3, 12):
+        heard = samples.shifted_sound(clip, first=2, frames=5, lead_ms=40 * lead)
+        wanted = [frame + lead + 1 for frame in range(2, 7)]
+        assert heard[::SAMPLES_PER_FRAME].tolist() == [w if 1 <= w <= 10 else 0 for w in wanted]
+
+
+@pytest.mark.parametrize("lead_samples", [400, -400])
+def test_a_known_offset_below_a_frame_is_taken_out(lead_samples: int) -> None:
+    """Sound that leads or lags by 25 ms, and a clip that says so: the batch of a clip in sync."""
+    aligned = _long_clip(3)
+    quiet = abs(lead_samples)
+    aligned.samples[:quiet] = aligned.samples[-quiet:] = 0
+    moved = replace(
+        aligned, samples=np.roll(aligned.samples, -lead_samples), offset_ms=lead_samples / 16
+    )
+    for step in range(3):
+        one, other = (
+            excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=2), step=step)
+            for clip in (aligned, moved)
+        )
+        assert torch.equal(one.sound, other.sound) and torch.equal(one.lips, other.lips)
+    forgotten = excerpts.draw_batch(
+        [replace(moved, offset_ms=0.0)], SMALL, Draw(seed=1, excerpts=2), step=2
+    )
+    assert not torch.equal(forgotten.sound, one.sound)
+
+
+# The cache.
+
+
+def test_decoded_clips_are_mapped_and_not_decoded_again(
+    tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second load touches no video; another view, version or file is decoded anew."""
+    files, cache = samples.clip_files([tracks]), tmp_path / "cache"
+    first = samples.load_clips(files, SMALL, cache=cache, margin=True).clips
+    assert all(isinstance(clip.pictures, np.memmap) for clip in first)
+    assert first[0].pictures.shape == (FRAMES, 1, 62, 62) and len(list(cache.iterdir())) == 4
+    decoded: list[Path] = []
+    original = media.read_frames
+
+    def counted(path: Path, **options: object) -> Iterator[np.ndarray]:
+        decoded.append(path)
+        return original(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(media, "read_frames", counted)
+    again = samples.load_clips(files, SMALL, cache=cache, margin=True).clips
+    assert not decoded
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one.pictures, other.pictures)
+        assert np.array_equal(one.samples, other.samples) and one.name == other.name
+    samples.load_clips(files, SMALL, cache=cache, margin=False)
+    assert decoded == files
+    files[0].touch()
+    samples.load_clips(files, SMALL, cache=cache, margin=True)
+    assert decoded == [*files, files[0]]
+    monkeypatch.setattr(samples, "CACHE_VERSION", samples.CACHE_VERSION + 1)
+    samples.load_clips(files, SMALL, cache=cache, margin=True)
+    assert decoded == [*files, files[0], *files]
+
+
+def test_the_cache_stays_below_its_bound(tracks: Path, tmp_path: Path) -> None:
+    """What does not fit is left out and said; what is there counts."""
+    files, cache = samples.clip_files([tracks]), tmp_path / "cache"
+    one_gb = (FRAMES * 62 * 62 + FRAMES * SAMPLES_PER_FRAME * 2) / 1e9
+    for _ in range(2):
+        loaded = samples.load_clips(files, SMALL, cache=cache, margin=True, cache_gb=1.5 * one_gb)
+        assert [clip.name for clip in loaded.clips] == ["tracks/anna/00000"]
+        assert loaded.left_out["tracks/carl/00000"].startswith("cache full (--cache_gb ")
+    assert sum(path.stat().st_size for path in cache.iterdir()) < 1.5e9 * one_gb
+    with pytest.raises(InputError, match="anna/00000: cache full"):
+        samples.load_clips(files, SMALL, cache=tmp_path / "other", margin=True, cache_gb=0)
+
+
+def test_a_killed_decoding_leaves_nothing_that_counts(
+    tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written beside and renamed: half an array is not taken for a clip."""
+    files, cache = samples.clip_files([tracks])[:1], tmp_path / "cache"
+    original = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if "pictures" in path.name:
+            raise KeyboardInterrupt
+        return original(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        samples.load_clips(files, SMALL, cache=cache, margin=True)
+    monkeypatch.undo()
+    assert not list(cache.glob("*.pictures.npy"))
+    assert len(samples.load_clips(files, SMALL, cache=cache, margin=True).clips) == 1
+
+
+def test_broken_and_silent_clips_are_left_out_by_name(tracks: Path, tmp_path: Path) -> None:
+    """One that is no video, one cut off, one without sound; the rest is used."""
+    place = Workspace(tracks, "anna")
+    pictures, _ = _noise(np.random.default_rng(1))
+    place.crop(1).write_bytes(b"not a video")
+    place.crop(2).write_bytes(place.crop(0).read_bytes()[:300])
+    write_track(place.crop(3), pictures, np.zeros(0, np.int16))
+    files = samples.clip_files([tracks])
+    loaded = samples.load_clips(files, SMALL, cache=tmp_path / "cache", margin=True)
+    assert [clip.name for clip in loaded.clips] == ["tracks/anna/00000", "tracks/carl/00000"]
+    assert list(loaded.left_out) == [f"tracks/anna/{track:05d}" for track in (1, 2, 3)]
+    for track in (1, 2):
+        assert loaded.left_out[f"tracks/anna/{track:05d}"].startswith("unreadable (")
+    assert loaded.left_out["tracks/anna/00003"] == "no sound"
+
+
+def test_margin_and_middle_are_what_the_network_sees(
+    tracks: Path, tmp_path: Path, cpu: torch.device
+) -> None:
+    """The margin surrounds what the network sees; without it pieces score as clips do."""
+    file = Workspace(tracks, "anna").crop(0)
+    frame = next(iter(media.read_frames(file)))
+    wide = syncnet.lip_pixels(frame, samples.margin_config(SMALL))[0]
+    margin = (wide.shape[0] - SMALL.lip_size_px) // 2
+    inner = wide[margin : margin + SMALL.lip_size_px, margin : margin + SMALL.lip_size_px]
+    assert np.abs(inner.astype(int) - syncnet.lip_pixels(frame, SMALL)[0]).mean() < 20
+    torch.manual_seed(1)
+    model = SyncNet(SMALL).eval()
+    (clip,) = samples.load_clips([file], SMALL, cache=tmp_path / "cache", margin=False).clips
+    found = judging.score_piece(model, clip, first=0, frames=FRAMES, device=cpu)
+    scored = score_clip(file, model, batch_size=20, vshift=15, device=cpu)
+    assert found is not None and scored.sync is not None
+    assert found.framewise == pytest.approx(scored.sync.framewise, abs=1e-4)
+    assert found.offset_frames == scored.sync.offset_frames
+
+
+# Batches.
+
+
+def test_a_batch_holds_windows_of_both_streams() -> None:
+    """30 windows an excerpt for the small network; normalised pictures, finite sound."""
+    batch = excerpts.draw_batch([_long_clip(1)], SMALL, Draw(seed=3, excerpts=2), step=0)
+    assert excerpts.window_count(SMALL) == 30
+    assert batch.lips.shape == (2, 30, 1, 9, 48, 48) and batch.sound.shape == (2, 30, 1, 13, 36)
+    assert abs(float(batch.lips.mean())) < 0.1 and 0.5 < float(batch.lips.std()) < 1.5
+    assert bool(batch.sound.isfinite().all()) and len(set(batch.seeds)) == 2
+
+
+def test_processes_share_the_batch_a_single_one_makes() -> None:
+    """Every second excerpt each; nothing else differs."""
+    clips = [_long_clip(seed) for seed in range(3)]
+    whole = excerpts.draw_batch(clips, SMALL, Draw(seed=3, excerpts=4), step=5)
+    for rank in range(2):
+        part = excerpts.draw_batch(
+            clips, SMALL, Draw(seed=3, excerpts=4, rank=rank, world=2), step=5
+        )
+        assert torch.equal(part.lips, whole.lips[rank::2]) and part.seeds == whole.seeds[rank::2]
+        assert torch.equal(part.sound, whole.sound[rank::2])
+
+
+def test_threads_make_the_same_batches_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers change when a batch is made, not what is in it; their errors arrive."""
+
+    def drawn(_clips: object, _config: object, draw: Draw, *, step: int) -> tuple[int, int]:
+        if step == 9:
+            raise OSError("gone")
+        return draw.seed, step
+
+    monkeypatch.setattr(excerpts, "draw_batch", drawn)
+    for workers in (0, 1, 3):
+        made = excerpts.batches([], SMALL, Draw(2, 2), first_step=4, last_step=8, workers=workers)
+        assert list(made) == [(2, 4), (2, 5), (2, 6), (2, 7)]
+        with pytest.raises(OSError, match="gone"):
+            list(
+                excerpts.batches([], SMALL, Draw(2, 2), first_step=8, last_step=11, workers=workers)
+            )
+
+
+@pytest.mark.parametrize("frames", [85, 96, 109])
+def test_another_pace_keeps_lips_and_sound_together(frames: int) -> None:
+    """A flash with a click stays one: slower, faster or as it was."""
+    pictures = np.zeros((96, 1, 4, 4), np.uint8)
+    sound = np.zeros(98 * SAMPLES_PER_FRAME, np.int16)
+    pictures[60], sound[60 * SAMPLES_PER_FRAME : 60 * SAMPLES_PER_FRAME + 40] = 255, 20_000
+    seen, heard = augment.change_speed(pictures, sound, frames=frames)
+    assert len(seen) == frames and len(heard) == round(98 * SAMPLES_PER_FRAME * frames / 96)
+    light = seen[:, 0, 0, 0].astype(float)
+    flash = float(light @ np.arange(frames) / light.sum())
+    click = float(np.abs(heard.astype(float)).argmax() / SAMPLES_PER_FRAME)
+    assert flash == pytest.approx(60 * frames / 96, abs=0.6)
+    assert flash == pytest.approx(click, abs=0.6)
+
+
+def test_long_clips_do_not_drown_short_ones() -> None:
+    """A clip four times as long is drawn twice as often."""
+    clips = [_long_clip(1, frames=400), _long_clip(2, frames=100)]
+    assert excerpts.chances(clips) == pytest.approx([2 / 3, 1 / 3])
+
+
+# The log.
+
+
+@pytest.fixture
+def no_tensorboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it is not installed, which it need not be."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+def test_a_resumed_log_has_every_step_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows beyond the checkpoint and a line cut in half go; time goes on; the curves are drawn."""
+    journal = Journal(tmp_path, step=0, seconds=0.0, total_steps=8)
+    for step in range(1, 6):
+        journal.write(step, {"loss": 1 / step, "left_out": list("abcde")})
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo')
+    resumed = Journal(tmp_path, step=4, seconds=100.0, total_steps=8)
+    for step in range(5, 9):
+        resumed.write(step, {"loss": 2 / step})
+    resumed.close()
+    rows = read_rows(tmp_path / "train.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert [row["loss"] for row in rows[3:5]] == [1 / 4, 2 / 5]
+    assert rows[4]["seconds"] >= 100 and resumed.seconds >= 100
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(tmp_path.glob("*.partial*"))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("step 1/8  loss 1  left_out a, b, c and 2 more  (")
+    assert shown[0].endswith(" min left)")
+    assert rows[0]["left_out"] == list("abcde")
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+def test_a_log_of_a_run_without_checkpoint_starts_again(tmp_path: Path) -> None:
+    """Killed before the first checkpoint: the resumed run is at step 0, and so is its log."""
+    Journal(tmp_path, step=0, seconds=0.0, total_steps=8).write(1, {"loss": 1.0})
+    Journal(tmp_path, step=0, seconds=0.0, total_steps=8).close()
+    assert read_rows(tmp_path / "train.jsonl") == []
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_numbers_go_to_tensorboard_where_it_is(tmp_path: Path) -> None:
+    """An event file is written beside the log."""
+    pytest.importorskip("tensorboard")
+    journal = Journal(tmp_path, step=0, seconds=0.0, total_steps=8)
+    journal.write(1, {"loss": 1.0, "left_out": ["a"]})
+    journal.close()
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"loss" in events.read_bytes() and b"left_out" not in events.read_bytes()

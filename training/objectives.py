@@ -1,0 +1,161 @@
+"""What a lip-sync network is asked: which sound belongs to these lips?
+
+Every objective takes the embeddings of the windows of some excerpts, lips (B, W, E) and sound
+(B, W, E), row by row in sync, and gives a loss and the share of questions answered right. Windows
+of the same excerpt share speaker, light and microphone, so only timing tells them apart; windows of
+other excerpts are easier. In the numbers below B excerpts of W windows are compared.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+Negatives = Literal["same", "cross", "both"]
+
+
+class Objective(nn.Module):
+    """What all objectives share: where wrong sound for a pair comes from."""
+
+    def __init__(self, *, negatives: Negatives = "same") -> None:
+        super().__init__()
+        self.negatives = negatives
+
+    def wrong_sound(self, sound: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Another window's sound for every window: of its own excerpt, of another one, or both.
+
+        Args:
+            sound: (B, W, E).
+            generator: on the CPU.
+        """
+        excerpts, windows = sound.shape[:2]
+        shift = torch.randint(1, windows, (excerpts, windows), generator=generator)
+        window = (torch.arange(windows) + shift) % windows
+        excerpt = torch.arange(excerpts)[:, None].expand(excerpts, windows)
+        if self.negatives != "same" and excerpts > 1:
+            other = torch.randint(1, excerpts, (excerpts, windows), generator=generator)
+            chosen = torch.rand(excerpts, windows, generator=generator)
+            leave = chosen < (1.0 if self.negatives == "cross" else 0.5)
+            excerpt = torch.where(leave, (excerpt + other) % excerpts, excerpt)
+        return sound[excerpt.to(sound.device), window.to(sound.device)]
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and accuracy, both scalars; accuracy carries no gradient."""
+        raise NotImplementedError
+
+
+class MultiWay(Objective):
+    """Cross-entropy over many windows, in both directions, with a learned scale.
+
+    A guess is right once in W (after "Perfect Match", Chung et al. 2019). This is the objective
+    that leaves chance within some hundred steps.
+    """
+
+    def __init__(self, *, negatives: Negatives = "same") -> None:
+        super().__init__(negatives=negatives)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class; `generator` is not used."""
+        scale = self.log_scale.exp().clamp(max=60.0)
+        excerpts, windows = lips.shape[:2]
+        lips, sound = F.normalize(lips, dim=2), F.normalize(sound, dim=2)
+        if self.negatives == "same":
+            likeness = lips @ sound.transpose(1, 2) * scale
+        else:
+            likeness = (lips.flatten(0, 1) @ sound.flatten(0, 1).T * scale)[None]
+            if self.negatives == "cross":
+                likeness = likeness + self._own_excerpt_only_itself(excerpts, windows).to(scale)
+        own = torch.arange(likeness.shape[1], device=lips.device).expand(likeness.shape[:2])
+        loss = F.cross_entropy(likeness.flatten(0, 1), own.flatten())
+        back = F.cross_entropy(likeness.transpose(1, 2).flatten(0, 1), own.flatten())
+        return (loss + back) / 2, (likeness.argmax(2) == own).float().mean()
+
+    @staticmethod
+    def _own_excerpt_only_itself(excerpts: int, windows: int) -> torch.Tensor:
+        same = torch.eye(excerpts).repeat_interleave(windows, 0).repeat_interleave(windows, 1)
+        return -1e4 * (same - torch.eye(excerpts * windows))
+
+
+class Margin(Objective):
+    """Pairs pulled together, wrong pairs pushed a margin apart (Chung and Zisserman, 2016).
+
+    Half of the pairs are right; a pair counts as recognised on the proper side of half the margin.
+    """
+
+    margin = 20.0  # of Euclidean distance
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class."""
+        right = (lips - sound).norm(dim=2)
+        wrong = (lips - self.wrong_sound(sound, generator)).norm(dim=2)
+        loss = (right**2).mean() + (F.relu(self.margin - wrong) ** 2).mean()
+        known = (right < self.margin / 2).float().mean() + (wrong > self.margin / 2).float().mean()
+        return loss / 2, known / 2
+
+
+class DistanceBCE(Objective):
+    """Is this pair in sync? Cross-entropy on the distance, half of the pairs shuffled."""
+
+    def __init__(self, *, negatives: Negatives = "same") -> None:
+        super().__init__(negatives=negatives)
+        self.log_slope = nn.Parameter(torch.tensor(0.0))
+        self.threshold = nn.Parameter(torch.tensor(0.0))
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class."""
+        right = (lips - sound).norm(dim=2)
+        wrong = (lips - self.wrong_sound(sound, generator)).norm(dim=2)
+        distance = torch.stack([right, wrong])
+        # The threshold starts where the distances are, whatever the scale of the embeddings.
+        centre = distance.detach().mean()
+        logits = self.log_slope.exp() * (self.threshold + centre - distance)
+        labels = torch.stack([torch.ones_like(right), torch.zeros_like(wrong)])
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        return loss, ((logits > 0) == (labels > 0.5)).float().mean()
+
+
+class CosineBCE(Objective):
+    """Wav2Lip's expert: the cosine of the pair is the probability that it is in sync.
+
+    After "A lip sync expert is all you need" (Prajwal et al. 2020). Embeddings that end in a ReLU
+    have a cosine in 0..1 already; for others a negative cosine counts as zero for a wrong pair, and
+    a right one is pulled out of there.
+    """
+
+    floor = 0.05  # of the probability; below, its logarithm goes on as a straight line
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class."""
+        wrong = self.wrong_sound(sound, generator)
+        together = F.cosine_similarity(lips, sound, dim=2)
+        apart = 1 - F.cosine_similarity(lips, wrong, dim=2).clamp(min=0)
+        loss = self._surprise(together).mean() + self._surprise(apart).mean()
+        known = (together > 0.5).float().mean() + (apart > 0.5).float().mean()
+        return loss / 2, known / 2
+
+    def _surprise(self, probability: torch.Tensor) -> torch.Tensor:
+        # A clamp alone would leave the pairs that are most wrong without a gradient.
+        inside = probability.clamp(min=self.floor)
+        return (inside - probability) / self.floor - inside.log()
+
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "multiway": MultiWay,
+    "margin": Margin,
+    "bce": DistanceBCE,
+    "cosine": CosineBCE,
+}
