@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import re
 import resource
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -148,6 +149,8 @@ class Kit:
             cwd="/",
             text=True,
             start_new_session=True,
+            # Where the tests run in the background, Ctrl-C is ignored, and a shell keeps it so.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def environment(self, **more: str) -> dict[str, str]:

@@ -236,7 +236,8 @@ def test_features_and_embeddings_are_saved(
     with torch.inference_mode():
         pixels = np.stack([syncnet.lip_pixels(frame, model.config) for frame in frames])
         normalised = torch.from_numpy(syncnet.normalise_lips(pixels, model.config))
-        tower = model.forward_lipfeat(syncnet.lip_windows(normalised, model.config))
+        wide = syncnet.repeat_ends(normalised, model.config)
+        tower = model.forward_lipfeat(syncnet.lip_windows(wide, model.config))
     np.testing.assert_allclose(features, tower, atol=1e-4)
     both = clip_scores.embed_lips_and_features(model, frames, batch_size=20, device=cpu)
     np.testing.assert_allclose(both[1], tower, atol=1e-4)
