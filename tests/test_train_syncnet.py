@@ -269,18 +269,35 @@ def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("bf16", "within"), [(False, 1e-3), (True, 0.05)])
-def test_two_processes_after_50_steps(
-    small_flags: list[str], tmp_path: Path, bf16: bool, within: float
-) -> None:
-    """Rounding has grown, and stays below a thousandth in float32."""
-    flags = [*small_flags, "--excerpts", "4", "--steps", "50"]
-    flags += ["--refine_at", "--bf16" if bf16 else "--no-bf16"]
-    assert train_syncnet.main([*flags, "--run", str(tmp_path / "single")]) == 0
-    _torchrun([*flags, "--run", str(tmp_path / "shared")])
-    apart = np.abs(np.subtract(_losses(tmp_path / "single"), _losses(tmp_path / "shared")))
+def test_two_processes_after_50_steps(small_flags: list[str], tmp_path: Path) -> None:
+    """A gentle rate: all 50 losses within 1e-3, and the same weights to four digits."""
+    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at", "--no-bf16"]
+    single, shared = tmp_path / "single", tmp_path / "shared"
+    flags += ["--lr", "1e-5"]
+    assert train_syncnet.main([*flags, "--run", str(single)]) == 0
+    _torchrun([*flags, "--run", str(shared)])
+    apart = np.abs(np.subtract(_losses(single), _losses(shared)))
     print(f"largest difference {apart.max():.2e}, at step 50 {apart[-1]:.2e}")
-    assert len(apart) == 50 and apart[-1] < within
+    assert len(apart) == 50 and apart.max() < 1e-3
+    one, other = (_parameters(_state(run)["average"]) for run in (single, shared))
+    for key, value in one.items():
+        assert torch.allclose(value, other[key], atol=1e-3), key
+
+
+@pytest.mark.slow
+def test_two_processes_at_the_usual_rate(small_flags: list[str], tmp_path: Path) -> None:
+    """Mixed precision, the default rate: rounding decides the details, the curve is the same.
+
+    One process with two threads strays as far from one with a single thread.
+    """
+    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at"]
+    single, shared = tmp_path / "single", tmp_path / "shared"
+    assert train_syncnet.main([*flags, "--run", str(single)]) == 0
+    _torchrun([*flags, "--run", str(shared)])
+    one, other = _losses(single), _losses(shared)
+    print(f"last ten steps: {np.mean(one[-10:]):.3f} and {np.mean(other[-10:]):.3f}")
+    assert np.mean(one[-10:]) < 0.8 * one[0]
+    assert np.mean(other[-10:]) == pytest.approx(np.mean(one[-10:]), abs=0.1)
 
 
 # What a run says, when it stops, what it leaves.
