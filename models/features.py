@@ -5,7 +5,6 @@ Every number that ties sound to picture is here once: a video frame is 40 ms, 64
 """
 
 import numpy as np
-import python_speech_features
 from numpy.lib.stride_tricks import sliding_window_view
 
 FRAME_RATE = 25  # frames per second: the clock both published networks were trained on
@@ -57,6 +56,9 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: samples are not a non-empty mono int16 array.
     """
+    # Loads scipy's transforms: scripts that only want the constants above shall not wait for it.
+    import python_speech_features
+
     if samples.ndim != 1 or samples.dtype != np.int16 or not samples.size:
         raise ValueError(
             f"mfcc needs a non-empty mono int16 signal, got {samples.dtype} {samples.shape}"

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from models import published
+from models.errors import WeightsError
 from models.published import sha256
 from models.s3fd import PUBLISHED as S3FD_PUBLISHED
 from models.s3fd import S3FD, S3FDConfig
@@ -36,12 +37,6 @@ EXPERT_OWN_FILE = "expert_small.safetensors"
 
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config", SyncNetConfig, Wav2LipConfig)
-
-
-class WeightsError(Exception):
-    """A weights file is absent, damaged, or belongs to another network."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

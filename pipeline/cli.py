@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from tqdm import tqdm
 
-from models.weights import WeightsError
+from models.errors import WeightsError
 from pipeline.errors import InputError, PipelineError
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    import torch
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -32,6 +35,13 @@ def workspace(args: argparse.Namespace) -> Workspace:
     )
 
 
+def yes_or_no(text: str) -> bool:
+    """The value of a flag that is given as yes or no."""
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return text == "yes"
+
+
 def run(main: Callable[[], int]) -> int:
     """Calls a script's main; a user's mistake becomes one sentence and an exit code.
 
@@ -49,12 +59,14 @@ def run(main: Callable[[], int]) -> int:
         return 130
 
 
-def torch_device(name: str) -> torch.device:
+def torch_device(name: str) -> "torch.device":
     """The device behind `--device auto|cpu|cuda|mps`.
 
     Raises:
         InputError: this machine has no such device.
     """
+    import torch  # takes a second: scripts that compute nothing shall not wait for it
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -12,7 +12,7 @@ from models import folding, weights
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNet
 from models.weights import WeightsUsed
-from pipeline import media, sync
+from pipeline import embeddings, media, sync
 from pipeline.errors import InputError
 
 LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
@@ -127,11 +127,13 @@ def embed_clip(
             model, counted(), batch_size=batch_size, device=device
         )
     else:
-        lips = sync.embed_lips(model, counted(), batch_size=batch_size, device=device)
+        lips = embeddings.embed_lips(model, counted(), batch_size=batch_size, device=device)
     windows = sync.window_count(count, len(samples))
     sound = lips[:0]
     if windows:
-        sound = sync.embed_sound(model, samples, batch_size=batch_size, device=device)[:windows]
+        sound = embeddings.embed_sound(model, samples, batch_size=batch_size, device=device)[
+            :windows
+        ]
     return Embedded(count, len(samples), lips[:windows], sound, features)
 
 
@@ -148,7 +150,7 @@ def crop_frames(clip: Path) -> Iterator[np.ndarray]:
 def embed_lips_and_features(
     model: SyncNet, frames: Iterable[np.ndarray], *, batch_size: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`sync.embed_lips`, and what the lip tower gives before its head, in one pass.
+    """`embeddings.embed_lips`, and what the lip tower gives before its head, in one pass.
 
     Args:
         model: ready for inference on `device`.
@@ -164,7 +166,7 @@ def embed_lips_and_features(
         lambda _tower, _windows, features: found.append(features.flatten(1).cpu())
     )
     try:
-        lips = sync.embed_lips(model, frames, batch_size=batch_size, device=device)
+        lips = embeddings.embed_lips(model, frames, batch_size=batch_size, device=device)
     finally:
         tap.remove()
     return lips, torch.cat(found) if found else torch.zeros(0, 1)
@@ -176,7 +178,7 @@ def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -
     if not len(embedded.lips):
         empty = np.zeros((0, 2 * vshift + 1), np.float32)
         return ClipScore(clip.name, embedded.frames, empty, None, warning)
-    dists = sync.distances(embedded.lips, embedded.sound, vshift=vshift)
+    dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
     judged = sync.judge(dists, **model.config.reliable_from)
     return ClipScore(clip.name, embedded.frames, dists, judged, warning)
 

@@ -14,7 +14,7 @@ import torch
 import run_syncnet
 from models import published, syncnet, weights
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import cli, clip_scores, crop_scores, evaluate, media, sync
+from pipeline import cli, clip_scores, crop_scores, embeddings, evaluate, media
 from pipeline.clip_scores import ClipScore, score_clip
 from pipeline.evaluate import Mean, Row
 from pipeline.workspace import Workspace, write_json
@@ -228,10 +228,10 @@ def test_features_and_embeddings_are_saved(
     assert {array.dtype for array in (sound, lips, features)} == {np.dtype(np.float32)}
     model, _ = load_syncnet("auto", device=cpu)
     frames = list(media.read_frames(crop))
-    wanted = sync.embed_lips(model, frames, batch_size=20, device=cpu)
+    wanted = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)
     assert len(wanted) == len(features) == 26 and len(lips) == len(sound) == 25
     np.testing.assert_allclose(lips, wanted[:25], atol=1e-4)
-    heard = sync.embed_sound(model, media.read_audio(crop), batch_size=20, device=cpu)
+    heard = embeddings.embed_sound(model, media.read_audio(crop), batch_size=20, device=cpu)
     np.testing.assert_allclose(sound, heard[:25], atol=1e-4)
     with torch.inference_mode():
         pixels = np.stack([syncnet.lip_pixels(frame, model.config) for frame in frames])

@@ -23,7 +23,7 @@ from models import features, published, s3fd, syncnet, weights
 from models.s3fd import S3FD
 from models.syncnet import SyncNet
 from models.weights import WeightsError
-from pipeline import media, sync
+from pipeline import embeddings, media, sync
 from pipeline.faces import FaceDetector
 
 
@@ -183,10 +183,10 @@ def _embedded(folder: Path, rule: ModuleType, shared: Path) -> tuple[torch.Tenso
     crops = [cv2.imread(str(path)) for path in sorted(folder.glob("*.jpg"))]
     samples = wavfile.read(folder / "audio.wav")[1]
     cpu = torch.device("cpu")
-    lips = sync.embed_lips(
+    lips = embeddings.embed_lips(
         model, (crop for crop in crops if crop is not None), batch_size=20, device=cpu
     )
-    return lips, sync.embed_sound(model, samples, batch_size=64, device=cpu)
+    return lips, embeddings.embed_sound(model, samples, batch_size=64, device=cpu)
 
 
 def test_syncnet_parity(shared: Path, rule: ModuleType, demo_clip: Path) -> None:
@@ -194,7 +194,7 @@ def test_syncnet_parity(shared: Path, rule: ModuleType, demo_clip: Path) -> None
     truth = np.load(shared / "parity" / "syncnet_example.npz")
     lips, sound = _embedded(demo_clip, rule, shared)
     np.testing.assert_allclose(lips[:312], truth["im_feat"], atol=1e-3)
-    dists = sync.distances(lips[:312], sound[:312], vshift=15)
+    dists = embeddings.distances(lips[:312], sound[:312], vshift=15)
     np.testing.assert_allclose(dists, truth["dists"], atol=1e-3)
     found = sync.judge(dists, reliable_confidence=3)
     assert found.offset_frames == int(truth["offset"])

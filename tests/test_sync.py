@@ -15,7 +15,7 @@ from scipy.io import wavfile
 from models import features, published, syncnet
 from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import media, sync
+from pipeline import embeddings, media, sync
 from pipeline.clip_scores import ClipScore, demo_words, score_clip
 from pipeline.errors import InputError
 from pipeline.scores import score_tracks
@@ -33,7 +33,7 @@ def _random(rows: int, *, seed: int = 0, width: int = 64) -> torch.Tensor:
 def test_distances_are_torchs_with_zero_padding(windows: int, vshift: int) -> None:
     """Every column equals pairwise_distance to the sound shifted into zeros."""
     lips, sound = _random(windows), _random(windows, seed=1)
-    found = sync.distances(lips, sound, vshift=vshift)
+    found = embeddings.distances(lips, sound, vshift=vshift)
     assert found.shape == (windows, 2 * vshift + 1) and found.dtype == np.float32
     padded = torch.nn.functional.pad(sound, (0, 0, vshift, vshift))
     for column in range(2 * vshift + 1):
@@ -51,7 +51,7 @@ def test_planted_offsets_come_out_with_the_demos_sign(early: int) -> None:
     """Sound early by 3 frames is +3, late by 4 frames is -4; sub-frame and flags agree."""
     lips = _random(120)
     found = sync.judge(
-        sync.distances(lips, _shifted(lips, early=early), vshift=15), reliable_confidence=3
+        embeddings.distances(lips, _shifted(lips, early=early), vshift=15), reliable_confidence=3
     )
     assert found.offset_frames == early
     assert found.offset_ms == pytest.approx(40 * early, abs=8)
@@ -64,11 +64,11 @@ def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
     """With a search of five frames an offset of five says that it is at the edge."""
     lips = _random(120)
     found = sync.judge(
-        sync.distances(lips, _shifted(lips, early=early), vshift=5), reliable_confidence=3
+        embeddings.distances(lips, _shifted(lips, early=early), vshift=5), reliable_confidence=3
     )
     assert found.offset_frames == early and found.at_search_edge and not found.reliable
     inside = sync.judge(
-        sync.distances(lips, _shifted(lips, early=early), vshift=6), reliable_confidence=3
+        embeddings.distances(lips, _shifted(lips, early=early), vshift=6), reliable_confidence=3
     )
     assert not inside.at_search_edge and inside.reliable
 
@@ -76,7 +76,7 @@ def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
 def test_unrelated_sound_is_not_reliable() -> None:
     """Random features have no confidence."""
     found = sync.judge(
-        sync.distances(_random(200), _random(200, seed=5), vshift=15), reliable_confidence=3
+        embeddings.distances(_random(200), _random(200, seed=5), vshift=15), reliable_confidence=3
     )
     assert found.confidence < 1 and not found.reliable
 
@@ -131,7 +131,7 @@ def test_normalised_chunks_do_not_depend_on_their_size(frames: int) -> None:
     pixels = np.stack([syncnet.lip_pixels(frame, CONTEXT) for frame in coloured])
     whole = syncnet.normalise_lips(pixels, CONTEXT)
     for chunk_frames in (1, 7, 20, 96, 250, 1000):
-        chunks = list(sync.normalised_chunks(coloured, CONTEXT, chunk_frames=chunk_frames))
+        chunks = list(embeddings.normalised_chunks(coloured, CONTEXT, chunk_frames=chunk_frames))
         joined = np.concatenate(chunks)
         assert joined.shape == whole.shape == (frames, 1, 8, 8)
         np.testing.assert_allclose(joined, whole, atol=2e-4, err_msg=str(chunk_frames))
@@ -145,8 +145,8 @@ def test_embeddings_do_not_depend_on_the_batch(cpu: torch.device) -> None:
     samples = rng.integers(-9000, 9000, 31 * 640).astype(np.int16)
     few, many = (
         (
-            sync.embed_lips(model, frames, batch_size=size, device=cpu),
-            sync.embed_sound(model, samples, batch_size=size, device=cpu),
+            embeddings.embed_lips(model, frames, batch_size=size, device=cpu),
+            embeddings.embed_sound(model, samples, batch_size=size, device=cpu),
         )
         for size in (3, 50)
     )
@@ -166,7 +166,7 @@ def _smooth_features(at: np.ndarray, *, seed: int, width: int = 32) -> torch.Ten
 def test_subframe_offset_recovers_fractional_shifts(shift: float) -> None:
     """Smooth features moved by a fraction of a frame are placed within a fifth of a frame."""
     at = np.arange(20, 420.0)
-    dists = sync.distances(
+    dists = embeddings.distances(
         _smooth_features(at, seed=2), _smooth_features(at + shift, seed=2), vshift=15
     )
     found = sync.judge(dists, reliable_confidence=3)
@@ -177,11 +177,13 @@ def test_drift_is_the_slope_of_the_offset() -> None:
     """Sound that loses two frames in a minute drifts by 80 ms a minute; short clips say nothing."""
     at = np.arange(20, 770.0)  # half a minute
     sound = _smooth_features(at + 2 * (at - 20) / 1500, seed=3)
-    dists = sync.distances(_smooth_features(at, seed=3), sound, vshift=15)
+    dists = embeddings.distances(_smooth_features(at, seed=3), sound, vshift=15)
     found = sync.judge(dists, reliable_confidence=3)
     assert found.drift_ms_per_min == pytest.approx(80, abs=15)
     assert sync.judge(dists[:400], reliable_confidence=3).drift_ms_per_min is None
-    steady = sync.distances(_smooth_features(at, seed=3), _smooth_features(at, seed=3), vshift=15)
+    steady = embeddings.distances(
+        _smooth_features(at, seed=3), _smooth_features(at, seed=3), vshift=15
+    )
     assert sync.judge(steady, reliable_confidence=3).drift_ms_per_min == pytest.approx(0, abs=5)
 
 
@@ -354,9 +356,9 @@ def test_the_demo_clip_gives_the_published_lines(
     (sound,) = tmp_path.rglob("audio.wav")
     samples = wavfile.read(sound)[1]
     windows = sync.window_count(len(frames), len(samples))
-    lips = sync.embed_lips(model, frames, batch_size=20, device=cpu)[:windows]
-    heard = sync.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
-    dists = sync.distances(lips, heard, vshift=15)
+    lips = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)[:windows]
+    heard = embeddings.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
+    dists = embeddings.distances(lips, heard, vshift=15)
     judged = sync.judge(dists, reliable_confidence=3)
     words = demo_words(ClipScore("example.avi", len(frames), dists, judged, None), used)
     assert words.endswith(PUBLISHED_LINES)

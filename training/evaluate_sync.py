@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 from models import weights
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
-from pipeline import cli, speaking, sync
+from pipeline import cli, embeddings, speaking
 from pipeline.workspace import write_json
 from training import samples, selection
 from training.agreement import REFERENCE_LENGTH_S, agreement
@@ -145,7 +145,7 @@ def speaking_auc(
         )
         for clip, found in ((plain, own), (pair.with_strange_sound(frames), strange)):
             lips, sound = embed_piece(model, clip, first=0, frames=frames, device=device)
-            dists = sync.distances(lips, sound, vshift=VSHIFT)
+            dists = embeddings.distances(lips, sound, vshift=VSHIFT)
             per_frame = speaking.speaking_score(dists, frames=frames)
             found.append(per_frame[audible(clip.samples)])
     positive, negative = (np.concatenate([np.zeros(0), *found]) for found in (own, strange))

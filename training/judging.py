@@ -12,7 +12,7 @@ import torch
 from models import syncnet
 from models.features import WINDOW_FRAMES
 from models.syncnet import SyncNet
-from pipeline import sync
+from pipeline import embeddings, sync
 from training.distributed import Processes, gathered
 from training.samples import Clip, shifted_sound
 from training.selection import FRAME_MS
@@ -55,7 +55,7 @@ def embed_piece(
     with torch.inference_mode():
         lips = [model.forward_lip(part.to(device)).cpu() for part in windows.split(BATCH_WINDOWS)]
     samples = shifted_sound(clip, first=first, frames=frames, lead_ms=lead_ms)
-    sound = sync.embed_sound(model, samples, batch_size=BATCH_WINDOWS, device=device)
+    sound = embeddings.embed_sound(model, samples, batch_size=BATCH_WINDOWS, device=device)
     count = frames - WINDOW_FRAMES
     return torch.cat(lips)[:count], sound[:count]
 
@@ -80,7 +80,7 @@ def score_piece(
     lips, sound = embed_piece(
         model, clip, first=first, frames=frames, lead_ms=lead_ms, device=device
     )
-    dists = sync.distances(lips, sound, vshift=vshift)
+    dists = embeddings.distances(lips, sound, vshift=vshift)
     return sync.judge(dists, **model.config.reliable_from)
 
 
