@@ -1,6 +1,6 @@
 """Tracks and frames to 224x224 face clips, all tracks in one pass over the frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,6 @@ from scipy.io import wavfile
 from models.features import SAMPLE_RATE
 from models.syncnet import CROP_PX
 from pipeline import media
-from pipeline.errors import PipelineError
 from pipeline.tracks import CropPath, Track
 from pipeline.workspace import Workspace
 
@@ -60,6 +59,7 @@ class _Job:
 
 def write_crops(
     workspace: Workspace,
+    frames: Iterable[np.ndarray],
     tracks: list[Track],
     paths: list[CropPath],
     *,
@@ -70,18 +70,16 @@ def write_crops(
     """Cuts every track's clip with its own stretch of sound.
 
     Args:
-        workspace: whose frames and sound are read, and whose `pycrop` is written.
+        workspace: whose sound is read, and whose `pycrop` is written.
+        frames: (H, W, 3) uint8 BGR, all of the video; they are taken as far as there are tracks.
         tracks, paths: what to cut and where.
         crop_scale: see `crop_face`.
         frame_rate: of frames and clips.
         progress: called with 1 after each frame.
-
-    Raises:
-        PipelineError: a frame that was written cannot be read back.
     """
     samples = _sound(workspace)
     starts: dict[int, list[_Job]] = {}
-    needed: set[int] = set()
+    end = 0
     for index, (track, path) in enumerate(zip(tracks, paths, strict=True)):
         sound = None
         if samples is not None:
@@ -89,19 +87,16 @@ def write_crops(
             track_sound(samples, track, frame_rate=frame_rate).tofile(sound)
         job = _Job(track, path, workspace.crop(index), sound)
         starts.setdefault(int(track.frames[0]), []).append(job)
-        needed.update(track.frames.tolist())
+        end = max(end, int(track.frames[-1]) + 1)
     open_jobs: dict[Path, tuple[_Job, media.VideoWriter, ExitStack]] = {}
     with ExitStack() as on_error:
-        for index in sorted(needed):
+        for index, frame in zip(range(end), frames, strict=False):
             for job in starts.get(index, []):
                 stack = on_error.enter_context(ExitStack())
                 writer = media.VideoWriter(
                     job.file, size_px=(CROP_PX, CROP_PX), frame_rate=frame_rate, audio=job.sound
                 )
                 open_jobs[job.file] = (job, stack.enter_context(writer), stack)
-            frame = cv2.imread(str(workspace.frame(index)))
-            if frame is None:
-                raise PipelineError(f"{workspace.frame(index)} cannot be read; is the disk full?")
             for job, writer, stack in list(open_jobs.values()):
                 position = index - int(job.track.frames[0])
                 x, y, s = job.path.at(position)

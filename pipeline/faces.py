@@ -1,46 +1,72 @@
 """Frames to face boxes."""
 
+import copy
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import torch
 
 from models import s3fd
+from pipeline.sampling import FrameSampler
 from pipeline.tracks import Face
 
 CONFIDENCE = 0.9  # faces must score more than this
 SMALLEST_INPUT_PX = 32  # the deepest map of a smaller picture would have no pixels
 BATCH_PIXELS = 400_000  # of scaled frames in one pass of the network: bounds its memory
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def precision_on(device: torch.device) -> str:
+    """The fastest of `PRECISIONS` that a device computes in itself rather than emulates."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        can = torch.cpu.get_capabilities()
+        native = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    else:
+        native = False
+    return "bf16" if native else "fp32"
 
 
 class FaceDetector:
     """Detects faces in a stream of frames of one size, in batches.
 
     Args:
-        model: an S3FD ready for inference.
+        model: an S3FD ready for inference; not changed.
         device: where it is.
         facedet_scale: factor from the frame to what the network sees.
+        detect_every: frames from one that is always detected to the next, see sampling.py.
+        precision: one of `PRECISIONS`.
     """
 
-    def __init__(self, model: s3fd.S3FD, *, device: torch.device, facedet_scale: float) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: s3fd.S3FD,
+        *,
+        device: torch.device,
+        facedet_scale: float,
+        detect_every: int = 1,
+        precision: str = "fp32",
+    ) -> None:
+        self._dtype = PRECISIONS[precision]
+        self._model = model if precision == "fp32" else copy.deepcopy(model).to(self._dtype)
         self._device = device
         self._scale = facedet_scale
-        self._waiting: list[np.ndarray] = []
-        self._faces: list[list[Face]] = []
+        self._sampler = FrameSampler(self._detect, every=detect_every)
+
+    @property
+    def detected_frames(self) -> int:
+        """How many frames the network has seen."""
+        return self._sampler.detected_frames
 
     def feed(self, frame: np.ndarray) -> None:
         """Takes the next (H, W, 3) uint8 BGR frame."""
-        self._waiting.append(self._scaled(frame))
-        if (
-            len(self._waiting) * self._waiting[0].shape[0] * self._waiting[0].shape[1]
-            > BATCH_PIXELS
-        ):
-            self._flush()
+        self._sampler.feed(self._scaled(frame))
 
     def faces(self) -> list[list[Face]]:
         """Per frame fed so far its faces, best first."""
-        self._flush()
-        return self._faces
+        return self._sampler.faces()
 
     def _scaled(self, frame: np.ndarray) -> np.ndarray:
         # The published weights were measured with bilinear pixels; ours were trained on averages.
@@ -53,18 +79,28 @@ class FaceDetector:
         beside = max(0, SMALLEST_INPUT_PX - frame.shape[1])
         return np.pad(frame, ((0, below), (0, beside), (0, 0)), mode="edge")
 
+    def _detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        return [faces for batch in _batches(pictures) for faces in self._detect_batch(batch)]
+
     @torch.inference_mode()
-    def _flush(self) -> None:
-        if not self._waiting:
-            return
-        images = s3fd.to_input(np.stack(self._waiting), self._model.config).to(self._device)
-        self._waiting.clear()
-        regressions, logits, anchors = self._model(images)
+    def _detect_batch(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        images = s3fd.to_input(np.stack(pictures), self._model.config)
+        regressions, logits, anchors = self._model(images.to(self._device, self._dtype))
+        faces = []
         for one_regressions, one_logits in zip(regressions, logits, strict=True):
             found = s3fd.faces_from_output(
                 one_regressions, one_logits, anchors, confidence=CONFIDENCE
             )
             found[:, :4] /= self._scale
-            self._faces.append(
+            faces.append(
                 [Face((x1, y1, x2, y2), score) for x1, y1, x2, y2, score in found.tolist()]
             )
+        return faces
+
+
+def _batches(pictures: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Cuts a list into batches of about the same length, each within `BATCH_PIXELS` or of one."""
+    longest = max(1, BATCH_PIXELS // (pictures[0].shape[0] * pictures[0].shape[1]))
+    count = -(-len(pictures) // longest)
+    for i in range(count):
+        yield pictures[i * len(pictures) // count : (i + 1) * len(pictures) // count]

@@ -8,7 +8,7 @@ repeated frames as empty packets that readers drop, and the picture then runs aw
 import contextlib
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from pipeline.process import Process, arguments, last_line, open_input
 
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
-MPEG4_QUALITY = 2  # -q:v of every MPEG-4 and JPEG the toolkit writes; 2 is the best the scale has
+# -q:v of MPEG-4 and JPEG; 2 is the best the scale has.
+CROP_QUALITY = 2  # of face clips, which networks see
+PICTURE_QUALITY = 4  # of whole frames, which people see: two thirds of the bytes
 
 
 @dataclass(frozen=True)
@@ -203,14 +205,14 @@ class Normalisation:
     """Decodes a video once and makes from that pass everything the later stages need.
 
     Iterating yields the frames, (H, W, 3) uint8 BGR, while `video.avi` (MPEG-4, pcm_s16le at the
-    source's rate), the pictures `%06d.jpg` from 000001 and, where there is sound, a mono 16 kHz
-    wav are written. All start at the same instant and share one clock.
+    source's rate), the pictures `%06d.jpg` from 000001 where they are wanted and, where there is
+    sound, a mono 16 kHz wav are written. All start at the same instant and share one clock.
 
     Args:
         path: the input video.
         info: its probe.
         avi, wav: files to write.
-        pictures: an existing folder.
+        pictures: an existing folder; None keeps no pictures.
         frame_rate: frames per second to convert to.
 
     Attributes:
@@ -225,14 +227,18 @@ class Normalisation:
         *,
         avi: Path,
         wav: Path,
-        pictures: Path,
+        pictures: Path | None,
         frame_rate: int = FRAME_RATE,
     ) -> None:
         self._path, self._info, self._pictures = path, info, pictures
         self._frame_rate = frame_rate
         self._sound = wav.with_name(".sound.wav").absolute() if info.has_audio else None
         outputs = _normalised(
-            path, info, avi=avi.absolute(), wav=wav.absolute(), sound=self._sound, rate=frame_rate
+            self._clocked(),
+            avi=avi.absolute(),
+            wav=wav.absolute(),
+            sound=self._sound,
+            pictures=pictures is not None,
         )
         self._command = arguments(ffmpeg.merge_outputs(*outputs))
         self.damage: str | None = None
@@ -263,12 +269,42 @@ class Normalisation:
             messages = process.messages()
         if self._sound is not None:
             self._sound.unlink()
-        written = sum(1 for _ in self._pictures.glob("*.jpg"))
+        written = self.frames
+        if self._pictures is not None:
+            written = sum(1 for _ in self._pictures.glob("*.jpg"))
         if not self.frames or written != self.frames:
             raise PipelineError(
                 f"Decoding {self._path} failed after {written} frames: {last_line(messages)}."
             )
         self.damage = self._damage(messages, failed=failed)
+
+    def again(self) -> Generator[np.ndarray]:
+        """The same frames a second time, as good as they were: no picture file has been between.
+
+        Raises:
+            PipelineError: ffmpeg gives fewer of them than before.
+        """
+        raw = ffmpeg.output(self._clocked(), "pipe:1", format="rawvideo", pix_fmt="bgr24")
+        count = 0
+        with Process(arguments(raw)) as process:
+            for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
+                count += 1
+                yield frame
+            messages = process.messages()
+        if count != self.frames:
+            raise PipelineError(
+                f"Decoding {self._path} gave {self.frames} frames first and {count} then "
+                f"({last_line(messages)}); was it changed meanwhile?"
+            )
+
+    def _clocked(self) -> Any:
+        """The picture, upright, in one size, at the wanted rate."""
+        return (
+            open_input(self._path.absolute())["V:0"]
+            .filter("fps", fps=self._frame_rate, start_time=0)
+            # A size that changes midway would shear every later frame of the raw pipe.
+            .filter("scale", self._info.width_px, self._info.height_px)
+        )
 
     def _damage(self, messages: str, *, failed: bool) -> str | None:
         seconds = self.frames / self._frame_rate
@@ -283,30 +319,21 @@ class Normalisation:
 
 
 def _normalised(
-    path: Path, info: MediaInfo, *, avi: Path, wav: Path, sound: Path | None, rate: int
+    clocked: Any, *, avi: Path, wav: Path, sound: Path | None, pictures: bool
 ) -> list[Any]:
-    source = open_input(path.absolute())
-    split = (
-        source["V:0"]
-        .filter("fps", fps=rate, start_time=0)
-        # A size that changes midway would shear every later frame of the raw pipe.
-        .filter("scale", info.width_px, info.height_px)
-        .filter_multi_output("split", 3)
-    )
-    raw, pictures, coded = split[0], split[1], split[2]
-    outputs = [
-        ffmpeg.output(raw, "pipe:1", format="rawvideo", pix_fmt="bgr24"),
-        ffmpeg.output(
-            pictures, "%06d.jpg", format="image2", pix_fmt="yuvj420p", **{"q:v": MPEG4_QUALITY}
-        ),
-    ]
-    encoding = {"vcodec": "mpeg4", "pix_fmt": "yuv420p", "q:v": MPEG4_QUALITY}
+    split = clocked.filter_multi_output("split", 3 if pictures else 2)
+    outputs = [ffmpeg.output(split[0], "pipe:1", format="rawvideo", pix_fmt="bgr24")]
+    quality = {"q:v": PICTURE_QUALITY}
+    if pictures:
+        jpeg = {"format": "image2", "pix_fmt": "yuvj420p"} | quality
+        outputs.append(ffmpeg.output(split[2], "%06d.jpg", **jpeg))
+    encoding = {"vcodec": "mpeg4", "pix_fmt": "yuv420p"} | quality
     if sound is None:
-        return [*outputs, ffmpeg.output(coded, f"file:{avi}", **encoding)]
+        return [*outputs, ffmpeg.output(split[1], f"file:{avi}", **encoding)]
     heard = open_input(sound)["a:0"]
     return [
         *outputs,
-        ffmpeg.output(coded, heard, f"file:{avi}", acodec="copy", **encoding),
+        ffmpeg.output(split[1], heard, f"file:{avi}", acodec="copy", **encoding),
         ffmpeg.output(heard, f"file:{wav}", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE),
     ]
 
@@ -318,7 +345,9 @@ class VideoWriter:
         path: file to write; appears only when the context ends without an error.
         size_px: (width, height) of the frames.
         frame_rate: frames per second.
-        audio: raw mono int16 samples at 16 kHz to carry as pcm_s16le, None for silence.
+        quality: -q:v of the picture.
+        audio: sound to carry, None for silence: a .wav file as it is, or, of any other name, raw
+            mono int16 samples at 16 kHz.
     """
 
     def __init__(
@@ -327,6 +356,7 @@ class VideoWriter:
         *,
         size_px: tuple[int, int],
         frame_rate: int = FRAME_RATE,
+        quality: int = CROP_QUALITY,
         audio: Path | None = None,
     ) -> None:
         self._path = path
@@ -338,11 +368,13 @@ class VideoWriter:
             s=f"{size_px[0]}x{size_px[1]}",
             framerate=frame_rate,
         )
-        options = {"vcodec": "mpeg4", "vtag": "XVID", "pix_fmt": "yuv420p", "q:v": MPEG4_QUALITY}
+        options = {"vcodec": "mpeg4", "vtag": "XVID", "pix_fmt": "yuv420p", "q:v": quality}
         streams = [video]
         if audio is not None:
-            streams.append(ffmpeg.input(f"file:{audio}", format="s16le", ar=SAMPLE_RATE, ac=1))
-            options |= {"acodec": "pcm_s16le"}
+            raw = {"format": "s16le", "ar": SAMPLE_RATE, "ac": 1}
+            kind = {"format": "wav"} if audio.suffix == ".wav" else raw
+            streams.append(ffmpeg.input(f"file:{audio}", **kind))
+            options |= {"acodec": "copy"}
         output = ffmpeg.output(*streams, f"file:{self._partial}", format="avi", **options)
         self._process = Process(arguments(output), stdin=subprocess.PIPE)
 
@@ -362,25 +394,6 @@ class VideoWriter:
         finally:
             self._process.__exit__(kind, *rest)
             self._partial.unlink(missing_ok=True)
-
-
-def mux(video: Path, audio: Path | None, output: Path) -> None:
-    """Puts a picture file and a sound file, if any, into one AVI without re-encoding either.
-
-    Raises:
-        PipelineError: ffmpeg refused.
-    """
-    partial = partial_path(output)
-    streams = [open_input(video)["v:0"]]
-    if audio is not None:
-        streams.append(open_input(audio)["a:0"])
-    stream = ffmpeg.output(*streams, f"file:{partial}", format="avi", codec="copy")
-    try:
-        with Process(arguments(stream)) as process:
-            process.check(f"Writing {output}")
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def partial_path(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
 
+import contextlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from models import weights
 from models.features import FRAME_RATE
 from pipeline import cli, crops, media, process, scenes, tracks, workspace
 from pipeline.errors import InputError
-from pipeline.faces import FaceDetector
+from pipeline.faces import FaceDetector, precision_on
 from pipeline.workspace import Workspace
 
 FACE_AT_DETECTOR_PX = 25  # the smallest face wanted is brought to this size for detection
 LARGEST_FRAME_RATE = 120
+LARGEST_DETECT_EVERY = 100  # frames; so many are held, at the detector's scale
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class PipelineOptions:
         num_failed_det: frames a face may go undetected inside a track.
         min_face_size: faces must be larger than this, pixels of the frame.
         detector: auto, s3fd or small.
+        detect_every: frames from one the detector always sees to the next; 1 shows it every frame.
+        keep_frames: leave every frame as a picture in pyframes/.
+        precision: the detector's arithmetic: fp32, bf16, or auto, the fastest of the device's own.
     """
 
     facedet_scale: float | None = None
@@ -39,6 +44,9 @@ class PipelineOptions:
     num_failed_det: int = 25
     min_face_size: int = 100
     detector: str = "auto"
+    detect_every: int = 5
+    keep_frames: bool = True
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         checks = {
@@ -48,6 +56,7 @@ class PipelineOptions:
             "frame_rate": 1 <= self.frame_rate <= LARGEST_FRAME_RATE,
             "num_failed_det": self.num_failed_det >= 0,
             "min_face_size": self.min_face_size >= 1,
+            "detect_every": 1 <= self.detect_every <= LARGEST_DETECT_EVERY,
         }
         for name, valid in checks.items():
             if not valid or not math.isfinite(getattr(self, name) or 0):
@@ -99,6 +108,7 @@ def prepare(
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
     model, weights_used = weights.load_s3fd(options.detector, device=device)
+    precision = precision_on(device) if options.precision == "auto" else options.precision
     settings = asdict(options) | {"facedet_scale": options.detection_scale}
     identity = {
         "input": {"sha256": weights.sha256(video), "bytes": video.stat().st_size},
@@ -117,11 +127,20 @@ def prepare(
             )
         staging = place.begin()
         try:
-            detector = FaceDetector(model, device=device, facedet_scale=options.detection_scale)
+            detector = FaceDetector(
+                model,
+                device=device,
+                facedet_scale=options.detection_scale,
+                detect_every=options.detect_every,
+                precision=precision,
+            )
             result, extra = _run(video, info, staging, options, detector)
             workspace.write_json(
                 staging.record,
-                identity | {"file": str(video)} | extra | {"ffmpeg": process.ffmpeg_version()},
+                identity
+                | {"file": str(video), "precision": precision}
+                | extra
+                | {"ffmpeg": process.ffmpeg_version()},
             )
             place.commit()
         finally:
@@ -142,7 +161,7 @@ def _run(
         info,
         avi=staging.video,
         wav=staging.audio,
-        pictures=staging.room("pyframes"),
+        pictures=staging.room("pyframes") if options.keep_frames else None,
         frame_rate=options.frame_rate,
     )
     total = round(info.duration_s * options.frame_rate) if info.duration_s else None
@@ -163,10 +182,15 @@ def _run(
     staging.write_faces(faces)
     staging.write_scenes(found_scenes, frame_rate=options.frame_rate)
     staging.write_tracks(tracking.tracks, paths)
-    covered = {frame for track in tracking.tracks for frame in track.frames.tolist()}
-    with cli.progress("face clips", len(covered)) as bar:
+    end = max((int(track.frames[-1]) + 1 for track in tracking.tracks), default=0)
+    # Decoding twice costs no more than reading pictures back, and clips lose nothing to JPEG.
+    with (
+        cli.progress("face clips", end) as bar,
+        contextlib.closing(decoding.again()) as frames,
+    ):
         crops.write_crops(
             staging,
+            frames,
             tracking.tracks,
             paths,
             crop_scale=options.crop_scale,
@@ -179,6 +203,7 @@ def _run(
     notices += why_nothing(faces, found_scenes, tracking, options)
     counts = {
         "frames": len(faces),
+        "detected_frames": detector.detected_frames,
         "scenes": len(found_scenes),
         "detections": sum(map(len, faces)),
         "tracks": len(tracking.tracks),

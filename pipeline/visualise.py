@@ -7,7 +7,7 @@ import numpy as np
 
 from models.features import FRAME_RATE
 from pipeline import cli, media, sync
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError
 from pipeline.workspace import Workspace
 
 GREEN_PER_CONFIDENCE = 25  # colour levels: confidence 10.2 is pure green
@@ -34,7 +34,7 @@ class Mark:
 
 
 def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
-    """Writes video_only.avi and, with the sound, video_out.avi.
+    """Writes video_out.avi: the frames of video.avi with every face marked, and their sound.
 
     Args:
         place: where run_pipeline.py and run_syncnet.py have been.
@@ -44,7 +44,7 @@ def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
         Number of frames written.
 
     Raises:
-        InputError: a stage is missing, or its frames were removed.
+        InputError: a stage is missing, or its video was removed.
         PipelineError: encoding failed.
     """
     with place.opened():
@@ -53,30 +53,33 @@ def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
 
 def _visualise(place: Workspace, *, frame_rate: int) -> int:
     marks = marks_by_frame(place, frame_rate=frame_rate)
-    frames = sum(1 for _ in place.room("pyframes").glob("*.jpg"))
-    if not frames:
-        raise InputError(
-            f"{place.room('pyframes')} holds no frames; run run_pipeline.py again with --overwrite."
-        )
-    height, width = _read_frame(place, 0).shape[:2]
+    if not place.video.is_file():
+        raise InputError(f"{place.video} is not there; run run_pipeline.py again with --overwrite.")
+    info = media.probe(place.video)
+    size_px = (info.width_px, info.height_px)
+    total = round(info.duration_s * frame_rate) if info.duration_s else None
+    count = 0
     with (
-        cli.progress("frames labelled", frames) as bar,
+        cli.progress("frames labelled", total) as bar,
         media.VideoWriter(
-            place.labelled_picture, size_px=(width, height), frame_rate=frame_rate
+            place.labelled_video,
+            size_px=size_px,
+            frame_rate=frame_rate,
+            quality=media.PICTURE_QUALITY,
+            audio=place.audio if place.audio.exists() else None,
         ) as writer,
     ):
-        for index in range(frames):
-            frame = _read_frame(place, index)
+        # Frames as they are stored: the clock was made even when they were written.
+        for index, frame in enumerate(
+            media.read_frames(place.video, frame_rate=None, size_px=size_px)
+        ):
+            labelled = frame.copy()
             for mark in marks.get(index, []):
-                draw(frame, mark)
-            writer.write(frame)
+                draw(labelled, mark)
+            writer.write(labelled)
+            count = index + 1
             bar.update(1)
-    media.mux(
-        place.labelled_picture,
-        place.audio if place.audio.exists() else None,
-        place.labelled_video,
-    )
-    return frames
+    return count
 
 
 def marks_by_frame(place: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[int, list[Mark]]:
@@ -111,12 +114,3 @@ def draw(frame: np.ndarray, mark: Mark) -> None:
     cv2.putText(
         frame, label, corners[0], cv2.FONT_HERSHEY_SIMPLEX, LABEL_SCALE, WHITE, LABEL_THICKNESS_PX
     )
-
-
-def _read_frame(place: Workspace, index: int) -> np.ndarray:
-    frame = cv2.imread(str(place.frame(index)))
-    if frame is None:
-        raise PipelineError(
-            f"{place.frame(index)} cannot be read; run run_pipeline.py again with --overwrite."
-        )
-    return frame

@@ -77,11 +77,6 @@ class Workspace:
         return self.room("pyavi") / "audio.wav"
 
     @property
-    def labelled_picture(self) -> Path:
-        """The labelled video before sound is added."""
-        return self.room("pyavi") / "video_only.avi"
-
-    @property
     def labelled_video(self) -> Path:
         """The video with faces marked."""
         return self.room("pyavi") / "video_out.avi"

@@ -1,5 +1,6 @@
 """Face clips: the demo's square to the pixel, the right frames, the right samples."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -92,14 +93,11 @@ def test_track_sound_at_another_rate_follows_the_clock() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Workspace:
-    """A workspace with 40 pictures whose brightness tells their number, and their sound."""
+    """A workspace with the sound of 40 frames."""
     place = Workspace(tmp_path, "crops")
     for room in ROOMS:
         place.room(room).mkdir(parents=True)
     place.scratch.mkdir(parents=True)
-    for index in range(40):
-        picture = np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8)
-        assert cv2.imwrite(str(place.frame(index)), picture, [cv2.IMWRITE_JPEG_QUALITY, 100])
     wavfile.write(place.audio, SAMPLE_RATE, np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16))
     return place
 
@@ -107,7 +105,9 @@ def place(tmp_path: Path) -> Workspace:
 def _write(place: Workspace, tracks: list[Track]) -> int:
     done: list[int] = []
     paths = [_path(track) for track in tracks]
-    write_crops(place, tracks, paths, crop_scale=0.4, frame_rate=25, progress=done.append)
+    # Their brightness tells their number.
+    frames = (np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8) for index in range(40))
+    write_crops(place, frames, tracks, paths, crop_scale=0.4, frame_rate=25, progress=done.append)
     return sum(done)
 
 
@@ -138,11 +138,18 @@ def test_without_sound_clips_are_silent(place: Workspace) -> None:
     assert media.read_audio(place.crop(0)).size == 0
 
 
-def test_a_lost_picture_is_named_and_no_clip_is_left(place: Workspace) -> None:
-    """A picture that cannot be read fails with its name; no clip looks complete."""
-    place.frame(8).write_bytes(b"")
-    with pytest.raises(PipelineError, match=r"000009\.jpg"):
-        _write(place, [_track(0, 20)])
+def test_a_video_that_breaks_leaves_no_clip(place: Workspace) -> None:
+    """Where decoding fails midway no clip looks complete."""
+
+    def broken() -> Iterator[np.ndarray]:
+        yield from np.zeros((8, HEIGHT_PX, WIDTH_PX, 3), np.uint8)
+        raise PipelineError("broken")
+
+    track = _track(0, 20)
+    with pytest.raises(PipelineError, match="broken"):
+        write_crops(
+            place, broken(), [track], [_path(track)], crop_scale=0.4, frame_rate=25, progress=print
+        )
     assert not list(place.room("pycrop").iterdir())
 
 

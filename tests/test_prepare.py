@@ -71,7 +71,9 @@ def test_the_record_says_how_it_was_made(done: Workspace, face_clip: Path) -> No
     record = json.loads(done.record.read_text())
     assert record["input"]["bytes"] == face_clip.stat().st_size
     assert record["settings"]["min_track"] == 10 and record["settings"]["facedet_scale"] == 0.25
-    assert record["counts"] == {"frames": 30, "scenes": 1, "detections": 30, "tracks": 1}
+    counts = {"frames": 30, "detected_frames": 7, "scenes": 1, "detections": 30, "tracks": 1}
+    assert record["counts"] == counts and record["settings"]["detect_every"] == 5
+    assert record["settings"]["precision"] == "auto" and record["precision"] in {"fp32", "bf16"}
     assert record["detector"]["file"] == "s3fd_small.safetensors"
     assert record["ffmpeg"].startswith("ffmpeg version") and record["file"].endswith("face.mp4")
 
@@ -272,6 +274,8 @@ def test_limits_of_a_real_clip_are_told(
         ("--facedet_scale", "inf"),
         ("--min_face_size", "0"),
         ("--num_failed_det", "-2"),
+        ("--detect_every", "0"),
+        ("--detect_every", "101"),
         ("--device", "tpu"),
     ],
     ids=" ".join,
@@ -285,6 +289,21 @@ def test_flags_out_of_range_are_refused_by_name(
     told = capsys.readouterr().err
     assert told.startswith("error: ") and flags[0] in told and told.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_detection_in_every_frame_can_be_asked_for(
+    done: Workspace, face_clip: Path, tmp_path: Path, script: Script
+) -> None:
+    """--detect_every 1 is another setting: refused beside other results, then all is detected."""
+    shutil.copytree(done.data_dir, tmp_path / "work")
+    command = ("run_pipeline.py", "--videofile", face_clip, "--data_dir", tmp_path / "work")
+    flags = (*FACE_FLAGS, "--detect_every", "1", "--precision", "fp32")
+    refused = script(*command, *flags)
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr
+    assert script(*command, *flags, "--overwrite").returncode == 0
+    record = json.loads(Workspace(tmp_path / "work", "face").record.read_text())
+    assert record["counts"]["detected_frames"] == 30 and record["precision"] == "fp32"
+    assert record["settings"]["detect_every"] == 1 and record["settings"]["precision"] == "fp32"
 
 
 def test_another_frame_rate_is_honoured_with_a_warning(

@@ -47,7 +47,6 @@ def test_layout_is_the_demos(tmp_path: Path) -> None:
     relative = {
         "pyavi/R/video.avi": place.video,
         "pyavi/R/audio.wav": place.audio,
-        "pyavi/R/video_only.avi": place.labelled_picture,
         "pyavi/R/video_out.avi": place.labelled_video,
         "pyframes/R/000001.jpg": place.frame(0),
         "pyframes/R/1000000.jpg": place.frame(999_999),

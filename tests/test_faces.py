@@ -1,0 +1,224 @@
+"""Which frames are detected, what lies between them, and that the detector's options keep boxes."""
+
+import itertools
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import weights
+from pipeline import media, sampling
+from pipeline.faces import FaceDetector, precision_on
+from pipeline.sampling import FrameSampler
+from pipeline.tracks import Face, iou
+
+SIDE_PX = 40  # of the pictures
+
+Faces = list[list[Face]]
+
+
+def _picture(index: int, shade: int = 100) -> np.ndarray:
+    """A plain picture that carries its number in two pixels."""
+    picture = np.full((SIDE_PX, SIDE_PX, 3), shade, np.uint8)
+    picture[0, 0], picture[0, 1] = index // 256, index % 256
+    return picture
+
+
+class _Known:
+    """A detector that knows the faces of every picture and counts who asks."""
+
+    def __init__(self, truth: Faces) -> None:
+        self.truth = truth
+        self.asked: list[int] = []
+
+    def __call__(self, pictures: list[np.ndarray]) -> Faces:
+        indices = [int(p[0, 0, 0]) * 256 + int(p[0, 1, 0]) for p in pictures]
+        self.asked += indices
+        return [self.truth[index] for index in indices]
+
+
+def _sampled(truth: Faces, *, every: int, shades: list[int] | None = None) -> tuple[Faces, _Known]:
+    known = _Known(truth)
+    sampler = FrameSampler(known, every=every)
+    for index in range(len(truth)):
+        sampler.feed(_picture(index, shades[index] if shades else 100))
+    found = sampler.faces()
+    assert len(known.asked) == len(set(known.asked)) == sampler.detected_frames
+    return found, known
+
+
+def _face(x: float, y: float = 50.0, side: float = 50.0, confidence: float = 0.95) -> Face:
+    return Face((x, y, x + side, y + side), confidence)
+
+
+def _same(found: Faces, truth: Faces) -> None:
+    assert [len(faces) for faces in found] == [len(faces) for faces in truth]
+    for faces, wanted in zip(found, truth, strict=True):
+        for one, other in zip(faces, wanted, strict=True):
+            np.testing.assert_allclose(one.box, other.box, atol=1e-9)
+            assert one.confidence == pytest.approx(other.confidence)
+
+
+def test_steady_motion_needs_every_fifth_frame() -> None:
+    """A face that moves, grows and becomes surer evenly is exact everywhere from 21 detections."""
+    truth = [[_face(2.0 * i, 50 + i, 50 + 0.5 * i, 0.91 + i / 2000)] for i in range(101)]
+    found, known = _sampled(truth, every=5)
+    assert sorted(known.asked) == list(range(0, 101, 5))
+    _same(found, truth)
+
+
+def test_no_face_is_agreement() -> None:
+    """Where there is nobody, nothing is looked at twice."""
+    found, known = _sampled([[] for _ in range(101)], every=10)
+    assert found == [[]] * 101 and len(known.asked) == 11
+
+
+@pytest.mark.parametrize("every", [2, 5, 8, 25])
+def test_faces_come_and_go_at_their_frame(every: int) -> None:
+    """Entry and exit of a second face are found to the frame by halving."""
+    truth = [
+        [_face(10.0), _face(200.0, confidence=0.93)] if 33 <= i < 62 else [_face(10.0)]
+        for i in range(120)
+    ]
+    found, known = _sampled(truth, every=every)
+    _same(found, truth)
+    assert len(known.asked) <= 120 / every + 2 + 2 * np.ceil(np.log2(every))
+
+
+def test_fast_motion_is_followed() -> None:
+    """Where a face jumps further than boxes overlap, every frame is detected, elsewhere few."""
+    x = np.cumsum([30.0 if 40 <= i < 50 else 0.0 for i in range(100)])
+    truth = [[_face(value)] for value in x.tolist()]
+    found, known = _sampled(truth, every=5)
+    _same(found, truth)
+    assert set(range(40, 50)) <= set(known.asked) and len(known.asked) < 35
+
+
+def test_crossing_faces_keep_apart() -> None:
+    """Two faces pass each other, one hidden for a while: no box is blended out of both."""
+    truth: Faces = []
+    for i in range(100):
+        near, far = _face(3.0 * i, side=60, confidence=0.99), _face(300 - 3.0 * i)
+        truth.append([near] if iou(near.box, far.box) > 0.1 else [near, far])
+    assert 5 < [len(faces) for faces in truth].count(1) < 20
+    found, known = _sampled(truth, every=5)
+    _same(found, truth)
+    assert len(known.asked) < 35
+
+
+def test_a_cut_is_seen_in_the_pictures() -> None:
+    """Boxes of two shots that overlap are not blended: the cut forces both of its sides."""
+    truth = [[_face(10.0 if i < 47 else 20.0)] for i in range(100)]
+    found, _ = _sampled(truth, every=5)
+    with pytest.raises(AssertionError):
+        _same(found, truth)
+    found, known = _sampled(truth, every=5, shades=[100 if i < 47 else 140 for i in range(100)])
+    _same(found, truth)
+    assert {46, 47} <= set(known.asked) and len(known.asked) <= 23
+
+
+def test_any_cuts_at_any_interval() -> None:
+    """Shots of 1 frame or more, with 0 to 2 faces each, come out exactly."""
+    rng = np.random.default_rng(5)
+    for every, held in itertools.product((1, 2, 3, 4, 7, 16), (1, 9, 100)):
+        truth, shades = [], []
+        for shot, length in enumerate(rng.integers(1, 20, 30).tolist()):
+            jump = float(rng.uniform(0, 12))
+            truth += [[_face(10 + jump), _face(200 + jump)][: shot % 3]] * length
+            shades += [60 if shot % 2 else 160] * length
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sampling, "HELD_PIXELS", held * SIDE_PX**2)
+            found, _ = _sampled(truth, every=every, shades=shades)
+        _same(found, truth)
+
+
+def test_every_frame_is_the_detector_itself() -> None:
+    """With 1 each frame is detected, in order, and answers are passed on untouched."""
+    rng = np.random.default_rng(1)
+    truth = [[_face(float(x)) for x in rng.uniform(0, 300, i % 3)] for i in range(70)]
+    found, known = _sampled(truth, every=1)
+    assert known.asked == list(range(70))
+    assert all(one is other for one, other in zip(found, truth, strict=True))
+
+
+@pytest.mark.parametrize("frames", range(13))
+def test_the_end_is_detected_wherever_it_falls(frames: int) -> None:
+    """Short streams and torn last intervals have faces for every frame."""
+    truth = [[_face(3.0 * i)] for i in range(frames)]
+    found, known = _sampled(truth, every=5)
+    _same(found, truth)
+    assert frames == 0 or {0, frames - 1} <= set(known.asked)
+
+
+@pytest.mark.parametrize("every", [1, 5, 60])
+def test_few_pictures_are_held(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the stream, what waits stays within the bound and one interval."""
+    monkeypatch.setattr(sampling, "HELD_PIXELS", 30 * SIDE_PX**2)
+    alive: weakref.WeakSet[_Counted] = weakref.WeakSet()
+    sampler = FrameSampler(lambda pictures: [[_face(10.0)]] * len(pictures), every=every)
+    most = 0
+    for index in range(1000):
+        picture = _picture(index).view(_Counted)
+        alive.add(picture)
+        sampler.feed(picture)
+        del picture
+        most = max(most, len(alive))
+    assert 30 <= most <= 31 + every
+    assert len(sampler.faces()) == 1000 and not alive
+
+
+class _Counted(np.ndarray):
+    """An array that can be counted."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+
+
+@pytest.fixture(scope="module")
+def frames(face_clip: Path) -> list[np.ndarray]:
+    """The 30 frames of one face."""
+    return list(media.read_frames(face_clip))
+
+
+def _detected(frames: list[np.ndarray], cpu: torch.device, **options: object) -> FaceDetector:
+    model, _ = weights.load_s3fd("small", device=cpu)
+    detector = FaceDetector(model, device=cpu, facedet_scale=0.25, **options)  # type: ignore[arg-type]
+    for frame in frames:
+        detector.feed(frame)
+    assert len(detector.faces()) == len(frames)
+    return detector
+
+
+def _pairs(one: Faces, other: Faces) -> Iterator[tuple[Face, Face]]:
+    assert [len(faces) for faces in one] == [len(faces) for faces in other]
+    return zip(itertools.chain(*one), itertools.chain(*other), strict=True)
+
+
+def test_real_frames_between_are_near(frames: list[np.ndarray], cpu: torch.device) -> None:
+    """On a talking head a fifth of the frames gives the boxes of all."""
+    all_frames = _detected(frames, cpu)
+    few = _detected(frames, cpu, detect_every=5)
+    assert all_frames.detected_frames == 30 and few.detected_frames == 7
+    for one, other in _pairs(all_frames.faces(), few.faces()):
+        assert iou(one.box, other.box) > 0.85
+
+
+def test_bf16_finds_the_same_faces(frames: list[np.ndarray], cpu: torch.device) -> None:
+    """Less precise arithmetic moves a box by less than a pixel at the detector's scale."""
+    exact = _detected(frames, cpu)
+    rough = _detected(frames, cpu, precision="bf16")
+    moved = [
+        np.abs(np.subtract(a.box, b.box)).max() for a, b in _pairs(exact.faces(), rough.faces())
+    ]
+    assert 0 < max(moved) < 4 and all(face.confidence > 0.9 for (face,) in rough.faces())
+
+
+def test_precision_is_the_devices_own(monkeypatch: pytest.MonkeyPatch, cpu: torch.device) -> None:
+    """bf16 is chosen only where it is computed in, not emulated."""
+    for capability, wanted in (("avx512_bf16", "bf16"), ("amx_bf16", "bf16"), ("avx2", "fp32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=capability: {name: True})
+        assert precision_on(cpu) == wanted
+    assert precision_on(torch.device("mps")) == "fp32"
