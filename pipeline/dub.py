@@ -1,0 +1,401 @@
+"""Chosen tracks of a video given new mouths for new audio: what run_wav2lip.py does, in order."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models import folding, weights
+from pipeline import cli, media, mouths, playback, speaking, workspace
+from pipeline.dub_score import score_dubbed
+from pipeline.errors import InputError
+from pipeline.mouths import Generator, Part
+from pipeline.mp4 import Mp4Writer, Sound
+from pipeline.playback import Fit
+from pipeline.regions import FacePath, Pads
+from pipeline.tracks import Track
+from pipeline.voices import Voice, read_voice
+from pipeline.workspace import Workspace
+
+RELIABLE_CONFIDENCE = 3.0  # where offsets.json is older and does not say it
+
+
+@dataclass(frozen=True)
+class DubOptions:
+    """Settings of one run; names are those of the flags.
+
+    Attributes:
+        audio: file for each track number; None stands for all that have no own.
+        tracks: "all", "speaking", or numbers.
+        fit: whether the video or the audio says how long the output is; "loop" as audio, but a
+            video that is too short goes back and forth instead of standing still.
+        pads: added to the detector's boxes.
+        blend: only mouth and jaw, without an edge; else the whole face as upstream pastes it.
+        silence_gate: mouths close where nobody speaks.
+        keep_background: dB at which the video's own sound stays underneath other sound; None
+            leaves it out.
+        checkpoint: generator weights, or "auto".
+        batch_size: faces in one pass.
+    """
+
+    audio: dict[int | None, Path] = field(default_factory=dict)
+    tracks: str | tuple[int, ...] = "all"
+    fit: Fit = "video"
+    pads: Pads = field(default_factory=Pads)
+    blend: bool = True
+    silence_gate: bool = True
+    keep_background: float | None = None
+    checkpoint: str | Path = "auto"
+    batch_size: int = 16
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """What a run made.
+
+    Attributes:
+        video: the file.
+        frames: how many it has.
+        regenerated: frames with a new mouth, by track.
+        notices: sentences for the user.
+        scores: of each track before and after, where they were asked for.
+    """
+
+    video: Path
+    frames: int
+    regenerated: dict[int, int]
+    notices: list[str]
+    scores: dict[str, dict[str, Any]]
+
+    def report(self) -> Iterator[str]:
+        """Lines for the user."""
+        yield from self.notices
+        for number, count in sorted(self.regenerated.items()):
+            yield f"track {number}: new mouth on {count} of {self.frames} frames"
+        for track, pair in self.scores.items():
+            for name in ("original", "regenerated"):
+                found = pair[name]
+                shown = (
+                    f"LSE-D {found['lse_d']:.3f}, LSE-C {found['lse_c']:.3f}, "
+                    f"offset {found['offset_frames']}"
+                    if found
+                    else "nothing to compare"
+                )
+                yield f"track {track} {name}: {shown}"
+        if not self.regenerated:
+            yield "No frame was changed: the chosen tracks are not on any frame shown."
+        yield f"{self.frames} frames in {self.video}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The video that is dubbed: the user's own file while it is there and unchanged."""
+
+    path: Path
+    frame_rate: float
+    size_px: tuple[int, int]
+    has_audio: bool
+    duration_s: float | None
+
+
+def dub(
+    place: Workspace,
+    options: DubOptions,
+    *,
+    device: torch.device,
+    video: Path | None = None,
+    score: bool = False,
+) -> Dubbed:
+    """Writes video_wav2lip.mp4 and wav2lip.json.
+
+    Args:
+        place: where run_pipeline.py has been (and run_syncnet.py, for the measured offset and for
+            "speaking").
+        options: settings.
+        device: where the networks run.
+        video: where the input of run_pipeline.py is now; None: where it was.
+        score: compare lips and sound before and after, too.
+
+    Raises:
+        InputError: a stage is missing, there is no such track, or an audio file has no sound.
+        PipelineError: reading or writing failed.
+    """
+    _check(options)
+    with place.opened():
+        source, notices = find_source(place, video)
+        tracks = [track for track, _ in place.read_tracks(frame_size_px=source.size_px)]
+        chosen = choose(place, tracks, options.tracks)
+        voices, sounds = _voices(place, source, chosen, options)
+        notices += _corrections(source, sounds)
+        parts = _parts(place, source, tracks, voices, chosen, options)
+        frames = _length(source, voices, options.fit)
+        model, used = weights.load_wav2lip(options.checkpoint, device=device)
+        generator = Generator(folding.fold_batch_norms(model), device, options.batch_size)
+        written, counts = _render(
+            place, source, parts, sounds, generator, frames=frames, options=options
+        )
+        result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
+        record = _record(result, source, sounds, options) | {"generator": asdict(used)}
+        workspace.write_json(place.dubbed_record, record)
+        if score:
+            result.scores.update(score_dubbed(place, place.dubbed_video, voices, device=device))
+            workspace.write_json(place.dubbed_record, record | {"scores": result.scores})
+    return result
+
+
+def _check(options: DubOptions) -> None:
+    if options.batch_size < 1:
+        raise InputError("--batch_size must be at least 1; see --help.")
+    if not math.isfinite(options.keep_background or 0):
+        raise InputError("--keep_background must be a number of decibels, like -12; see --help.")
+
+
+def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, list[str]]:
+    """The input of run_pipeline.py, else video.avi of the workspace.
+
+    Args:
+        place: where run_pipeline.py has been.
+        given: looked at before the place where the input was.
+
+    Returns:
+        The video, and sentences for the user.
+
+    Raises:
+        InputError: there is neither, or `given` is another video.
+    """
+    record, notices = place.read_record() or {}, []
+    path = place.video
+    if original := record.get("file"):
+        identity = record.get("input", {})
+        if given is not None and given.is_file() and not _is_input(given, identity):
+            raise InputError(
+                f"{given} is not what run_pipeline.py was given for {place.reference}; "
+                "run it again, or leave --videofile out."
+            )
+        places = [file for file in (given, Path(original)) if file is not None]
+        path = next((file for file in places if _is_input(file, identity)), place.video)
+        if path == place.video:
+            notices = [
+                f"{places[0]} is gone or changed: {place.video} is dubbed instead; "
+                "--videofile can say where it is now."
+            ]
+    if not path.is_file():
+        raise InputError(f"{path} is not there; run run_pipeline.py again.")
+    info = media.probe(path)
+    rate = playback.exact_rate(info.frame_rate or place.read_frame_rate())
+    size = (info.width_px, info.height_px)
+    return Source(path, rate, size, info.has_audio, info.duration_s), notices
+
+
+def _is_input(file: Path, identity: dict[str, Any]) -> bool:
+    return (
+        file.is_file()
+        and file.stat().st_size == identity.get("bytes")
+        and weights.sha256(file) == identity.get("sha256")
+    )
+
+
+def choose(
+    place: Workspace, tracks: list[Track], wanted: str | tuple[int, ...]
+) -> dict[int, np.ndarray]:
+    """Chosen tracks, and on which of its frames each is regenerated.
+
+    Returns:
+        Track number to (frames,) bool.
+
+    Raises:
+        InputError: there is no such track, or none speaks.
+    """
+    if not tracks:
+        raise InputError(f"{place.tracks} holds no track; see what run_pipeline.py said.")
+    if wanted == "speaking":
+        return _speakers(place, tracks)
+    numbers = tuple(range(len(tracks))) if isinstance(wanted, str) else wanted
+    for number in numbers:
+        if not 0 <= number < len(tracks):
+            raise InputError(
+                f"--tracks {number}: {place.reference} has tracks 0 to {len(tracks) - 1}."
+            )
+    return {number: np.ones(len(tracks[number].frames), bool) for number in numbers}
+
+
+def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
+    rows, scored = place.read_offsets(), place.read_distances()
+    if not len(rows) == len(scored) == len(tracks):
+        raise InputError(
+            f"{len(tracks)} tracks but scores for {len(scored)}; run run_syncnet.py again."
+        )
+    found = {}
+    for number, (track, row, dists) in enumerate(zip(tracks, rows, scored, strict=True)):
+        spoken = speaking.speaking(
+            dists,
+            frames=len(track.frames),
+            reliable_confidence=float(row.get("reliable_confidence") or RELIABLE_CONFIDENCE),
+            reliable_margin=float(row.get("reliable_margin") or 0),
+            frame_rate=place.read_frame_rate(),
+        )
+        if spoken.any():
+            found[number] = spoken
+    if not found:
+        raise InputError(f"No track of {place.reference} speaks; choose some by --tracks.")
+    return found
+
+
+def _voices(
+    place: Workspace, source: Source, chosen: dict[int, np.ndarray], options: DubOptions
+) -> tuple[dict[int, Voice], list[Sound]]:
+    """The voice of every chosen track, and what is heard in the output."""
+    unknown = [n for n in options.audio if n is not None and n not in chosen]
+    if unknown:
+        raise InputError(f"--audio {unknown[0]}=...: track {unknown[0]} is not among --tracks.")
+    given = {number: options.audio.get(number, options.audio.get(None)) for number in chosen}
+    own = [number for number, path in given.items() if path is None]
+    if own and not source.has_audio:
+        raise InputError(f"{source.path} has no sound; give some by --audio.")
+    own_delay_s = _own_delay_s(place, own)
+    files = {
+        number: (path, 0.0) if path is not None else (source.path, own_delay_s)
+        for number, path in given.items()
+    }
+    read = {
+        key: read_voice(key[0], delay_s=key[1], silence_gate=options.silence_gate)
+        for key in dict.fromkeys(files.values())
+    }
+    sounds = [Sound(path, delay_s) for path, delay_s in read]
+    if options.keep_background is not None and source.has_audio and not own:
+        sounds.append(Sound(source.path, 0.0, options.keep_background))
+    return {number: read[key] for number, key in files.items()}, sounds
+
+
+def _own_delay_s(place: Workspace, tracks: list[int]) -> float:
+    """By how much the video's own sound must come later to be in sync with the surest track.
+
+    One delay for all: the sound is heard once, and every mouth follows what is heard.
+    """
+    if not tracks or not place.offsets_json.is_file():
+        return 0.0
+    rows = [
+        row for row in place.read_offsets() if row.get("track") in tracks and row.get("reliable")
+    ]
+    if not rows:
+        return 0.0
+    # An offset above 0 says that the sound leads.
+    return float(max(rows, key=lambda row: row["confidence"])["offset_ms"]) / 1000
+
+
+def _corrections(source: Source, sounds: list[Sound]) -> list[str]:
+    return [
+        f"The sound of {source.path} comes {abs(sound.delay_s) * 1000:.0f} ms "
+        f"{'later' if sound.delay_s > 0 else 'earlier'}, as its lips do."
+        for sound in sounds
+        if sound.delay_s
+    ]
+
+
+def _parts(
+    place: Workspace,
+    source: Source,
+    tracks: list[Track],
+    voices: dict[int, Voice],
+    chosen: dict[int, np.ndarray],
+    options: DubOptions,
+) -> list[Part]:
+    width, height = source.size_px
+    if max(astuple(options.pads)) > max(width, height):
+        raise InputError(f"--pads reach beyond a picture of {width}x{height}; see --help.")
+    rate = place.read_frame_rate()
+    return [
+        Part(
+            number,
+            FacePath(
+                tracks[number], frame_rate=rate, pads=options.pads, frame_size_px=source.size_px
+            ),
+            voices[number],
+            spoken,
+        )
+        for number, spoken in chosen.items()
+    ]
+
+
+def _length(source: Source, voices: dict[int, Voice], fit: Fit) -> int | None:
+    if fit == "video":
+        return None
+    return max(1, round(max(voice.end_s for voice in voices.values()) * source.frame_rate))
+
+
+def _render(
+    place: Workspace,
+    source: Source,
+    parts: list[Part],
+    sounds: list[Sound],
+    generator: Generator,
+    *,
+    frames: int | None,
+    options: DubOptions,
+) -> tuple[int, dict[int, int]]:
+    """Writes the video; gives how many frames it has, and how many were changed by track."""
+    rate, kept = source.frame_rate, place.scratch / "shown"
+    place.discard_staging()
+    kept.mkdir(parents=True)
+    try:
+        shown = playback.playback(
+            source.path, frame_rate=rate, frames=frames, fit=options.fit, kept=kept
+        )
+        made = mouths.regenerated(shown, parts, generator, frame_rate=rate, blended=options.blend)
+        return _write(place, source, made, sounds, total=frames)
+    finally:
+        place.discard_staging()
+
+
+def _write(
+    place: Workspace,
+    source: Source,
+    made: Iterator[tuple[np.ndarray, list[int]]],
+    sounds: list[Sound],
+    *,
+    total: int | None,
+) -> tuple[int, dict[int, int]]:
+    counts: dict[int, int] = {}
+    written = 0
+    guess = round(source.duration_s * source.frame_rate) if source.duration_s else None
+    with (
+        Mp4Writer(
+            place.dubbed_video,
+            size_px=source.size_px,
+            frame_rate=source.frame_rate,
+            sounds=sounds,
+        ) as writer,
+        cli.progress("new mouths", total or guess) as bar,
+    ):
+        for frame, changed in made:
+            writer.write(frame)
+            written += 1
+            for number in changed:
+                counts[number] = counts.get(number, 0) + 1
+            bar.update(1)
+    return written, counts
+
+
+def _record(
+    result: Dubbed, source: Source, sounds: list[Sound], options: DubOptions
+) -> dict[str, Any]:
+    settings = asdict(options) | {
+        "audio": {
+            "all" if number is None else str(number): str(path)
+            for number, path in options.audio.items()
+        },
+        "checkpoint": str(options.checkpoint),
+    }
+    return {
+        "source": str(source.path),
+        "frame_rate": source.frame_rate,
+        "frames": result.frames,
+        "regenerated": {str(track): count for track, count in result.regenerated.items()},
+        "sounds": [asdict(sound) | {"path": str(sound.path)} for sound in sounds],
+        "settings": settings,
+        "notices": result.notices,
+    }

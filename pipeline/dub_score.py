@@ -1,0 +1,117 @@
+"""Do the new mouths follow their sound? The scorer on the result, beside the original."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.syncnet import SyncNet
+from pipeline import embeddings, media, sync
+from pipeline.clip_scores import load_scorer, score_clip
+from pipeline.crops import crop_face
+from pipeline.tracks import CropPath, Track
+from pipeline.voices import Voice
+from pipeline.workspace import Workspace
+
+CROP_SCALE = 0.4  # where the workspace does not say
+VSHIFT = 15
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the scorer says of one clip.
+
+    Attributes:
+        offset_frames: by how many frames the sound leads.
+        lse_d, lse_c: min dist and confidence, as the literature calls them for generated lips.
+    """
+
+    offset_frames: int
+    lse_d: float
+    lse_c: float
+
+
+def score_dubbed(
+    place: Workspace, video: Path, voices: dict[int, Voice], *, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Scores every regenerated track, and the same track as it was.
+
+    Args:
+        place: of the original.
+        video: the result; only its first run through the source is scored.
+        voices: of the regenerated tracks, by number.
+        device: where the network runs.
+
+    Returns:
+        Track number to {"original": ..., "regenerated": ...}, each a `Score` or None where there
+        was nothing to compare.
+    """
+    model, used = load_scorer("auto", device=device)
+    settings = (place.read_record() or {}).get("settings", {})
+    crop_scale = float(settings.get("crop_scale", CROP_SCALE))
+    tracks = place.read_tracks()
+    found: dict[str, dict[str, Any]] = {}
+    for number, voice in voices.items():
+        track, path = tracks[number]
+        new = _score(
+            model,
+            _crops(video, track, path, place.read_frame_rate(), crop_scale=crop_scale),
+            _sound(voice, track, place.read_frame_rate()),
+            device=device,
+        )
+        old = None
+        if place.crop(number).is_file():
+            old = score_clip(
+                place.crop(number), model, batch_size=64, vshift=VSHIFT, device=device
+            ).sync
+        found[str(number)] = {
+            "original": asdict(_of(old)) if old else None,
+            "regenerated": asdict(new) if new else None,
+            "weights": used.file,
+        }
+    return found
+
+
+def _of(found: sync.Sync) -> Score:
+    return Score(found.offset_frames, found.min_dist, found.confidence)
+
+
+def _score(
+    model: SyncNet, crops: Iterator[np.ndarray], samples: np.ndarray, *, device: torch.device
+) -> Score | None:
+    lips = embeddings.embed_lips(model, crops, batch_size=64, device=device)
+    sound = embeddings.embed_sound(model, samples, batch_size=64, device=device)
+    windows = min(len(lips) - 1, len(sound) - 1)
+    if windows < 1:
+        return None
+    dists = embeddings.distances(lips[:windows], sound[:windows], vshift=VSHIFT)
+    return _of(sync.judge(dists, **model.config.reliable_from))
+
+
+def _crops(
+    video: Path, track: Track, path: CropPath, frame_rate: int, *, crop_scale: float
+) -> Iterator[np.ndarray]:
+    """The track's crops of another video with the same pictures, at 25 per second."""
+    first_s = int(track.frames[0]) / frame_rate
+    last_s = int(track.frames[-1]) / frame_rate
+    first, last = round(first_s * FRAME_RATE), round(last_s * FRAME_RATE)
+    for index, frame in enumerate(islice(media.read_frames(video), last + 1)):
+        if index >= first:
+            position = min(round((index / FRAME_RATE - first_s) * frame_rate), len(path.x) - 1)
+            x, y, s = path.at(max(position, 0))
+            yield crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale)
+
+
+def _sound(voice: Voice, track: Track, frame_rate: int) -> np.ndarray:
+    """What the track's mouth should say, (n,) int16 from its first frame on."""
+    samples = media.read_audio(voice.path)
+    start = round((int(track.frames[0]) / frame_rate - voice.delay_s) * SAMPLE_RATE)
+    end = start + round(len(track.frames) / frame_rate * FRAME_RATE) * SAMPLES_PER_FRAME
+    cut = samples[max(0, start) : max(0, end)]
+    before = min(max(0, -start), end - start)
+    return np.pad(cut, (before, end - start - before - len(cut)))

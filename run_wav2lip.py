@@ -1,0 +1,60 @@
+"""Gives chosen faces of a video new mouths for new audio.
+
+    python run_wav2lip.py --reference talk --data_dir data/work --audio new.wav --tracks 0,2
+
+Reads what run_pipeline.py wrote; writes video_wav2lip.mp4 to pyavi/ and wav2lip.json to pywork/.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline import cli
+from pipeline.dub import DubOptions, dub
+from pipeline.dub_flags import audio_by_track, pads, track_numbers
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the script."""
+    parser = cli.parser(__doc__)
+    # fmt: off
+    add, default = parser.add_argument, DubOptions()
+    add("--audio", action="append", default=[], metavar="[TRACK=]FILE",
+        help="for all tracks, or one; unset: the video's own sound, its measured offset taken out")
+    add("--tracks", type=track_numbers, default=default.tracks, help="all, speaking, or 0,2")
+    add("--fit", choices=["video", "audio", "loop"], default=default.fit,
+        help="what says how long the output is; loop: a short video goes back and forth")
+    add("--pads", type=int, nargs=4, default=(0, 10, 0, 0), metavar="PX",
+        help="added to each face: top bottom left right")
+    add("--blend", choices=["mouth", "none"], default="mouth", help="none: paste the whole face")
+    add("--silence_gate", action=argparse.BooleanOptionalAction, default=default.silence_gate,
+        help="close mouths where nobody speaks")
+    add("--keep_background", type=float, metavar="DB", help="the video's own sound underneath")
+    add("--checkpoint", default="auto", help="generator; auto: published one, else bundled")
+    add("--batch_size", type=int, default=default.batch_size, help="faces in one pass")
+    add("--score", action="store_true", help="compare lips and sound before and after")
+    add("--videofile", type=Path, help="the input where it was moved; also names the reference")
+    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    # fmt: on
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the stage and says what came out."""
+    args = build_parser().parse_args(argv)
+    place, device = cli.workspace(args), cli.torch_device(args.device)
+    names = ("tracks", "fit", "silence_gate", "keep_background", "checkpoint", "batch_size")
+    options = DubOptions(
+        audio=audio_by_track(args.audio),
+        pads=pads(args.pads),
+        blend=args.blend == "mouth",
+        **{name: getattr(args, name) for name in names},
+    )
+    done = dub(place, options, device=device, video=args.videofile, score=args.score)
+    for line in done.report():
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

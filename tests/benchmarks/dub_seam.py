@@ -1,0 +1,274 @@
+"""Measures what is seen of a new mouth's edge, what else is changed, and what the stage costs.
+
+    python -m tests.benchmarks.dub_seam [--data_dir TRACKS] [--checkpoint FILE] [--minutes 1 5]
+
+Tracks that run_pipeline.py has left get the sound of another video. Across the mask's edge, and
+where it is half transparent, the mean absolute gradient of the new frame is divided by that of the
+untouched one. Cost and memory are those of the real script on the bundled sample, looped to 720p;
+the published program's cost was measured on 10 s of 720p, one thread. OMP_NUM_THREADS=1 compares.
+"""
+
+import argparse
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from models import folding, weights
+from models.wav2lip import Wav2Lip
+from pipeline import blend, cli, media, voices, workspace
+from pipeline.dub import find_source
+from pipeline.mouths import Generator, Part, regenerated
+from pipeline.prepare import PipelineOptions, prepare
+from pipeline.regions import FacePath, Pads, Region
+from pipeline.tracks import Track, smooth
+from pipeline.workspace import ROOMS, Workspace
+from tests.benchmarks import peak_memory, report
+from tests.benchmarks.peak_memory import HEIGHT_PX, MIB, RATIO_BAR, WIDTH_PX
+
+FRAMES = 100  # of a track
+RING_PX = 2  # to both sides of an edge
+SEAM_BAR = 1.2
+PUBLISHED_S, PUBLISHED_CPU_S = 10, 960  # of picture; what Wav2Lip's own inference takes for it
+CPU_BAR_S = PUBLISHED_CPU_S / 30
+SAMPLE = report.ROOT / "data" / "example.mp4"
+
+
+@dataclass(frozen=True)
+class Seam:
+    """What new mouths do to one track.
+
+    Attributes:
+        reference, track: which.
+        edge: gradient across the mask's edge, new by untouched.
+        half: the same where the mask is half transparent.
+        outside: share of the pixels outside the mask that are not what they were.
+    """
+
+    reference: str
+    track: int
+    edge: float
+    half: float
+    outside: float
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the script."""
+    parser = report.parser(__doc__)
+    # fmt: off
+    add = parser.add_argument
+    add("--data_dir", type=Path, help="tracks; unset: those of the bundled sample")
+    add("--checkpoint", default="auto", help="generator")
+    add("--tracks", type=int, default=20, help="at most so many are looked at")
+    add("--no_cpu", action="store_true", help="leave out the cost of a published-size generator")
+    add("--minutes", type=float, nargs="*", default=[1.0, 5.0], help="lengths, shortest first")
+    add("--work", type=Path, help="existing folder for passing files; unset: the system's")
+    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    # fmt: on
+    return parser
+
+
+def near(area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ring along the edge of an area, and the direction across it.
+
+    Args:
+        area: (H, W) bool.
+
+    Returns:
+        (H, W) bool, and (2, H, W) float32 unit vectors, down and right.
+    """
+    inside, outside = (
+        cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5) for part in (area, ~area)
+    )
+    down, right = np.gradient(inside - outside)
+    length = np.maximum(np.hypot(down, right), 1e-6)
+    return np.maximum(inside, outside) <= RING_PX, np.stack([down, right]) / length
+
+
+def across(frame: np.ndarray, ring: np.ndarray, direction: np.ndarray) -> float:
+    """Mean absolute gradient of a (H, W, 3) frame's brightness across a ring, grey levels."""
+    down, right = np.gradient(frame.astype(np.float32).mean(axis=2))
+    return float(np.abs(down * direction[0] + right * direction[1])[ring].mean())
+
+
+def full_mask(region: Region, frame: np.ndarray) -> np.ndarray:
+    """The mask of one face on the whole frame, (H, W) float32."""
+    mask = np.zeros(frame.shape[:2], np.float32)
+    shown = region.inside(frame)
+    of_face = blend.mouth_mask(*region.size_px)[
+        shown.top - region.top : shown.bottom - region.top,
+        shown.left - region.left : shown.right - region.left,
+    ]
+    shown.cut(mask)[:] = of_face
+    return mask
+
+
+def seam_of(place: Workspace, number: int, sound: Path, generator: Generator) -> Seam:
+    """Gives the first seconds of one track the sound of another video and looks at the result."""
+    track, source = place.read_tracks()[number][0], find_source(place)[0]
+    path = FacePath(
+        track, frame_rate=place.read_frame_rate(), pads=Pads(), frame_size_px=source.size_px
+    )
+    part = Part(number, path, voices.read_voice(sound), np.ones(len(track.frames), bool))
+    first, end = (round(time_s * source.frame_rate) for time_s in (path.start_s, path.end_s))
+    wanted = range(first, min(first + FRAMES, end))
+    untouched: dict[int, np.ndarray] = {}
+
+    def shown() -> Iterator[tuple[int, np.ndarray]]:
+        frames = media.read_frames(source.path, frame_rate=source.frame_rate)
+        for index, frame in enumerate(frames):
+            if index >= wanted.stop:
+                return
+            if index in wanted:
+                untouched[index] = frame
+                yield index, frame.copy()
+
+    made = regenerated(shown(), [part], generator, frame_rate=source.frame_rate, blended=True)
+    sums = np.zeros((2, 2))  # edge and half; new and untouched
+    changed = pixels = 0
+    for index, (frame, _) in zip(wanted, made, strict=False):
+        before, region = untouched.pop(index), part.region(index / source.frame_rate)
+        if region is None:
+            continue
+        mask = full_mask(region, frame)
+        for row, level in enumerate((0.0, 0.5)):
+            ring, direction = near(mask > level)
+            sums[row] += [across(picture, ring, direction) for picture in (frame, before)]
+        changed += int((frame != before).any(axis=2)[mask == 0].sum())
+        pixels += int((mask == 0).sum())
+    edge, half = sums[:, 0] / np.maximum(sums[:, 1], 1e-6)
+    return Seam(place.reference, number, float(edge), float(half), changed / max(pixels, 1))
+
+
+def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
+    """Every track's figures, at most so many, each with the sound of the next video."""
+    named = sorted(folder.name for folder in (data_dir / "pywork").iterdir())
+    places = [Workspace(data_dir, name) for name in named]
+    sounds = [
+        source.path if (source := find_source(place)[0]).has_audio else SAMPLE for place in places
+    ]
+    found: list[Seam] = []
+    with cli.progress("tracks", most, " tracks") as bar:
+        for place, sound in zip(places, [*sounds[1:], *sounds[:1]], strict=True):
+            for number in range(min(len(place.read_tracks()), most - len(found))):
+                found.append(seam_of(place, number, sound, generator))
+                bar.update(1)
+    return found
+
+
+def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
+    """The sample again and again at 720p, with its tracks, as run_pipeline.py would leave them."""
+    folder.mkdir()
+    video, place = folder / "looped.mp4", Workspace(folder / "work", "looped")
+    peak_memory.make_video(SAMPLE, video, minutes=minutes)
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    info, frames = media.probe(SAMPLE), sum(1 for _ in media.read_frames(SAMPLE))
+    scale = np.array([WIDTH_PX / info.width_px, HEIGHT_PX / info.height_px] * 2)
+    tracks = [
+        Track(track.frames + frames * turn, track.boxes * scale)
+        for turn in range(int(minutes * 60 * 25 / frames) + 1)
+        for track, _ in sample.read_tracks()
+    ]
+    place.write_tracks(tracks, [smooth(track) for track in tracks])
+    identity = {"sha256": weights.sha256(video), "bytes": video.stat().st_size}
+    workspace.write_json(place.record, {"file": str(video), "input": identity})
+    return place
+
+
+def cost(place: Workspace, checkpoint: str, device: str) -> tuple[int, float]:
+    """Runs the real script.
+
+    Returns:
+        Peak bytes of its process tree, and seconds of processor time.
+    """
+
+    def used_s() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before_s = used_s()
+    peak, _ = peak_memory.peak_rss(
+        [
+            *(sys.executable, str(report.ROOT / "run_wav2lip.py")),
+            *("--data_dir", str(place.data_dir), "--reference", place.reference),
+            *("--checkpoint", checkpoint, "--device", device),
+        ]
+    )
+    return peak, used_s() - before_s
+
+
+def write_published_size(path: Path) -> Path:
+    """Made-up weights of the published size: they cost the same and know nothing.
+
+    Every layer keeps the size of what passes through it: numbers that vanish are slower.
+    """
+    torch.manual_seed(0)
+    model = Wav2Lip()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=(2 / parameter[0].numel()) ** 0.5)
+    torch.save(model.state_dict(), path)
+    return path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures, prints, and fails when a bar is missed."""
+    args = build_parser().parse_args(argv)
+    device = cli.torch_device(args.device)
+    model, used = weights.load_wav2lip(args.checkpoint, device=device)
+    generator = Generator(folding.fold_batch_norms(model), device, batch_size=16)
+    with tempfile.TemporaryDirectory(dir=args.work) as name:
+        folder = Path(name).resolve()
+        sample = Workspace(folder / "sample", "sample")
+        if args.minutes or not (args.no_cpu and args.data_dir):
+            prepare(SAMPLE, sample, PipelineOptions(detector="small"), device=device)
+        found = seams(args.data_dir or sample.data_dir, generator, most=args.tracks)
+        costs = {}
+        for minutes in args.minutes:
+            place = looped(sample, folder / f"{minutes:g}", minutes=minutes)
+            costs[minutes] = cost(place, args.checkpoint, args.device)
+            shutil.rmtree(folder / f"{minutes:g}")
+        published_cpu_s = None
+        if not args.no_cpu:
+            place = looped(sample, folder / "published", minutes=PUBLISHED_S / 60)
+            checkpoint = write_published_size(folder / "published_size.pth")
+            _, published_cpu_s = cost(place, str(checkpoint), args.device)
+    print(f"generator {used.file}")
+    report.print_table(
+        ["track", "edge", "half", "changed outside"],
+        [[f"{seam.reference}/{seam.track}", seam.edge, seam.half, seam.outside] for seam in found],
+    )
+    print()
+    rows = [[f"{m:g}", peak / MIB, cpu_s / (60 * m)] for m, (peak, cpu_s) in costs.items()]
+    if rows:
+        report.print_table(["minutes", "peak MiB", "CPU s per video s"], rows)
+        print()
+    figures = {
+        "seam at the edge": (float(np.mean([seam.edge for seam in found])), SEAM_BAR),
+        "seam at half": (float(np.mean([seam.half for seam in found])), SEAM_BAR),
+        "changed outside": (max(seam.outside for seam in found), 0.0),
+    }
+    if published_cpu_s is not None:
+        figures["CPU s for 10 s, published size"] = (published_cpu_s, CPU_BAR_S)
+    if len(costs) > 1:
+        peaks = [peak for peak, _ in costs.values()]
+        figures["memory, longest to shortest"] = (peaks[-1] / peaks[0], RATIO_BAR)
+    met = [report.verdict(name, value, bar, at_most=True) for name, (value, bar) in figures.items()]
+    if args.json:
+        listed = {"tracks": [asdict(seam) for seam in found], "costs": rows, "met": all(met)}
+        values = {name: value for name, (value, _) in figures.items()}
+        workspace.write_json(args.json, {"generator": asdict(used), **values, **listed})
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,339 @@
+"""The dubbing stage on clips with known faces and beeps: the right mouth, the right frame.
+
+The generator is replaced by one whose mouth is as bright as the first mel column it hears, so that
+mouths can be read from the output as the beeps can be heard in it.
+"""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from models import weights
+from models.features import SAMPLE_RATE
+from models.weights import WeightsUsed
+from pipeline import media, playback
+from pipeline.blend import mouth_mask
+from pipeline.dub import Dubbed
+from pipeline.mp4 import Mp4Writer
+from tests.dub_kit import (
+    GREY,
+    LEFT,
+    RIGHT,
+    SIZE,
+    Box,
+    MouthShowsSound,
+    beeping,
+    frames_of,
+    make_film,
+    make_wav,
+    measured,
+    mouth_levels,
+    rate_of,
+    run_dub,
+    still_track,
+    workspace_of,
+)
+from tests.synthetic import FLASHING, H264_AAC, ffmpeg, rises, sound_onsets, turn
+
+
+@pytest.fixture(autouse=True)
+def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+
+
+# Time.
+
+CLOCKS = {clip.name: clip for clip in FLASHING}
+AAC_FRAME_S = 1024 / 48_000
+SMALL: Box = (8, 2, 88, 56)  # on a picture of 96x64
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["film48.mp4", "pal44.mkv", "thirty16.avi", "vary48.mkv", "vary44.mp4", "latepicture16.mkv"],
+)
+def test_flash_beep_and_mouth_stay_together(name: str, clips: Path, tmp_path: Path) -> None:
+    """At any rate and where it varies: within a frame of where the source has flash and beep."""
+    source = CLOCKS[name].make(clips)
+    place = workspace_of(tmp_path, source, still_track(SMALL, frames=173))
+    done = run_dub(place)
+    frames, rate = frames_of(done.video), rate_of(done.video)
+    truth = np.array(CLOCKS[name].onsets_s)
+    times_s = np.arange(len(frames)) / rate
+    flashes = rises(times_s, frames[:, :3, :3].mean(axis=(1, 2, 3)))
+    np.testing.assert_allclose(flashes, truth, atol=0.51 / rate + 0.001)
+    np.testing.assert_allclose(sound_onsets(done.video), truth, atol=0.006)
+    mouths = rises(times_s, mouth_levels(frames, SMALL))
+    np.testing.assert_allclose(mouths, truth, atol=1 / rate + 0.001)
+    _has_its_length(done, source, frames)
+    if not CLOCKS[name].irregular:
+        exact = json.loads(place.dubbed_record.read_text())["frame_rate"]
+        assert exact == pytest.approx(float(CLOCKS[name].rate), abs=1e-9)
+
+
+def _has_its_length(done: Dubbed, source: Path, frames: np.ndarray) -> None:
+    rate = rate_of(source)
+    assert rate_of(done.video) == rate and done.frames == len(frames)
+    assert frames.shape[1:] == (64, 96, 3)
+    stored = re.findall(r"pts_time:(\S+)", ffmpeg("-i", source, *_SHOW))
+    assert len(frames) / rate == pytest.approx(float(stored[-1]) + 1 / rate, abs=1.01 / rate)
+    heard_s = len(media.read_audio(done.video)) / SAMPLE_RATE
+    assert heard_s == pytest.approx(len(frames) / rate, abs=max(1 / rate, AAC_FRAME_S))
+
+
+_SHOW = ("-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-")
+
+
+def test_a_rotated_video_is_dubbed_upright(clips: Path, tmp_path: Path) -> None:
+    """Tracks are on the upright picture, and so is the output."""
+    turned = tmp_path / "turned.mp4"
+    stored = replace(CLOCKS["film48.mp4"], name="stored.mp4")
+    turn(stored.make(clips, seconds=3), turned)
+    box: Box = (2, 8, 62, 84)
+    done = run_dub(workspace_of(tmp_path, turned, still_track(box)))
+    frames = frames_of(done.video)
+    assert frames.shape[1:] == (96, 64, 3)
+    onsets = rises(np.arange(len(frames)) / rate_of(done.video), mouth_levels(frames, box))
+    np.testing.assert_allclose(onsets, stored.onsets_s[:2], atol=1 / 23.9)
+
+
+@pytest.mark.parametrize("rate", [25, 30])
+def test_a_face_that_comes_late_and_is_interrupted(rate: int, tmp_path: Path) -> None:
+    """Two tracks of one face: exactly their frames are changed, to the sound of their time."""
+    film = make_film(tmp_path / "film.mkv", rate=str(rate))
+    parts = [still_track(LEFT, 20, 17), still_track(LEFT, 51, 14)]
+    audio = make_wav(tmp_path / "a.wav", 0.4, 1.2, 2.2)
+    done = run_dub(workspace_of(tmp_path, film, *parts), audio={None: audio})
+    mouth = mouth_levels(frames_of(done.video))
+    at = np.arange(len(mouth)) * 25 / rate
+    there = ((at >= 19.5) & (at < 36.5)) | ((at >= 50.5) & (at < 64.5))
+    np.testing.assert_array_equal(np.abs(mouth - GREY) > 20, there)
+    assert len(mouth) == 3 * rate and sum(done.regenerated.values()) == there.sum()
+    onsets = rises(np.arange(len(mouth)) / rate, np.where(there, mouth, 0))
+    np.testing.assert_allclose(onsets, [1.2, 2.2], atol=1 / rate + 0.001)
+
+
+def test_two_mouths_follow_two_voices(tmp_path: Path) -> None:
+    """In one shot, each its own file; the output has both."""
+    film = make_film(tmp_path / "film.mkv", sound=(0.2,))
+    place = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
+    first, second = make_wav(tmp_path / "a.wav", 0.6, 2.0), make_wav(tmp_path / "b.wav", 1.3)
+    done = run_dub(place, audio={0: first, 1: second})
+    frames, times_s = frames_of(done.video), np.arange(75) / 25
+    for box, truth in ((LEFT, [0.6, 2.0]), (RIGHT, [1.3])):
+        mouth = mouth_levels(frames, box)
+        np.testing.assert_allclose(rises(times_s, mouth), truth, atol=0.041)
+        assert mouth.max() > 160 and mouth.min() < 20
+    np.testing.assert_allclose(sound_onsets(done.video), [0.6, 1.3, 2.0], atol=0.006)
+    assert done.regenerated == {0: 75, 1: 75}
+
+
+@pytest.mark.parametrize("offset_ms", [120.0, -160.0])
+def test_the_own_sound_is_corrected_by_its_measured_offset(
+    offset_ms: float, tmp_path: Path
+) -> None:
+    """A sound that leads is delayed, for ears and mouths; tracks not chosen have no say."""
+    film = make_film(tmp_path / "film.mkv", sound=(0.7, 1.7))
+    place = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT), still_track(RIGHT))
+    measured(place, (offset_ms, 5.0, True), (-400.0, 9.0, True), (600.0, 9.0, False))
+    done = run_dub(place, tracks=(0, 2))
+    truth = np.array([0.7, 1.7]) + offset_ms / 1000
+    np.testing.assert_allclose(sound_onsets(done.video), truth, atol=0.006)
+    frames = frames_of(done.video)
+    onsets = rises(np.arange(75) / 25, mouth_levels(frames))
+    np.testing.assert_allclose(onsets, truth, atol=0.041)
+    assert np.abs(frames[:, 4:60, 120:180].astype(int) - GREY).max() < 8
+    [heard] = json.loads(place.dubbed_record.read_text())["sounds"]
+    assert heard == {"path": str(film), "delay_s": offset_ms / 1000, "volume_db": 0}
+    said = "120 ms later" if offset_ms > 0 else "160 ms earlier"
+    assert done.notices == [f"The sound of {film} comes {said}, as its lips do."]
+
+
+def test_a_track_with_its_own_file_has_no_say_in_the_own_sounds_delay(tmp_path: Path) -> None:
+    """One track speaks its own sound, the other a file's: only the first one's offset counts."""
+    film = make_film(tmp_path / "film.mkv", sound=(0.7,))
+    place = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
+    measured(place, (80.0, 4.0, True), (-400.0, 9.0, True))
+    done = run_dub(place, audio={1: make_wav(tmp_path / "b.wav", 1.9)})
+    np.testing.assert_allclose(sound_onsets(done.video), [0.78, 1.9], atol=0.006)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("phone.wav", ("-ar", "8000")),
+        ("stereo.wav", ("-ar", "44100", "-ac", "2")),
+        ("music.mp3", ("-ar", "48000", "-ac", "2")),
+        ("film.mp4", ("-f", "lavfi", "-i", "color=s=32x32:d=3", "-ar", "48000")),
+    ],
+)
+def test_any_sound_file_will_do(name: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    """Of any rate, channels and container, also a video's."""
+    if name == "film.mp4":
+        audio = tmp_path / name
+        ffmpeg(*options[:4], "-f", "lavfi", "-i", f"{beeping((0.5, 1.8))}:d=3", *H264_AAC, audio)
+    else:
+        audio = make_wav(tmp_path / name, 0.5, 1.8, options=options)
+    done = run_dub(
+        workspace_of(tmp_path, make_film(tmp_path / "f.mkv"), still_track(LEFT)),
+        audio={None: audio},
+    )
+    onsets = rises(np.arange(75) / 25, mouth_levels(frames_of(done.video)))
+    np.testing.assert_allclose(onsets, [0.5, 1.8], atol=0.041)
+
+
+def test_all_but_new_mouths_is_the_source_before_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its own sound: every pixel outside the mask, and every frame without the face."""
+    film = tmp_path / "busy.mkv"
+    picture = f"testsrc2=s={SIZE}:r=30:d=2,format=yuv420p"
+    sound = ("-f", "lavfi", "-i", f"{beeping((0.9,))}:d=2", "-c:a", "pcm_s16le")
+    ffmpeg("-f", "lavfi", "-i", picture, *sound, "-c:v", "ffv1", film)
+    encoded: list[np.ndarray] = []
+    write = Mp4Writer.write
+
+    def seen(writer: Mp4Writer, frame: np.ndarray) -> None:
+        encoded.append(frame.copy())
+        write(writer, frame)
+
+    monkeypatch.setattr(Mp4Writer, "write", seen)
+    run_dub(workspace_of(tmp_path, film, still_track(LEFT, 20, 17)))
+    truth = frames_of(film)
+    mask = np.zeros(truth.shape[1:3], bool)
+    mask[4:94, 4:84] = (mouth_mask(80, 90) > 0)[: 92 - 4]
+    at = np.arange(len(truth)) * 25 / 30
+    assert len(encoded) == len(truth) == 60
+    for frame, original, there in zip(encoded, truth, (at >= 19.5) & (at < 36.5), strict=True):
+        differs = (frame != original).any(axis=2)
+        assert not differs[~mask].any() and differs.any() == there
+
+
+# Length.
+
+
+@pytest.mark.parametrize(
+    ("fit", "audio_s", "wanted"),
+    [
+        ("video", 0.9, 36),
+        ("video", 2.5, 36),
+        ("audio", 0.9, 27),
+        ("audio", 1.2, 36),
+        ("audio", 2.5, 75),
+        ("loop", 0.9, 27),
+        ("loop", 2.5, 75),
+    ],
+)
+def test_the_output_is_as_long_as_asked(
+    fit: str, audio_s: float, wanted: int, clips: Path, tmp_path: Path
+) -> None:
+    """To the frame; a video too short stands still or goes back and forth, and mouths go on."""
+    film = clips / "counting.mkv"
+    if not film.exists():
+        grey = f"color=black:s={SIZE}:r=30,format=yuv420p,geq=lum='30+5*N':cb=128:cr=128"
+        ffmpeg("-f", "lavfi", "-i", grey, "-frames:v", "36", "-c:v", "ffv1", film)
+    beeps_s = (0.3, audio_s - 0.25)
+    audio = make_wav(tmp_path / "a.wav", *beeps_s, seconds=audio_s)
+    done = run_dub(
+        workspace_of(tmp_path, film, still_track(LEFT, frames=30)), fit=fit, audio={None: audio}
+    )
+    frames = frames_of(done.video)
+    assert len(frames) == done.frames == wanted and rate_of(done.video) == 30
+    heard_s = len(media.read_audio(done.video)) / SAMPLE_RATE
+    assert heard_s == pytest.approx(wanted / 30, abs=1 / 30)
+    shown = frames[:, :40, 90:110].mean(axis=(1, 2, 3))
+    order = [playback.there_and_back(i, 36) if fit == "loop" else min(i, 35) for i in range(wanted)]
+    np.testing.assert_allclose(shown, shown[order], atol=2)
+    assert (np.diff(shown[: min(wanted, 36)]) > 3).all()
+    onsets = rises(np.arange(wanted) / 30, mouth_levels(frames))
+    visible = [beep for beep in beeps_s if beep < wanted / 30]
+    np.testing.assert_allclose(onsets, visible, atol=1 / 30 + 0.001)
+
+
+def test_hardly_any_sound_gives_one_frame(tmp_path: Path) -> None:
+    """A click is no reason to fail."""
+    wavfile.write(tmp_path / "click.wav", SAMPLE_RATE, np.full(100, 9000, np.int16))
+    place = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
+    assert run_dub(place, fit="audio", audio={None: tmp_path / "click.wav"}).frames == 1
+
+
+# What is seen and heard.
+
+
+def test_mouths_close_in_the_noise_of_a_room(tmp_path: Path) -> None:
+    """The gate takes noise for silence; without it mouths follow the noise."""
+    t = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    noise = np.random.default_rng(0).normal(0, 300, len(t))
+    tone = 12_000 * np.sin(2 * np.pi * 900 * t) * ((t >= 1) & (t < 1.5))
+    wavfile.write(tmp_path / "room.wav", SAMPLE_RATE, (tone + noise).astype(np.int16))
+    place = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
+    mouths = [
+        mouth_levels(
+            frames_of(run_dub(place, audio={None: tmp_path / "room.wav"}, silence_gate=gate).video)
+        )
+        for gate in (True, False)
+    ]
+    quiet = np.r_[0:20, 42:75]
+    assert mouths[0][quiet].max() < 15 and mouths[1][quiet].min() > 40
+    np.testing.assert_allclose(mouths[0][26:36], mouths[1][26:36], atol=4)
+    assert mouths[0][26:36].min() > 140
+
+
+def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
+    """Only under other sound: the own sound is not its own background."""
+    film = make_film(tmp_path / "film.mkv", sound=(0.5,))
+    place = workspace_of(tmp_path, film, still_track(LEFT))
+    asked: dict[str, dict[str, Any]] = {
+        "alone": {"audio": {None: make_wav(tmp_path / "a.wav", 1.5)}},
+        "under": {"audio": {None: tmp_path / "a.wav"}, "keep_background": -12.0},
+        "same file": {"audio": {None: film}, "keep_background": -12.0},
+        "own": {"keep_background": -12.0},
+    }
+    loudest = {}
+    for name, options in asked.items():
+        samples = np.abs(media.read_audio(run_dub(place, **options).video).astype(float))
+        loudest[name] = [
+            np.percentile(samples[int(s * 16_000) : int((s + 0.1) * 16_000)], 90) / 16_000
+            for s in (0.55, 1.55)
+        ]
+    np.testing.assert_allclose(loudest["alone"], [0, 1], atol=0.07)
+    np.testing.assert_allclose(loudest["under"], [0.25, 1], atol=0.07)
+    np.testing.assert_allclose(loudest["same file"], [1.25, 0], atol=0.09)
+    np.testing.assert_allclose(loudest["own"], [1, 0], atol=0.07)
+
+
+def test_odd_pictures_and_unblended_faces(tmp_path: Path) -> None:
+    """One more row and column, and with `--blend none` the whole face is the generator's."""
+    film = make_film(tmp_path / "film.mkv", size="201x91", seconds=1)
+    place = workspace_of(tmp_path, film, still_track((4, -6, 84, 70), frames=25))
+    done = run_dub(place, audio={None: make_wav(tmp_path / "a.wav", 0.2)}, blend=False)
+    frames = frames_of(done.video)
+    assert frames.shape == (25, 92, 202, 3)
+    mouth = mouth_levels(frames, (4, 0, 84, 70))
+    assert mouth[7] > 150 and mouth[20] < 20
+    assert np.abs(frames[:, :, 100:].astype(int) - GREY).max() < 8
+
+
+def test_only_who_speaks_when_asked_so(tmp_path: Path) -> None:
+    """`--tracks speaking`: the speaker's sentences, not her pauses, nor the listener."""
+    film = make_film(tmp_path / "film.mkv", seconds=20, sound=(1.0,))
+    place = workspace_of(
+        tmp_path, film, still_track(LEFT, frames=500), still_track(RIGHT, frames=500)
+    )
+    dists = np.random.default_rng(0).normal(12, 1, (2, 495, 31)).astype(np.float32)
+    dists[0, 100:300, 15] -= 8
+    dists[1, :, [10, 25]] -= 8  # at two offsets alike: at none
+    place.write_distances(list(dists))
+    measured(place, (0.0, 4.0, True), (0.0, 0.5, False), reliable_margin=1.0)
+    done = run_dub(place, tracks="speaking")
+    changed = np.abs(mouth_levels(frames_of(done.video)) - GREY) > 20
+    starts = np.flatnonzero(np.diff(changed.astype(int)))
+    assert list(done.regenerated) == [0] and changed.sum() == done.regenerated[0]
+    np.testing.assert_allclose(starts, [102, 302], atol=10)

@@ -1,0 +1,280 @@
+"""run_wav2lip.py around its networks: sources, records, mistakes, accidents."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import run_wav2lip
+from models import weights
+from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.wav2lip import Wav2Lip, Wav2LipConfig
+from models.weights import WeightsUsed
+from pipeline import cli, dub_score, media
+from pipeline.regions import Pads
+from pipeline.tracks import smooth
+from pipeline.voices import read_voice
+from pipeline.workspace import Workspace
+from tests.conftest import REPO, Script, snapshot
+from tests.dub_kit import (
+    LEFT,
+    RIGHT,
+    MouthShowsSound,
+    frames_of,
+    make_film,
+    make_wav,
+    measured,
+    rate_of,
+    run_dub,
+    still_track,
+    workspace_of,
+)
+from tests.synthetic import FLASHING, beeps, ffmpeg, rises
+
+
+@pytest.fixture(autouse=True)
+def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+
+
+def test_the_record_says_what_was_done(tmp_path: Path) -> None:
+    """Source, sounds, settings, generator, counts."""
+    film = make_film(tmp_path / "film.mkv", seconds=1)
+    place = workspace_of(tmp_path, film, still_track(LEFT, 5, 10))
+    audio = make_wav(tmp_path / "a.wav", 0.2)
+    done = run_dub(place, audio={None: audio}, pads=Pads(1, 2, 3, 4))
+    record = json.loads(place.dubbed_record.read_text())
+    assert (record["source"], record["frame_rate"], record["frames"]) == (str(film), 25, 25)
+    assert record["regenerated"] == {"0": 10} and record["notices"] == done.notices == []
+    assert record["generator"] == asdict(WeightsUsed("stub", "0" * 64))
+    assert record["settings"]["audio"] == {"all": str(audio)}
+    assert record["settings"]["pads"] == {"top": 1, "bottom": 2, "left": 3, "right": 4}
+    assert list(done.report()) == [
+        "track 0: new mouth on 10 of 25 frames",
+        f"25 frames in {place.dubbed_video}",
+    ]
+    assert not place.scratch.exists()
+
+
+@pytest.mark.parametrize("change", ["moved", "changed", "same size"])
+def test_where_the_source_is_gone_video_avi_is_dubbed(change: str, tmp_path: Path) -> None:
+    """With a notice, unless it is shown; a file that merely looks the same is not the source."""
+    film = make_film(tmp_path / "film.mkv", seconds=1, rate="30", sound=(0.2,))
+    place = workspace_of(tmp_path, film, still_track(LEFT, frames=25))
+    codecs = ("-vf", "fps=25", "-c:v", "mpeg4", "-q:v", "2", "-c:a", "pcm_s16le")
+    ffmpeg("-i", film, *codecs, place.video)
+    content = film.read_bytes()
+    if change == "moved":
+        film.rename(tmp_path / "elsewhere.mkv")
+    else:
+        film.write_bytes(content + b"0" if change == "changed" else content[:-1] + b"0")
+    done = run_dub(place)
+    [notice] = done.notices
+    assert "gone or changed" in notice and "video.avi is dubbed instead" in notice
+    assert (done.frames, rate_of(done.video)) == (25, 25)
+    if change == "moved":
+        found = run_dub(place, video=tmp_path / "elsewhere.mkv")
+        assert (found.frames, found.notices) == (30, [])
+
+
+def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
+    """`--score` judges the original clip, where it still is, and the new mouths."""
+    film = make_film(tmp_path / "film.mkv", seconds=1.4, sound=(0.2, 0.8))
+    place = workspace_of(tmp_path, film, still_track(LEFT, frames=35), still_track(RIGHT, frames=4))
+    ffmpeg("-i", film, "-vf", "crop=80:80:4:4,scale=224:224", "-c:a", "pcm_s16le", place.crop(0))
+    done = run_dub(place, score=True)
+    assert done.scores["0"]["regenerated"].keys() == done.scores["0"]["original"].keys()
+    assert done.scores["0"]["regenerated"] != done.scores["0"]["original"]
+    assert done.scores["1"]["regenerated"] is done.scores["1"]["original"] is None
+    assert json.loads(place.dubbed_record.read_text())["scores"] == done.scores
+    said = "\n".join(done.report())
+    assert said.count("LSE-D") == 2 and said.count("nothing to compare") == 2
+
+
+@pytest.mark.parametrize("rate", [25, 30])
+@pytest.mark.parametrize("delay_s", [0.0, 0.2])
+def test_scored_lips_and_sound_start_together(
+    rate: int, delay_s: float, clips: Path, tmp_path: Path
+) -> None:
+    """A track that starts late, on any clock: its flashes and beeps are as far apart as told."""
+    source = next(clip for clip in FLASHING if clip.name == "thirty16.avi").make(clips)
+    track = still_track((8, 2, 88, 56), round(0.4 * rate), 4 * rate)
+    crops = dub_score._crops(source, track, smooth(track), rate, crop_scale=0.4)
+    levels = np.array([crop.mean() for crop in crops])
+    samples = dub_score._sound(read_voice(source, delay_s=delay_s), track, rate)
+    assert len(levels) == 100 and len(samples) == 100 * SAMPLES_PER_FRAME
+    flashes, heard = rises(np.arange(100) / 25, levels), beeps(samples, rate=SAMPLE_RATE)
+    np.testing.assert_allclose(flashes, [0.6, 1.6, 2.6, 3.6], atol=0.021)
+    np.testing.assert_allclose(heard, np.array([0.6, 1.6, 2.6, 3.6]) + delay_s, atol=0.006)
+
+
+# Mistakes and accidents.
+
+
+@pytest.fixture
+def mistaken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[Workspace, str]]:
+    """Runs the script on a silent film with two tracks; gives the one sentence it ends with."""
+    film = make_film(tmp_path / "film.mkv", seconds=0.4)
+    place = workspace_of(
+        tmp_path, film, still_track(LEFT, frames=10), still_track(RIGHT, frames=10)
+    )
+    make_wav(tmp_path / "a.wav", 0.1, seconds=0.4)
+
+    def run(flags: str, *, reference: str = "film") -> tuple[Workspace, str]:
+        where = ["--reference", reference, "--data_dir", str(place.data_dir), "--device", "cpu"]
+        before = snapshot(place.data_dir)
+        try:
+            code = cli.run(
+                lambda: run_wav2lip.main([*where, *flags.format(folder=tmp_path).split()])
+            )
+        except SystemExit as error:
+            code = int(str(error.code))
+        said = capsys.readouterr().err.strip().splitlines()
+        assert code == 2 and "Traceback" not in "\n".join(said)
+        assert snapshot(place.data_dir) == before
+        return place, said[-1]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("", "film.mkv has no sound; give some by --audio."),
+        ("--audio {folder}/a.wav --tracks 2", "--tracks 2: film has tracks 0 to 1."),
+        ("--audio {folder}/a.wav --tracks 0,1,0", "'0,1,0' names a track twice"),
+        ("--audio {folder}/a.wav --tracks one", "'one' is not 'all', 'speaking' or numbers"),
+        ("--audio 1={folder}/a.wav --tracks 0", "track 1 is not among --tracks"),
+        ("--audio 0={folder}/a.wav --audio 0={folder}/b.wav", "track 0"),
+        ("--audio {folder}/a.wav --audio {folder}/a.wav", "all tracks already have"),
+        ("--audio 0={folder}/a.wav", "film.mkv has no sound; give some by --audio."),
+        ("--audio {folder}/absent.wav", "absent.wav is not a file"),
+        ("--audio 0={folder}/absent.wav", "absent.wav is not a file"),
+        ("--audio {folder}/film.mkv", "film.mkv has no sound"),
+        ("--audio {folder}/work/pywork/film/pipeline.json", "pipeline.json is not a"),
+        ("--audio {folder}/a.wav --pads 0 -1 0 0", "--pads must not be negative"),
+        ("--audio {folder}/a.wav --videofile {folder}/a.wav", "a.wav is not what run_pipeline.py"),
+        ("--audio {folder}/a.wav --pads 0 999 0 0", "--pads reach beyond a picture of 200x92"),
+        ("--audio {folder}/a.wav --batch_size 0", "--batch_size must be at least 1"),
+        ("--audio {folder}/a.wav --keep_background nan", "--keep_background must be a number"),
+        ("--audio {folder}/a.wav --tracks speaking", "offsets.json is not there; run run_syncnet"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(
+    mistaken: Callable[..., tuple[Workspace, str]], flags: str, words: str
+) -> None:
+    """Exit code 2, nothing written."""
+    _, said = mistaken(flags)
+    assert words in said and said.startswith(("error: ", "run_wav2lip", "__main__", "pytest"))
+
+
+def test_a_workspace_that_is_not_there(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
+    """The sentence says what to run."""
+    _, said = mistaken("--audio {folder}/a.wav", reference="other")
+    assert "run run_pipeline.py --reference other first" in said
+
+
+def test_nobody_speaks(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
+    """Neither is chosen; scores of other tracks are told from it."""
+    place = Workspace(mistaken("")[0].data_dir, "film")
+    measured(place, (0.0, 1.0, False), (0.0, 1.0, False))
+    place.write_distances([np.ones((5, 31), np.float32)] * 2)
+    assert "No track of film speaks" in mistaken("--audio {folder}/a.wav --tracks speaking")[1]
+    place.write_distances([np.ones((5, 31), np.float32)])
+    assert "run run_syncnet.py again" in mistaken("--audio {folder}/a.wav --tracks speaking")[1]
+
+
+def test_tracks_of_nothing(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
+    """A video without faces has nothing to choose from."""
+    place, _ = mistaken("")
+    place.write_tracks([], [])
+    assert "holds no track" in mistaken("--audio {folder}/a.wav")[1]
+
+
+def test_a_failing_run_leaves_the_former_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong midway, and nothing unfinished beside it."""
+    place = workspace_of(
+        tmp_path, make_film(tmp_path / "film.mkv", sound=(0.2,)), still_track(LEFT)
+    )
+    run_dub(place)
+    before = snapshot(place.data_dir)
+    calls = iter(range(100))
+
+    def failing(self: nn.Module, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return faces[:, 3:]
+
+    monkeypatch.setattr(MouthShowsSound, "forward", failing)
+    with pytest.raises(KeyboardInterrupt):
+        run_dub(place)
+    assert snapshot(place.data_dir) == before
+
+
+def _random_generator(path: Path) -> Path:
+    torch.manual_seed(0)
+    config = Wav2LipConfig(0.05)
+    weights.write_own(Wav2Lip(config), path, config=config)
+    return path
+
+
+def test_the_command(tmp_path: Path, script: Script) -> None:
+    """As a user types it, with weights from a file."""
+    film = make_film(tmp_path / "film.mkv", seconds=0.6, rate="30000/1001")
+    place = workspace_of(
+        tmp_path, film, still_track(LEFT, frames=15), still_track(RIGHT, frames=15)
+    )
+    audio = make_wav(tmp_path / "0=a.wav", 0.2, seconds=1)
+    done = script(
+        *("run_wav2lip.py", "--reference", "film", "--data_dir", place.data_dir),
+        *("--audio", audio, "--tracks", "1", "--fit", "loop", "--no-silence_gate"),
+        *("--checkpoint", _random_generator(tmp_path / "own.safetensors"), "--device", "cpu"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"30 frames in {place.dubbed_video}" in done.stdout
+    record = json.loads(place.dubbed_record.read_text())
+    assert record["generator"]["file"] == "own.safetensors" and record["regenerated"].keys() == {
+        "1"
+    }
+    assert record["settings"]["silence_gate"] is False and len(frames_of(place.dubbed_video)) == 30
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_the_former_result_and_is_run_again(tmp_path: Path) -> None:
+    """SIGKILL while frames are written; the next run clears what is left and succeeds."""
+    place = workspace_of(
+        tmp_path,
+        make_film(tmp_path / "film.mkv", seconds=60, sound=(0.2,)),
+        still_track(LEFT, frames=1500),
+    )
+    place.dubbed_video.write_bytes(b"former")
+    generator = _random_generator(tmp_path / "own.safetensors")
+    command = [
+        *(sys.executable, str(REPO / "run_wav2lip.py"), "--reference", "film", "--device", "cpu"),
+        *("--data_dir", str(place.data_dir), "--checkpoint", str(generator), "--batch_size", "2"),
+    ]
+    process = subprocess.Popen(command)
+    partial = media.partial_path(place.dubbed_video)
+    while not (partial.exists() and place.scratch.exists()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert place.dubbed_video.read_bytes() == b"former" and not place.dubbed_record.exists()
+    assert run_dub(place).frames == 1500
+    assert [file.name for file in place.room("pyavi").iterdir()] == ["video_wav2lip.mp4"]
+    assert not place.scratch.exists()

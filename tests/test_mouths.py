@@ -1,0 +1,468 @@
+"""New mouths, piece by piece: where the face is, what is changed, what is heard, who speaks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.io import wavfile
+from torch import nn
+
+from models import features, folding
+from models.features import MEL_LIMIT, SAMPLE_RATE
+from models.wav2lip import Wav2Lip, Wav2LipConfig
+from pipeline import blend, media, regions, speaking, voices
+from pipeline.errors import InputError, PipelineError
+from pipeline.mouths import Generator, Part, regenerated
+from pipeline.playback import Fit, exact_rate, playback, there_and_back
+from pipeline.regions import FacePath, Pads, Region
+from pipeline.tracks import Track
+from pipeline.voices import Voice, read_voice
+from tests.synthetic import ffmpeg
+from tests.test_wav2lip import rule  # noqa: F401 - a fixture
+
+NO_PADS = Pads(0, 0, 0, 0)
+BOX = (40.0, 20.0, 140.0, 120.0)
+FRAME_SHAPE = (200, 240, 3)
+
+
+def _noise(seed: int, size: tuple[int, ...] = FRAME_SHAPE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+
+
+def _photo(seed: int, size: tuple[int, ...] = FRAME_SHAPE) -> np.ndarray:
+    """Something smooth with edges, as faces are; far from black and white."""
+    wide = cv2.GaussianBlur(_noise(seed, size).astype(np.float32), (0, 0), 5)
+    return np.clip(128 + 9 * (wide - wide.mean()), 40, 215).astype(np.uint8)
+
+
+def _track(boxes: np.ndarray, first: int = 0) -> Track:
+    return Track(np.arange(first, first + len(boxes)), boxes)
+
+
+def _still(frames: int, first: int = 0) -> Track:
+    return _track(np.tile(BOX, (frames, 1)), first)
+
+
+def _path(track: Track, *, pads: Pads = NO_PADS, rate: int = 25) -> FacePath:
+    return FacePath(track, frame_rate=rate, pads=pads, frame_size_px=(240, 200))
+
+
+# Where the face is.
+
+
+def _left_edges(path: FacePath, times_s: np.ndarray) -> np.ndarray:
+    found = [path.at(float(time)) for time in times_s]
+    return np.array([region.left for region in found if region is not None], float)
+
+
+@pytest.mark.parametrize("rate", [25.0, 30.0, 24_000 / 1001])
+def test_a_moving_face_is_followed_without_lag(rate: float) -> None:
+    """Between two frames of the working clock the box is between their boxes, at any rate."""
+    moving = np.array(BOX) + 2.0 * np.arange(50)[:, None] * [1, 0, 1, 0]
+    times_s = np.arange(int(0.3 * rate), int(1.7 * rate)) / rate
+    found = _left_edges(_path(_track(moving)), times_s)
+    np.testing.assert_allclose(found, 40 + 2.0 * times_s * 25, atol=0.51)
+
+
+def test_a_trembling_box_is_steadied_in_place() -> None:
+    """Half of the jitter goes, and a jump is spread to both sides, not to later frames only."""
+    jitter = np.random.default_rng(0).normal(0, 3, (200, 1))
+    times_s = np.arange(200) / 25
+    found = _left_edges(_path(_track(np.array(BOX) + jitter)), times_s)
+    assert np.diff(found).std() < 0.25 * np.diff(jitter[:, 0]).std()
+    jump = np.array(BOX) + 20.0 * (np.arange(40) >= 20)[:, None]
+    found = _left_edges(_path(_track(jump)), np.arange(40) / 25)
+    np.testing.assert_allclose(found + found[::-1], 2 * 40 + 20, atol=1)
+
+
+def test_a_face_is_there_from_its_first_frame_to_its_last() -> None:
+    """Half a frame of grace at both ends, as a frame may be so far from its own time."""
+    path = _path(_still(10, first=30))
+    assert (path.start_s, path.end_s) == (1.2, 1.6)
+    there = [path.at((29 + part / 4) / 25) is not None for part in range(48)]
+    assert there == [False] * 2 + [True] * 40 + [False] * 6
+    assert [path.position(time) for time in (0, 1.2, 1.241, 1.56, 9)] == [0, 0, 1, 9, 9]
+
+
+def test_pads_are_top_bottom_left_right() -> None:
+    """Wav2Lip's order, in pixels of the source; the default shows the chin."""
+    assert _path(_still(5), pads=Pads(1, 2, 3, 4)).at(0) == Region(19, 122, 37, 144)
+    assert _path(_still(5), pads=Pads()).at(0) == Region(20, 130, 40, 140)
+
+
+def test_a_face_that_hardly_reaches_into_the_frame_is_none() -> None:
+    """Its mouth cannot be drawn; a face that leaves goes on until then."""
+    boxes = np.array(BOX) + 10.0 * np.arange(40)[:, None] * [1, 0, 1, 0]
+    path = _path(_track(boxes))
+    assert path.at(15 / 25) == Region(20, 120, 190, 290)
+    assert path.at(22 / 25) is None and path.at(30 / 25) is None
+
+
+def test_beyond_the_frame_its_last_pixels_go_on() -> None:
+    """The face keeps its shape, so that the mouth is where the generator looks for it."""
+    frame = _noise(1)
+    inside = Region(20, 120, 40, 140)
+    assert np.shares_memory(inside.cut(frame), frame) and inside.inside(frame) == inside
+    region = Region(-7, 90, 200, 261)
+    cut = region.cut(frame)
+    assert cut.shape == (97, 61, 3) and region.inside(frame) == Region(0, 90, 200, 240)
+    np.testing.assert_array_equal(cut[7:, :40], frame[:90, 200:])
+    np.testing.assert_array_equal(cut[:7, :40], np.tile(frame[:1, 200:], (7, 1, 1)))
+    np.testing.assert_array_equal(cut[7:, 40:], np.tile(frame[:90, -1:], (1, 21, 1)))
+
+
+def test_faces_are_made_small_without_jags() -> None:
+    """A fine pattern becomes its mean, where the published way misses every line of it."""
+    lines = np.zeros((480, 480, 3), np.uint8)
+    lines[:, ::5] = 250
+    assert np.abs(regions.shrink(lines).astype(int) - 50).max() <= 1
+    assert not regions.shrink(lines, bilinear=True).any()
+    for side in (40, 96, 300):
+        face = _photo(side, (side, side + 9, 3))
+        assert regions.shrink(face).shape == (96, 96, 3)
+        np.testing.assert_array_equal(
+            regions.shrink(face, bilinear=True), cv2.resize(face, (96, 96))
+        )
+
+
+# What is changed.
+
+
+@pytest.mark.parametrize("size_px", [(96, 96), (61, 250), (300, 333)])
+def test_the_mask_is_mouth_and_jaw(size_px: tuple[int, int]) -> None:
+    """Nothing above the nose's tip, nothing at the edges, all of the mouth, no step between."""
+    mask = blend.mouth_mask(*size_px)
+    width, height = size_px
+    assert mask.shape == (height, width) and mask.dtype == np.float32
+    assert not mask[: int(0.48 * height)].any() and not mask[:, 0].any() and not mask[-1].any()
+    mouth = mask[int(0.68 * height) : int(0.8 * height), int(0.35 * width) : int(0.65 * width)]
+    assert (mouth == 1).all()
+    assert 0.15 < (mask > 0).mean() < 0.35
+    np.testing.assert_allclose(mask, mask[:, ::-1], atol=1e-5)
+    assert np.abs(np.diff(mask, axis=0)).max() < 25 / height
+
+
+def _blended(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
+    made = frame.copy()
+    blend.blend(made, region, generated, regions.shrink(region.cut(frame)))
+    return made
+
+
+def test_only_the_mask_is_changed() -> None:
+    """Outside, every pixel is what it was; inside, the generator's mouth is what is seen."""
+    frame, region = _photo(2), Region(20, 150, 40, 160)
+    generated = regions.shrink(region.cut(frame))
+    generated[66:76, 36:60] = (20, 30, 240)
+    made = _blended(frame, region, generated)
+    mask = np.zeros(frame.shape[:2], np.float32)
+    region.cut(mask)[:] = blend.mouth_mask(120, 130)
+    assert (made[mask == 0] == frame[mask == 0]).all()
+    mouth = made[20 + 93 : 20 + 100, 40 + 50 : 40 + 70].reshape(-1, 3)
+    assert np.abs(mouth.astype(int) - (20, 30, 240)).max() < 40
+
+
+def test_what_was_not_regenerated_is_not_changed() -> None:
+    """A generator that gives back what it saw leaves a face of its own size as it was."""
+    frame, region = _photo(3), Region(20, 116, 40, 136)
+    made = _blended(frame, region, regions.shrink(region.cut(frame)))
+    np.testing.assert_array_equal(made, frame)
+
+
+@pytest.mark.parametrize("light", [(30, 30, 30), (-25, 0, 25)], ids=["brighter", "redder"])
+def test_another_light_is_taken_out(light: tuple[int, int, int]) -> None:
+    """A face in other colours gets those of its surroundings, up to rounding."""
+    frame, region = _photo(4), Region(20, 116, 40, 136)
+    generated = regions.shrink(region.cut(frame)).astype(int) + light
+    made = _blended(frame, region, generated.clip(0, 255).astype(np.uint8))
+    assert np.abs(made.astype(int) - frame).max() <= 2
+
+
+def _ring_gradient(frame: np.ndarray, ring: np.ndarray) -> float:
+    grey = frame.astype(np.float32).mean(axis=2)
+    across = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
+    return float(across[ring].mean())
+
+
+def test_no_seam_is_seen() -> None:
+    """Across the mask's edge a foreign mouth is as smooth as the frame was; pasted, it is not."""
+    frame, region = _photo(5), Region(20, 150, 40, 160)
+    foreign = _photo(6, (96, 96, 3))
+    ring = np.zeros(frame.shape[:2], bool)
+    mask = blend.mouth_mask(120, 130)
+    region.cut(ring)[:] = (cv2.dilate(mask, np.ones((5, 5))) > 0) & (mask < 0.1)
+    before = _ring_gradient(frame, ring)
+    assert _ring_gradient(_blended(frame, region, foreign), ring) <= 1.2 * before
+    pasted = frame.copy()
+    mouth = cv2.resize(foreign, (120, 130))
+    region.cut(pasted)[mask > 0] = mouth[mask > 0]
+    assert _ring_gradient(pasted, ring) > 1.5 * before
+
+
+def test_a_face_half_outside_gets_the_mouth_it_has() -> None:
+    """What is inside is as in a larger frame: the mask does not move with the frame's edge."""
+    large, region = np.tile(_photo(7)[:, :1], (1, 240, 1)), Region(80, 190, 170, 280)
+    generated = _photo(8, (96, 96, 3))
+    wide = np.tile(large[:, :1], (1, 300, 1))
+    np.testing.assert_array_equal(
+        _blended(large, region, generated), _blended(wide, region, generated)[:, :240]
+    )
+
+
+# What is heard.
+
+
+def _beep(
+    start_s: float, length_s: float, total_s: float, *, noise_db: float | None = None
+) -> np.ndarray:
+    t = np.arange(round(total_s * SAMPLE_RATE)) / SAMPLE_RATE
+    samples = 12_000 * np.sin(2 * np.pi * 700 * t) * ((t >= start_s) & (t < start_s + length_s))
+    if noise_db is not None:
+        level = 12_000 / np.sqrt(2) * 10 ** (noise_db / 20)
+        samples += np.random.default_rng(0).normal(0, level, len(t))
+    return samples.astype(np.int16)
+
+
+@pytest.fixture
+def beep(tmp_path: Path) -> Path:
+    """Two seconds with a beep from 0.8 to 1.2 s in the noise of a room."""
+    path = tmp_path / "beep.wav"
+    wavfile.write(path, SAMPLE_RATE, _beep(0.8, 0.4, 2.0, noise_db=-30))
+    return path
+
+
+def test_a_frame_hears_the_sound_from_its_time_on(beep: Path) -> None:
+    """As the published inference cuts it, whatever the delay; the file stays what it is."""
+    mel = features.mel(media.read_audio(beep))
+    for delay_s in (0.0, 0.5, -0.25):
+        voice = read_voice(beep, delay_s=delay_s, silence_gate=False)
+        times_s = np.array([0.6, 0.64, 1.3])
+        np.testing.assert_array_equal(
+            voice.windows(times_s), features.mel_windows(mel, times_s - delay_s)
+        )
+        assert voice.duration_s == 2 and voice.end_s == 2 + delay_s
+
+
+def test_before_and_after_the_sound_is_silence(beep: Path) -> None:
+    """The window of a frame just before the sound ends with the sound's start, and so after."""
+    voice = read_voice(beep, delay_s=1.0, silence_gate=False)
+    found = voice.windows(np.array([0.0, 0.7, 0.9, 2.9, 3.1, 50.0]))[:, 0]
+    silent = (found == -MEL_LIMIT).all(axis=1)
+    assert silent[[0, 1, 4, 5]].all()
+    assert silent[2].tolist() == [True] * 8 + [False] * 8
+    assert silent[3].tolist() == [False] * 9 + [True] * 7
+
+
+def test_single_frames_hear_what_batches_hear(beep: Path) -> None:
+    """Frames are asked for one by one or together."""
+    voice = read_voice(beep, delay_s=0.3)
+    times_s = np.arange(80) * 1001 / 30_000
+    alone = np.concatenate([voice.windows(times_s[i : i + 1]) for i in range(80)])
+    np.testing.assert_array_equal(voice.windows(times_s), alone)
+
+
+def test_a_pause_is_silence_to_the_gate(beep: Path) -> None:
+    """Room noise 30 dB below speech is not followed; speech and its edges are kept whole."""
+    times_s = np.array([0.1, 0.85, 1.6])
+    gated = read_voice(beep).windows(times_s)
+    heard = read_voice(beep, silence_gate=False).windows(times_s)
+    assert (gated[[0, 2]] == -MEL_LIMIT).all() and (heard[[0, 2]] > -MEL_LIMIT).any()
+    np.testing.assert_array_equal(gated[1], heard[1])
+
+
+@pytest.mark.parametrize("noise_db", [None, -50, -30, -22])
+def test_speech_is_told_from_pauses_at_any_noise(noise_db: float | None) -> None:
+    """From a quiet studio to a street: the beep and 0.12 s around it, a column more or less."""
+    spoken = voices.speech(_beep(1.0, 0.5, 4.0, noise_db=noise_db))
+    assert spoken.shape == (1 + 4 * 80,)
+    [(start, end)] = speaking.stretches(spoken)
+    assert abs(start - (1.0 - 0.12) * 80) <= 3 and abs(end - (1.5 + 0.12) * 80) <= 3
+
+
+def test_speech_without_a_pause_is_all_speech() -> None:
+    """Also where it is quiet in parts; and what is hardly above nothing is silence."""
+    t = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    changing = 6000 * np.sin(2 * np.pi * 500 * t) * (0.55 + 0.45 * np.sin(2 * np.pi * t))
+    assert voices.speech(changing.astype(np.int16)).all()
+    hiss = np.random.default_rng(0).normal(0, 12, SAMPLE_RATE).astype(np.int16)
+    assert not voices.speech(hiss).any() and not voices.speech(np.zeros(500, np.int16)).any()
+
+
+def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
+    """One sentence that names it."""
+    path = tmp_path / "mute.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=s=32x32:r=25:d=0.2", path)
+    with pytest.raises(InputError, match=r"mute\.mkv has no sound"):
+        read_voice(path)
+
+
+# Which frame is shown.
+
+
+def test_a_loop_never_jumps() -> None:
+    """Forwards, backwards, forwards: neighbours stay neighbours, ends are shown once."""
+    shown = [there_and_back(position, 4) for position in range(14)]
+    assert shown == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]
+    assert [there_and_back(position, 1) for position in range(3)] == [0, 0, 0]
+    assert [there_and_back(position, 2) for position in range(4)] == [0, 1, 0, 1]
+
+
+def test_rates_are_what_the_rounded_ones_stand_for() -> None:
+    """ffmpeg says 23.98 of a film and 29.97 of American television."""
+    assert exact_rate(23.98) == 24_000 / 1001 and exact_rate(29.97) == 30_000 / 1001
+    assert [exact_rate(rate) for rate in (25.0, 24.0, 30.0, 12.5)] == [25, 24, 30, 12.5]
+
+
+@pytest.fixture(scope="module")
+def counted(clips: Path) -> Path:
+    """Seven frames, stored without loss, each of its own brightness and a pattern."""
+    path = clips / "counted.mkv"
+    grey = "color=black:s=32x16:r=25,format=gray,geq=lum='20+30*N+mod(7*X*X+3*Y*Y,23)'"
+    ffmpeg("-f", "lavfi", "-i", grey, "-frames:v", "7", "-c:v", "ffv1", path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fit", "frames", "wanted"),
+    [
+        ("video", None, [0, 1, 2, 3, 4, 5, 6]),
+        ("audio", 3, [0, 1, 2]),
+        ("loop", 3, [0, 1, 2]),
+        ("audio", 9, [0, 1, 2, 3, 4, 5, 6, 6, 6]),
+        ("loop", 9, [0, 1, 2, 3, 4, 5, 6, 5, 4]),
+        ("loop", 15, [0, 1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1, 0, 1, 2]),
+    ],
+)
+def test_exactly_as_many_frames_as_asked_for(
+    counted: Path, tmp_path: Path, fit: Fit, frames: int | None, wanted: list[int]
+) -> None:
+    """Each with its source index, without loss, and free to be painted on."""
+    truth = list(media.read_frames(counted))
+    assert len(truth) == 7 and (np.diff([frame.mean() for frame in truth]) > 20).all()
+    found = []
+    for index, frame in playback(counted, frame_rate=25, frames=frames, fit=fit, kept=tmp_path):
+        np.testing.assert_array_equal(frame, truth[index])
+        found.append(index)
+        frame[:] = 0
+    assert found == wanted and not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told(counted: Path, tmp_path: Path) -> None:
+    """Frames that cannot be kept are no bug."""
+    shown = playback(counted, frame_rate=25, frames=9, fit="loop", kept=tmp_path / "absent")
+    with pytest.raises(PipelineError, match="is the disk full"):
+        list(shown)
+
+
+# All together, before any encoding.
+
+
+def _voice() -> Voice:
+    mel = np.random.default_rng(1).uniform(-4, 4, (80, 200)).astype(np.float32)
+    return Voice(Path("unread.wav"), 0.0, mel, 2.1)
+
+
+def _generator(batch_size: int) -> Generator:
+    torch.manual_seed(0)
+    model = Wav2Lip(Wav2LipConfig(0.05)).eval().requires_grad_(False)
+    return Generator(model, torch.device("cpu"), batch_size)
+
+
+def _shown(frames: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    for index, frame in enumerate(frames):
+        yield index, frame.copy()
+
+
+def test_frames_without_the_face_pass_untouched() -> None:
+    """A face that comes late, pauses and goes: changed on its own frames only, inside its mask."""
+    frames = [_photo(seed) for seed in range(14)]
+    spoken = np.ones(8, bool)
+    spoken[3:5] = False
+    part = Part(5, _path(_still(8, first=3)), _voice(), spoken)
+    made = list(regenerated(_shown(frames), [part], _generator(4), frame_rate=25, blended=True))
+    assert [changed for _, changed in made] == [
+        [5] if index in (3, 4, 5, 8, 9, 10) else [] for index in range(14)
+    ]
+    mask = np.zeros(FRAME_SHAPE[:2], np.float32)
+    mask[20:120, 40:140] = blend.mouth_mask(100, 100)
+    for index, (frame, changed) in enumerate(made):
+        differs = (frame != frames[index]).any(axis=2)
+        assert not differs[mask == 0].any() and differs.any() == bool(changed)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_batches_change_nothing(batch_size: int) -> None:
+    """Two faces, any batch: the same frames in the same order."""
+    frames = [_photo(seed) for seed in range(7)]
+    small = _track(np.tile([150.0, 100, 230, 190], (4, 1)), first=2)
+    parts = [
+        Part(0, _path(_still(7)), _voice(), np.ones(7, bool)),
+        Part(1, _path(small), _voice(), np.ones(4, bool)),
+    ]
+    found, truth = (
+        list(regenerated(_shown(frames), parts, _generator(size), frame_rate=25, blended=True))
+        for size in (batch_size, 2)
+    )
+    assert [changed for _, changed in found] == [[0]] * 2 + [[0, 1]] * 4 + [[0]]
+    for (one, _), (other, _) in zip(found, truth, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_few_frames_wait() -> None:
+    """Memory is bounded by the batch; where there is no face nothing waits at all."""
+    asked: list[int] = []
+
+    def shown() -> Iterator[tuple[int, np.ndarray]]:
+        for index in range(60):
+            asked.append(index)
+            yield index, np.zeros(FRAME_SHAPE, np.uint8)
+
+    part = Part(0, _path(_still(25, first=20)), _voice(), np.ones(25, bool))
+    made = regenerated(shown(), [part], _generator(4), frame_rate=25, blended=True)
+    ahead = [len(asked) - 1 - position for position, _ in enumerate(made)]
+    assert ahead[:20] == [0] * 20 and ahead[20:24] == [3, 2, 1, 0] and ahead[-8:] == [0] * 8
+    assert len(ahead) == 60 and max(ahead) < 8
+
+
+class _Mixture(nn.Module):
+    """Everything a generator is given can be seen in what it gives."""
+
+    def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+        heard = (mels.mean(dim=(1, 2, 3)) + 4) / 40
+        return 0.3 * faces[:, :3] + 0.5 * faces[:, 3:] + heard[:, None, None, None]
+
+
+@pytest.mark.parametrize("box", [BOX, (30.3, 8.7, 95.4, 100.2)])
+def test_unblended_is_what_the_published_program_pastes(box: tuple[float, ...]) -> None:
+    """Contracts section 9 by hand: bilinear both ways, mouth half hidden, cut off to a byte."""
+    frame, voice = _noise(9), _voice()
+    generator = Generator(_Mixture(), torch.device("cpu"), 4)  # type: ignore[arg-type]
+    parts = [Part(0, _path(_track(np.tile(box, (3, 1)))), voice, np.ones(3, bool))]
+    made = list(regenerated(_shown([frame] * 3), parts, generator, frame_rate=25, blended=False))
+    x1, y1, x2, y2 = (round(edge) for edge in box)
+    face = cv2.resize(frame[y1:y2, x1:x2], (96, 96)).astype(np.float32) / 255
+    hidden = face.copy()
+    hidden[48:] = 0
+    seen = torch.from_numpy(np.concatenate([hidden, face], axis=2).transpose(2, 0, 1)[None])
+    for index, (found, _) in enumerate(made):
+        column = index * 80 // 25 + 16  # 16 of silence come first
+        heard = torch.from_numpy(voice.mel[None, None, :, column : column + 16].copy())
+        drawn = _Mixture()(heard, seen)[0]
+        picture = (drawn.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        wanted = frame.copy()
+        wanted[y1:y2, x1:x2] = cv2.resize(picture, (x2 - x1, y2 - y1))
+        assert np.abs(found.astype(int) - wanted).max() <= 1
+
+
+def test_mouths_are_the_published_generators(shared: Path, rule: ModuleType) -> None:  # noqa: F811
+    """On the same faces and sound, with the same weights, but for a grey level here and there."""
+    truth = np.load(shared / "parity" / "wav2lip_gen.npz")
+    model = Wav2Lip().eval()
+    rule.fill(model, "wav2lip", str(shared / "parity" / "wav2lip_overlay.npz"))
+    generator = Generator(folding.fold_batch_norms(model), torch.device("cpu"), batch_size=3)
+    drawn = generator.draw(truth["faces_u8"], truth["mel_in"])
+    difference = np.abs(drawn.astype(int) - truth["out_u8"])
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.005
