@@ -20,6 +20,8 @@ FACE_PX = 96  # side of the faces all three networks see
 MASKED_FROM_PX = FACE_PX // 2  # first row of the mouth half: hidden from the generator, judged
 EXPERT_FRAMES = WINDOW_FRAMES  # 5 frames the expert sees at once, as long as 16 mel columns
 
+EMBEDDING_SIZE = 512  # of the expert, published
+
 # Channels of the published generator, from the full picture (96 pixels) down to 3 pixels, and back.
 ENCODER_WIDTHS = (16, 32, 64, 128, 256, 512)
 ENCODER_RESIDUALS = (0, 2, 3, 2, 2, 1)

@@ -82,7 +82,12 @@ def mask_columns(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment_lips(
-    pictures: torch.Tensor, rng: np.random.Generator, *, size_px: int, grey: float = 0.0
+    pictures: torch.Tensor,
+    rng: np.random.Generator,
+    *,
+    size_px: int,
+    grey: float = 0.0,
+    turn: float = 1.0,
 ) -> torch.Tensor:
     """Turns, scales, shifts and mirrors a clip as one, then changes its light and its codec.
 
@@ -91,12 +96,13 @@ def augment_lips(
         rng: of the excerpt.
         size_px: side of the result.
         grey: chance that a colour clip loses its colour.
+        turn: how far it is turned, scaled and shifted; 1 is what lip crops need.
 
     Returns:
         (T, C, size_px, size_px) float32 in 0..1.
     """
     frames, channels, wide = pictures.shape[:3]
-    warp = torch.from_numpy(_warp(rng, zoom=size_px / wide))
+    warp = torch.from_numpy(_warp(rng, zoom=size_px / wide, turn=turn))
     stacked = pictures.flatten(0, 1)[None].float() / 255  # one grid serves all frames
     grid = F.affine_grid(warp[None], [1, 1, size_px, size_px], align_corners=False)
     values = F.grid_sample(stacked, grid, padding_mode="reflection", align_corners=False)
@@ -110,11 +116,12 @@ def augment_lips(
     return _recompressed(values, rng)
 
 
-def _warp(rng: np.random.Generator, *, zoom: float) -> np.ndarray:
-    angle, scale = rng.normal(0, 0.12), zoom * np.exp(rng.normal(0, 0.09))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+def _warp(rng: np.random.Generator, *, zoom: float, turn: float) -> np.ndarray:
+    angle, scale = rng.normal(0, 0.12 * turn), zoom * np.exp(rng.normal(0, 0.09 * turn))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     stretch = np.diag([np.exp(rng.normal(0, 0.05)) * rng.choice([-1, 1]), 1.0])
-    return np.hstack([scale * turn @ stretch, rng.normal(0, 0.06, (2, 1))]).astype(np.float32)
+    shift = rng.normal(0, 0.06 * turn, (2, 1))
+    return np.hstack([scale * rotation @ stretch, shift]).astype(np.float32)
 
 
 def _recompressed(values: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

@@ -6,8 +6,9 @@ folder and mapped into memory, so a data set may be larger than the memory.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -128,25 +129,17 @@ def load_clips(
     Raises:
         InputError: not one clip can be used; the sentence names the first and why.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     view = margin_config(config) if margin else config
     clips: list[Clip] = []
     left_out: dict[str, str] = {}
-    room = _Room(cache, limit_bytes=int(cache_gb * 1e9))
+    room = Room(cache, limit_bytes=int(cache_gb * 1e9))
     with cli.progress("face clips read", len(files), unit=" clips") as bar:
         for file in files:
-            name = clip_name(file)
-            try:
-                clip = _cached_clip(file, view, cache=cache, room=room)
-            except (PipelineError, OSError, ValueError) as error:
-                left_out[name] = f"unreadable ({error})"
+            found = attempt(partial(_cached_clip, file, view, room))
+            if isinstance(found, Clip):
+                clips.append(found)
             else:
-                if clip is None:
-                    left_out[name] = f"cache full (--cache_gb {cache_gb:g})"
-                elif not clip.samples.size:
-                    left_out[name] = "no sound"
-                else:
-                    clips.append(clip)
+                left_out[clip_name(file)] = found
             bar.update(1)
     if not clips:
         name, reason = next(iter(left_out.items()))
@@ -154,46 +147,88 @@ def load_clips(
     return Loaded(clips, left_out)
 
 
-class _Room:
-    """How much the cache may still grow."""
+class Room:
+    """A cache folder, and how much it may still grow."""
 
-    def __init__(self, cache: Path, *, limit_bytes: int) -> None:
-        self.left_bytes = limit_bytes - sum(path.stat().st_size for path in cache.glob("*.npy"))
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._left_bytes = limit_bytes - sum(path.stat().st_size for path in folder.glob("*.npy"))
 
     def take(self, size_bytes: int) -> bool:
-        if size_bytes > self.left_bytes:
+        """Whether there is room for so much more, which is then taken."""
+        if size_bytes > self._left_bytes:
             return False
-        self.left_bytes -= size_bytes
+        self._left_bytes -= size_bytes
         return True
 
 
-def _cached_clip(file: Path, view: SyncNetConfig, *, cache: Path, room: _Room) -> Clip | None:
-    status = file.stat()
-    seen = (view.lip_region_px, view.lip_size_px, view.grey)
-    about = f"{CACHE_VERSION} {file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
-    key = hashlib.sha256(about.encode()).hexdigest()[:24]
-    pictures_file, samples_file = cache / f"{key}.pictures.npy", cache / f"{key}.samples.npy"
+class CacheFullError(Exception):
+    """A clip does not fit the cache any more."""
+
+
+def attempt(load: Callable[[], Clip]) -> Clip | str:
+    """The clip that `load` reads, or the reason why it is of no use."""
+    try:
+        clip = load()
+    except CacheFullError as error:
+        return f"cache full (--cache_gb {error})"
+    except (PipelineError, OSError, ValueError) as error:
+        return f"unreadable ({error})"
+    return clip if clip.samples.size else "no sound"
+
+
+def cached(
+    name: str, about: str, decode: Callable[[], tuple[np.ndarray, np.ndarray]], room: Room
+) -> Clip:
+    """A clip whose pictures and sound are decoded once and found in the cache from then on.
+
+    Args:
+        name: of the clip.
+        about: everything its decoding depends on.
+        decode: gives (T, C, S, S) uint8 pictures and (n,) int16 sound.
+        room: where.
+
+    Raises:
+        CacheFullError: it does not fit.
+    """
+    key = hashlib.sha256(f"{CACHE_VERSION} {about}".encode()).hexdigest()[:24]
+    pictures_file = room.folder / f"{key}.pictures.npy"
+    samples_file = room.folder / f"{key}.samples.npy"
     if not (pictures_file.exists() and samples_file.exists()):
-        samples = media.read_audio(file)
-        frames = media.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
-        pictures = np.stack([syncnet.lip_pixels(frame, view) for frame in frames])
-        samples = _fitted(samples, len(pictures))
-        if not room.take(pictures.nbytes + samples.nbytes):
-            return None
-        _write_array(samples_file, samples)
-        _write_array(pictures_file, pictures)
+        pictures, sound = decode()
+        sound = _fitted(sound, len(pictures))
+        if not room.take(pictures.nbytes + sound.nbytes):
+            raise CacheFullError(f"{room.limit_bytes / 1e9:g}")
+        write_array(samples_file, sound)
+        write_array(pictures_file, pictures)
     return Clip(
-        clip_name(file),
+        name,
         np.load(pictures_file, mmap_mode="r", allow_pickle=False),
         np.load(samples_file, allow_pickle=False),
     )
 
 
-def _write_array(path: Path, values: np.ndarray) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+def _cached_clip(file: Path, view: SyncNetConfig, room: Room) -> Clip:
+    status = file.stat()
+    seen = (view.lip_region_px, view.lip_size_px, view.grey)
+
+    def decode() -> tuple[np.ndarray, np.ndarray]:
+        sound = media.read_audio(file)
+        frames = media.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
+        return np.stack([syncnet.lip_pixels(frame, view) for frame in frames]), sound
+
+    about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
+    return cached(clip_name(file), about, decode, room)
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Writes an array whole or not at all."""
+    beside = path.with_suffix(".partial")
+    with beside.open("wb") as file:
         np.save(file, values, allow_pickle=False)
-    partial.replace(path)
+    beside.replace(path)
 
 
 def _fitted(samples: np.ndarray, frames: int) -> np.ndarray:

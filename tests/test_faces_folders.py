@@ -1,0 +1,192 @@
+"""Folders that Wav2Lip's networks are trained on: run_pipeline.py's, and a preprocessed_root."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from models.features import FRAME_RATE, SAMPLES_PER_FRAME
+from models.wav2lip import FACE_PX
+from pipeline import media
+from pipeline.errors import InputError, PipelineError
+from pipeline.tracks import CropPath, Track
+from pipeline.workspace import Workspace
+from training import face_data, preprocessed, samples
+from training.drawn_tracks import babble, write_track
+from training.face_batches import face_batch
+from training.face_data import FaceSource, load_faces
+from training.faces import TYPICAL_ASPECT, track_box
+from training.teacher import Taught
+
+
+def _speech(frames: int) -> np.ndarray:
+    return babble(np.random.default_rng(1), seconds=frames / FRAME_RATE)
+
+
+def _source(cache: Path, **options: int | list[str]) -> FaceSource:
+    plain = FaceSource(cache, cache_gb=1.0, min_confidence=1.0, max_offset=10, least_frames=5)
+    return replace(plain, **options)  # type: ignore[arg-type]
+
+
+def test_the_shape_of_a_face_is_its_tracks(tmp_path: Path) -> None:
+    """Width by height of the median box; a track that is not there is asked for again."""
+    place = Workspace(tmp_path / "work", "talk")
+    assert face_data.box_aspect(place.crop(0)) == TYPICAL_ASPECT
+    place.room("pywork").mkdir(parents=True)
+    boxes = np.tile([10.0, 10.0, 70.0, 110.0], (9, 1))
+    boxes[3] = (0, 0, 100, 100)
+    path = CropPath(*np.ones((3, 9)))
+    place.write_tracks([Track(np.arange(9), boxes)], [path])
+    assert face_data.box_aspect(place.crop(0)) == pytest.approx(0.6)
+    with pytest.raises(PipelineError, match=r"knows no track 00001; run run_pipeline\.py again"):
+        face_data.box_aspect(place.crop(1))
+
+
+def test_tracks_are_aligned_and_short_ones_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Offsets that run_syncnet.py found, shapes of the tracks, what a teacher says, by name."""
+    place = Workspace(tmp_path / "work", "talk")
+    for room in ("pycrop", "pywork"):
+        place.room(room).mkdir(parents=True)
+    for number, frames in enumerate((30, 8, 30)):
+        pictures = np.full((frames, 224, 224, 3), 90, np.uint8)
+        write_track(place.crop(number), pictures, _speech(frames))
+    table = ["FILENAME\tOFFSET\tCONF", "00000.avi\t3\t4.0", "00001.avi\t0\t4.0", "00002.avi\t0\t.5"]
+    place.offsets_text.write_text("\n".join(table) + "\n")
+    shown: list[Path] = []
+
+    def teacher(files: list[Path]) -> dict[str, Taught]:
+        shown.extend(files)
+        return {samples.clip_name(file): Taught(*np.zeros((2, 9, 4))) for file in files}
+
+    source = _source(tmp_path / "cache")
+    (face,) = load_faces([tmp_path / "work"], source, teacher=teacher, say=True)
+    assert shown == [place.crop(0)] and face.taught is not None
+    assert face.clip.offset_ms == 120 and face.starts[0] == 3
+    assert face.box == track_box(TYPICAL_ASPECT)
+    said = capsys.readouterr().out
+    assert "1 of 3 clips" in said and "work/talk/00001: too short (8 frames)" in said
+    assert "work/talk/00002: low confidence (0.5)" in said
+    with pytest.raises(InputError, match=r"No clip is long enough for a window; .*00000: too shor"):
+        load_faces([tmp_path / "work"], replace(source, least_frames=25))
+    with pytest.raises(InputError, match="work is no preprocessed_root; give --val instead"):
+        load_faces([tmp_path / "work"], replace(source, listed=["a/b"]))
+
+
+# A preprocessed_root of Wav2Lip.
+
+
+def _video(folder: Path, numbers: list[int], *, seconds: float) -> None:
+    """Frame n is a picture of brightness n, of a size of its own; the sound is stereo, 44.1 kHz."""
+    folder.mkdir(parents=True)
+    for n in numbers:
+        cv2.imwrite(str(folder / f"{n}.jpg"), np.full((90 + n, 80 + n % 7, 3), n, np.uint8))
+    rng = np.random.default_rng(len(numbers))
+    sound = rng.integers(-9000, 9000, (round(44_100 * seconds), 2), dtype=np.int16)
+    wavfile.write(folder / "audio.wav", 44_100, sound)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two videos; one has frames without a face."""
+    _video(tmp_path / "pre" / "anna" / "00001", [*range(20), *range(24, 40)], seconds=1.6)
+    _video(tmp_path / "pre" / "carl" / "00007", list(range(30)), seconds=1.2)
+    return tmp_path / "pre"
+
+
+def test_a_preprocessed_root_is_read_as_it_is(root: Path, tmp_path: Path) -> None:
+    """Faces of different sizes, a gap in their numbers, sound of any rate."""
+    anna, carl = load_faces([root], _source(tmp_path / "cache"))
+    assert (anna.clip.name, carl.clip.name) == ("pre/anna/00001", "pre/carl/00007")
+    assert anna.clip.pictures.shape == (40, 3, FACE_PX, FACE_PX)
+    assert len(anna.clip.samples) == 40 * SAMPLES_PER_FRAME and anna.clip.offset_ms == 0
+    shown = anna.clip.pictures.mean(axis=(1, 2, 3))
+    there = np.isin(np.arange(40), range(20, 24), invert=True)
+    assert shown[there] == pytest.approx(np.arange(40)[there], abs=1)
+    assert anna.seen is not None and anna.seen.tolist() == there.tolist()
+    starts = set(anna.starts.tolist())
+    assert {0, 15, 24, 28} <= starts and not starts & set(range(16, 24))
+    batch = face_batch([anna], seed=1, step=0, size=12, augmented=False)
+    for windows in (batch.target, batch.reference):
+        numbers = (windows.mean(dim=(2, 3, 4)) * 255).round().numpy()
+        assert (np.diff(numbers) == 1).all()
+    assert preprocessed.is_root(root) and not preprocessed.is_root(root / "anna")
+    (root / "pycrop").mkdir()
+    assert not preprocessed.is_root(root)
+
+
+def test_a_file_list_chooses_and_what_is_missing_is_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the text before a space; a listed folder that is not there is left out by name."""
+    (tmp_path / "train.txt").write_text("carl/00007 42\n\nanna/00009\n")
+    listed = preprocessed.listed_videos(tmp_path / "train.txt")
+    assert listed == ["carl/00007", "anna/00009"]
+    source = _source(tmp_path / "cache", listed=listed)
+    _video(tmp_path / "more" / "dora" / "00001", list(range(30)), seconds=1.2)
+    for roots in ([root], [root, tmp_path / "more"]):
+        (carl,) = load_faces(roots, source, say=True)
+        said = capsys.readouterr().out
+        assert carl.clip.name == "pre/carl/00007" and "1 of 2 clips" in said
+        assert "pre/anna/00009: unreadable (no pictures in" in said
+    with pytest.raises(InputError, match=r"None of 1 videos can be used: pre/x/y: unreadable"):
+        load_faces([root], replace(source, listed=["x/y"]))
+    (tmp_path / "empty.txt").write_text("\n")
+    for name, reason in (("empty.txt", "lists no video"), ("no.txt", "cannot be read (No such")):
+        with pytest.raises(InputError) as caught:
+            preprocessed.listed_videos(tmp_path / name)
+        assert reason in str(caught.value) and "see --filelists" in str(caught.value)
+
+
+def test_a_broken_picture_is_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The video it is of is left out; so is one whose sound is gone, or no sound."""
+    (root / "anna" / "00001" / "7.jpg").write_bytes(b"\xff\xd8 and no more")
+    _video(root / "carl" / "00008", list(range(30)), seconds=1.2)
+    (root / "carl" / "00008" / "audio.wav").write_bytes(b"RIFF")
+    (carl,) = load_faces([root], _source(tmp_path / "cache"), say=True)
+    said = capsys.readouterr().out
+    assert carl.clip.name == "pre/carl/00007" and "1 of 3 clips" in said
+    assert "pre/anna/00001: unreadable (" in said and "7.jpg is no picture)" in said
+    assert "pre/carl/00008: unreadable (" in said
+    with pytest.raises(InputError, match="is no preprocessed_root as the other folders are"):
+        load_faces([root, tmp_path], _source(tmp_path / "cache"))
+
+
+def test_pictures_without_sound_are_of_no_use(root: Path, tmp_path: Path) -> None:
+    """Those after its end, a stray date for a number among them, are not read."""
+    cv2.imwrite(str(root / "carl" / "00007" / "20200823.jpg"), np.zeros((9, 9, 3), np.uint8))
+    _video(root / "dora" / "00001", [50, 51], seconds=1.2)
+    faces, left_out = preprocessed.load_videos(
+        [root], listed=None, cache=tmp_path / "cache", cache_gb=1.0
+    )
+    assert [face.clip.frames for face in faces] == [40, 30]
+    assert "no picture while there is sound" in left_out["pre/dora/00001"]
+
+
+def test_decoded_faces_are_found_again_unless_they_have_changed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another number for a picture is another clip."""
+    read: list[Path] = []
+    original = media.read_audio
+
+    def counted(path: Path) -> np.ndarray:
+        read.append(path)
+        return original(path)
+
+    monkeypatch.setattr(media, "read_audio", counted)
+    source = _source(tmp_path / "cache", listed=["carl/00007"])
+    for _ in range(2):
+        (before,) = load_faces([root], source)
+    assert len(read) == 1
+    folder = root / "carl" / "00007"
+    (folder / "12.jpg").rename(folder / "30.jpg")
+    (after,) = load_faces([root], source)
+    assert len(read) == 2 and before.clip.frames == after.clip.frames == 30
+    assert after.seen is not None and not after.seen[12]

@@ -1,0 +1,466 @@
+"""train_wav2lip.py as a user runs it: killed, resumed, shared, exported, exchanged, and refused."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import train_wav2lip
+from models import weights
+from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
+from pipeline import cli
+from pipeline.errors import InputError
+from tests.conftest import REPO
+from training import loop, wav2lip, wav2lip_run
+from training.distributed import Processes
+from training.drawn_tracks import write_tracks
+from training.journal import Journal, read_rows
+from training.wav2lip import Run
+
+SECONDS = 3.2  # of a clip: little more than an excerpt of the expert
+NARROW = Wav2LipConfig(0.05)
+STAGES = ("expert", "generator", "gan")
+CLOCKS = ("seconds", "data_s", "windows_per_s")  # of a log row: another run takes another time
+
+
+@pytest.fixture(autouse=True)
+def few_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this process report on little, and draw no curves: both take longer than steps."""
+    monkeypatch.setattr(wav2lip_run, "UNSEEN_BATCHES", 2)
+    monkeypatch.setattr(Journal, "draw", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data_dir with two drawn face clips."""
+    data_dir = tmp_path_factory.mktemp("tracks")
+    write_tracks(data_dir, clips=2, seconds=SECONDS, seed=7)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def val(tracks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data_dir to report on: the second clip, in a folder of its own."""
+    data_dir = tmp_path_factory.mktemp("val")
+    shutil.copytree(tracks / "pycrop" / "drawn001", data_dir / "pycrop" / "drawn001")
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decoded clips of all runs here, and what SyncNet says of them."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def expert(cache: Path) -> Path:
+    """Weights of an expert that knows nothing."""
+    torch.manual_seed(3)
+    weights.write_own(SyncNetColor(NARROW), cache / "expert.safetensors", config=NARROW)
+    return cache / "expert.safetensors"
+
+
+@pytest.fixture
+def plain(tracks: Path, tmp_path: Path, cache: Path) -> list[str]:
+    """Of a short run of any stage: a narrow network, two windows a step, all rows in the log."""
+    return [
+        *("--run", str(tmp_path / "run"), "--data", str(tracks), "--cache", str(cache)),
+        *("--width", str(NARROW.width), "--batch_size", "2", "--teacher", "none"),
+        *("--log_every", "1", "--warmup", "2", "--device", "cpu", "--steps", "1"),
+    ]
+
+
+@pytest.fixture
+def flags(plain: list[str], expert: Path) -> list[str]:
+    """Of a generator that has an expert."""
+    return [*plain, "--stage", "generator", "--expert", str(expert)]
+
+
+def _of_stage(stage: str, flags: list[str]) -> list[str]:
+    """The same for another stage; an expert gets two excerpts, and a teacher."""
+    flags = [*flags, "--stage", stage]
+    return [*flags, "--batch_size", "24", "--teacher", "auto"] if stage == "expert" else flags
+
+
+def _state(run: Path) -> dict[str, Any]:
+    state = loop.load_checkpoint(run / "checkpoint.pt")
+    assert state is not None
+    return state
+
+
+def _rows(run: Path) -> list[dict[str, Any]]:
+    rows = read_rows(run / "train.jsonl")
+    return [{key: value for key, value in row.items() if key not in CLOCKS} for row in rows]
+
+
+def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the script."""
+    capsys.readouterr()
+    code = cli.run(lambda: train_wav2lip.main(flags))
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def _assert_same(one: Any, other: Any, where: str = "state") -> None:
+    """Two checkpoints are equal, bit by bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            if key not in CLOCKS:
+                _assert_same(one[key], other[key], f"{where}[{key!r}]")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            _assert_same(left, right, f"{where}[{index}]")
+    else:
+        assert one == other, where
+
+
+# Killed and resumed.
+
+
+def _kill_at(step: int, flags: list[str], log: Path) -> None:
+    """Starts a run and kills it a moment after the log tells of `step`."""
+    command = [sys.executable, str(REPO / "train_wav2lip.py"), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and not any(row["step"] >= step for row in read_rows(log)):
+            time.sleep(0.01)
+        time.sleep(random.SystemRandom().uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def _stop_at(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops a run in the middle of a step, in this process."""
+    original = wav2lip.train_step
+
+    def stopped(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
+        row = original(run, *rest, **options)
+        if run.step == step:
+            raise KeyboardInterrupt
+        return row
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(wav2lip, "train_step", stopped)
+        train_wav2lip.main(flags)
+
+
+@pytest.mark.parametrize(
+    ("stage", "how"),
+    [
+        ("expert", "stopped"),
+        ("gan", "killed"),
+        pytest.param("expert", "killed", marks=pytest.mark.slow),
+        pytest.param("generator", "killed", marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_and_resumed_run_equals_one_never_killed(
+    stage: str,
+    how: str,
+    flags: list[str],
+    val: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Network, average, optimisers, discriminator, translation, sync weight and log."""
+    flags = _of_stage(stage, [*flags, "--val", str(val), "--steps", "5"])
+    flags += ["--save_every", "2", "--eval_every", "3", "--sync_from", "1e9"]
+    step = random.SystemRandom().randrange(1, 5)
+    print(f"{how} at step {step}")
+    broken, whole = tmp_path / "run", tmp_path / "whole"
+    if how == "killed":
+        monkeypatch.undo()  # a process of its own reports in full
+        _kill_at(step, flags, broken / "train.jsonl")
+    else:
+        _stop_at(step, flags, monkeypatch)
+    assert train_wav2lip.main(flags) == 0
+    assert train_wav2lip.main([*flags, "--run", str(whole)]) == 0
+    one, other = _state(whole), _state(broken)
+    _assert_same(one, other)
+    assert one["global_step"] == 5 and one["sync_weight"] == (0 if stage == "expert" else 0.03)
+    assert bool(one["translation"]) == (stage == "expert")
+    for part in ("discriminator", "rival"):
+        assert bool(one[part]) == (stage == "gan")
+    assert _rows(whole) == _rows(broken)
+    assert [row["step"] for row in _rows(broken) if "gradient" in row] == list(range(1, 6))
+    assert [row["step"] for row in _rows(broken) if "unseen loss" in row] == [3]
+    switched = [row["step"] for row in _rows(broken) if "sync_weight" in row]
+    assert switched == ([] if stage == "expert" else [3])
+    named = {"expert": "taught", "generator": "sync", "gan": "discriminator"}[stage]
+    assert named in _rows(broken)[0]
+    assert how == "stopped" or (broken / "curves.png").stat().st_size > 1000
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another stage, width or teacher, a damaged file: one sentence that names the checkpoint."""
+    assert train_wav2lip.main(flags) == 0
+    path = tmp_path / "run" / "checkpoint.pt"
+    before = path.read_bytes()
+    for wrong in (["--stage", "gan"], ["--stage", "expert"], ["--width", "0.07"]):
+        code, _, error = _said([*flags, *wrong, "--batch_size", "12"], capsys)
+        assert code == 2 and "checkpoint.pt is of another --stage, --width or --teacher" in error
+        assert error.count("\n") == 1 and path.read_bytes() == before
+    path.write_bytes(before[:1000])
+    code, _, error = _said(flags, capsys)
+    assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
+    path.unlink()
+    taught = _of_stage("expert", flags)
+    assert train_wav2lip.main(taught) == 0
+    code, _, error = _said([*taught, "--teacher", "none"], capsys)
+    assert code == 2 and "--width or --teacher; give those, or another --run" in error
+
+
+# Several processes.
+
+
+def _torchrun(flags: list[str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    return subprocess.run(
+        [*command, "--", str(REPO / "train_wav2lip.py"), *flags],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+@pytest.mark.parametrize("stage", [pytest.param("expert", marks=pytest.mark.slow), "gan"])
+def test_two_processes_train_as_one_does(
+    stage: str,
+    flags: list[str],
+    val: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every part of the loss in every row within 1e-3, from an empty cache on.
+
+    The expert's wrong pairs of other clips are those of each process's own share.
+    """
+    monkeypatch.undo()  # processes of their own report in full
+    flags = _of_stage(stage, [*flags, "--sync_at", "1", "--no-bf16", "--steps", "2"])
+    flags += ["--batch_size", "48" if stage == "expert" else "4", "--warmup", "0"]
+    flags += ["--val", str(val), "--eval_every", "2"]
+    bounds = {"gradient": 0.02}
+    if stage == "expert":
+        flags += ["--lr", "1e-5"]  # other wrong pairs lead elsewhere, the faster the further
+        bounds = {"gradient": 1.0, "loss": 0.1, "accuracy": 0.05, "taught": 0.02}
+        bounds |= {"unseen loss": 0.1, "unseen accuracy": 0.05}
+    single, shared = tmp_path / "single", tmp_path / "shared"
+    assert train_wav2lip.main([*flags, "--run", str(single)]) == 0
+    done = _torchrun([*flags, "--run", str(shared), "--cache", str(tmp_path / "cache")])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("2 of 2 clips") == 1
+    one, other = _rows(single), _rows(shared)
+    for row, too in zip(one, other, strict=True):
+        assert row.keys() == too.keys()
+        for name, value in row.items():
+            assert too[name] == pytest.approx(value, abs=bounds.get(name, 1e-3)), (name, row)
+    for part in ("state_dict", "average", "discriminator"):
+        for key, value in (_state(single)[part] or {}).items():
+            apart = (value - _state(shared)[part][key]).float().abs().mean()
+            assert float(apart) < 1e-2, (part, key)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(
+    plain: list[str],
+) -> None:
+    """Before the processes' first step: one would have nothing to do."""
+    parsed = train_wav2lip.build_parser().parse_args
+    two = Processes(0, 2, torch.device("cpu"))
+    for more, multiple in (
+        (["--stage", "expert", "--batch_size", "36"], 24),
+        (["--stage", "gan", "--batch_size", "3"], 2),
+    ):
+        options = wav2lip_run.TrainOptions(**vars(parsed([*plain, *more])))
+        with pytest.raises(InputError, match=f"2 processes; give a multiple of {multiple}"):
+            wav2lip_run.check_options(options, two)
+
+
+# The expert that judges, and when it counts.
+
+
+def test_the_expert_does_not_change_while_a_generator_learns(
+    flags: list[str], expert: Path, val: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither weights nor running statistics; in eval mode at every call, without gradients."""
+    called: list[bool] = []
+    original = SyncNetColor.forward
+
+    def watched(self: SyncNetColor, *batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        called.append(any(module.training for module in self.modules()))
+        return original(self, *batch)
+
+    runs: list[Run] = []
+    step = wav2lip.train_step
+
+    def kept(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
+        runs.append(run)
+        return step(run, *rest, **options)
+
+    monkeypatch.setattr(SyncNetColor, "forward", watched)
+    monkeypatch.setattr(wav2lip, "train_step", kept)
+    flags += ["--stage", "gan", "--val", str(val), "--eval_every", "2", "--sync_at", "0"]
+    assert train_wav2lip.main([*flags, "--steps", "2"]) == 0
+    assert len(called) == 2 + 2 and not any(called)  # of steps and of a report
+    lesson = runs[-1].lesson
+    assert lesson.expert is not None and lesson.model.training
+    _assert_same(weights.read_state(expert), lesson.expert.state_dict())
+    assert not any(p.requires_grad or p.grad is not None for p in lesson.expert.parameters())
+    assert not any(key.startswith("expert") for key in lesson.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("when", "switched"),
+    [
+        (["--sync_at", "0"], [0.1] * 4),
+        (["--sync_at", "1"], [0, 0.1, 0.1, 0.1]),
+        (["--sync_from", "1e9"], [0, 0, 0.1, 0.1]),
+        (["--sync_from", "0"], [0] * 4),
+    ],
+)
+def test_the_experts_loss_is_switched_on(
+    flags: list[str], val: Path, tmp_path: Path, when: list[str], switched: list[float]
+) -> None:
+    """By step, or when its loss on --val is low; a resumed run remembers and does not ask again."""
+    flags += ["--val", str(val), "--eval_every", "2", "--sync_weight", "0.1"]
+    assert train_wav2lip.main([*flags, *when, "--steps", "3"]) == 0
+    assert _state(tmp_path / "run")["sync_weight"] == switched[-1]
+    assert train_wav2lip.main([*flags, "--sync_from", "0", "--steps", "4"]) == 0
+    rows = [row for row in _rows(tmp_path / "run") if "l1" in row]
+    for row, weight in zip(rows, switched, strict=True):
+        assert row["loss"] == pytest.approx((1 - weight) * row["l1"] + weight * row["sync"])
+
+
+def test_a_generator_that_is_not_told_about_sync_says_so(
+    plain: list[str], expert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an expert, or without anything that switches it on."""
+    plain += ["--stage", "generator"]
+    assert "no --expert: nothing tells the generator" in _said(plain, capsys)[1]
+    told = [*plain, "--expert", str(expert)]
+    assert "neither --val nor --sync_at" in _said(told, capsys)[1]
+    assert "neither" not in _said([*told, "--sync_at", "0"], capsys)[1]
+
+
+# What a run leaves.
+
+
+def test_samples_show_reference_input_output_and_target(
+    flags: list[str], val: Path, tmp_path: Path
+) -> None:
+    """A picture per report, a row for each window; the same faces every time."""
+    flags += ["--val", str(val), "--eval_every", "1", "--steps", "2"]
+    assert train_wav2lip.main(flags) == 0
+    files = sorted((tmp_path / "run").glob("samples_*.png"))
+    assert [file.name for file in files] == ["samples_000001.png", "samples_000002.png"]
+    pictures = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in files]
+    one, other = (np.stack(np.hsplit(np.asarray(picture), 4)) for picture in pictures)
+    assert one.shape == (4, 2 * 96, 96, 3)
+    rows = one.reshape(4, 2, 96, 96, 3)
+    reference, shown, drawn, target = rows
+    assert not shown[:, 48:].any() and (shown[:, :48] == target[:, :48]).all()
+    assert (reference != target).any() and (drawn != target).any() and drawn.std() > 0
+    assert (one[[0, 1, 3]] == other[[0, 1, 3]]).all() and (one[2] != other[2]).any()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_export_loads_and_has_a_card(
+    stage: str,
+    flags: list[str],
+    val: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    cpu: torch.device,
+) -> None:
+    """The averaged network, as pipeline and training load it; its card names what made it."""
+    file = tmp_path / "new" / "own.safetensors"
+    flags = _of_stage(stage, [*flags, "--export", str(file), "--val", str(val)])
+    code, shown, _ = _said(flags, capsys)
+    assert code == 0 and "2 of 2 clips, 0.1 minutes" in shown and "no clip left out" in shown
+    load = weights.load_expert if stage == "expert" else weights.load_wav2lip
+    model, used = load(file, device=cpu)
+    assert isinstance(model, SyncNetColor if stage == "expert" else Wav2Lip)
+    assert model.config == NARROW
+    average = _state(tmp_path / "run")["average"]
+    for key, value in model.state_dict().items():
+        assert torch.allclose(value, average[key], rtol=1e-3, atol=1e-6), key
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert card["sha256"] == used.sha256 and card["licence"].startswith("MIT")
+    assert card["steps"] == 1 and card["minutes"] >= 0 and card["data"]["tracks"] == 2
+    assert f"--stage {stage}" in card["command"] and "--width 0.05" in card["command"]
+    assert card["unseen_people"].keys() >= ({"accuracy"} if stage == "expert" else {"l1", "sync"})
+    assert str(tmp_path) not in json.dumps(card)  # whose machine it was made on says nothing
+
+
+# Published checkpoints.
+
+
+@pytest.mark.parametrize(
+    ("stage", "width"),
+    [
+        ("expert", NARROW.width),
+        ("gan", NARROW.width),
+        pytest.param("expert", 1.0, marks=pytest.mark.slow),
+        pytest.param("generator", 1.0, marks=pytest.mark.slow),
+    ],
+)
+def test_checkpoints_are_exchanged_with_published_ones(
+    stage: str, width: float, plain: list[str], tmp_path: Path, cpu: torch.device
+) -> None:
+    """From the published dict with `module.` names into a run, and from its checkpoint back."""
+    config = Wav2LipConfig(width)
+    network = SyncNetColor if stage == "expert" else Wav2Lip
+    torch.manual_seed(5)
+    published = network(config).state_dict()
+    wrapped = {f"module.{key}": value for key, value in published.items()}
+    upstream = {"state_dict": wrapped, "optimizer": None, "global_step": 9, "global_epoch": 1}
+    torch.save(upstream, tmp_path / "published.pth")
+    init = [*plain, "--width", str(width), "--init", str(tmp_path / "published.pth")]
+    init = _of_stage(stage, init)
+    assert train_wav2lip.main([*init, "--teacher", "none", "--lr", "0"]) == 0
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    state = _state(tmp_path / "run")
+    assert upstream.keys() <= state.keys() and state["global_step"] == 1
+    again = network(config)
+    weights.fill(again, checkpoint)
+    _assert_same(again.state_dict(), state["state_dict"])
+    assert list(again.state_dict()) == list(published)
+    learned = [key for key in published if key.endswith(("weight", "bias"))]
+    for key in learned:  # statistics of batches move even at a rate of 0
+        assert torch.equal(published[key], again.state_dict()[key]), key
+        assert torch.equal(published[key], state["average"][key]), key
+    if width == 1.0:
+        load = weights.load_expert if stage == "expert" else weights.load_wav2lip
+        _assert_same(load(checkpoint, device=cpu)[0].state_dict(), state["state_dict"])
+
+
+def test_weights_of_another_network_are_refused(
+    flags: list[str], expert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An expert to start a generator from, a generator as the expert: the file is named."""
+    code, _, error = _said([*flags, "--init", str(expert)], capsys)
+    assert code == 2 and "expert.safetensors does not fit Wav2Lip: it lacks" in error
+    generator = tmp_path / "generator.safetensors"
+    weights.write_own(Wav2Lip(NARROW), generator, config=NARROW)
+    code, _, error = _said([*flags, "--expert", str(generator)], capsys)
+    assert code == 2 and "generator.safetensors does not fit SyncNetColor: it lacks" in error
+    assert error.count("\n") == 1 and not (tmp_path / "run" / "checkpoint.pt").exists()

@@ -1,0 +1,136 @@
+"""How often an expert tells right sound from wrong sound, for people it has not seen.
+
+    python -m training.evaluate_expert --data VAL_TRACKS [--expert FILE] [--without v005]
+
+Every window of five frames is asked about twice: with its own sound and with wrong sound, at a
+cosine of 0.5 as in training. Wrong sound is that of another time of the same clip, at least five
+frames away, or of another clip; the figure to compare is the first, where nothing but timing helps.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+
+from models import wav2lip, weights
+from models.wav2lip import EXPERT_FRAMES, SyncNetColor
+from pipeline import cli
+from pipeline.workspace import write_json
+from training.face_data import FaceSource, load_faces
+from training.faces import FaceClip
+
+BATCH_WINDOWS = 64
+THRESHOLD = 0.5  # of the cosine
+SEED = 20200823
+
+
+@torch.inference_mode()
+def embed(
+    expert: SyncNetColor, face: FaceClip, starts: np.ndarray, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (N, E) of sound and mouths of the windows that start at some frames."""
+    sound, mouths = [], []
+    for some in np.array_split(starts, -(-len(starts) // BATCH_WINDOWS)):
+        frames = (some[:, None] + np.arange(EXPERT_FRAMES)).ravel()
+        faces = wav2lip.face_tensor(face.faces(frames, face.box))
+        seen = wav2lip.expert_faces(faces.unflatten(0, (len(some), EXPERT_FRAMES)))
+        a, v = expert(face.sound(some).to(device), seen.to(device))
+        sound.append(a.cpu().numpy())
+        mouths.append(v.cpu().numpy())
+    return np.concatenate(sound), np.concatenate(mouths)
+
+
+def far_windows(starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For every window the index of one at least five frames away; minus one where none is."""
+    far = np.abs(starts[:, None] - starts) >= EXPERT_FRAMES
+    drawn = np.where(far, rng.random(far.shape), -1.0)
+    return np.where(far.any(axis=1), drawn.argmax(axis=1), -1)
+
+
+def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
+    """Share told right at the threshold, right and wrong weighing the same, and area under ROC."""
+    ranks = rankdata(np.concatenate([right, wrong]))[: len(right)].sum()
+    area = (ranks - len(right) * (len(right) + 1) / 2) / (len(right) * len(wrong))
+    told = ((right > THRESHOLD).mean() + (wrong <= THRESHOLD).mean()) / 2
+    return {"accuracy": round(float(told), 4), "roc_area": round(float(area), 4)}
+
+
+def evaluate(
+    expert: SyncNetColor, faces: list[FaceClip], *, device: torch.device
+) -> dict[str, Any]:
+    """The table: all clips together, and each by name."""
+    rng = np.random.default_rng(SEED)
+    embedded = {}
+    for face in faces:
+        starts = face.starts[::EXPERT_FRAMES]
+        embedded[face.clip.name] = (starts, *embed(expert, face, starts, device))
+    right, near, far, clips = [], [], [], {}
+    names = list(embedded)
+    for number, (name, (starts, sound, mouths)) in enumerate(embedded.items()):
+        other = far_windows(starts, rng)
+        own = (sound * mouths).sum(axis=1)
+        late = (sound[other] * mouths).sum(axis=1)[other >= 0]
+        stranger = embedded[names[(number + 1 + rng.integers(len(names) - 1)) % len(names)]][1]
+        strange = (stranger[rng.integers(len(stranger), size=len(mouths))] * mouths).sum(axis=1)
+        clips[name] = {"windows": len(starts)} | separation(own, late)
+        right.append(own)
+        near.append(late)
+        far.append(strange)
+    own = np.concatenate(right)
+    return {
+        "windows": len(own),
+        "other_times": separation(own, np.concatenate(near)),
+        "other_clips": separation(own, np.concatenate(far)),
+        "clips": clips,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(
+        description="How often an expert tells right sound from wrong, on tracks cut by "
+        "run_pipeline.py.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data_dirs")
+    parser.add_argument("--expert", default="auto", help="weights")
+    parser.add_argument("--min_confidence", type=float, default=1.0, help="of scored clips")
+    parser.add_argument("--max_offset", type=float, default=10, help="of scored clips, frames")
+    parser.add_argument("--without", nargs="*", default=[], help="references to leave out")
+    parser.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
+    parser.add_argument("--cache_gb", type=float, default=20.0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path, help="file to write as well")
+    args = parser.parse_args(argv)
+    device = cli.torch_device(args.device)
+    expert, used = weights.load_expert(args.expert, device=device)
+    with tempfile.TemporaryDirectory() as passing:
+        source = FaceSource(
+            cache=args.cache or Path(passing),
+            cache_gb=args.cache_gb,
+            min_confidence=args.min_confidence,
+            max_offset=args.max_offset,
+            least_frames=2 * EXPERT_FRAMES,
+        )
+        faces = [
+            face
+            for face in load_faces(args.data, source, say=True)
+            if face.clip.reference.rpartition("/")[2] not in args.without
+        ]
+        table = {"expert": used.file} | evaluate(expert, faces, device=device)
+    for name, row in table["clips"].items():
+        print(name, row)
+    print(json.dumps({key: value for key, value in table.items() if key != "clips"}))
+    if args.json:
+        write_json(args.json, table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

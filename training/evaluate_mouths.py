@@ -1,0 +1,346 @@
+"""What a generator is worth on people it has not seen.
+
+    python -m training.evaluate_mouths --data VAL_TRACKS [--checkpoint FILE] [--pictures FOLDER]
+
+With the own sound and a reference at least a second away: L1, PSNR and SSIM of the mouth, how
+sharp it is beside the real one, and FID where pytorch-fid is installed. With somebody else's sound,
+blended into the clip as run_wav2lip.py does: LSE-D, LSE-C and offset by our SyncNet, beside the
+real clip's. The pictures are a contact sheet, real above generated, and side_by_side.mp4, every
+clip as it was and with the sound and mouth of another.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from scipy.io import wavfile
+from scipy.ndimage import gaussian_filter
+
+from models import folding, weights
+from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.syncnet import CROP_PX, SyncNet
+from models.wav2lip import FACE_PX
+from pipeline import blend, cli, embeddings, media, regions, sync
+from pipeline.mouths import Generator
+from pipeline.mp4 import Mp4Writer, Sound
+from pipeline.regions import Region
+from pipeline.workspace import write_json
+from training import fid, samples, selection
+from training.face_batches import LEAST_APART_FRAMES
+from training.face_data import box_aspect
+from training.faces import (
+    STORED_PER_CROP,
+    VIEW,
+    FaceClip,
+    track_box,
+)
+
+OWN_FRAMES = 50  # drawn with the face's own sound, per clip
+FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
+LARGEST_CLIPS = 40
+SSIM_SIGMA_PX = 1.5
+SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+VSHIFT = 15
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The SyncNet that judges, and where it is."""
+
+    model: SyncNet
+    device: torch.device
+
+    def judge(self, crops: list[np.ndarray], sound: np.ndarray) -> sync.Sync:
+        """Scores a face clip held in memory, (224, 224, 3) uint8 each, with (n,) int16 sound."""
+        lips = embeddings.embed_lips(self.model, crops, batch_size=64, device=self.device)
+        heard = embeddings.embed_sound(self.model, sound, batch_size=64, device=self.device)
+        windows = min(len(lips), len(heard)) - 1
+        dists = embeddings.distances(lips[:windows], heard[:windows], vshift=VSHIFT)
+        return sync.judge(dists, **self.model.config.reliable_from)
+
+
+def ssim(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Structural similarity of each pixel (Wang et al. 2004), mean over channels.
+
+    Args:
+        one, other: (N, H, W, 3) uint8.
+
+    Returns:
+        (N, H, W) float64.
+    """
+    x, y = one.astype(np.float64), other.astype(np.float64)
+    spread = (0, SSIM_SIGMA_PX, SSIM_SIGMA_PX, 0)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.asarray(gaussian_filter(values, spread, truncate=3.5))
+
+    mean_x, mean_y = mean(x), mean(y)
+    var_x, var_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
+    shared = mean(x * y) - mean_x * mean_y
+    top = (2 * mean_x * mean_y + SSIM_C1) * (2 * shared + SSIM_C2)
+    bottom = (mean_x**2 + mean_y**2 + SSIM_C1) * (var_x + var_y + SSIM_C2)
+    return np.asarray((top / bottom).mean(axis=3))
+
+
+def mouth_box() -> tuple[slice, slice]:
+    """Rows and columns of the mouth in a 96-pixel face: where a regenerated face is used."""
+    rows, columns = np.nonzero(blend.mouth_mask(FACE_PX, FACE_PX))
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """Some frames of one clip, drawn with their own sound.
+
+    Attributes:
+        real, drawn: (N, 96, 96, 3) uint8 BGR.
+        figures: of the mouth, by name.
+    """
+
+    real: np.ndarray
+    drawn: np.ndarray
+    figures: dict[str, float]
+
+    def strip(self) -> np.ndarray:
+        """Some real faces above their drawn ones."""
+        shown = slice(None, None, OWN_FRAMES // 5)
+        both = zip(self.real[shown], self.drawn[shown], strict=True)
+        return np.hstack([np.vstack(pair) for pair in both])
+
+
+def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redrawn | None:
+    """One clip drawn with its own sound, its look taken from at least a second away.
+
+    Returns:
+        None where the clip is too short for that.
+    """
+    starts = face.starts
+    if len(starts) < OWN_FRAMES // 2 + LEAST_APART_FRAMES:
+        return None
+    rng = np.random.default_rng(seed)
+    frames = starts[np.linspace(0, len(starts) - 1, OWN_FRAMES).astype(int)]
+    far = [starts[np.abs(starts - frame) >= LEAST_APART_FRAMES] for frame in frames]
+    others = np.array([rng.choice(choice) for choice in far])
+    real, reference = face.faces(frames, face.box), face.faces(others, face.box)
+    drawn = generator.draw(real, face.sound(frames).numpy(), reference=reference)
+    rows, columns = mouth_box()
+    a, b = drawn[:, rows, columns], real[:, rows, columns]
+    error = a.astype(np.float64) - b
+    figures = {
+        "l1": float(np.abs(error).mean() / 255),
+        "psnr_db": float(np.mean(10 * np.log10(255**2 / (error**2).mean(axis=(1, 2, 3))))),
+        "ssim": float(ssim(drawn, real)[:, rows, columns].mean()),
+        "sharpness": sharpness(a) / sharpness(b),
+    }
+    return Redrawn(real, drawn, figures)
+
+
+def sharpness(faces: np.ndarray) -> float:
+    """Mean variance of the Laplacian of (N, h, w, 3) uint8 pictures in grey."""
+    grey = [cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_BGR2GRAY) for face in faces]
+    return float(np.mean([cv2.Laplacian(picture, cv2.CV_64F).var() for picture in grey]))
+
+
+def dubbed_crops(
+    crops: list[np.ndarray], face: FaceClip, windows: np.ndarray, generator: Generator
+) -> list[np.ndarray]:
+    """The clip with new mouths, blended as run_wav2lip.py does.
+
+    Args:
+        crops: (224, 224, 3) uint8 each.
+        face: of the clip.
+        windows: (N, 1, 80, 16) sound of every frame.
+        generator: draws.
+    """
+    cut = face.box
+    top, left, _ = VIEW.lip_region_px
+    edges = (cut.top, cut.bottom, cut.left, cut.right)
+    y1, y2, x1, x2 = (round(edge / STORED_PER_CROP) for edge in edges)
+    region = Region(top + y1, min(CROP_PX, top + y2), left + x1, min(CROP_PX, left + x2))
+    originals = np.stack([regions.shrink(region.cut(crop)) for crop in crops])
+    drawn = generator.draw(originals, windows)
+    made = [crop.copy() for crop in crops]
+    for crop, generated, original in zip(made, drawn, originals, strict=True):
+        blend.blend(crop, region, generated, original)
+    return made
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A clip that gets the sound of another.
+
+    Attributes:
+        file, face: of the clip.
+        windows: (N, 1, 80, 16) sound of every frame.
+        sound: (640 N,) int16, the same to listen to.
+    """
+
+    file: Path
+    face: FaceClip
+    windows: np.ndarray
+    sound: np.ndarray
+
+
+def exchanges(faces: list[FaceClip], by_name: dict[str, Path]) -> list[Exchange]:
+    """Every clip that is long enough, with the sound of one far along the list."""
+    frames = FOREIGN_S * FRAME_RATE
+    long_enough = [face for face in faces if len(face.starts) >= frames][:LARGEST_CLIPS]
+    found = []
+    for number, face in enumerate(long_enough):
+        stranger = long_enough[(number + len(long_enough) // 2) % len(long_enough)]
+        if stranger.clip.reference == face.clip.reference:
+            continue
+        start = int(stranger.starts[0])
+        windows = stranger.sound(np.arange(start, start + frames)).numpy()
+        sound = samples.shifted_sound(
+            stranger.clip, first=start, frames=frames, lead_ms=-stranger.clip.offset_ms
+        )
+        found.append(Exchange(by_name[face.clip.name], face, windows, sound))
+    return found
+
+
+def with_foreign_sound(
+    exchange: Exchange, generator: Generator, scorer: Scorer
+) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
+    """Scores of one clip as it is, and with the sound of another one.
+
+    Returns:
+        Figures, the clip's crops as they were, and the new ones.
+    """
+    frames = len(exchange.windows)
+    crops = [f.copy() for f in _first(media.read_frames(exchange.file, frame_rate=None), frames)]
+    own = exchange.face.clip.samples[: len(crops) * SAMPLES_PER_FRAME]
+    made = dubbed_crops(crops, exchange.face, exchange.windows, generator)
+    real, new = scorer.judge(crops, own), scorer.judge(made, exchange.sound)
+    figures = {
+        "real_lse_c": real.confidence,
+        "real_lse_d": real.min_dist,
+        "lse_c": new.confidence,
+        "lse_d": new.min_dist,
+        "offset": new.offset_frames,
+    }
+    return figures, crops, made
+
+
+def _first(frames: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    for _, frame in zip(range(count), frames, strict=False):
+        yield frame
+
+
+def evaluate(
+    files: list[Path],
+    generator: Generator,
+    scorer: Scorer,
+    *,
+    cache: Path,
+    pictures: Path | None,
+    seed: int,
+) -> dict[str, Any]:
+    """The whole table; with `pictures`, a contact sheet and side_by_side.mp4 are left there."""
+    known = selection.known_offsets(files)
+    clips = samples.load_clips(files, VIEW, cache=cache, margin=False).clips
+    by_name = {samples.clip_name(file): file for file in files}
+    faces = [
+        FaceClip(clip, track_box(box_aspect(by_name[clip.name])))
+        for clip in selection.aligned(clips, known)
+    ]
+    redrawn = [found for face in faces if (found := with_own_sound(face, generator, seed=seed))]
+    own = [one.figures for one in redrawn]
+    distance = fid.distance(
+        np.concatenate([one.real for one in redrawn]),
+        np.concatenate([one.drawn for one in redrawn]),
+        device=scorer.device,
+    )
+    if pictures:
+        cv2.imwrite(str(pictures / "own_sound.png"), np.vstack([one.strip() for one in redrawn]))
+    foreign = {}
+    pairs = exchanges(faces, by_name)
+    with ExitStack() as stack:
+        writer = stack.enter_context(_side_by_side(pairs, pictures)) if pictures else None
+        for pair in pairs:
+            figures, crops, made = with_foreign_sound(pair, generator, scorer)
+            foreign[pair.face.clip.name] = figures
+            if writer:
+                for crop, new in zip(crops, made, strict=True):
+                    writer.write(np.hstack([crop, new]))
+    return _table(own, foreign) | ({} if distance is None else {"fid": round(distance, 2)})
+
+
+@contextmanager
+def _side_by_side(pairs: list[Exchange], pictures: Path) -> Iterator[Mp4Writer]:
+    with tempfile.TemporaryDirectory() as passing:
+        wav = Path(passing) / "sound.wav"
+        wavfile.write(wav, SAMPLE_RATE, np.concatenate([pair.sound for pair in pairs]))
+        with Mp4Writer(
+            pictures / "side_by_side.mp4",
+            size_px=(2 * CROP_PX, CROP_PX),
+            frame_rate=FRAME_RATE,
+            sounds=[Sound(wav)],
+        ) as writer:
+            yield writer
+
+
+def _table(own: list[dict[str, float]], foreign: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    rows = list(foreign.values())
+    table: dict[str, Any] = {"own_sound_clips": len(own), "foreign_sound_clips": len(rows)}
+    for name in own[0] if own else ():
+        table[name] = round(float(np.mean([figures[name] for figures in own])), 4)
+    if rows:
+        for name in ("real_lse_c", "real_lse_d", "lse_c", "lse_d"):
+            table[name] = round(float(np.mean([row[name] for row in rows])), 3)
+        table["lse_c_share"] = round(table["lse_c"] / table["real_lse_c"], 3)
+        near = [abs(row["offset"]) <= 1 for row in rows]
+        table["offset_within_1"] = round(float(np.mean(near)), 3)
+    return table | {"clips": foreign}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(
+        description="What generator weights are worth on tracks cut by run_pipeline.py.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data_dirs")
+    parser.add_argument("--checkpoint", default="auto", help="generator weights")
+    parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge")
+    parser.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
+    parser.add_argument("--pictures", type=Path, help="folder for a contact sheet and clips")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    args = parser.parse_args(argv)
+    device = cli.torch_device(args.device)
+    model, used = weights.load_wav2lip(args.checkpoint, device=device)
+    judge, judge_used = weights.load_syncnet(args.initial_model, device=device)
+    generator = Generator(folding.fold_batch_norms(model), device, batch_size=32)
+    if args.pictures:
+        args.pictures.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as passing:
+        table = evaluate(
+            samples.clip_files(args.data),
+            generator,
+            Scorer(judge, device),
+            cache=args.cache or Path(passing),
+            pictures=args.pictures,
+            seed=args.seed,
+        )
+    table = {"generator": used.file, "syncnet": judge_used.file} | table
+    for name, row in table["clips"].items():
+        print(name, row)
+    print(json.dumps({key: value for key, value in table.items() if key != "clips"}))
+    if args.json:
+        write_json(args.json, table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,121 @@
+"""Reads what Wav2Lip's preprocess.py leaves: preprocessed_root/DIR/VIDEO/{0.jpg, ..., audio.wav}.
+
+Each picture is the detector's box of one frame, in its own size; frames without a face leave a gap
+in the numbers. Frames are taken to be 25 a second, as Wav2Lip does, and in sync.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.features import SAMPLES_PER_FRAME
+from models.wav2lip import FACE_PX
+from pipeline import cli, media
+from pipeline.errors import InputError
+from training import samples
+from training.faces import Cut, FaceClip
+
+WHOLE = Cut(0, FACE_PX, 0, FACE_PX)
+
+
+def is_root(folder: Path) -> bool:
+    """Whether a folder is such a preprocessed_root and no data_dir of run_pipeline.py."""
+    return not (folder / "pycrop").is_dir() and any(folder.glob("*/*/audio.wav"))
+
+
+def listed_videos(filelist: Path) -> list[str]:
+    """The "dir/video" names of a file list: one a line, up to the first space.
+
+    Raises:
+        InputError: there is no such file, or no name in it.
+    """
+    try:
+        lines = filelist.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{filelist} cannot be read ({error.strerror}); see --filelists."
+        ) from error
+    names = [line.split()[0] for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"{filelist} lists no video; see --filelists.")
+    return names
+
+
+def load_videos(
+    roots: list[Path], *, listed: list[str] | None, cache: Path, cache_gb: float
+) -> tuple[list[FaceClip], dict[str, str]]:
+    """Faces of such folders.
+
+    Args:
+        roots: preprocessed_root folders.
+        listed: names to read; None: all.
+        cache: folder of decoded faces.
+        cache_gb: its largest size.
+
+    Returns:
+        Faces, and the reason of each video that is not among them, by name.
+
+    Raises:
+        InputError: not one video can be used; the sentence names the first and why.
+    """
+    folders = _folders(roots, listed)
+    room = samples.Room(cache, limit_bytes=int(cache_gb * 1e9))
+    faces: list[FaceClip] = []
+    left_out: dict[str, str] = {}
+    with cli.progress("face folders read", len(folders), unit=" videos") as bar:
+        for folder in folders:
+            name = "/".join(folder.absolute().parts[-3:])
+            found = samples.attempt(partial(_clip, folder, name, room))
+            if isinstance(found, samples.Clip):
+                faces.append(FaceClip(found, WHOLE, seen=_seen(folder, found.frames)))
+            else:
+                left_out[name] = found
+            bar.update(1)
+    if not faces:
+        name, reason = next(iter(left_out.items()))
+        raise InputError(f"None of {len(folders)} videos can be used: {name}: {reason}.")
+    return faces, left_out
+
+
+def _folders(roots: list[Path], listed: list[str] | None) -> list[Path]:
+    if listed is None:
+        return [sound.parent for root in roots for sound in sorted(root.glob("*/*/audio.wav"))]
+    holders = {n: [root for root in roots if (root / n).is_dir()] for n in listed}
+    return [root / name for name, found in holders.items() for root in found or roots[:1]]
+
+
+def _pictures(folder: Path) -> dict[int, Path]:
+    return {int(file.stem): file for file in folder.glob("*.jpg") if file.stem.isdecimal()}
+
+
+def _seen(folder: Path, frames: int) -> np.ndarray:
+    return np.isin(np.arange(frames), list(_pictures(folder)))
+
+
+def _clip(folder: Path, name: str, room: samples.Room) -> samples.Clip:
+    pictures = _pictures(folder)
+    if not pictures:
+        raise ValueError(f"no pictures in {folder}")
+    sound = folder / "audio.wav"
+    status = sound.stat()
+    newest = max(file.stat().st_mtime_ns for file in pictures.values())
+    numbers = sorted(pictures)
+    about = f"{folder.resolve()} {numbers} {newest} {status.st_size} {status.st_mtime_ns}"
+    return samples.cached(name, about, partial(_decode, pictures, sound), room)
+
+
+def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndarray]:
+    spoken = media.read_audio(sound)
+    heard = {n: file for n, file in pictures.items() if n * SAMPLES_PER_FRAME < len(spoken)}
+    if spoken.size and not heard:
+        raise ValueError(f"no picture while there is sound in {sound}")
+    faces = np.zeros((max(heard, default=0) + 1, 3, FACE_PX, FACE_PX), np.uint8)
+    for number, file in heard.items():
+        picture = cv2.imread(str(file))
+        if picture is None:
+            raise ValueError(f"{file} is no picture")
+        small = cv2.resize(picture, (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA)
+        faces[number] = small.transpose(2, 0, 1)
+    return faces, spoken
