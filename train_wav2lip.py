@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = parser.add_argument_group("run").add_argument
     run("--stage", choices=STAGES, required=True, help="gan: generator with a discriminator")
     run("--run", type=Path, required=True, help="folder of checkpoint, train.jsonl, samples")
-    run("--teacher", default="auto", help="SyncNet weights the expert learns from, none without")
+    run("--teacher", default="auto", help="SyncNet weights to learn from first, or none")
     run("--taught_steps", type=int, default=300, help="first steps of an expert: teacher only")
     run("--expert", type=Path, help="weights of the expert, for generator and gan")
     run("--init", type=Path, help="weights to start from")
@@ -58,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     step("--sync_from", type=float, default=0.75, help="on when its loss on --val is below")
     step("--sync_at", type=int, default=-1, help="or at this step; -1: never by step")
     step("--adversarial_weight", type=float, default=0.07, help="of the discriminator's, gan only")
+    step("--mouth_weight", type=float, default=4.0, help="of mouth in L1, on top of 1; paper: 0")
+    step("--taught_weight", type=float, default=0.1, help="of what the teacher hears; paper: 0")
     step("--bf16", action=switch, default=True, help="mixed precision")
     # fmt: on
     return parser

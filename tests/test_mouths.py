@@ -283,10 +283,11 @@ def test_speech_is_told_from_pauses_at_any_noise(noise_db: float | None) -> None
 
 
 def test_speech_without_a_pause_is_all_speech() -> None:
-    """Also where it is quiet in parts; and what is hardly above nothing is silence."""
+    """Also where it is quiet in parts; a whisper is speech, what is hardly above nothing is not."""
     t = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
     changing = 6000 * np.sin(2 * np.pi * 500 * t) * (0.55 + 0.45 * np.sin(2 * np.pi * t))
     assert voices.speech(changing.astype(np.int16)).all()
+    assert voices.speech(_beep(0.2, 0.5, 1.0) // 200).sum() > 40
     hiss = np.random.default_rng(0).normal(0, 12, SAMPLE_RATE).astype(np.int16)
     assert not voices.speech(hiss).any() and not voices.speech(np.zeros(500, np.int16)).any()
 

@@ -20,15 +20,17 @@ class FaceBatch:
         target: (B, 5, 3, 96, 96) float32 BGR in 0..1.
         reference: (B, 5, 3, 96, 96), other frames of the same clips, in the same cut.
         mels: (B, 5, 1, 80, 16), the sound of every frame.
+        taught: (B, 5, E), what a SyncNet says of that sound; E is 0 without one.
     """
 
     target: torch.Tensor
     reference: torch.Tensor
     mels: torch.Tensor
+    taught: torch.Tensor
 
     def to(self, device: torch.device) -> "FaceBatch":
         """The same elsewhere."""
-        parts = (self.target, self.reference, self.mels)
+        parts = (self.target, self.reference, self.mels, self.taught)
         return FaceBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -64,7 +66,7 @@ def face_batch(
 
 def _window(
     clip: FaceClip, rng: np.random.Generator, *, augmented: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     start = int(rng.choice(clip.starts))
     other = _other_start(clip.starts, start, rng)
     window = np.arange(EXPERT_FRAMES)
@@ -73,7 +75,8 @@ def _window(
     if augmented:
         faces = _other_light(faces, rng)
     pictures = wav2lip.face_tensor(faces).unflatten(0, (2, EXPERT_FRAMES))
-    return pictures[0], pictures[1], clip.sound(start + window)
+    frames = start + window
+    return pictures[0], pictures[1], clip.sound(frames), clip.taught_at(frames)[:, 1]
 
 
 def _other_start(starts: np.ndarray, start: int, rng: np.random.Generator) -> int:

@@ -1,6 +1,6 @@
 """One of Wav2Lip's networks in training: the step, and what a checkpoint holds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -73,6 +73,10 @@ class Lesson(nn.Module):
                 expert=self.expert,
                 discriminator=self.discriminator,
             )
+            if self.translation is not None and weighted.taught:
+                unlike, alike = objectives.taught_loss(self.model, batch, self.translation)
+                loss = loss + weighted.taught * unlike
+                parts["taught"] = alike
             other = None
             if self.discriminator is not None:
                 other = objectives.discriminator_loss(self.discriminator, drawn, batch)
@@ -118,7 +122,7 @@ class Run:
             "seconds": self.seconds,
         }
 
-    def restore(self, state: dict[str, Any], *, adversarial: float) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self.lesson.model.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -129,18 +133,18 @@ class Run:
             self.lesson.discriminator.load_state_dict(state["discriminator"])
         if self.rival is not None and state["rival"]:
             self.rival.load_state_dict(state["rival"])
-        self.weighted = LossWeights(state["sync_weight"], adversarial)
+        self.weighted = replace(self.weighted, sync=state["sync_weight"])
         self.step, self.seconds = state["global_step"], state["seconds"]
 
 
-def new_run(lesson: Lesson, *, decay: float, weight_decay: float, adversarial: float) -> Run:
+def new_run(lesson: Lesson, *, decay: float, weight_decay: float, weighted: LossWeights) -> Run:
     """A run at step 0.
 
     Args:
         lesson: on the device it is trained on.
         decay: of the averaged weights.
         weight_decay: of the network.
-        adversarial: weight of the discriminator's part.
+        weighted: parts of the loss; the expert's is switched on later.
     """
     trained = [*lesson.model.parameters()]
     if lesson.translation is not None:
@@ -150,7 +154,7 @@ def new_run(lesson: Lesson, *, decay: float, weight_decay: float, adversarial: f
     # A discriminator that remembers long follows the generator too slowly.
     rival = torch.optim.Adam(other.parameters(), betas=(0.5, 0.999)) if other else None
     average = loop.AveragedWeights(lesson.model, decay=decay)
-    return Run(lesson, optimizer, rival, average, LossWeights(0.0, adversarial))
+    return Run(lesson, optimizer, rival, average, weighted)
 
 
 def train_step(

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import wav2lip
-from models.wav2lip import MASKED_FROM_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
+from models.wav2lip import FACE_PX, MASKED_FROM_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
+from pipeline.blend import mouth_mask
 from training.expert_excerpts import ExpertBatch
 from training.face_batches import FaceBatch
 
@@ -26,11 +27,15 @@ class LossWeights:
     Attributes:
         sync: the expert's; 0 until it is switched on.
         adversarial: the discriminator's.
+        mouth: how much more than elsewhere a pixel of the mouth counts in L1; published: 0.
+        taught: of what a SyncNet teaches the generator's ear.
         pairs: of the expert's own question, beside what its teacher says; 0 at first.
     """
 
     sync: float = 0.0
     adversarial: float = 0.0
+    mouth: float = 0.0
+    taught: float = 0.0
     pairs: float = 1.0
 
 
@@ -118,6 +123,26 @@ def sync_loss(expert: SyncNetColor, drawn: torch.Tensor, batch: FaceBatch) -> to
     return -cosine.clamp(1e-6, 1).log().mean()
 
 
+def taught_loss(
+    generator: Wav2Lip, batch: FaceBatch, translation: nn.Linear
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the generator hears less like what a SyncNet hears, and the mean cosine of both.
+
+    A face says more of itself than its sound does: without this the generator does not listen for
+    thousands of steps.
+    """
+    heard = generator.audio_encoder(batch.mels.flatten(0, 1)).flatten(1)
+    said = translation(heard).float()
+    alike = F.cosine_similarity(said, batch.taught.flatten(0, 1), dim=1).mean()
+    return 1 - alike, alike.detach()
+
+
+def _pixel_weights(mouth: float, device: torch.device) -> torch.Tensor:
+    """(96, 96) weights of mean 1: only mouth and jaw are taken from a generated face."""
+    weights = 1 + mouth * torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)).to(device)
+    return weights / weights.mean()
+
+
 def generator_loss(
     drawn: torch.Tensor,
     batch: FaceBatch,
@@ -138,9 +163,10 @@ def generator_loss(
     Returns:
         The loss, and "l1", "sync" and "adversarial" as far as there are, detached.
     """
-    l1 = F.l1_loss(drawn.float(), batch.target)
-    loss = (1 - weights.sync - weights.adversarial) * l1
-    parts = {"l1": l1.detach()}
+    error = (drawn.float() - batch.target).abs()
+    counted = (error * _pixel_weights(weights.mouth, error.device)).mean()
+    loss = (1 - weights.sync - weights.adversarial) * counted
+    parts = {"l1": error.mean().detach()}
     if expert is not None:
         with torch.set_grad_enabled(weights.sync > 0):
             sync = sync_loss(expert, drawn, batch)

@@ -39,7 +39,7 @@ from training.faces import FaceClip
 from training.journal import Journal
 from training.preprocessed import listed_videos
 from training.wav2lip import AnyBatch, Lesson, Run
-from training.wav2lip_objectives import draw
+from training.wav2lip_objectives import LossWeights, draw
 
 STAGES = ("expert", "generator", "gan")
 UNSEEN_BATCHES = 12  # of --val, always the same
@@ -82,6 +82,8 @@ class TrainOptions:
     sync_from: float
     sync_at: int
     adversarial_weight: float
+    mouth_weight: float
+    taught_weight: float
     bf16: bool
 
 
@@ -144,8 +146,7 @@ def load_data(options: TrainOptions, *, say: bool) -> Data:
             least_frames=EXCERPT_FRAMES if expert else EXPERT_FRAMES,
             listed=listed_videos(options.filelists / part) if options.filelists else None,
         )
-        taught_by = _teacher(options, cache) if expert else None
-        return load_faces(folders, source, teacher=taught_by, say=say)
+        return load_faces(folders, source, teacher=_teacher(options, cache), say=say)
 
     clips = load(options.data, "train.txt", say=say)
     val = options.val or (options.data if options.filelists else [])
@@ -203,9 +204,13 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
     # Convolutions of few channels are fastest with the channels last.
     lesson = lesson.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     share_batch_statistics(lesson, group)
-    adversarial = options.adversarial_weight if other else 0.0
+    weighted = LossWeights(
+        adversarial=options.adversarial_weight if other else 0.0,
+        mouth=options.mouth_weight,
+        taught=options.taught_weight,
+    )
     run = wav2lip.new_run(
-        lesson, decay=options.average, weight_decay=options.weight_decay, adversarial=adversarial
+        lesson, decay=options.average, weight_decay=options.weight_decay, weighted=weighted
     )
     if state:
         fits = state.get("config") == config.to_json()
@@ -214,7 +219,7 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
                 f"{options.run / 'checkpoint.pt'} is of another --stage, --width or --teacher; "
                 "give those, or another --run."
             )
-        run.restore(state, adversarial=adversarial)
+        run.restore(state)
     elif options.sync_at == 0:
         _switch_on(options, run, None)
     return run
@@ -336,7 +341,7 @@ def _switch_on(options: TrainOptions, run: Run, journal: Journal | None) -> None
 def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
     """A picture: per row reference, what is shown, drawn, target, of other people."""
     device = next(model.parameters()).device
-    parts = (batch.target, batch.reference, batch.mels)
+    parts = (batch.target, batch.reference, batch.mels, batch.taught)
     part = FaceBatch(*(values[:SHOWN_WINDOWS] for values in parts)).to(device)
     drawn = draw(model, part)
     masked = part.target.clone()
