@@ -10,8 +10,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from models.precision import PRECISIONS
 from pipeline import cli
-from pipeline.faces import PRECISIONS
 from pipeline.prepare import PipelineOptions, prepare
 
 
@@ -30,10 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--detector", choices=["auto", "s3fd", "small"], default=default.detector,
         help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
     add("--detect_every", type=int, default=default.detect_every, help="frames; 1: detect in each")
-    add("--precision", choices=["auto", *PRECISIONS], default=default.precision,
-        help="of the detector; auto: bf16 where the device computes in it, else fp32")
-    add("--keep_frames", type=cli.yes_or_no, default="yes", metavar="{yes,no}",
-        help="leave every frame in pyframes/; nothing here needs them")
+    add("--precision", choices=["auto", *PRECISIONS], default="auto", help="of the detector")
+    add("--keep_frames", type=cli.yes_or_no, default="yes", metavar="yes|no", help="in pyframes/")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
     add("--overwrite", action="store_true", help="replace results of other inputs or settings")
     # fmt: on

@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from pipeline import cli
 from pipeline.clip_scores import demo_words
@@ -21,28 +22,27 @@ from pipeline.scores import score_tracks
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
-    parser = cli.parser(__doc__)
     # fmt: off
-    add = parser.add_argument
+    add = (parser := cli.parser(__doc__)).add_argument
     add("--initial_model", default="auto", help="weights file; auto: published one, else bundled")
     add("--batch_size", type=int, default=20, help="windows in one pass")
     add("--vshift", type=int, default=15, help="largest shift searched, frames")
-    add("--videofile", type=Path, help="without --reference: a video run_pipeline.py has worked "
-        "on, whose results are scored, or else one 224x224 face clip, which is scored itself")
-    add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: lip features before "
-        "the head, (frames - 4, 512) for published weights; beside it OUT.lip.npy, OUT.audio.npy: "
-        "the embeddings that are compared, (frames - 5, 1024), fewer where the sound is shorter")
+    add("--videofile", type=Path, help="what run_pipeline.py has worked on, or one 224x224 clip")
+    add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: (frames - 4, 512) "
+        "lip features before the head; beside it OUT.lip.npy, OUT.audio.npy: what is compared")
+    add("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: faster, less exact")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
-    # fmt: on
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out, and where it is."""
     args = build_parser().parse_args(argv)
-    place, device = cli.workspace(args), cli.torch_device(args.device)
-    options = {name: getattr(args, name) for name in ("initial_model", "batch_size", "vshift")}
-    options |= {"device": device, "report": lambda *said: print(demo_words(*said), flush=True)}
+    place = cli.workspace(args)
+    names = "initial_model", "batch_size", "vshift", "precision"
+    options: dict[str, Any] = {name: getattr(args, name) for name in names}
+    options["report"] = lambda *said: print(demo_words(*said), flush=True)
+    options["device"] = cli.torch_device(args.device)
     asked = {"save_features": args.save_features, "notice": print}
     started = time.perf_counter()
     if clip := face_clip(None if args.reference else args.videofile, place, **asked):

@@ -174,7 +174,10 @@ class SyncNet(nn.Module):
     def forward_lipfeat(self, frames: torch.Tensor) -> torch.Tensor:
         """The lip tower's features (N, 512 at full size) before its head."""
         stacked = frames.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-        return self.netcnnlip(stacked).flatten(1)
+        # The tower may have been made bfloat16 (clip_scores.load_scorer); its heads never are.
+        precision = next(self.netcnnlip.parameters()).dtype
+        seen: torch.Tensor = self.netcnnlip(stacked.to(precision)).flatten(1)
+        return seen.float()
 
     def lip_head(self, features: torch.Tensor) -> torch.Tensor:
         """Embeddings (N, E) of `forward_lipfeat`."""

@@ -10,6 +10,7 @@ import torch
 
 from models import folding, weights
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
+from models.precision import PRECISIONS
 from models.syncnet import CROP_PX, SyncNet
 from models.weights import WeightsUsed
 from pipeline import embeddings, media, sync
@@ -61,18 +62,23 @@ def check_options(*, batch_size: int, vshift: int) -> None:
         raise InputError("--batch_size must be at least 1 and --vshift 1 to 250; see --help.")
 
 
-def load_scorer(initial_model: str | Path, *, device: torch.device) -> tuple[SyncNet, WeightsUsed]:
+def load_scorer(
+    initial_model: str | Path, *, device: torch.device, precision: str = "fp32"
+) -> tuple[SyncNet, WeightsUsed]:
     """A SyncNet in its fast form: batch norms folded into the layers before them.
 
     Args:
         initial_model: weights file, or "auto".
         device: where it runs.
+        precision: one of `PRECISIONS`, of the lip tower, where nearly all of the time goes.
 
     Raises:
         WeightsError: the file is absent or does not fit.
     """
     model, used = weights.load_syncnet(initial_model, device=device)
-    return folding.fold_batch_norms(model), used
+    folded = folding.fold_batch_norms(model)
+    folded.netcnnlip.to(PRECISIONS[precision])
+    return folded, used
 
 
 def score_clip(

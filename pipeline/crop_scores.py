@@ -82,6 +82,7 @@ def score_crop(
     initial_model: str | Path = "auto",
     batch_size: int = 20,
     vshift: int = 15,
+    precision: str = "fp32",
     device: torch.device,
     save_features: Path | None = None,
     notice: Callable[[str], object],
@@ -91,7 +92,7 @@ def score_crop(
 
     Args:
         video: a 224x224 clip with its sound.
-        initial_model, batch_size, vshift, device: as for `score_tracks`.
+        initial_model, batch_size, vshift, precision, device: as for `score_tracks`.
         save_features: `.npy` file to write, see `write_embedded`.
         notice: called with sentences the user should read.
         report: called with the result.
@@ -110,7 +111,7 @@ def score_crop(
         raise InputError(f"{video} has no sound: there is nothing to compare the lips with.")
     for sentence in _size_notices(video, info):
         notice(sentence)
-    model, used = load_scorer(initial_model, device=device)
+    model, used = load_scorer(initial_model, device=device, precision=precision)
     total = round(info.duration_s * FRAME_RATE) if info.duration_s else None
     with cli.progress("frames scored", total) as bar:
         embedded = embed_clip(

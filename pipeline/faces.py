@@ -8,25 +8,13 @@ import numpy as np
 import torch
 
 from models import s3fd
+from models.precision import PRECISIONS
 from pipeline.sampling import FrameSampler
 from pipeline.tracks import Face
 
 CONFIDENCE = 0.9  # faces must score more than this
 SMALLEST_INPUT_PX = 32  # the deepest map of a smaller picture would have no pixels
 BATCH_PIXELS = 400_000  # of scaled frames in one pass of the network: bounds its memory
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def precision_on(device: torch.device) -> str:
-    """The fastest of `PRECISIONS` that a device computes in itself rather than emulates."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        can = torch.cpu.get_capabilities()
-        native = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
-    else:
-        native = False
-    return "bf16" if native else "fp32"
 
 
 class FaceDetector:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from models import weights
+from models import s3fd, weights
 from models.features import FRAME_RATE
+from models.precision import precision_on
 from pipeline import cli, crops, media, process, scenes, tracks, workspace
 from pipeline.errors import InputError
-from pipeline.faces import FaceDetector, precision_on
+from pipeline.faces import FaceDetector
 from pipeline.workspace import Workspace
 
 FACE_AT_DETECTOR_PX = 25  # the smallest face wanted is brought to this size for detection
@@ -34,7 +35,8 @@ class PipelineOptions:
         detector: auto, s3fd or small.
         detect_every: frames from one the detector always sees to the next; 1 shows it every frame.
         keep_frames: leave every frame as a picture in pyframes/.
-        precision: the detector's arithmetic: fp32, bf16, or auto, the fastest of the device's own.
+        precision: the detector's arithmetic: fp32, bf16, or auto: for our own weights the fastest
+            of the device's own.
     """
 
     facedet_scale: float | None = None
@@ -108,7 +110,10 @@ def prepare(
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
     model, weights_used = weights.load_s3fd(options.detector, device=device)
-    precision = precision_on(device) if options.precision == "auto" else options.precision
+    precision = options.precision
+    if precision == "auto":  # the published network gives the published boxes unless asked not to
+        published = model.config == s3fd.PUBLISHED
+        precision = "fp32" if published else precision_on(device)
     settings = asdict(options) | {"facedet_scale": options.detection_scale}
     identity = {
         "input": {"sha256": weights.sha256(video), "bytes": video.stat().st_size},

@@ -20,6 +20,7 @@ def score_tracks(
     initial_model: str | Path = "auto",
     batch_size: int = 20,
     vshift: int = 15,
+    precision: str = "fp32",
     device: torch.device,
     report: Callable[[ClipScore, WeightsUsed], None],
 ) -> list[ClipScore]:
@@ -30,6 +31,7 @@ def score_tracks(
         initial_model: weights file, or "auto".
         batch_size: windows in one pass of the network.
         vshift: largest shift searched, frames.
+        precision: see `load_scorer`.
         device: where the network runs.
         report: called after each clip.
 
@@ -38,7 +40,7 @@ def score_tracks(
         PipelineError: a clip cannot be read.
     """
     check_options(batch_size=batch_size, vshift=vshift)
-    model, used = load_scorer(initial_model, device=device)
+    model, used = load_scorer(initial_model, device=device, precision=precision)
     with place.opened():
         clips = place.crops()
         scores = []

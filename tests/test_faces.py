@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from models import weights
+from models.precision import precision_on
 from pipeline import media, sampling
-from pipeline.faces import FaceDetector, precision_on
+from pipeline.faces import FaceDetector
 from pipeline.sampling import FrameSampler
 from pipeline.tracks import Face, iou
 
