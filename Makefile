@@ -8,7 +8,8 @@ demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
 	.venv/bin/python run_syncnet.py --reference example --data_dir $(WORK)
 	.venv/bin/python run_visualise.py --reference example --data_dir $(WORK)
-	@echo && cat $(WORK)/pywork/example/offsets.txt && echo && echo $(WORK)/pyavi/example/video_out.avi
+	.venv/bin/python run_wav2lip.py --reference example --data_dir $(WORK) --audio data/example.mp4 --tracks 0
+	@echo && cat $(WORK)/pywork/example/offsets.txt && echo && ls $(WORK)/pyavi/example/video_*
 
 test: lint
 	.venv/bin/python -m pytest -q

@@ -148,3 +148,29 @@ def test_the_speaker_is_drawn_greener(sample: Sample) -> None:
     assert len(greenness[sample.speaker]) == make_example.SHOT_TWO_FRAMES
     assert np.mean(greenness[sample.listener]) < -60, "no red box where it should be"
     assert np.mean(greenness[sample.speaker]) > np.mean(greenness[sample.listener]) + 20
+
+
+def test_the_listener_gets_a_mouth_for_the_speakers_words(
+    sample: Sample, example: Path, script: Script
+) -> None:
+    """run_wav2lip.py with the generator in the box: every frame of one track, no other frame."""
+    own = weights.OWN_DIR / weights.WAV2LIP_OWN_FILE
+    assert own.stat().st_size < 12e6
+    done = script(
+        "run_wav2lip.py",
+        *("--audio", example, "--tracks", str(sample.listener), "--checkpoint", own),
+        *("--reference", "example", "--data_dir", sample.place.data_dir),
+    )
+    assert done.returncode == 0, done.stderr
+    assert frame_count(sample.place.dubbed_video) == FRAMES
+    record = json.loads(sample.place.dubbed_record.read_text())
+    assert record["generator"]["file"] == weights.WAV2LIP_OWN_FILE
+    track = sample.place.read_tracks()[sample.listener][0]
+    before = media.read_frames(sample.place.video, frame_rate=None)
+    after = media.read_frames(sample.place.dubbed_video, frame_rate=None)
+    moved = [
+        float(np.abs(one.astype(int) - other).max(axis=2).mean())
+        for one, other in zip(before, after, strict=True)
+    ]
+    shown = np.isin(np.arange(FRAMES), track.frames)
+    assert np.mean(np.array(moved)[shown]) > np.mean(np.array(moved)[~shown])
