@@ -175,9 +175,9 @@ class SyncNet(nn.Module):
         """The lip tower's features (N, 512 at full size) before its head."""
         stacked = frames.flatten(1, 2).contiguous(memory_format=torch.channels_last)
         # The tower may have been made bfloat16 (clip_scores.load_scorer); its heads never are.
-        precision = next(self.netcnnlip.parameters()).dtype
-        seen: torch.Tensor = self.netcnnlip(stacked.to(precision)).flatten(1)
-        return seen.float()
+        tower, head = (next(x.parameters()).dtype for x in (self.netcnnlip, self.netfclip))
+        seen: torch.Tensor = self.netcnnlip(stacked.to(tower)).flatten(1)
+        return seen.to(head)
 
     def lip_head(self, features: torch.Tensor) -> torch.Tensor:
         """Embeddings (N, E) of `forward_lipfeat`."""

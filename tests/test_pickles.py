@@ -18,7 +18,7 @@ from scenedetect import FrameTimecode
 from scenedetect.common import Timecode
 
 import run_visualise
-from pipeline import cli
+from pipeline import cli, media
 from pipeline.errors import InputError
 from pipeline.pickles import read_pickle
 from pipeline.tracks import Face
@@ -521,9 +521,11 @@ def test_distances_that_no_version_wrote_are_refused(place: Workspace, rows: lis
 def test_an_old_workspace_is_visualised(
     place: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Tracks and distances of 2018 with their frames go through run_visualise.py."""
-    for index in range(COUNT):
-        assert cv2.imwrite(str(place.frame(index)), np.full((720, 1280, 3), 128, np.uint8))
+    """Tracks and distances of 2018 with their video go through run_visualise.py."""
+    place.video.parent.mkdir(parents=True, exist_ok=True)
+    with media.VideoWriter(place.video, size_px=(1280, 720)) as writer:
+        for _ in range(COUNT):
+            writer.write(np.full((720, 1280, 3), 128, np.uint8))
     put(place, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))
     dists = np.full((COUNT - 6, 31), 10.0, np.float32)
     dists[:, 12] = 0

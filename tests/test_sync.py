@@ -15,7 +15,7 @@ from scipy.io import wavfile
 from models import features, published, syncnet
 from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import embeddings, media, sync
+from pipeline import clip_scores, embeddings, media, sync
 from pipeline.clip_scores import ClipScore, demo_words, score_clip
 from pipeline.errors import InputError
 from pipeline.scores import score_tracks
@@ -378,3 +378,20 @@ def test_the_command_gives_the_published_numbers(
     (wanted,) = lines.findall(PUBLISHED_LINES)
     assert int(found[0]) == int(wanted[0])
     np.testing.assert_allclose(np.array(found[1:], float), np.array(wanted[1:], float), atol=0.05)
+
+
+def test_bf16_gives_the_same_offset_and_nearly_the_same_distance(
+    done: Workspace, cpu: torch.device
+) -> None:
+    """Only the lip tower is narrowed: offsets are equal and min dist moves by less than 1 %."""
+    exact, narrow = (
+        clip_scores.score_clip(done.crop(0), scorer, batch_size=20, vshift=15, device=cpu).sync
+        for scorer in (
+            clip_scores.load_scorer("auto", device=cpu, precision=precision)[0]
+            for precision in ("fp32", "bf16")
+        )
+    )
+    assert exact is not None and narrow is not None
+    assert narrow.offset_frames == exact.offset_frames
+    assert narrow.min_dist == pytest.approx(exact.min_dist, rel=0.01)
+    assert narrow.min_dist != exact.min_dist  # it was really computed otherwise
