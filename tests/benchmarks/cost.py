@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, help="only the start of each video; unset: all of it")
     add("--detector", default="auto", help="as for run_pipeline.py")
     add("--initial_model", default="auto", help="as for run_syncnet.py")
+    add("--syncnet_precision", default="fp32", help="as --precision of run_syncnet.py")
     add("--published_size", action="store_true",
         help="networks of the published size with made-up weights; needs --boxes")
     add("--boxes", type=Path, help="faces.pckl of the one video: the detector runs at its full "
@@ -151,7 +152,7 @@ def stage_commands(
     )
     flags = {
         "pipeline": ["--videofile", str(video), "--detector", detector, *args.pipeline_flags],
-        "syncnet": ["--initial_model", initial_model],
+        "syncnet": ["--initial_model", initial_model, "--precision", args.syncnet_precision],
         "visualise": [],
     }
     commands = {
@@ -303,6 +304,7 @@ def main(argv: list[str] | None = None) -> int:
         for key in ("detector", "published_size", "seconds", "stages", "threads", "runs")
     } | {
         "initial_model": Path(args.initial_model).name,
+        "syncnet_precision": args.syncnet_precision,
         "boxes": bool(args.boxes),
         "pipeline_flags": args.pipeline_flags,
     }
