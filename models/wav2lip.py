@@ -312,10 +312,16 @@ def generator_input(
     Raises:
         ValueError: faces of another type or size.
     """
-    masked = face_tensor(faces_bgr)
-    whole = masked.clone() if reference_bgr is None else face_tensor(reference_bgr)
+    faces = face_tensor(faces_bgr)
+    whole = faces if reference_bgr is None else face_tensor(reference_bgr)
+    return torch.cat([without_mouths(faces), whole], dim=1)
+
+
+def without_mouths(faces: torch.Tensor) -> torch.Tensor:
+    """A copy of (..., 96, 96) faces whose mouth half is black."""
+    masked = faces.clone()
     masked[..., MASKED_FROM_PX:, :] = 0
-    return torch.cat([masked, whole], dim=1)
+    return masked
 
 
 def expert_faces(faces: torch.Tensor) -> torch.Tensor:

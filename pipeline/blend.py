@@ -1,5 +1,7 @@
 """A generated face back into its frame: only mouth and jaw, no visible edge."""
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -43,15 +45,18 @@ def match_colour(generated: np.ndarray, original: np.ndarray) -> np.ndarray:
     Returns:
         (96, 96, 3) float32, not clipped.
     """
-    mask = mouth_mask(FACE_PX, FACE_PX)
-    lower = np.zeros_like(mask)
-    lower[FACE_PX // 2 :] = 1  # the upper half was shown to the generator
-    around = (1 - mask) * lower
+    around, weight = _around_mouth()
     difference = (original.astype(np.float32) - generated) * around[..., None]
-    spread, weight = (
-        cv2.GaussianBlur(values, (0, 0), COLOUR_SIGMA_PX) for values in (difference, around)
-    )
+    spread = cv2.GaussianBlur(difference, (0, 0), COLOUR_SIGMA_PX)
     return generated + spread / np.maximum(weight, 1e-3)[..., None]
+
+
+@functools.cache
+def _around_mouth() -> tuple[np.ndarray, np.ndarray]:
+    """Where both faces show the same skin, and how much of it is near each pixel: (96, 96) each."""
+    around = 1 - mouth_mask(FACE_PX, FACE_PX)
+    around[: FACE_PX // 2] = 0  # the upper half was shown to the generator
+    return around, cv2.GaussianBlur(around, (0, 0), COLOUR_SIGMA_PX)
 
 
 def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np.ndarray) -> None:

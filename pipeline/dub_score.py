@@ -1,6 +1,6 @@
 """Do the new mouths follow their sound? The scorer on the result, beside the original."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -58,7 +58,7 @@ def score_dubbed(
     found: dict[str, dict[str, Any]] = {}
     for number, voice in voices.items():
         track, path = tracks[number]
-        new = _score(
+        new = judge_crops(
             model,
             _crops(video, track, path, place.read_frame_rate(), crop_scale=crop_scale),
             _sound(voice, track, place.read_frame_rate()),
@@ -71,7 +71,7 @@ def score_dubbed(
             ).sync
         found[str(number)] = {
             "original": asdict(_of(old)) if old else None,
-            "regenerated": asdict(new) if new else None,
+            "regenerated": asdict(_of(new)) if new else None,
             "weights": used.file,
         }
     return found
@@ -81,16 +81,27 @@ def _of(found: sync.Sync) -> Score:
     return Score(found.offset_frames, found.min_dist, found.confidence)
 
 
-def _score(
-    model: SyncNet, crops: Iterator[np.ndarray], samples: np.ndarray, *, device: torch.device
-) -> Score | None:
+def judge_crops(
+    model: SyncNet, crops: Iterable[np.ndarray], samples: np.ndarray, *, device: torch.device
+) -> sync.Sync | None:
+    """Scores a face that is in no file.
+
+    Args:
+        model: ready for inference on `device`.
+        crops: (224, 224, 3) uint8 BGR, 25 per second.
+        samples: (n,) int16, from the first crop on.
+        device: where the model is.
+
+    Returns:
+        None where there is not one window to compare.
+    """
     lips = embeddings.embed_lips(model, crops, batch_size=64, device=device)
     sound = embeddings.embed_sound(model, samples, batch_size=64, device=device)
     windows = min(len(lips) - 1, len(sound) - 1)
     if windows < 1:
         return None
     dists = embeddings.distances(lips[:windows], sound[:windows], vshift=VSHIFT)
-    return _of(sync.judge(dists, **model.config.reliable_from))
+    return sync.judge(dists, **model.config.reliable_from)
 
 
 def _crops(

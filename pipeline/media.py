@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ffmpeg
 import numpy as np
@@ -166,14 +166,14 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     info = probe(path)
     if not info.has_audio:
         return np.zeros(0, np.int16)
-    with _sound_on_video_clock(path, info, "pipe:1", format="s16le", ac=1, ar=sample_rate) as sound:
+    with sound_on_video_clock(path, info, "pipe:1", format="s16le", ac=1, ar=sample_rate) as sound:
         samples = np.frombuffer(sound.read(), np.int16)
         sound.check(f"Reading the sound of {path}")
     return samples
 
 
 @contextlib.contextmanager
-def _sound_on_video_clock(
+def sound_on_video_clock(
     path: Path, info: MediaInfo, target: str, **options: object
 ) -> Iterator["Process"]:
     """A process that writes a file's sound so that sample 0 is at the time of video frame 0.
@@ -251,7 +251,7 @@ class Normalisation:
             PipelineError: ffmpeg gave no frame, or could not write.
         """
         if self._sound is not None:
-            with _sound_on_video_clock(
+            with sound_on_video_clock(
                 self._path,
                 self._info,
                 f"file:{self._sound}",
@@ -338,7 +338,41 @@ def _normalised(
     ]
 
 
-class VideoWriter:
+Writer = TypeVar("Writer", bound="FrameWriter")
+
+
+class FrameWriter:
+    """A file ffmpeg makes of frames it is piped; a context manager.
+
+    The file appears only when the context ends without an error.
+    """
+
+    def __init__(self, path: Path, process: Process) -> None:
+        self._path = path
+        self._process = process
+
+    def __enter__(self: Writer) -> Writer:
+        self._process.__enter__()
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Appends one (H, W, 3) uint8 BGR frame."""
+        self._process.write(np.ascontiguousarray(frame).data, f"Writing {self._path}")
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._process.check(f"Writing {self._path}")
+                partial_path(self._path).replace(self._path)
+        finally:
+            self._process.__exit__(kind, *rest)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        partial_path(self._path).unlink(missing_ok=True)
+
+
+class VideoWriter(FrameWriter):
     """Encodes frames to MPEG-4 in AVI, with a sound file beside them; a context manager.
 
     Args:
@@ -359,8 +393,6 @@ class VideoWriter:
         quality: int = CROP_QUALITY,
         audio: Path | None = None,
     ) -> None:
-        self._path = path
-        self._partial = partial_path(path)
         video = ffmpeg.input(
             "pipe:0",
             format="rawvideo",
@@ -375,25 +407,8 @@ class VideoWriter:
             kind = {"format": "wav"} if audio.suffix == ".wav" else raw
             streams.append(ffmpeg.input(f"file:{audio}", **kind))
             options |= {"acodec": "copy"}
-        output = ffmpeg.output(*streams, f"file:{self._partial}", format="avi", **options)
-        self._process = Process(arguments(output), stdin=subprocess.PIPE)
-
-    def __enter__(self) -> "VideoWriter":
-        self._process.__enter__()
-        return self
-
-    def write(self, frame: np.ndarray) -> None:
-        """Appends one (H, W, 3) uint8 BGR frame."""
-        self._process.write(np.ascontiguousarray(frame).data, f"Writing {self._path}")
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._process.check(f"Writing {self._path}")
-                self._partial.replace(self._path)
-        finally:
-            self._process.__exit__(kind, *rest)
-            self._partial.unlink(missing_ok=True)
+        output = ffmpeg.output(*streams, f"file:{partial_path(path)}", format="avi", **options)
+        super().__init__(path, Process(arguments(output), stdin=subprocess.PIPE))
 
 
 def partial_path(path: Path) -> Path:

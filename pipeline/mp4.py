@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import ffmpeg
-import numpy as np
 
 from pipeline import media
 from pipeline.media import MediaInfo
@@ -44,7 +43,7 @@ class _Steady:
     file: Path
 
     def write(self) -> None:
-        with media._sound_on_video_clock(
+        with media.sound_on_video_clock(
             self.sound.path,
             self.info,
             f"file:{self.file}",
@@ -56,7 +55,7 @@ class _Steady:
             process.check(f"Reading the sound of {self.sound.path}")
 
 
-class Mp4Writer:
+class Mp4Writer(media.FrameWriter):
     """Writes a video of exactly the frames given and sounds as long; a context manager.
 
     Args:
@@ -79,13 +78,12 @@ class Mp4Writer:
         frame_rate: float,
         sounds: list[Sound],
     ) -> None:
-        self._path = path
-        self._partial = media.partial_path(path)
+        partial = media.partial_path(path)
         self._steady = [
             _Steady(
                 sound,
                 media.probe(sound.path),
-                self._partial.with_name(f"{self._partial.name}.{number}.wav"),
+                partial.with_name(f"{partial.name}.{number}.wav"),
             )
             for number, sound in enumerate(dict.fromkeys(sounds))
         ]
@@ -100,35 +98,22 @@ class Mp4Writer:
             streams.append(_mixed(self._steady))
             # The sound goes on in silence for ever and ends with the picture.
             options |= {"acodec": "aac", "audio_bitrate": AUDIO_BITRATE, "shortest": None}
-        output = ffmpeg.output(*streams, f"file:{self._partial}", format="mp4", **options)
-        self._process = Process(arguments(output), stdin=subprocess.PIPE)
+        output = ffmpeg.output(*streams, f"file:{partial}", format="mp4", **options)
+        super().__init__(path, Process(arguments(output), stdin=subprocess.PIPE))
 
     def __enter__(self) -> "Mp4Writer":
         try:
             for steady in self._steady:
                 steady.write()
-            self._process.__enter__()
+            return super().__enter__()
         except BaseException:
             self._tidy()
             raise
-        return self
-
-    def write(self, frame: np.ndarray) -> None:
-        """Appends one (H, W, 3) uint8 BGR frame."""
-        self._process.write(np.ascontiguousarray(frame).data, f"Writing {self._path}")
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._process.check(f"Writing {self._path}")
-                self._partial.replace(self._path)
-        finally:
-            self._process.__exit__(kind, *rest)
-            self._tidy()
 
     def _tidy(self) -> None:
         # By name: a killed run may have left more than this one has made.
-        for passing in self._path.parent.glob(f"{glob.escape(self._partial.name)}*"):
+        partial = media.partial_path(self._path)
+        for passing in self._path.parent.glob(f"{glob.escape(partial.name)}*"):
             passing.unlink(missing_ok=True)
 
 

@@ -240,14 +240,14 @@ def test_a_sound_that_breaks_leaves_nothing(
 ) -> None:
     """Not the sounds before it either."""
     tones = [Sound(_tone(tmp_path / f"{hz}.wav", hz=hz)) for hz in (300, 400)]
-    read = media._sound_on_video_clock
+    read = media.sound_on_video_clock
 
     def breaking(path: Path, *rest: Any, **options: Any) -> Any:
         if path.name == "400.wav":
             raise PipelineError("Reading the sound of 400.wav failed.")
         return read(path, *rest, **options)
 
-    monkeypatch.setattr(media, "_sound_on_video_clock", breaking)
+    monkeypatch.setattr(media, "sound_on_video_clock", breaking)
     with pytest.raises(PipelineError, match=r"400\.wav"):
         _write(tmp_path / "out.mp4", tones)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["300.wav", "400.wav"]

@@ -1,13 +1,8 @@
 """train_syncnet.py as a user runs it: killed, resumed, shared, stopped, exported, and refused."""
 
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +14,10 @@ import torch
 import train_syncnet
 from models import weights
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from pipeline import cli
 from pipeline.workspace import Workspace
+from tests import train_kit
 from tests.conftest import REPO
+from tests.train_kit import assert_same, kill_at, said, torchrun
 from training import card, loop, samples, syncnet_run
 from training.agreement import Agreement
 from training.drawn_tracks import babble, write_track, write_tracks
@@ -35,7 +31,7 @@ TINY = replace(
     audio_widths=(4, 4, 8, 8, 8, 16),
     embedding_size=16,
 )
-CLOCKS = ("seconds", "data_s", "excerpts_per_s")  # of a log row: another run takes another time
+CLOCKS = (*train_kit.CLOCKS, "excerpts_per_s")
 
 
 @pytest.fixture(scope="module")
@@ -98,45 +94,7 @@ def _state(run: Path) -> dict[str, Any]:
     return state
 
 
-def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the script."""
-    capsys.readouterr()
-    code = cli.run(lambda: train_syncnet.main(flags))
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
-
-
-def _assert_same(one: Any, other: Any, where: str = "state") -> None:
-    """Two checkpoints are equal, bit by bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            if key not in CLOCKS:
-                _assert_same(one[key], other[key], f"{where}[{key!r}]")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            _assert_same(left, right, f"{where}[{index}]")
-    else:
-        assert one == other, where
-
-
 # Killed and resumed.
-
-
-def _kill_at(step: int, command: list[str], log: Path) -> None:
-    """Starts a run and kills it a moment after the log tells of `step`."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        while process.poll() is None and not any(row["step"] >= step for row in read_rows(log)):
-            time.sleep(0.01)
-        time.sleep(random.SystemRandom().uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("network", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
@@ -154,11 +112,11 @@ def test_a_killed_and_resumed_run_equals_one_never_killed(
     step = random.SystemRandom().randrange(1, 8)
     print(f"killed at step {step}")
     broken, whole = tmp_path / "run", tmp_path / "whole"
-    _kill_at(step, [sys.executable, str(REPO / "train_syncnet.py"), *flags], broken / "train.jsonl")
+    kill_at(step, "train_syncnet.py", flags, broken / "train.jsonl", within_s=0.2)
     assert train_syncnet.main(flags) == 0
     assert train_syncnet.main([*flags, "--run", str(whole)]) == 0
     one, other = _state(whole), _state(broken)
-    _assert_same(one, other)
+    assert_same(one, other)
     assert one["step"] == 9 and one["best"]["step"] in (4, 8) and one["since_best"] < 2
     rows = [
         [{key: value for key, value in row.items() if key not in CLOCKS} for row in read_rows(file)]
@@ -217,32 +175,19 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 ) -> None:
     """Another objective, other clips, a damaged file: one sentence that names the checkpoint."""
     assert train_syncnet.main([*flags, "--steps", "1"]) == 0
-    code, _, error = _said([*flags, "--objective", "margin"], capsys)
+    code, _, error = said(train_syncnet.main, [*flags, "--objective", "margin"], capsys)
     assert code == 2 and "checkpoint.pt is of another network or objective" in error
     shutil.copytree(tracks, tmp_path / "others")
-    code, _, error = _said([*flags, "--data", str(tmp_path / "others")], capsys)
+    code, _, error = said(train_syncnet.main, [*flags, "--data", str(tmp_path / "others")], capsys)
     assert code == 2 and "checkpoint.pt was trained on none of these clips" in error
     path = tmp_path / "run" / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    code, _, error = _said(flags, capsys)
+    code, _, error = said(train_syncnet.main, flags, capsys)
     assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
     assert error.count("\n") == 1
 
 
 # Several processes.
-
-
-def _torchrun(flags: list[str]) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*command, "--", str(REPO / "train_syncnet.py"), *flags],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1200,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def _losses(run: Path) -> list[float]:
@@ -254,7 +199,10 @@ def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> No
     flags += ["--excerpts", "4", "--steps", "5", "--warmup", "20", "--refine_at", "2", "--no-bf16"]
     single, shared = tmp_path / "single", tmp_path / "shared"
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
-    _torchrun([*flags, "--run", str(shared), "--cache", str(tmp_path / "cache")])
+    done = torchrun(
+        "train_syncnet.py", [*flags, "--run", str(shared), "--cache", str(tmp_path / "cache")]
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
     assert _losses(shared) == pytest.approx(_losses(single), abs=1e-3)
     one, other = _state(single)["lesson"], _state(shared)["lesson"]
     assert list(one) == list(other)
@@ -275,7 +223,8 @@ def test_two_processes_after_50_steps(small_flags: list[str], tmp_path: Path) ->
     single, shared = tmp_path / "single", tmp_path / "shared"
     flags += ["--lr", "1e-5"]
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
-    _torchrun([*flags, "--run", str(shared)])
+    done = torchrun("train_syncnet.py", [*flags, "--run", str(shared)])
+    assert done.returncode == 0, done.stderr[-3000:]
     apart = np.abs(np.subtract(_losses(single), _losses(shared)))
     print(f"largest difference {apart.max():.2e}, at step 50 {apart[-1]:.2e}")
     assert len(apart) == 50 and apart.max() < 1e-3
@@ -293,7 +242,8 @@ def test_two_processes_at_the_usual_rate(small_flags: list[str], tmp_path: Path)
     flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at"]
     single, shared = tmp_path / "single", tmp_path / "shared"
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
-    _torchrun([*flags, "--run", str(shared)])
+    done = torchrun("train_syncnet.py", [*flags, "--run", str(shared)])
+    assert done.returncode == 0, done.stderr[-3000:]
     one, other = _losses(single), _losses(shared)
     print(f"last ten steps: {np.mean(one[-10:]):.3f} and {np.mean(other[-10:]):.3f}")
     assert np.mean(one[-10:]) < 0.8 * one[0]
@@ -334,7 +284,7 @@ def test_a_run_stops_early_and_exports_its_best(
         assert (state["step"], state["since_best"]) == (4, 2)
         assert (state["best"]["score"], state["best"]["step"]) == (0.6, 2)
         exported = weights.read_state(file)
-        _assert_same(state["best"]["average"], {key: exported[key] for key in state["average"]})
+        assert_same(state["best"]["average"], {key: exported[key] for key in state["average"]})
         assert json.loads(file.with_suffix(".json").read_text())["steps"] == 2
     key = "netfclip.0.weight"
     assert not torch.equal(state["average"][key], state["best"]["average"][key])
@@ -346,7 +296,7 @@ def test_export_loads_and_has_a_card(
     """The exported file is a network run_syncnet.py takes; its card names what made it."""
     file = tmp_path / "new" / "own.safetensors"
     flags = [*small_flags, "--val", str(tracks), "--steps", "1", "--export", str(file)]
-    code, shown, _ = _said(flags, capsys)
+    code, shown, _ = said(train_syncnet.main, flags, capsys)
     assert code == 0 and "3 of 3 clips, 0.2 minutes" in shown and "no clip left out" in shown
     assert "--val is too short to report on" in shown and "step 1/1  loss" in shown
     model, used = weights.load_syncnet(file, device=torch.device("cpu"))
@@ -369,7 +319,7 @@ def test_a_run_starts_from_own_weights(flags: list[str], tiny: Path, tmp_path: P
     """--init: with a learning rate of 0 they are what comes out."""
     assert train_syncnet.main([*flags, "--lr", "0", "--steps", "1"]) == 0
     state = _state(tmp_path / "run")
-    _assert_same(_parameters(weights.read_state(tiny)), _parameters(state["average"]))
+    assert_same(_parameters(weights.read_state(tiny)), _parameters(state["average"]))
     assert SyncNetConfig.from_json(state["config"]) == TINY
 
 
@@ -429,7 +379,7 @@ def test_unusable_data_is_named_before_the_first_step(
 ) -> None:
     """One sentence, exit code 2, no checkpoint and no log."""
     data = _folder(kind, tmp_path / "data")
-    code, _, error = _said([*flags, "--data", str(data)], capsys)
+    code, _, error = said(train_syncnet.main, [*flags, "--data", str(data)], capsys)
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert sentence in error
     assert not list((tmp_path / "run").glob("*"))
@@ -458,7 +408,7 @@ def test_flags_that_make_no_run_are_refused(
 ) -> None:
     """Before anything is read or written."""
     monkeypatch.chdir(REPO)
-    code, _, error = _said([*flags, *wrong], capsys)
+    code, _, error = said(train_syncnet.main, [*flags, *wrong], capsys)
     assert code == 2 and sentence in error and error.count("\n") == 1
 
 
@@ -471,7 +421,7 @@ def test_training_goes_on_without_a_broken_clip(
     place = Workspace(data, "drawn001")
     place.crop(1).write_bytes(b"RIFF, and then nothing")
     write_track(place.crop(2), np.zeros((50, 224, 224, 3), np.uint8), np.ones(50 * 640, np.int16))
-    code, shown, _ = _said([*flags, "--data", str(data), "--steps", "1"], capsys)
+    code, shown, _ = said(train_syncnet.main, [*flags, "--data", str(data), "--steps", "1"], capsys)
     assert code == 0 and "3 of 5 clips" in shown
     assert "2 clips left out (1 unreadable, 1 too short): data/drawn001/00001: unread" in shown
     assert "data/drawn001/00002: too short (50 frames)" in shown

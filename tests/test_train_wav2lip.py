@@ -1,13 +1,8 @@
 """train_wav2lip.py as a user runs it: killed, resumed, shared, exported, exchanged, and refused."""
 
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +14,9 @@ import torch
 import train_wav2lip
 from models import weights
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
-from pipeline import cli
 from pipeline.errors import InputError
-from tests.conftest import REPO
+from tests import train_kit
+from tests.train_kit import assert_same, kill_at, said, torchrun
 from training import loop, wav2lip, wav2lip_run
 from training.distributed import Processes
 from training.drawn_tracks import write_tracks
@@ -31,7 +26,7 @@ from training.wav2lip import Run
 SECONDS = 3.2  # of a clip: little more than an excerpt of the expert
 NARROW = Wav2LipConfig(0.05)
 STAGES = ("expert", "generator", "gan")
-CLOCKS = ("seconds", "data_s", "windows_per_s")  # of a log row: another run takes another time
+CLOCKS = (*train_kit.CLOCKS, "windows_per_s")
 
 
 @pytest.fixture(autouse=True)
@@ -104,46 +99,7 @@ def _rows(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in CLOCKS} for row in rows]
 
 
-def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the script."""
-    capsys.readouterr()
-    code = cli.run(lambda: train_wav2lip.main(flags))
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
-
-
-def _assert_same(one: Any, other: Any, where: str = "state") -> None:
-    """Two checkpoints are equal, bit by bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            if key not in CLOCKS:
-                _assert_same(one[key], other[key], f"{where}[{key!r}]")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            _assert_same(left, right, f"{where}[{index}]")
-    else:
-        assert one == other, where
-
-
 # Killed and resumed.
-
-
-def _kill_at(step: int, flags: list[str], log: Path) -> None:
-    """Starts a run and kills it a moment after the log tells of `step`."""
-    command = [sys.executable, str(REPO / "train_wav2lip.py"), *flags]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        while process.poll() is None and not any(row["step"] >= step for row in read_rows(log)):
-            time.sleep(0.01)
-        time.sleep(random.SystemRandom().uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
 
 
 def _stop_at(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,13 +142,13 @@ def test_a_killed_and_resumed_run_equals_one_never_killed(
     broken, whole = tmp_path / "run", tmp_path / "whole"
     if how == "killed":
         monkeypatch.undo()  # a process of its own reports in full
-        _kill_at(step, flags, broken / "train.jsonl")
+        kill_at(step, "train_wav2lip.py", flags, broken / "train.jsonl", within_s=0.1)
     else:
         _stop_at(step, flags, monkeypatch)
     assert train_wav2lip.main(flags) == 0
     assert train_wav2lip.main([*flags, "--run", str(whole)]) == 0
     one, other = _state(whole), _state(broken)
-    _assert_same(one, other)
+    assert_same(one, other)
     assert one["global_step"] == 5 and one["sync_weight"] == (0 if stage == "expert" else 0.03)
     assert bool(one["translation"]) == (stage == "expert")
     for part in ("discriminator", "rival"):
@@ -215,32 +171,20 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     path = tmp_path / "run" / "checkpoint.pt"
     before = path.read_bytes()
     for wrong in (["--stage", "gan"], ["--stage", "expert"], ["--width", "0.07"]):
-        code, _, error = _said([*flags, *wrong, "--batch_size", "12"], capsys)
+        code, _, error = said(train_wav2lip.main, [*flags, *wrong, "--batch_size", "12"], capsys)
         assert code == 2 and "checkpoint.pt is of another --stage, --width or --teacher" in error
         assert error.count("\n") == 1 and path.read_bytes() == before
     path.write_bytes(before[:1000])
-    code, _, error = _said(flags, capsys)
+    code, _, error = said(train_wav2lip.main, flags, capsys)
     assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
     path.unlink()
     taught = _of_stage("expert", flags)
     assert train_wav2lip.main(taught) == 0
-    code, _, error = _said([*taught, "--teacher", "none"], capsys)
+    code, _, error = said(train_wav2lip.main, [*taught, "--teacher", "none"], capsys)
     assert code == 2 and "--width or --teacher; give those, or another --run" in error
 
 
 # Several processes.
-
-
-def _torchrun(flags: list[str]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    return subprocess.run(
-        [*command, "--", str(REPO / "train_wav2lip.py"), *flags],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
 
 
 @pytest.mark.parametrize("stage", [pytest.param("expert", marks=pytest.mark.slow), "gan"])
@@ -266,7 +210,9 @@ def test_two_processes_train_as_one_does(
         bounds |= {"unseen loss": 0.1, "unseen accuracy": 0.05}
     single, shared = tmp_path / "single", tmp_path / "shared"
     assert train_wav2lip.main([*flags, "--run", str(single)]) == 0
-    done = _torchrun([*flags, "--run", str(shared), "--cache", str(tmp_path / "cache")])
+    done = torchrun(
+        "train_wav2lip.py", [*flags, "--run", str(shared), "--cache", str(tmp_path / "cache")]
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("2 of 2 clips") == 1
     one, other = _rows(single), _rows(shared)
@@ -323,7 +269,7 @@ def test_the_expert_does_not_change_while_a_generator_learns(
     assert len(called) == 2 + 2 and not any(called)  # of steps and of a report
     lesson = runs[-1].lesson
     assert lesson.expert is not None and lesson.model.training
-    _assert_same(weights.read_state(expert), lesson.expert.state_dict())
+    assert_same(weights.read_state(expert), lesson.expert.state_dict())
     assert not any(p.requires_grad or p.grad is not None for p in lesson.expert.parameters())
     assert not any(key.startswith("expert") for key in lesson.state_dict())
 
@@ -356,10 +302,10 @@ def test_a_generator_that_is_not_told_about_sync_says_so(
 ) -> None:
     """Without an expert, or without anything that switches it on."""
     plain += ["--stage", "generator"]
-    assert "no --expert: nothing tells the generator" in _said(plain, capsys)[1]
+    assert "no --expert: nothing tells the generator" in said(train_wav2lip.main, plain, capsys)[1]
     told = [*plain, "--expert", str(expert)]
-    assert "neither --val nor --sync_at" in _said(told, capsys)[1]
-    assert "neither" not in _said([*told, "--sync_at", "0"], capsys)[1]
+    assert "neither --val nor --sync_at" in said(train_wav2lip.main, told, capsys)[1]
+    assert "neither" not in said(train_wav2lip.main, [*told, "--sync_at", "0"], capsys)[1]
 
 
 # What a run leaves.
@@ -395,7 +341,7 @@ def test_export_loads_and_has_a_card(
     """The averaged network, as pipeline and training load it; its card names what made it."""
     file = tmp_path / "new" / "own.safetensors"
     flags = _of_stage(stage, [*flags, "--export", str(file), "--val", str(val)])
-    code, shown, _ = _said(flags, capsys)
+    code, shown, _ = said(train_wav2lip.main, flags, capsys)
     assert code == 0 and "2 of 2 clips, 0.1 minutes" in shown and "no clip left out" in shown
     load = weights.load_expert if stage == "expert" else weights.load_wav2lip
     model, used = load(file, device=cpu)
@@ -443,7 +389,7 @@ def test_checkpoints_are_exchanged_with_published_ones(
     assert upstream.keys() <= state.keys() and state["global_step"] == 1
     again = network(config)
     weights.fill(again, checkpoint)
-    _assert_same(again.state_dict(), state["state_dict"])
+    assert_same(again.state_dict(), state["state_dict"])
     assert list(again.state_dict()) == list(published)
     learned = [key for key in published if key.endswith(("weight", "bias"))]
     for key in learned:  # statistics of batches move even at a rate of 0
@@ -451,17 +397,17 @@ def test_checkpoints_are_exchanged_with_published_ones(
         assert torch.equal(published[key], state["average"][key]), key
     if width == 1.0:
         load = weights.load_expert if stage == "expert" else weights.load_wav2lip
-        _assert_same(load(checkpoint, device=cpu)[0].state_dict(), state["state_dict"])
+        assert_same(load(checkpoint, device=cpu)[0].state_dict(), state["state_dict"])
 
 
 def test_weights_of_another_network_are_refused(
     flags: list[str], expert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An expert to start a generator from, a generator as the expert: the file is named."""
-    code, _, error = _said([*flags, "--init", str(expert)], capsys)
+    code, _, error = said(train_wav2lip.main, [*flags, "--init", str(expert)], capsys)
     assert code == 2 and "expert.safetensors does not fit Wav2Lip: it lacks" in error
     generator = tmp_path / "generator.safetensors"
     weights.write_own(Wav2Lip(NARROW), generator, config=NARROW)
-    code, _, error = _said([*flags, "--expert", str(generator)], capsys)
+    code, _, error = said(train_wav2lip.main, [*flags, "--expert", str(generator)], capsys)
     assert code == 2 and "generator.safetensors does not fit SyncNetColor: it lacks" in error
     assert error.count("\n") == 1 and not (tmp_path / "run" / "checkpoint.pt").exists()

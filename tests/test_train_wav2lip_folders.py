@@ -8,9 +8,9 @@ import pytest
 from scipy.io import wavfile
 
 import train_wav2lip
-from pipeline import cli
 from pipeline.workspace import Workspace
 from tests.conftest import REPO
+from tests.train_kit import said
 from training import wav2lip_run
 from training.drawn_tracks import babble, write_track, write_tracks
 from training.journal import Journal, read_rows
@@ -26,14 +26,6 @@ def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         *("--data", str(tmp_path / "data"), "--stage", "generator", "--width", "0.05"),
         *("--batch_size", "2", "--log_every", "1", "--device", "cpu", "--teacher", "none"),
     ]
-
-
-def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the script."""
-    capsys.readouterr()
-    code = cli.run(lambda: train_wav2lip.main(flags))
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
 
 
 def _folder(kind: str, folder: Path) -> None:
@@ -73,7 +65,7 @@ def test_unusable_data_is_named_before_the_first_step(
 ) -> None:
     """One sentence, exit code 2, no checkpoint and no log."""
     _folder(kind, tmp_path / "data")
-    code, _, error = _said(flags, capsys)
+    code, _, error = said(train_wav2lip.main, flags, capsys)
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert sentence in error
     assert not list((tmp_path / "run").glob("*"))
@@ -105,7 +97,7 @@ def test_flags_that_make_no_run_are_refused(
 ) -> None:
     """Before anything is read or written."""
     monkeypatch.chdir(REPO)
-    code, _, error = _said([*flags, *wrong], capsys)
+    code, _, error = said(train_wav2lip.main, [*flags, *wrong], capsys)
     assert code == 2 and sentence in error and error.count("\n") == 1
 
 
@@ -117,7 +109,7 @@ def test_training_goes_on_without_a_broken_clip(
     place = Workspace(tmp_path / "data", "drawn001")
     place.crop(1).write_bytes(b"RIFF, and then nothing")
     write_track(place.crop(2), np.zeros((50, 224, 224, 3), np.uint8), np.ones(50 * 640, np.int16))
-    code, shown, _ = _said([*flags, "--stage", "expert"], capsys)
+    code, shown, _ = said(train_wav2lip.main, [*flags, "--stage", "expert"], capsys)
     assert code == 0 and "2 of 4 clips" in shown
     assert "2 clips left out (1 unreadable, 1 too short): data/drawn001/00001: unread" in shown
     assert "data/drawn001/00002: too short (50 frames)" in shown
@@ -140,12 +132,16 @@ def test_a_preprocessed_root_is_trained_on_as_it_is(
     flags += ["--data", str(tmp_path / "pre"), "--filelists", str(tmp_path), "--eval_every", "1"]
     for stage in ("expert", "generator"):
         run = tmp_path / stage
-        code, shown, _ = _said(
-            [*flags, "--stage", stage, "--teacher", "auto", "--run", str(run)], capsys
+        code, shown, _ = said(
+            train_wav2lip.main,
+            [*flags, "--stage", stage, "--teacher", "auto", "--run", str(run)],
+            capsys,
         )
         assert code == 0 and "1 of 2 clips" in shown
         assert "pre/anna/00002: unreadable (no pictures in" in shown
         rows = read_rows(run / "train.jsonl")
         assert [row["step"] for row in rows if "unseen loss" in row] == [1]
-    code, _, error = _said([*flags, "--data", str(tmp_path / "pre" / "anna")], capsys)
+    code, _, error = said(
+        train_wav2lip.main, [*flags, "--data", str(tmp_path / "pre" / "anna")], capsys
+    )
     assert code == 2 and "anna has no pycrop folder" in error

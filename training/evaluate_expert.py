@@ -7,8 +7,6 @@ cosine of 0.5 as in training. Wrong sound is that of another time of the same cl
 frames away, or of another clip; the figure to compare is the first, where nothing but timing helps.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +19,7 @@ from scipy.stats import rankdata
 from models import wav2lip, weights
 from models.wav2lip import EXPERT_FRAMES, SyncNetColor
 from pipeline import cli
-from pipeline.workspace import write_json
+from training import tables
 from training.face_data import FaceSource, load_faces
 from training.faces import FaceClip
 
@@ -93,20 +91,14 @@ def evaluate(
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description="How often an expert tells right sound from wrong, on tracks cut by "
-        "run_pipeline.py.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = tables.parser(
+        "How often an expert tells right sound from wrong, on tracks cut by run_pipeline.py."
     )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data_dirs")
     parser.add_argument("--expert", default="auto", help="weights")
     parser.add_argument("--min_confidence", type=float, default=1.0, help="of scored clips")
     parser.add_argument("--max_offset", type=float, default=10, help="of scored clips, frames")
     parser.add_argument("--without", nargs="*", default=[], help="references to leave out")
-    parser.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
     parser.add_argument("--cache_gb", type=float, default=20.0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path, help="file to write as well")
     args = parser.parse_args(argv)
     device = cli.torch_device(args.device)
     expert, used = weights.load_expert(args.expert, device=device)
@@ -124,11 +116,7 @@ def main(argv: list[str] | None = None) -> int:
             if face.clip.reference.rpartition("/")[2] not in args.without
         ]
         table = {"expert": used.file} | evaluate(expert, faces, device=device)
-    for name, row in table["clips"].items():
-        print(name, row)
-    print(json.dumps({key: value for key, value in table.items() if key != "clips"}))
-    if args.json:
-        write_json(args.json, table)
+    tables.report(table, args.json)
     return 0
 
 

@@ -9,13 +9,12 @@ real clip's. The pictures are a contact sheet, real above generated, and side_by
 clip as it was and with the sound and mouth of another.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,12 @@ from models import folding, weights
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNet
 from models.wav2lip import FACE_PX
-from pipeline import blend, cli, embeddings, media, regions, sync
+from pipeline import blend, cli, media, regions, sync
+from pipeline.dub_score import judge_crops
 from pipeline.mouths import Generator
 from pipeline.mp4 import Mp4Writer, Sound
 from pipeline.regions import Region
-from pipeline.workspace import write_json
-from training import fid, samples, selection
+from training import fid, samples, selection, tables
 from training.face_batches import LEAST_APART_FRAMES
 from training.face_data import box_aspect
 from training.faces import (
@@ -49,7 +48,6 @@ FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
 LARGEST_CLIPS = 40
 SSIM_SIGMA_PX = 1.5
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-VSHIFT = 15
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,9 @@ class Scorer:
 
     def judge(self, crops: list[np.ndarray], sound: np.ndarray) -> sync.Sync:
         """Scores a face clip held in memory, (224, 224, 3) uint8 each, with (n,) int16 sound."""
-        lips = embeddings.embed_lips(self.model, crops, batch_size=64, device=self.device)
-        heard = embeddings.embed_sound(self.model, sound, batch_size=64, device=self.device)
-        windows = min(len(lips), len(heard)) - 1
-        dists = embeddings.distances(lips[:windows], heard[:windows], vshift=VSHIFT)
-        return sync.judge(dists, **self.model.config.reliable_from)
+        found = judge_crops(self.model, crops, sound, device=self.device)
+        assert found is not None, f"clips of {FOREIGN_S} s have windows"
+        return found
 
 
 def ssim(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -217,7 +213,7 @@ def with_foreign_sound(
         Figures, the clip's crops as they were, and the new ones.
     """
     frames = len(exchange.windows)
-    crops = [f.copy() for f in _first(media.read_frames(exchange.file, frame_rate=None), frames)]
+    crops = [f.copy() for f in islice(media.read_frames(exchange.file, frame_rate=None), frames)]
     own = exchange.face.clip.samples[: len(crops) * SAMPLES_PER_FRAME]
     made = dubbed_crops(crops, exchange.face, exchange.windows, generator)
     real, new = scorer.judge(crops, own), scorer.judge(made, exchange.sound)
@@ -229,11 +225,6 @@ def with_foreign_sound(
         "offset": new.offset_frames,
     }
     return figures, crops, made
-
-
-def _first(frames: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    for _, frame in zip(range(count), frames, strict=False):
-        yield frame
 
 
 def evaluate(
@@ -305,18 +296,11 @@ def _table(own: list[dict[str, float]], foreign: dict[str, dict[str, Any]]) -> d
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description="What generator weights are worth on tracks cut by run_pipeline.py.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data_dirs")
+    parser = tables.parser("What generator weights are worth on tracks cut by run_pipeline.py.")
     parser.add_argument("--checkpoint", default="auto", help="generator weights")
     parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge")
-    parser.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
     parser.add_argument("--pictures", type=Path, help="folder for a contact sheet and clips")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args(argv)
     device = cli.torch_device(args.device)
     model, used = weights.load_wav2lip(args.checkpoint, device=device)
@@ -334,11 +318,7 @@ def main(argv: list[str] | None = None) -> int:
             seed=args.seed,
         )
     table = {"generator": used.file, "syncnet": judge_used.file} | table
-    for name, row in table["clips"].items():
-        print(name, row)
-    print(json.dumps({key: value for key, value in table.items() if key != "clips"}))
-    if args.json:
-        write_json(args.json, table)
+    tables.report(table, args.json)
     return 0
 
 

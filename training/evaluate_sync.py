@@ -8,7 +8,6 @@ milliseconds a fine shift is missed; how well frames with the face's own sound a
 with somebody else's.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
 from pipeline import cli, embeddings, speaking
 from pipeline.workspace import write_json
-from training import samples, selection
+from training import samples, selection, tables
 from training.agreement import REFERENCE_LENGTH_S, agreement
 from training.distributed import Processes
 from training.judging import embed_piece, score_piece
@@ -202,17 +201,10 @@ def figures(
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description="What SyncNet weights are worth on tracks cut by run_pipeline.py.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data_dirs")
+    parser = tables.parser("What SyncNet weights are worth on tracks cut by run_pipeline.py.")
     parser.add_argument("--weights", default="auto", help="SyncNet weights file")
     parser.add_argument("--without", nargs="*", default=[], help="references to leave out, too")
-    parser.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args(argv)
     device = cli.torch_device(args.device)
     model, used = weights.load_syncnet(args.weights, device=device)

@@ -1,7 +1,6 @@
 """Batches for the lip-sync networks: random, augmented excerpts of clips, cut into windows."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from models import features, syncnet
 from models.features import FRAME_RATE, MFCC_PER_FRAME, WINDOW_FRAMES
 from models.syncnet import SyncNetConfig
+from training.ahead import made_ahead
 from training.augment import (
     SPEED,
     augment_lips,
@@ -177,19 +177,9 @@ def batches(
         first_step, last_step: half-open.
         workers: steps prepared ahead, each by a thread; 0 prepares each when it is asked for.
     """
-    if not workers:
-        for step in range(first_step, last_step):
-            yield draw_batch(clips, config, draw, step=step)
-        return
-    pool = ThreadPoolExecutor(workers)
-    ahead: list[Future[Batch]] = []
-    try:
-        for step in range(first_step, last_step + workers):
-            if step < last_step:
-                ahead.append(pool.submit(draw_batch, clips, config, draw, step=step))
-            if step >= first_step + workers:
-                yield ahead.pop(0).result()
-    finally:
-        for waiting in ahead:
-            waiting.cancel()
-        pool.shutdown()
+    return made_ahead(
+        lambda step: draw_batch(clips, config, draw, step=step),
+        first_step=first_step,
+        last_step=last_step,
+        workers=workers,
+    )

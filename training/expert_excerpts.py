@@ -14,7 +14,7 @@ from models import features
 from models.features import FRAME_RATE
 from models.wav2lip import EXPERT_FRAMES, FACE_PX, MASKED_FROM_PX
 from training.augment import SPEED, augment_lips, augment_sound, change_speed
-from training.faces import FaceClip
+from training.faces import FaceClip, drawn_clips
 from training.samples import shifted_sound
 
 EXCERPT_WINDOWS = 12
@@ -63,15 +63,9 @@ def expert_batch(
         augmented: other boxes, light, cameras, rooms and paces.
         share: of this process, in excerpts.
     """
-    rng = np.random.default_rng((seed, step))
     excerpts = max(1, size // EXCERPT_WINDOWS)
-    lengths = np.sqrt([len(clip.starts) for clip in clips])
-    chosen = rng.choice(len(clips), excerpts, p=lengths / lengths.sum())
-    seeds = rng.integers(2**31, size=excerpts)
-    rows = [
-        _excerpt(clips[int(index)], np.random.default_rng(one), augmented=augmented)
-        for index, one in zip(chosen[share], seeds[share], strict=True)
-    ]
+    drawn = drawn_clips(clips, seed=seed, step=step, count=excerpts, share=share)
+    rows = [_excerpt(face, rng, augmented=augmented) for face, rng in drawn]
     return ExpertBatch(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 

@@ -7,7 +7,7 @@ import torch
 
 from models import wav2lip
 from models.wav2lip import EXPERT_FRAMES
-from training.faces import FaceClip
+from training.faces import FaceClip, drawn_clips
 
 LEAST_APART_FRAMES = 25  # of reference and target, where the clip is long enough
 
@@ -53,14 +53,8 @@ def face_batch(
         augmented: other boxes and other light; without, what run_wav2lip.py would see.
         share: of this process.
     """
-    rng = np.random.default_rng((seed, step))
-    lengths = np.sqrt([len(clip.starts) for clip in clips])
-    chosen = rng.choice(len(clips), size, p=lengths / lengths.sum())
-    seeds = rng.integers(2**31, size=size)
-    rows = [
-        _window(clips[int(index)], np.random.default_rng(one), augmented=augmented)
-        for index, one in zip(chosen[share], seeds[share], strict=True)
-    ]
+    drawn = drawn_clips(clips, seed=seed, step=step, count=size, share=share)
+    rows = [_window(clip, rng, augmented=augmented) for clip, rng in drawn]
     return FaceBatch(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 

@@ -87,14 +87,9 @@ def load_faces(
 
 def _of_tracks(files: list[Path], source: FaceSource) -> tuple[list[FaceClip], dict[str, str]]:
     known = selection.known_offsets(files)
-    kept, left_out = selection.select(
+    kept, left_out = selection.select_some(
         files, known, min_confidence=source.min_confidence, max_offset=source.max_offset
     )
-    if not kept:
-        raise InputError(
-            f"No clip is left of {len(files)}: {selection.in_words(left_out)}; "
-            "lower --min_confidence or raise --max_offset."
-        )
     loaded = samples.load_clips(
         kept, VIEW, cache=source.cache, margin=False, cache_gb=source.cache_gb
     )

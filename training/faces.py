@@ -4,6 +4,7 @@ The cropped tracks and offsets that train_syncnet.py reads; from each clip the d
 out, as Wav2Lip sees faces.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -147,3 +148,23 @@ def track_box(aspect: float) -> Cut:
         max(0, round(middle_x - width / 2)),
         min(VIEW.lip_size_px, round(middle_x + width / 2)),
     )
+
+
+def drawn_clips(
+    clips: list[FaceClip], *, seed: int, step: int, count: int, share: slice
+) -> Iterator[tuple[FaceClip, np.random.Generator]]:
+    """The clips of one step, each with its own randomness; all of it hangs on seed and step.
+
+    Args:
+        clips: with at least one start each; long ones come up as the root of their length.
+        seed: of the run.
+        step: of the run.
+        count: over all processes.
+        share: of this process.
+    """
+    rng = np.random.default_rng((seed, step))
+    lengths = np.sqrt([len(clip.starts) for clip in clips])
+    chosen = rng.choice(len(clips), count, p=lengths / lengths.sum())
+    seeds = rng.integers(2**31, size=count)
+    for index, one in zip(chosen[share], seeds[share], strict=True):
+        yield clips[int(index)], np.random.default_rng(one)

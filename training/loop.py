@@ -6,7 +6,7 @@ import math
 import pickle
 import platform
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -44,6 +44,37 @@ class AveragedWeights(Generic[Network]):
                 average.lerp_(current, 1 - decay)
             else:
                 average.copy_(current)
+
+
+class _RunFlags(Protocol):
+    """What `check_flags` reads of any training script's options."""
+
+    @property
+    def run(self) -> Path: ...
+
+    @property
+    def export(self) -> Path | None: ...
+
+
+def check_flags(
+    options: _RunFlags, *, at_least_one: tuple[str, ...], not_negative: tuple[str, ...]
+) -> None:
+    """Refuses, with InputError, what no training run can be made with.
+
+    Args:
+        options: of the run; its fields are named as the flags.
+        at_least_one, not_negative: fields, and what they must be.
+    """
+    for name in at_least_one:
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} must be at least 1; see --help.")
+    for name in not_negative:
+        if not getattr(options, name) >= 0:
+            raise InputError(f"--{name} must not be negative; see --help.")
+    if options.export and options.export.suffix != ".safetensors":
+        raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
+    if options.run.exists() and not options.run.is_dir():
+        raise InputError(f"--run {options.run} is a file; give a folder.")
 
 
 def log_line(path: Path, row: dict[str, Any]) -> None:

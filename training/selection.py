@@ -94,6 +94,27 @@ def select(
     return kept, left_out
 
 
+def select_some(
+    files: list[Path],
+    known: dict[str, tuple[float, float]],
+    *,
+    min_confidence: float,
+    max_offset: float,
+) -> tuple[list[Path], dict[str, str]]:
+    """As `select`, for those who can do nothing without a clip.
+
+    Raises:
+        InputError: none is left; the sentence says why.
+    """
+    kept, left_out = select(files, known, min_confidence=min_confidence, max_offset=max_offset)
+    if not kept:
+        raise InputError(
+            f"No clip is left of {len(files)}: {in_words(left_out)}; "
+            "lower --min_confidence or raise --max_offset."
+        )
+    return kept, left_out
+
+
 def aligned(clips: list[Clip], known: dict[str, tuple[float, float]]) -> list[Clip]:
     """The clips with what is known of their offsets."""
     return [replace(clip, offset_ms=known.get(clip.name, (0.0, 0.0))[0]) for clip in clips]

@@ -1,8 +1,6 @@
 """A whole training run of a SyncNet: data checked, steps made, reported, saved, exported."""
 
-import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pipeline import cli
 from pipeline.errors import InputError
 from training import excerpts, judging, loop, samples, selection
 from training.agreement import agreement, can_be_judged
+from training.ahead import timed
 from training.card import export
 from training.distributed import (
     Processes,
@@ -23,7 +22,7 @@ from training.distributed import (
     share_batch_statistics,
     wrapped,
 )
-from training.excerpts import Batch, Draw
+from training.excerpts import Draw
 from training.journal import Journal
 from training.objectives import OBJECTIVES
 from training.samples import Clip
@@ -88,12 +87,11 @@ class Data:
 
 def check_options(options: TrainOptions, group: Processes) -> None:
     """Refuses, with InputError, what no run can be made with: before anything is read."""
-    for name in ("steps", "excerpts", "log_every", "save_every", "eval_every"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} must be at least 1; see --help.")
-    for name in ("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"):
-        if not getattr(options, name) >= 0:
-            raise InputError(f"--{name} must not be negative; see --help.")
+    loop.check_flags(
+        options,
+        at_least_one=("steps", "excerpts", "log_every", "save_every", "eval_every"),
+        not_negative=("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"),
+    )
     if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
         raise InputError("--average and --grey are shares of 0 to 1; see --help.")
     if options.dropout is not None and not 0 <= options.dropout < 1:
@@ -106,10 +104,6 @@ def check_options(options: TrainOptions, group: Processes) -> None:
         )
     if options.patience and not options.val:
         raise InputError("--patience counts reports on --val; give --val, too.")
-    if options.export and options.export.suffix != ".safetensors":
-        raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
-    if options.run.exists() and not options.run.is_dir():
-        raise InputError(f"--run {options.run} is a file; give a folder.")
 
 
 def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) -> Data:
@@ -121,14 +115,9 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     cache = options.cache or options.run / "cache"
     files = samples.clip_files(options.data)
     known = selection.known_offsets(files)
-    chosen, left_out = selection.select(
+    chosen, left_out = selection.select_some(
         files, known, min_confidence=options.min_confidence, max_offset=options.max_offset
     )
-    if not chosen:
-        raise InputError(
-            f"No clip is left of {len(files)}: {selection.in_words(left_out)}; "
-            "lower --min_confidence or raise --max_offset."
-        )
     with leader_first(group):
         loaded = samples.load_clips(
             chosen, config, cache=cache, margin=True, cache_gb=options.cache_gb
@@ -248,7 +237,7 @@ def _steps(
             last_step=stop,
             workers=options.workers,
         )
-        for batch, data_s in _timed(made):
+        for batch, data_s in timed(made):
             lr = loop.learning_rate(
                 run.step, peak=options.lr, warmup_steps=options.warmup, total_steps=options.steps
             )
@@ -262,16 +251,6 @@ def _steps(
 
 def _finished(options: TrainOptions, run: Run) -> bool:
     return bool(options.patience) and run.since_best >= options.patience
-
-
-def _timed(made: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
-    """Each batch with the seconds the step had to wait for it."""
-    while True:
-        started = time.perf_counter()
-        batch = next(made, None)
-        if batch is None:
-            return
-        yield batch, time.perf_counter() - started
 
 
 def _refine(run: Run, data: Data, group: Processes, journal: Journal | None) -> None:

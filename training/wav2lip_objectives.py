@@ -5,6 +5,7 @@ and frozen while a generator learns from it, and every frame's sound is placed i
 in inference: both are slips of the published training code.
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import wav2lip
-from models.wav2lip import FACE_PX, MASKED_FROM_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
+from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
 from pipeline.blend import mouth_mask
 from training.expert_excerpts import ExpertBatch
 from training.face_batches import FaceBatch
@@ -109,9 +110,7 @@ def _alike_in_excerpt(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def draw(generator: Wav2Lip, batch: FaceBatch) -> torch.Tensor:
     """The generator's faces (B, 5, 3, 96, 96) for the sound of the target."""
-    masked = batch.target.clone()
-    masked[..., MASKED_FROM_PX:, :] = 0
-    seen = torch.cat([masked, batch.reference], dim=2)
+    seen = torch.cat([wav2lip.without_mouths(batch.target), batch.reference], dim=2)
     drawn = generator(batch.mels.flatten(0, 1), seen.flatten(0, 1))
     return drawn.unflatten(0, batch.target.shape[:2])
 
@@ -137,6 +136,7 @@ def taught_loss(
     return 1 - alike, alike.detach()
 
 
+@functools.cache
 def _pixel_weights(mouth: float, device: torch.device) -> torch.Tensor:
     """(96, 96) weights of mean 1: only mouth and jaw are taken from a generated face."""
     weights = 1 + mouth * torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)).to(device)

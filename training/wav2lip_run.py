@@ -1,8 +1,6 @@
 """A whole training run of one of Wav2Lip's networks: data, steps, reports, checkpoints, export."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +13,17 @@ import torch
 from models import weights
 from models.wav2lip import (
     EXPERT_FRAMES,
-    MASKED_FROM_PX,
     SyncNetColor,
     Wav2Lip,
     Wav2LipConfig,
     Wav2LipDiscriminator,
     to_uint8,
+    without_mouths,
 )
 from pipeline import cli
 from pipeline.errors import InputError
 from training import loop, samples, teacher, wav2lip
+from training.ahead import made_ahead, timed
 from training.distributed import (
     Processes,
     averaged,
@@ -102,12 +101,11 @@ class Data:
 
 def check_options(options: TrainOptions, group: Processes) -> None:
     """Refuses, with InputError, what no run can be made with: before anything is read."""
-    for name in ("steps", "batch_size", "log_every", "save_every", "eval_every"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} must be at least 1; see --help.")
-    for name in ("workers", "warmup", "cache_gb", "lr", "weight_decay", "seed"):
-        if not getattr(options, name) >= 0:
-            raise InputError(f"--{name} must not be negative; see --help.")
+    loop.check_flags(
+        options,
+        at_least_one=("steps", "batch_size", "log_every", "save_every", "eval_every"),
+        not_negative=("workers", "warmup", "cache_gb", "lr", "weight_decay", "seed"),
+    )
     if not (0 < options.width <= 4 and 0 <= options.average < 1):
         raise InputError("--width is above 0 and at most 4, --average 0 to below 1; see --help.")
     parts = options.sync_weight, options.adversarial_weight
@@ -119,10 +117,6 @@ def check_options(options: TrainOptions, group: Processes) -> None:
             f"--batch_size {options.batch_size} cannot be shared by {group.world} processes; "
             f"give a multiple of {group.world * one}."
         )
-    if options.export and options.export.suffix != ".safetensors":
-        raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
-    if options.run.exists() and not options.run.is_dir():
-        raise InputError(f"--run {options.run} is a file; give a folder.")
     for file in (options.init, options.expert):
         if file and str(file) != "auto" and not file.is_file():
             raise InputError(f"{file} is not a file; give a checkpoint.")
@@ -194,7 +188,7 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
     model: SyncNetColor | Wav2Lip
     model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
     state = loop.load_checkpoint(options.run / "checkpoint.pt")
-    if options.init:
+    if options.init and not state:
         weights.fill(model, options.init)
     expert = None
     if options.stage != "expert" and options.expert:
@@ -283,21 +277,13 @@ def _batches(
     """The batches of the steps that are left, made ahead, with the seconds waited for each."""
     share = slice(group.rank, None, group.world)
 
-    def made(step: int) -> AnyBatch:
-        return _batch(options, data.clips, seed=options.seed, step=step, share=share)
-
-    ahead_steps = max(1, options.workers)
-    with ThreadPoolExecutor(ahead_steps) as pool:
-        first = run.step
-        ahead = [
-            pool.submit(made, s) for s in range(first, min(first + ahead_steps, options.steps))
-        ]
-        for step in range(first, options.steps):
-            started = time.perf_counter()
-            batch = ahead.pop(0).result()
-            if step + ahead_steps < options.steps:
-                ahead.append(pool.submit(made, step + ahead_steps))
-            yield batch, time.perf_counter() - started
+    made = made_ahead(
+        lambda step: _batch(options, data.clips, seed=options.seed, step=step, share=share),
+        first_step=run.step,
+        last_step=options.steps,
+        workers=options.workers,
+    )
+    return timed(made)
 
 
 def _after_step(
@@ -344,9 +330,8 @@ def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
     parts = (batch.target, batch.reference, batch.mels, batch.taught)
     part = FaceBatch(*(values[:SHOWN_WINDOWS] for values in parts)).to(device)
     drawn = draw(model, part)
-    masked = part.target.clone()
-    masked[..., MASKED_FROM_PX:, :] = 0
-    columns = [to_uint8(faces[:, 0]) for faces in (part.reference, masked, drawn, part.target)]
+    shown = (part.reference, without_mouths(part.target), drawn, part.target)
+    columns = [to_uint8(faces[:, 0]) for faces in shown]
     rows = [np.hstack(faces) for faces in zip(*columns, strict=True)]
     cv2.imwrite(str(path), np.vstack(rows))
 
