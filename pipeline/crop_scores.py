@@ -10,7 +10,7 @@ from models import weights
 from models.features import FRAME_RATE, SAMPLE_RATE, WINDOW_FRAMES
 from models.syncnet import CROP_PX
 from models.weights import WeightsUsed
-from pipeline import cli, media
+from pipeline import cli, media, writers
 from pipeline.clip_scores import (
     ClipScore,
     Embedded,
@@ -170,7 +170,7 @@ def write_embedded(path: Path, embedded: Embedded) -> dict[Path, np.ndarray]:
         path.with_suffix(".audio.npy"): embedded.sound.numpy(),
         path: embedded.features.numpy(),
     }
-    partials = {target: media.partial_path(target) for target in arrays}
+    partials = {target: writers.partial_path(target) for target in arrays}
     try:
         for target, array in arrays.items():
             with partials[target].open("wb") as file:

@@ -11,7 +11,7 @@ from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE
 from models.syncnet import CROP_PX
-from pipeline import media
+from pipeline import writers
 from pipeline.tracks import CropPath, Track
 from pipeline.workspace import Workspace
 
@@ -88,12 +88,12 @@ def write_crops(
         job = _Job(track, path, workspace.crop(index), sound)
         starts.setdefault(int(track.frames[0]), []).append(job)
         end = max(end, int(track.frames[-1]) + 1)
-    open_jobs: dict[Path, tuple[_Job, media.VideoWriter, ExitStack]] = {}
+    open_jobs: dict[Path, tuple[_Job, writers.VideoWriter, ExitStack]] = {}
     with ExitStack() as on_error:
         for index, frame in zip(range(end), frames, strict=False):
             for job in starts.get(index, []):
                 stack = on_error.enter_context(ExitStack())
-                writer = media.VideoWriter(
+                writer = writers.VideoWriter(
                     job.file, size_px=(CROP_PX, CROP_PX), frame_rate=frame_rate, audio=job.sound
                 )
                 open_jobs[job.file] = (job, stack.enter_context(writer), stack)

@@ -57,12 +57,11 @@ class FaceDetector:
         return self._sampler.faces()
 
     def _scaled(self, frame: np.ndarray) -> np.ndarray:
-        # The published weights were measured with bilinear pixels; ours were trained on averages.
-        published = self._model.config == s3fd.PUBLISHED
-        method = cv2.INTER_LINEAR if published or self._scale > 1 else cv2.INTER_AREA
-        height, width = frame.shape[:2]
-        if min(height, width) * self._scale >= 1:
-            frame = cv2.resize(frame, None, fx=self._scale, fy=self._scale, interpolation=method)
+        if min(frame.shape[:2]) * self._scale >= 1:
+            # The published weights were measured with bilinear pixels; ours learned from averages.
+            published = self._model.config == s3fd.PUBLISHED
+            bilinear = published or self._scale > 1
+            frame = _resized(frame, self._scale) if bilinear else _averaged(frame, self._scale)
         below = max(0, SMALLEST_INPUT_PX - frame.shape[0])
         beside = max(0, SMALLEST_INPUT_PX - frame.shape[1])
         return np.pad(frame, ((0, below), (0, beside), (0, 0)), mode="edge")
@@ -84,6 +83,18 @@ class FaceDetector:
                 [Face((x1, y1, x2, y2), score) for x1, y1, x2, y2, score in found.tolist()]
             )
         return faces
+
+
+def _resized(frame: np.ndarray, scale: float, *, method: int = cv2.INTER_LINEAR) -> np.ndarray:
+    return cv2.resize(frame, None, fx=scale, fy=scale, interpolation=method)
+
+
+def _averaged(frame: np.ndarray, scale: float) -> np.ndarray:
+    """The frame at a scale of at most 1; first by halves, at which OpenCV is far faster."""
+    while scale <= 0.5 and not (frame.shape[0] % 2 or frame.shape[1] % 2):
+        frame = _resized(frame, 0.5, method=cv2.INTER_AREA)
+        scale *= 2
+    return frame if scale == 1 else _resized(frame, scale, method=cv2.INTER_AREA)
 
 
 def _batches(pictures: list[np.ndarray]) -> Iterator[list[np.ndarray]]:

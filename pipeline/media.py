@@ -1,4 +1,4 @@
-"""The only room that talks to ffmpeg: probe, decode, encode, mux.
+"""Media files to frames and samples: probe, decode, normalise.
 
 Pixels are read through a raw pipe, because that is identical from one ffmpeg version to the next
 and a re-encoded file is not. Rates are converted by the `fps` filter: `-r 25` into AVI stores
@@ -11,20 +11,19 @@ import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ffmpeg
 import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE
 from pipeline.errors import InputError, PipelineError
+from pipeline.planes import buffer_bytes
 from pipeline.process import Process, arguments, last_line, open_input
+from pipeline.writers import PICTURE_QUALITY
 
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
-# -q:v of MPEG-4 and JPEG; 2 is the best the scale has.
-CROP_QUALITY = 2  # of face clips, which networks see
-PICTURE_QUALITY = 4  # of whole frames, which people see: two thirds of the bytes
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,33 @@ def read_frames(
         video = video.filter("fps", fps=frame_rate, start_time=0)
     video = video.filter("scale", size_px[0], size_px[1], flags="area")
     rate = {"fps_mode": "passthrough"} if frame_rate is None else {}
-    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt="bgr24", **rate)
+    yield from _decoded(path, video, (size_px[1], size_px[0], 3), pixels="bgr24", **rate)
+
+
+def read_planes(path: Path, *, size_px: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Streams a video's frames as they are stored, without conversion: see planes.py.
+
+    Args:
+        path: a video file.
+        size_px: its (width, height).
+
+    Yields:
+        (`planes.buffer_bytes`,) uint8 yuv420p; read-only views of the pipe's bytes.
+
+    Raises:
+        PipelineError: ffmpeg stopped with an error.
+    """
+    video = open_input(path)["V:0"].filter("scale", *size_px)
+    shape = (buffer_bytes(size_px),)
+    yield from _decoded(path, video, shape, pixels="yuv420p", fps_mode="passthrough")
+
+
+def _decoded(
+    path: Path, video: Any, shape: tuple[int, ...], *, pixels: str, **rate: str
+) -> Iterator[np.ndarray]:
+    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixels, **rate)
     with Process(arguments(stream)) as process:
-        yield from process.frames((size_px[1], size_px[0], 3))
+        yield from process.frames(shape)
         process.check(f"Decoding {path}")
 
 
@@ -303,7 +326,9 @@ class Normalisation:
             open_input(self._path.absolute())["V:0"]
             .filter("fps", fps=self._frame_rate, start_time=0)
             # A size that changes midway would shear every later frame of the raw pipe.
-            .filter("scale", self._info.width_px, self._info.height_px)
+            .filter("scale", self._info.width_px, self._info.height_px, out_range="tv")
+            # Else the scaler takes the format of one output, and all others are converted from it.
+            .filter("format", "yuv420p")
         )
 
     def _damage(self, messages: str, *, failed: bool) -> str | None:
@@ -336,81 +361,3 @@ def _normalised(
         ffmpeg.output(split[1], heard, f"file:{avi}", acodec="copy", **encoding),
         ffmpeg.output(heard, f"file:{wav}", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE),
     ]
-
-
-Writer = TypeVar("Writer", bound="FrameWriter")
-
-
-class FrameWriter:
-    """A file ffmpeg makes of frames it is piped; a context manager.
-
-    The file appears only when the context ends without an error.
-    """
-
-    def __init__(self, path: Path, process: Process) -> None:
-        self._path = path
-        self._process = process
-
-    def __enter__(self: Writer) -> Writer:
-        self._process.__enter__()
-        return self
-
-    def write(self, frame: np.ndarray) -> None:
-        """Appends one (H, W, 3) uint8 BGR frame."""
-        self._process.write(np.ascontiguousarray(frame).data, f"Writing {self._path}")
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._process.check(f"Writing {self._path}")
-                partial_path(self._path).replace(self._path)
-        finally:
-            self._process.__exit__(kind, *rest)
-            self._tidy()
-
-    def _tidy(self) -> None:
-        partial_path(self._path).unlink(missing_ok=True)
-
-
-class VideoWriter(FrameWriter):
-    """Encodes frames to MPEG-4 in AVI, with a sound file beside them; a context manager.
-
-    Args:
-        path: file to write; appears only when the context ends without an error.
-        size_px: (width, height) of the frames.
-        frame_rate: frames per second.
-        quality: -q:v of the picture.
-        audio: sound to carry, None for silence: a .wav file as it is, or, of any other name, raw
-            mono int16 samples at 16 kHz.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        size_px: tuple[int, int],
-        frame_rate: int = FRAME_RATE,
-        quality: int = CROP_QUALITY,
-        audio: Path | None = None,
-    ) -> None:
-        video = ffmpeg.input(
-            "pipe:0",
-            format="rawvideo",
-            pix_fmt="bgr24",
-            s=f"{size_px[0]}x{size_px[1]}",
-            framerate=frame_rate,
-        )
-        options = {"vcodec": "mpeg4", "vtag": "XVID", "pix_fmt": "yuv420p", "q:v": quality}
-        streams = [video]
-        if audio is not None:
-            raw = {"format": "s16le", "ar": SAMPLE_RATE, "ac": 1}
-            kind = {"format": "wav"} if audio.suffix == ".wav" else raw
-            streams.append(ffmpeg.input(f"file:{audio}", **kind))
-            options |= {"acodec": "copy"}
-        output = ffmpeg.output(*streams, f"file:{partial_path(path)}", format="avi", **options)
-        super().__init__(path, Process(arguments(output), stdin=subprocess.PIPE))
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it is renamed to `path`: beside it, so renaming is atomic."""
-    return path.with_name(f".{path.name}.partial")

@@ -8,7 +8,7 @@ from typing import Any
 
 import ffmpeg
 
-from pipeline import media
+from pipeline import media, writers
 from pipeline.media import MediaInfo
 from pipeline.process import Process, arguments, open_input
 
@@ -55,7 +55,7 @@ class _Steady:
             process.check(f"Reading the sound of {self.sound.path}")
 
 
-class Mp4Writer(media.FrameWriter):
+class Mp4Writer(writers.FrameWriter):
     """Writes a video of exactly the frames given and sounds as long; a context manager.
 
     Args:
@@ -78,7 +78,7 @@ class Mp4Writer(media.FrameWriter):
         frame_rate: float,
         sounds: list[Sound],
     ) -> None:
-        partial = media.partial_path(path)
+        partial = writers.partial_path(path)
         self._steady = [
             _Steady(
                 sound,
@@ -112,7 +112,7 @@ class Mp4Writer(media.FrameWriter):
 
     def _tidy(self) -> None:
         # By name: a killed run may have left more than this one has made.
-        partial = media.partial_path(self._path)
+        partial = writers.partial_path(self._path)
         for passing in self._path.parent.glob(f"{glob.escape(partial.name)}*"):
             passing.unlink(missing_ok=True)
 

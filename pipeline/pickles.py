@@ -19,8 +19,8 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.media import partial_path
 from pipeline.tracks import Box, CropPath, Face, Track
+from pipeline.writers import partial_path
 
 NORMALISED = (-1.0, 2.0)  # boxes in fractions of the frame reach little beyond 0 .. 1
 LARGEST_WHOLE = 2**53  # frame numbers and the like beyond this are not meant

@@ -1,7 +1,7 @@
 """Running ffmpeg: which one, with which arguments, and one process with its pipes.
 
-Commands are built by ffmpeg-python and run as argument lists, never through a shell. Only media.py
-uses this.
+Commands are built by ffmpeg-python and run as argument lists, never through a shell. Only the
+rooms that read and write media use this: media.py, writers.py and mp4.py.
 """
 
 import contextlib

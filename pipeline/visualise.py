@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from models.features import FRAME_RATE
-from pipeline import cli, media, sync
+from pipeline import cli, media, planes, sync, writers
 from pipeline.errors import InputError
 from pipeline.workspace import Workspace
 
@@ -61,22 +60,20 @@ def _visualise(place: Workspace, *, frame_rate: int) -> int:
     count = 0
     with (
         cli.progress("frames labelled", total) as bar,
-        media.VideoWriter(
+        writers.VideoWriter(
             place.labelled_video,
             size_px=size_px,
             frame_rate=frame_rate,
-            quality=media.PICTURE_QUALITY,
+            quality=writers.PICTURE_QUALITY,
+            pixels="yuv420p",
             audio=place.audio if place.audio.exists() else None,
         ) as writer,
     ):
-        # Frames as they are stored: the clock was made even when they were written.
-        for index, frame in enumerate(
-            media.read_frames(place.video, frame_rate=None, size_px=size_px)
-        ):
-            labelled = frame.copy()
+        for index, stored in enumerate(media.read_planes(place.video, size_px=size_px)):
+            labelled = planes.picture(stored.copy(), size_px=size_px)
             for mark in marks.get(index, []):
                 draw(labelled, mark)
-            writer.write(labelled)
+            writer.write(labelled.buffer)
             count = index + 1
             bar.update(1)
     return count
@@ -104,13 +101,12 @@ def marks_by_frame(place: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[in
     return marks
 
 
-def draw(frame: np.ndarray, mark: Mark) -> None:
+def draw(picture: planes.Picture, mark: Mark) -> None:
     """Marks one face in place: red when its lips do not follow the sound, green when they do."""
     green = int(np.clip(GREEN_PER_CONFIDENCE * mark.confidence, 0, 255))
     x, y, s = mark.x, mark.y, mark.s
-    corners = (int(x - s), int(y - s)), (int(x + s), int(y + s))
-    cv2.rectangle(frame, *corners, (0, green, 255 - green), BOX_THICKNESS_PX)
+    corner, opposite = (int(x - s), int(y - s)), (int(x + s), int(y + s))
+    colour = (0, green, 255 - green)
+    planes.rectangle(picture, corner, opposite, colour, line_px=BOX_THICKNESS_PX)
     label = f"Track {mark.track}, Conf {mark.confidence:.3f}"
-    cv2.putText(
-        frame, label, corners[0], cv2.FONT_HERSHEY_SIMPLEX, LABEL_SCALE, WHITE, LABEL_THICKNESS_PX
-    )
+    planes.text(picture, label, corner, WHITE, scale=LABEL_SCALE, line_px=LABEL_THICKNESS_PX)

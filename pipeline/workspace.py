@@ -19,9 +19,9 @@ import numpy as np
 from models.features import FRAME_RATE
 from pipeline import pickles
 from pipeline.errors import InputError, PipelineError
-from pipeline.media import partial_path
 from pipeline.pickles import read_pickle, write_pickle
 from pipeline.tracks import CropPath, Face, Track
+from pipeline.writers import partial_path
 
 ROOMS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"
 LONGEST_REFERENCE = 200  # bytes; file systems allow 255, and names get prefixes here

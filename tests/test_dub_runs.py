@@ -19,7 +19,7 @@ from models import weights
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from models.weights import WeightsUsed
-from pipeline import cli, dub_score, media
+from pipeline import cli, dub_score, writers
 from pipeline.regions import Pads
 from pipeline.tracks import smooth
 from pipeline.voices import read_voice
@@ -268,7 +268,7 @@ def test_a_killed_run_leaves_the_former_result_and_is_run_again(tmp_path: Path) 
         *("--data_dir", str(place.data_dir), "--checkpoint", str(generator), "--batch_size", "2"),
     ]
     process = subprocess.Popen(command)
-    partial = media.partial_path(place.dubbed_video)
+    partial = writers.partial_path(place.dubbed_video)
     while not (partial.exists() and place.scratch.exists()):
         assert process.poll() is None
         time.sleep(0.05)

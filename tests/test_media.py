@@ -12,7 +12,7 @@ import torch
 from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
-from pipeline import crops, media, tracks
+from pipeline import crops, media, tracks, writers
 from pipeline.errors import InputError, PipelineError
 from pipeline.prepare import PipelineOptions, prepare
 from pipeline.visualise import visualise
@@ -249,7 +249,7 @@ def test_video_writer_keeps_sound_and_picture_and_appears_whole(tmp_path: Path) 
     samples = (np.arange(20 * SAMPLES_PER_FRAME) % 2000 - 1000).astype(np.int16)
     sound, path = tmp_path / "sound.s16", tmp_path / "clip.avi"
     samples.tofile(sound)
-    with media.VideoWriter(path, size_px=(48, 32), audio=sound) as writer:
+    with writers.VideoWriter(path, size_px=(48, 32), audio=sound) as writer:
         for frame in frames:
             writer.write(frame)
         assert not path.exists()
@@ -267,7 +267,7 @@ def test_video_writer_leaves_nothing_after_an_error(tmp_path: Path) -> None:
     """An error while frames are written leaves neither a clip nor a part of one."""
     with (
         pytest.raises(ZeroDivisionError),
-        media.VideoWriter(tmp_path / "clip.avi", size_px=(48, 32)) as writer,
+        writers.VideoWriter(tmp_path / "clip.avi", size_px=(48, 32)) as writer,
     ):
         writer.write(np.zeros((32, 48, 3), np.uint8))
         raise ZeroDivisionError
@@ -279,7 +279,7 @@ def test_video_writer_tells_why_it_cannot_write(tmp_path: Path) -> None:
     target = tmp_path / "absent" / "clip.avi"
     with (
         pytest.raises(PipelineError, match=r"clip\.avi"),
-        media.VideoWriter(target, size_px=(640, 480)) as writer,
+        writers.VideoWriter(target, size_px=(640, 480)) as writer,
     ):
         for _ in range(50):
             writer.write(np.zeros((480, 640, 3), np.uint8))

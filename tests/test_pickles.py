@@ -18,7 +18,7 @@ from scenedetect import FrameTimecode
 from scenedetect.common import Timecode
 
 import run_visualise
-from pipeline import cli, media
+from pipeline import cli, writers
 from pipeline.errors import InputError
 from pipeline.pickles import read_pickle
 from pipeline.tracks import Face
@@ -523,7 +523,7 @@ def test_an_old_workspace_is_visualised(
 ) -> None:
     """Tracks and distances of 2018 with their video go through run_visualise.py."""
     place.video.parent.mkdir(parents=True, exist_ok=True)
-    with media.VideoWriter(place.video, size_px=(1280, 720)) as writer:
+    with writers.VideoWriter(place.video, size_px=(1280, 720)) as writer:
         for _ in range(COUNT):
             writer.write(np.full((720, 1280, 3), 128, np.uint8))
     put(place, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))

@@ -15,7 +15,7 @@ from scipy.io import wavfile
 from models import features, published, syncnet
 from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import clip_scores, embeddings, media, sync
+from pipeline import clip_scores, embeddings, sync, writers
 from pipeline.clip_scores import ClipScore, demo_words, score_clip
 from pipeline.errors import InputError
 from pipeline.scores import score_tracks
@@ -221,7 +221,7 @@ def _clip(path: Path, *, frames: int, samples: int | None) -> Path:
     if samples is not None:
         sound = path.with_suffix(".s16")
         rng.integers(-5000, 5000, samples).astype(np.int16).tofile(sound)
-    with media.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
+    with writers.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
         for _ in range(frames):
             writer.write(rng.integers(0, 256, (224, 224, 3), np.uint8))
     if sound is not None:

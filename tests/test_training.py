@@ -11,7 +11,7 @@ import torch
 from models import s3fd, weights
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL
-from pipeline import cli, media
+from pipeline import cli, writers
 from training import detector, drawn_tracks, loop, samples
 from training.drawn import drawn_scene, mouth_motion
 from training.drawn_tracks import babble
@@ -91,7 +91,7 @@ def _stills(folder: Path, corpus: Path) -> None:
             labels.append(json.dumps(label))
     (folder / "labels.jsonl").write_text("\n".join(labels))
     (corpus / "train").mkdir(parents=True)
-    with media.VideoWriter(corpus / "train" / "a.avi", size_px=(160, 120)) as writer:
+    with writers.VideoWriter(corpus / "train" / "a.avi", size_px=(160, 120)) as writer:
         for _ in range(6):
             writer.write(image)
     faces = [[[*boxes[0].tolist(), 0.9]], [[*boxes[0].tolist(), 0.4]]]

@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX
-from pipeline import cli, media
+from pipeline import cli, writers
 from pipeline.errors import InputError
 from pipeline.workspace import Workspace
 from training.drawn import drawn_clip
@@ -149,7 +149,7 @@ def write_track(file: Path, pictures: np.ndarray, samples: np.ndarray) -> None:
     with tempfile.TemporaryDirectory() as passing:
         sound = Path(passing) / "sound.s16"
         samples.tofile(sound)
-        with media.VideoWriter(
+        with writers.VideoWriter(
             file, size_px=(CROP_PX, CROP_PX), audio=sound if samples.size else None
         ) as writer:
             for picture in pictures:

@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 from scipy.io import wavfile
-from scipy.ndimage import gaussian_filter
 
 from models import folding, weights
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -36,18 +35,12 @@ from pipeline.regions import Region
 from training import fid, samples, selection, tables
 from training.face_batches import LEAST_APART_FRAMES
 from training.face_data import box_aspect
-from training.faces import (
-    STORED_PER_CROP,
-    VIEW,
-    FaceClip,
-    track_box,
-)
+from training.faces import STORED_PER_CROP, VIEW, FaceClip, track_box
+from training.structure import ssim
 
 OWN_FRAMES = 50  # drawn with the face's own sound, per clip
 FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
 LARGEST_CLIPS = 40
-SSIM_SIGMA_PX = 1.5
-SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 @dataclass(frozen=True)
@@ -62,29 +55,6 @@ class Scorer:
         found = judge_crops(self.model, crops, sound, device=self.device)
         assert found is not None, f"clips of {FOREIGN_S} s have windows"
         return found
-
-
-def ssim(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Structural similarity of each pixel (Wang et al. 2004), mean over channels.
-
-    Args:
-        one, other: (N, H, W, 3) uint8.
-
-    Returns:
-        (N, H, W) float64.
-    """
-    x, y = one.astype(np.float64), other.astype(np.float64)
-    spread = (0, SSIM_SIGMA_PX, SSIM_SIGMA_PX, 0)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.asarray(gaussian_filter(values, spread, truncate=3.5))
-
-    mean_x, mean_y = mean(x), mean(y)
-    var_x, var_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
-    shared = mean(x * y) - mean_x * mean_y
-    top = (2 * mean_x * mean_y + SSIM_C1) * (2 * shared + SSIM_C2)
-    bottom = (mean_x**2 + mean_y**2 + SSIM_C1) * (var_x + var_y + SSIM_C2)
-    return np.asarray((top / bottom).mean(axis=3))
 
 
 def mouth_box() -> tuple[slice, slice]:
@@ -129,15 +99,20 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
     real, reference = face.faces(frames, face.box), face.faces(others, face.box)
     drawn = generator.draw(real, face.sound(frames).numpy(), reference=reference)
     rows, columns = mouth_box()
+    alike = ssim(*(_to_unit(faces) for faces in (drawn, real)))[..., rows, columns]
     a, b = drawn[:, rows, columns], real[:, rows, columns]
     error = a.astype(np.float64) - b
     figures = {
         "l1": float(np.abs(error).mean() / 255),
         "psnr_db": float(np.mean(10 * np.log10(255**2 / (error**2).mean(axis=(1, 2, 3))))),
-        "ssim": float(ssim(drawn, real)[:, rows, columns].mean()),
+        "ssim": float(alike.mean()),
         "sharpness": sharpness(a) / sharpness(b),
     }
     return Redrawn(real, drawn, figures)
+
+
+def _to_unit(faces: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(faces).permute(0, 3, 1, 2).double() / 255
 
 
 def sharpness(faces: np.ndarray) -> float:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.media import partial_path
 from pipeline.workspace import write_json
+from pipeline.writers import partial_path
 
 Network = TypeVar("Network", bound=nn.Module)
 

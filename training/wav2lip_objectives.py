@@ -17,6 +17,7 @@ from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
 from pipeline.blend import mouth_mask
 from training.expert_excerpts import ExpertBatch
 from training.face_batches import FaceBatch
+from training.structure import RADIUS_PX, ssim
 
 SHARPER = 16.0  # cosines are multiplied by it before a softmax
 
@@ -29,6 +30,7 @@ class LossWeights:
         sync: the expert's; 0 until it is switched on.
         adversarial: the discriminator's.
         mouth: how much more than elsewhere a pixel of the mouth counts in L1; published: 0.
+        structure: of what the mouth lacks in structural similarity; published: 0.
         taught: of what a SyncNet teaches the generator's ear.
         pairs: of the expert's own question, beside what its teacher says; 0 at first.
     """
@@ -36,6 +38,7 @@ class LossWeights:
     sync: float = 0.0
     adversarial: float = 0.0
     mouth: float = 0.0
+    structure: float = 0.0
     taught: float = 0.0
     pairs: float = 1.0
 
@@ -143,6 +146,19 @@ def _pixel_weights(mouth: float, device: torch.device) -> torch.Tensor:
     return weights / weights.mean()
 
 
+def structure_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """1 - structural similarity, where the mouth mask counts.
+
+    L1 is content with a smooth mouth that is never far off; this asks for edges and contrast where
+    the real mouth has them ("Loss functions for image restoration", Zhao et al., 2017).
+    """
+    top = FACE_PX // 2 - 1 - RADIUS_PX  # the mask begins at half height, windows reach further
+    mask = torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)[top:]).to(drawn.device)
+    with torch.autocast(drawn.device.type, enabled=False):
+        alike = ssim(*(faces.flatten(0, 1)[:, :, top:].float() for faces in (drawn, target)))
+    return 1 - (alike.mean(dim=(0, 1)) * mask).sum() / mask.sum()
+
+
 def generator_loss(
     drawn: torch.Tensor,
     batch: FaceBatch,
@@ -161,14 +177,18 @@ def generator_loss(
         discriminator: None without an adversarial part.
 
     Returns:
-        The loss, and "l1", "sync" and "adversarial" as far as there are, detached.
+        The loss, and "l1", "structure", "sync" and "adversarial" as far as there are, detached.
     """
     error = (drawn.float() - batch.target).abs()
     counted = (error * _pixel_weights(weights.mouth, error.device)).mean()
     loss = (1 - weights.sync - weights.adversarial) * counted
     parts = {"l1": error.mean().detach()}
+    with torch.set_grad_enabled(torch.is_grad_enabled() and weights.structure > 0):
+        unlike = structure_loss(drawn, batch.target)
+    loss = loss + weights.structure * unlike
+    parts["structure"] = unlike.detach()
     if expert is not None:
-        with torch.set_grad_enabled(weights.sync > 0):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and weights.sync > 0):
             sync = sync_loss(expert, drawn, batch)
         loss = loss + weights.sync * sync
         parts["sync"] = sync.detach()

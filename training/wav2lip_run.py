@@ -82,6 +82,7 @@ class TrainOptions:
     sync_at: int
     adversarial_weight: float
     mouth_weight: float
+    structure_weight: float
     taught_weight: float
     bf16: bool
 
@@ -201,6 +202,7 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
     weighted = LossWeights(
         adversarial=options.adversarial_weight if other else 0.0,
         mouth=options.mouth_weight,
+        structure=options.structure_weight,
         taught=options.taught_weight,
     )
     run = wav2lip.new_run(
