@@ -20,8 +20,9 @@ from models.features import FRAME_RATE, SAMPLE_RATE
 from pipeline.errors import InputError, PipelineError
 from pipeline.planes import buffer_bytes
 from pipeline.process import Process, arguments, last_line, open_input
-from pipeline.writers import PICTURE_QUALITY
+from pipeline.writers import PICTURE_QUALITY, encoded
 
+PIPED_SOUND = "nut"  # ffmpeg's own container: keeps time stamps, knows no largest size
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
 
@@ -209,12 +210,12 @@ def sound_on_video_clock(
     steady = ffmpeg.output(
         open_input(path)["a:0"].filter("atrim", start=0),
         "pipe:1",
-        format="nut",
+        format=PIPED_SOUND,
         acodec="pcm_s16le",
         ac=info.channels,
         ar=info.sample_rate,
     )
-    filled = ffmpeg.input("pipe:0", format="nut", copyts=None).filter(
+    filled = ffmpeg.input("pipe:0", format=PIPED_SOUND, copyts=None).filter(
         "aresample", **{"async": 1, "first_pts": 0}
     )
     with (
@@ -255,13 +256,12 @@ class Normalisation:
     ) -> None:
         self._path, self._info, self._pictures = path, info, pictures
         self._frame_rate = frame_rate
-        self._sound = wav.with_name(".sound.wav").absolute() if info.has_audio else None
         outputs = _normalised(
             self._clocked(),
             avi=avi.absolute(),
-            wav=wav.absolute(),
-            sound=self._sound,
+            wav=wav.absolute() if info.has_audio else None,
             pictures=pictures is not None,
+            frame_rate=frame_rate,
         )
         self._command = arguments(ffmpeg.merge_outputs(*outputs))
         self.damage: str | None = None
@@ -273,25 +273,23 @@ class Normalisation:
         Raises:
             PipelineError: ffmpeg gave no frame, or could not write.
         """
-        if self._sound is not None:
-            with sound_on_video_clock(
-                self._path,
-                self._info,
-                f"file:{self._sound}",
-                format="wav",
-                acodec="pcm_s16le",
-                rf64="auto",  # plain wav ends at 4 GB, six hours of stereo
-            ) as sound:
-                sound.check(f"Reading the sound of {self._path}")
-        # In that folder the pattern is a bare name: image2 would expand a % in its path.
-        with Process(self._command, folder=self._pictures) as process:
+        with contextlib.ExitStack() as stack:
+            sound = stack.enter_context(self._sound()) if self._info.has_audio else None
+            # In that folder the pattern is a bare name: image2 would expand a % in its path.
+            process = stack.enter_context(
+                Process(
+                    self._command,
+                    folder=self._pictures,
+                    stdin=sound.stdout if sound else subprocess.DEVNULL,
+                )
+            )
             for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
                 self.frames += 1
                 yield frame
             failed = process.wait() != 0
             messages = process.messages()
-        if self._sound is not None:
-            self._sound.unlink()
+            if sound and not failed:
+                sound.check(f"Reading the sound of {self._path}")
         written = self.frames
         if self._pictures is not None:
             written = sum(1 for _ in self._pictures.glob("*.jpg"))
@@ -320,6 +318,12 @@ class Normalisation:
                 f"({last_line(messages)}); was it changed meanwhile?"
             )
 
+    def _sound(self) -> contextlib.AbstractContextManager[Process]:
+        """Prints the sound for the process that writes it; a file would be as large again."""
+        return sound_on_video_clock(
+            self._path, self._info, "pipe:1", format=PIPED_SOUND, acodec="pcm_s16le"
+        )
+
     def _clocked(self) -> Any:
         """The picture, upright, in one size, at the wanted rate."""
         return (
@@ -344,7 +348,7 @@ class Normalisation:
 
 
 def _normalised(
-    clocked: Any, *, avi: Path, wav: Path, sound: Path | None, pictures: bool
+    clocked: Any, *, avi: Path, wav: Path | None, pictures: bool, frame_rate: int
 ) -> list[Any]:
     split = clocked.filter_multi_output("split", 3 if pictures else 2)
     outputs = [ffmpeg.output(split[0], "pipe:1", format="rawvideo", pix_fmt="bgr24")]
@@ -352,10 +356,10 @@ def _normalised(
     if pictures:
         jpeg = {"format": "image2", "pix_fmt": "yuvj420p"} | quality
         outputs.append(ffmpeg.output(split[2], "%06d.jpg", **jpeg))
-    encoding = {"vcodec": "mpeg4", "pix_fmt": "yuv420p"} | quality
-    if sound is None:
+    encoding = encoded(frame_rate) | quality
+    if wav is None:
         return [*outputs, ffmpeg.output(split[1], f"file:{avi}", **encoding)]
-    heard = open_input(sound)["a:0"]
+    heard = ffmpeg.input("pipe:0", format=PIPED_SOUND)["a:0"]
     return [
         *outputs,
         ffmpeg.output(split[1], heard, f"file:{avi}", acodec="copy", **encoding),
