@@ -173,11 +173,14 @@ class SyncNet(nn.Module):
 
     def forward_lipfeat(self, frames: torch.Tensor) -> torch.Tensor:
         """The lip tower's features (N, 512 at full size) before its head."""
-        stacked = frames.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-        # The tower may have been made bfloat16 (clip_scores.load_scorer); its heads never are.
-        tower, head = (next(x.parameters()).dtype for x in (self.netcnnlip, self.netfclip))
-        seen: torch.Tensor = self.netcnnlip(stacked.to(tower)).flatten(1)
-        return seen.to(head)
+        stacked = frames.to(self.lip_dtype).flatten(1, 2)
+        seen = self.netcnnlip(stacked.contiguous(memory_format=torch.channels_last))
+        return seen.flatten(1).to(next(self.netfclip.parameters()).dtype)
+
+    @property
+    def lip_dtype(self) -> torch.dtype:
+        """What the lip tower computes in, which `clip_scores.load_scorer` may have narrowed."""
+        return next(self.netcnnlip.parameters()).dtype
 
     def lip_head(self, features: torch.Tensor) -> torch.Tensor:
         """Embeddings (N, E) of `forward_lipfeat`."""

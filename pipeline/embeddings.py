@@ -73,8 +73,10 @@ def embed_lips(
         carried = joined[-(config.window_frames - 1) :]
         if len(joined) < config.window_frames:
             continue
-        windows = syncnet.lip_windows(torch.from_numpy(joined), config)
-        found += [model.forward_lip(part.to(device)).cpu() for part in windows.split(batch_size)]
+        # Narrowed and moved before frames are repeated in the windows that share them.
+        seen = torch.from_numpy(joined).to(device, model.lip_dtype)
+        windows = syncnet.lip_windows(seen, config)
+        found += [model.forward_lip(part).cpu() for part in windows.split(batch_size)]
     return torch.cat(found) if found else torch.zeros(0, 1)
 
 
