@@ -1,0 +1,111 @@
+"""Measures what the reference program's networks cost on this machine, as it runs them.
+
+    python -m tests.benchmarks.reference [--json PATH]
+
+Its 106 CPU-seconds were taken on one machine; processors differ by more than two in how fast they
+multiply, and hardly in how fast they decode. Here the networks have the published size and
+made-up weights, and run as in the reference: eagerly, in float32, S3FD on every frame alone,
+SyncNet in three dimensions on 20 windows that share nothing. What is not networks is taken over.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from models import s3fd
+from models.features import MFCC_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
+from models.syncnet import CROP_PX, SyncNet
+from pipeline import cli, workspace
+from tests.benchmarks import report
+
+# Of 10 s of 720p, measured elsewhere: CPU-seconds of the whole, and what of it the networks had.
+WHOLE_S = {"four faces": 106.5, "one face": 78.0}
+FRAMES = 251  # S3FD saw each
+WINDOWS = {"four faces": 940, "one face": 235}
+S3FD_FRAME_S = 0.254
+SYNCNET_WINDOW_S = 0.028 + 0.0030
+DETECTOR_PX = 320, 180  # width and height: a quarter of 720p
+BATCH_WINDOWS = 20
+
+
+def lip_tower() -> nn.Sequential:
+    """SyncNet's lip tower in three dimensions, as it was published."""
+
+    def block(
+        inputs: int, width: int, kernel: int, **options: tuple[int, int, int]
+    ) -> list[nn.Module]:
+        depth = WINDOW_FRAMES if inputs == 3 else 1
+        conv = nn.Conv3d(inputs, width, (depth, kernel, kernel), **options)
+        return [conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True)]
+
+    def pool(padding: int = 0) -> nn.Module:
+        return nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, padding, padding))
+
+    half, edge = {"stride": (1, 2, 2)}, {"padding": (0, 1, 1)}
+    return nn.Sequential(
+        *(*block(3, 96, 7, **half), pool()),
+        *(*block(96, 256, 5, **half, **edge), pool(padding=1)),
+        *(*block(256, 256, 3, **edge), *block(256, 256, 3, **edge)),
+        *(*block(256, 256, 3, **edge), pool()),
+        *block(256, 512, 6),
+    )
+
+
+def cpu_s(run: Callable[[], object], *, runs: int) -> float:
+    """Median CPU-seconds of one call, after one that warms up."""
+    taken = []
+    for _ in range(runs + 1):
+        started = time.process_time()
+        run()
+        taken.append(time.process_time() - started)
+    return statistics.median(taken[1:])
+
+
+@torch.inference_mode()
+def kernels(*, runs: int) -> dict[str, float]:
+    """CPU-seconds of S3FD per frame, and of both of SyncNet's towers per window."""
+    torch.manual_seed(0)
+    detector, lips = s3fd.S3FD().eval(), lip_tower().eval()
+    sound = SyncNet().eval().netcnnaud
+    picture = torch.randn(1, 3, *DETECTOR_PX[::-1])
+    windows = torch.randn(BATCH_WINDOWS, 3, WINDOW_FRAMES, CROP_PX, CROP_PX)
+    columns = torch.randn(BATCH_WINDOWS, 1, MFCC_SIZE, WINDOW_COLUMNS)
+    of_batch = cpu_s(lambda: lips(windows), runs=runs) + cpu_s(lambda: sound(columns), runs=runs)
+    return {
+        "s3fd_frame_s": cpu_s(lambda: detector(picture), runs=runs),
+        "syncnet_window_s": of_batch / BATCH_WINDOWS,
+    }
+
+
+def whole_s(found: dict[str, float], faces: str) -> float:
+    """What the reference's 10 s would take here: its networks as found, its rest as it was."""
+    rest = WHOLE_S[faces] - FRAMES * S3FD_FRAME_S - WINDOWS[faces] * SYNCNET_WINDOW_S
+    return FRAMES * found["s3fd_frame_s"] + WINDOWS[faces] * found["syncnet_window_s"] + rest
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures, prints, writes."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="of which medians are taken")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    found = kernels(runs=args.runs)
+    print(
+        f"S3FD, {DETECTOR_PX[0]}x{DETECTOR_PX[1]}: {found['s3fd_frame_s']:.3f} s per frame "
+        f"(there {S3FD_FRAME_S})"
+    )
+    print(f"SyncNet: {found['syncnet_window_s']:.4f} s per window (there {SYNCNET_WINDOW_S})")
+    whole = {faces: whole_s(found, faces) for faces in WHOLE_S}
+    for faces, seconds in whole.items():
+        print(f"10 s of 720p, {faces}: {seconds:.0f} CPU s (there {WHOLE_S[faces]})")
+    if args.json:
+        workspace.write_json(args.json, {"kernels": found, "whole_s": whole})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
