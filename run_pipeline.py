@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from models.precision import PRECISIONS
+from models.precision import CHOICES
 from pipeline import cli
 from pipeline.prepare import PipelineOptions, prepare
 
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--detector", choices=["auto", "s3fd", "small"], default=default.detector,
         help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
     add("--detect_every", type=int, default=default.detect_every, help="frames; 1: detect in each")
-    add("--precision", choices=["auto", *PRECISIONS], default="auto", help="of the detector")
+    add("--precision", choices=CHOICES, default="auto", help="of the detector")
     add("--keep_frames", type=cli.yes_or_no, default="yes", metavar="yes|no", help="in pyframes/")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
     add("--overwrite", action="store_true", help="replace results of other inputs or settings")

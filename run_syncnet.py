@@ -12,8 +12,8 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from models.precision import CHOICES
 from pipeline import cli
 from pipeline.clip_scores import demo_words
 from pipeline.crop_scores import face_clip, score_crop
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--videofile", type=Path, help="what run_pipeline.py has worked on, or one 224x224 clip")
     add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: (frames - 4, 512) "
         "lip features before the head; beside it OUT.lip.npy, OUT.audio.npy: what is compared")
-    add("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: faster, less exact")
+    add("--precision", choices=CHOICES, default="auto", help="auto: fp32 for published weights")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
     return parser
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     place = cli.workspace(args)
     names = "initial_model", "batch_size", "vshift", "precision"
-    options: dict[str, Any] = {name: getattr(args, name) for name in names}
+    options = {name: getattr(args, name) for name in names}
     options["report"] = lambda *said: print(demo_words(*said), flush=True)
     options["device"] = cli.torch_device(args.device)
     asked = {"save_features": args.save_features, "notice": print}

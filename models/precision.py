@@ -3,6 +3,7 @@
 import torch
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+CHOICES = ("auto", *PRECISIONS)  # of --precision
 
 
 def precision_on(device: torch.device) -> str:
@@ -15,3 +16,16 @@ def precision_on(device: torch.device) -> str:
     else:
         native = False
     return "bf16" if native else "fp32"
+
+
+def chosen(precision: str, *, published: bool, device: torch.device) -> str:
+    """What "auto" comes to: published weights give the published numbers unless asked not to.
+
+    Args:
+        precision: one of `CHOICES`.
+        published: the weights are not our own.
+        device: where they compute.
+    """
+    if precision != "auto":
+        return precision
+    return "fp32" if published else precision_on(device)

@@ -153,7 +153,7 @@ class SyncNet(nn.Module):
 
     def forward_audfeat(self, columns: torch.Tensor) -> torch.Tensor:
         """The sound tower's features (N, 512 at full size) before its head."""
-        return self.netcnnaud(columns.contiguous(memory_format=torch.channels_last)).flatten(1)
+        return _features(self.netcnnaud, self.netfcaud, columns)
 
     def sound_head(self, features: torch.Tensor) -> torch.Tensor:
         """Embeddings (N, E) of `forward_audfeat`."""
@@ -173,14 +173,18 @@ class SyncNet(nn.Module):
 
     def forward_lipfeat(self, frames: torch.Tensor) -> torch.Tensor:
         """The lip tower's features (N, 512 at full size) before its head."""
-        stacked = frames.to(self.lip_dtype).flatten(1, 2)
-        seen = self.netcnnlip(stacked.contiguous(memory_format=torch.channels_last))
-        return seen.flatten(1).to(next(self.netfclip.parameters()).dtype)
+        return _features(self.netcnnlip, self.netfclip, frames.to(self.dtype).flatten(1, 2))
 
     @property
-    def lip_dtype(self) -> torch.dtype:
-        """What the lip tower computes in, which `clip_scores.load_scorer` may have narrowed."""
+    def dtype(self) -> torch.dtype:
+        """What the towers compute in; see `narrowed`."""
         return next(self.netcnnlip.parameters()).dtype
+
+    def narrowed(self, dtype: torch.dtype) -> "SyncNet":
+        """This model, its towers changed to compute in another type."""
+        self.netcnnlip.to(dtype)
+        self.netcnnaud.to(dtype)
+        return self
 
     def lip_head(self, features: torch.Tensor) -> torch.Tensor:
         """Embeddings (N, E) of `forward_lipfeat`."""
@@ -191,6 +195,13 @@ class SyncNet(nn.Module):
         if not scale:
             return x
         return torch.cat([F.normalize(x) * scale, torch.full_like(x[:, :1], scale)], dim=1)
+
+
+def _features(tower: nn.Module, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a tower sees (N, F), in the type of its head, which is never narrowed."""
+    inner, outer = (next(part.parameters()).dtype for part in (tower, head))
+    seen: torch.Tensor = tower(x.to(inner).contiguous(memory_format=torch.channels_last))
+    return seen.flatten(1).to(outer)
 
 
 def _block(conv: nn.Module, width: int) -> list[nn.Module]:

@@ -10,8 +10,8 @@ import torch
 
 from models import folding, weights
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
-from models.precision import PRECISIONS
-from models.syncnet import CROP_PX, SyncNet
+from models.precision import PRECISIONS, chosen
+from models.syncnet import CROP_PX, PUBLISHED, SyncNet
 from models.weights import WeightsUsed
 from pipeline import embeddings, media, sync
 from pipeline.errors import InputError
@@ -70,15 +70,14 @@ def load_scorer(
     Args:
         initial_model: weights file, or "auto".
         device: where it runs.
-        precision: one of `PRECISIONS`, of the lip tower, where nearly all of the time goes.
+        precision: one of `precision.CHOICES`, of both towers.
 
     Raises:
         WeightsError: the file is absent or does not fit.
     """
     model, used = weights.load_syncnet(initial_model, device=device)
-    folded = folding.fold_batch_norms(model)
-    folded.netcnnlip.to(PRECISIONS[precision])
-    return folded, used
+    precision = chosen(precision, published=model.config == PUBLISHED, device=device)
+    return folding.fold_batch_norms(model).narrowed(PRECISIONS[precision]), used
 
 
 def score_clip(
@@ -169,7 +168,7 @@ def embed_lips_and_features(
     """
     found: list[torch.Tensor] = []
     tap = model.netcnnlip.register_forward_hook(
-        lambda _tower, _windows, features: found.append(features.flatten(1).cpu())
+        lambda _tower, _windows, features: found.append(features.flatten(1).float().cpu())
     )
     try:
         lips = embeddings.embed_lips(model, frames, batch_size=batch_size, device=device)

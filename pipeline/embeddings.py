@@ -74,7 +74,7 @@ def embed_lips(
         if len(joined) < config.window_frames:
             continue
         # Narrowed and moved before frames are repeated in the windows that share them.
-        seen = torch.from_numpy(joined).to(device, model.lip_dtype)
+        seen = torch.from_numpy(joined).to(device, model.dtype)
         windows = syncnet.lip_windows(seen, config)
         found += [model.forward_lip(part).cpu() for part in windows.split(batch_size)]
     return torch.cat(found) if found else torch.zeros(0, 1)

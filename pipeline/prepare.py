@@ -10,7 +10,7 @@ import torch
 
 from models import s3fd, weights
 from models.features import FRAME_RATE
-from models.precision import precision_on
+from models.precision import chosen
 from pipeline import cli, crops, media, process, scenes, tracks, workspace
 from pipeline.errors import InputError
 from pipeline.faces import FaceDetector
@@ -110,10 +110,8 @@ def prepare(
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
     model, weights_used = weights.load_s3fd(options.detector, device=device)
-    precision = options.precision
-    if precision == "auto":  # the published network gives the published boxes unless asked not to
-        published = model.config == s3fd.PUBLISHED
-        precision = "fp32" if published else precision_on(device)
+    published = model.config == s3fd.PUBLISHED
+    precision = chosen(options.precision, published=published, device=device)
     settings = asdict(options) | {"facedet_scale": options.detection_scale}
     identity = {
         "input": {"sha256": weights.sha256(video), "bytes": video.stat().st_size},

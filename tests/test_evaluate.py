@@ -60,7 +60,7 @@ def test_a_face_clip_is_scored_by_itself(
 ) -> None:
     """The demo's three lines with the clip's own numbers; nothing is written anywhere."""
     before = snapshot(crop.parent)
-    code, said, complaints = syncnet_command("--videofile", crop)
+    code, said, complaints = syncnet_command("--videofile", crop, "--precision", "fp32")
     assert (code, complaints) == (0, "")
     model, used = load_syncnet("auto", device=cpu)
     found = score_clip(crop, model, batch_size=20, vshift=15, device=cpu).sync
@@ -219,7 +219,8 @@ def test_features_and_embeddings_are_saved(
     """Features of frames - 4 windows; embeddings are those that are compared, in windows of 7."""
     out = tmp_path / "clip.of.me.npy"
     code, said, _ = syncnet_command(
-        "--videofile", crop, "--save_features", out, "--batch_size", "7"
+        *("--videofile", crop, "--save_features", out),
+        *("--batch_size", "7", "--precision", "fp32"),
     )
     assert code == 0 and THREE_LINES.search(said)
     names = ["clip.of.me.audio.npy", "clip.of.me.lip.npy", "clip.of.me.npy"]

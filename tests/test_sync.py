@@ -383,7 +383,7 @@ def test_the_command_gives_the_published_numbers(
 def test_bf16_gives_the_same_offset_and_nearly_the_same_distance(
     done: Workspace, cpu: torch.device
 ) -> None:
-    """Only the lip tower is narrowed: offsets are equal and min dist moves by less than 1 %."""
+    """Towers are narrowed, heads not: offsets are equal and min dist moves by less than 1 %."""
     exact, narrow = (
         clip_scores.score_clip(done.crop(0), scorer, batch_size=20, vshift=15, device=cpu).sync
         for scorer in (

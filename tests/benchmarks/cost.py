@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, help="only the start of each video; unset: all of it")
     add("--detector", default="auto", help="as for run_pipeline.py")
     add("--initial_model", default="auto", help="as for run_syncnet.py")
-    add("--syncnet_precision", default="fp32", help="as --precision of run_syncnet.py")
+    add("--syncnet_precision", default="auto", help="as --precision of run_syncnet.py")
     add("--published_size", action="store_true",
         help="networks of the published size with made-up weights; needs --boxes")
     add("--boxes", type=Path, help="faces.pckl of the one video: the detector runs at its full "
