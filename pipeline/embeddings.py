@@ -10,6 +10,7 @@ import torch
 
 from models import features, syncnet
 from models.syncnet import SyncNet, SyncNetConfig
+from models.transfer import moved
 
 PAIRWISE_EPS = 1e-6  # torch's pairwise_distance adds it to differences; kept for equal numbers
 ROWS_AT_ONCE = 1000  # of the distance matrix: bounds memory
@@ -74,7 +75,7 @@ def embed_lips(
         if len(joined) < config.window_frames:
             continue
         # Narrowed and moved before frames are repeated in the windows that share them.
-        seen = torch.from_numpy(joined).to(device, model.dtype)
+        seen = moved(torch.from_numpy(joined), device, model.dtype)
         windows = syncnet.lip_windows(seen, config)
         found += [model.forward_lip(part).cpu() for part in windows.split(batch_size)]
     return torch.cat(found) if found else torch.zeros(0, 1)
@@ -115,7 +116,7 @@ def embed_sound(
     windows = syncnet.audio_windows(columns, model.config)
     return torch.cat(
         [
-            model.forward_aud(part.contiguous().to(device)).cpu()
+            model.forward_aud(moved(part.contiguous(), device)).cpu()
             for part in windows.split(batch_size)
         ]
     )

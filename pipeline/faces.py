@@ -9,6 +9,7 @@ import torch
 
 from models import s3fd
 from models.precision import PRECISIONS
+from models.transfer import moved
 from pipeline.sampling import FrameSampler
 from pipeline.tracks import Face
 
@@ -72,7 +73,7 @@ class FaceDetector:
     @torch.inference_mode()
     def _detect_batch(self, pictures: list[np.ndarray]) -> list[list[Face]]:
         images = s3fd.to_input(np.stack(pictures), self._model.config)
-        regressions, logits, anchors = self._model(images.to(self._device, self._dtype))
+        regressions, logits, anchors = self._model(moved(images, self._device, self._dtype))
         faces = []
         for one_regressions, one_logits in zip(regressions, logits, strict=True):
             found = s3fd.faces_from_output(

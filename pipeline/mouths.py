@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from models import wav2lip
+from models.transfer import moved
 from models.wav2lip import Wav2Lip
 from pipeline import blend, regions
 from pipeline.regions import FacePath, Region
@@ -79,8 +80,8 @@ class Generator:
         for start in range(0, len(faces), self.batch_size):
             part = slice(start, start + self.batch_size)
             other = None if reference is None else reference[part]
-            seen = wav2lip.generator_input(faces[part], other).to(self.device)
-            heard = torch.from_numpy(sound[part]).to(self.device)
+            seen = moved(wav2lip.generator_input(faces[part], other), self.device)
+            heard = moved(torch.from_numpy(sound[part]), self.device)
             drawn.append(wav2lip.to_uint8(self.model(heard, seen)))
         return np.concatenate(drawn)
 
