@@ -119,13 +119,14 @@ def embed_clip(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal count
-        for frame in crop_frames(clip):
+        for frame in crop_frames(clip, info):
             count += 1
             yield frame
             if progress:
                 progress(1)
 
-    samples = media.read_audio(clip)
+    info = media.probe(clip)
+    samples = media.read_audio(clip, info=info)
     features = None
     if with_features:
         lips, features = embed_lips_and_features(
@@ -142,12 +143,12 @@ def embed_clip(
     return Embedded(count, len(samples), lips[:windows], sound, features)
 
 
-def crop_frames(clip: Path) -> Iterator[np.ndarray]:
+def crop_frames(clip: Path, info: media.MediaInfo | None = None) -> Iterator[np.ndarray]:
     """Streams a clip at 25 frames per second as (224, 224, 3) uint8 BGR.
 
     Other sizes are resized by bilinear interpolation, as crops are cut and as LSE is published.
     """
-    for frame in media.read_frames(clip):
+    for frame in media.read_frames(clip, info=info):
         whole = frame.shape[:2] == (CROP_PX, CROP_PX)
         yield frame if whole else cv2.resize(frame, (CROP_PX, CROP_PX))
 

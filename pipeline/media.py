@@ -123,6 +123,7 @@ def read_frames(
     *,
     frame_rate: float | None = FRAME_RATE,
     size_px: tuple[int, int] | None = None,
+    info: MediaInfo | None = None,
 ) -> Iterator[np.ndarray]:
     """Streams a video's frames; memory stays at one frame.
 
@@ -130,6 +131,7 @@ def read_frames(
         path: a video file.
         frame_rate: frames per second to convert to, None for the frames as they are stored.
         size_px: (width, height) to scale to, None for the size of the first frame.
+        info: the file's probe, where there is one already.
 
     Yields:
         (H, W, 3) uint8 BGR; read-only views of the pipe's bytes.
@@ -139,7 +141,7 @@ def read_frames(
         PipelineError: ffmpeg stopped with an error.
     """
     if size_px is None:
-        info = probe(path)
+        info = info or probe(path)
         if not info.width_px:
             raise InputError(f"{path} has no video stream; give a video.")
         size_px = (info.width_px, info.height_px)
@@ -178,8 +180,15 @@ def _decoded(
         process.check(f"Decoding {path}")
 
 
-def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(
+    path: Path, *, sample_rate: int = SAMPLE_RATE, info: MediaInfo | None = None
+) -> np.ndarray:
     """The first sound stream as mono int16, sample 0 at the time of video frame 0.
+
+    Args:
+        path: a media file.
+        sample_rate: samples per second to convert to.
+        info: the file's probe, where there is one already.
 
     Returns:
         (n,) int16; empty when the file has no sound.
@@ -187,7 +196,7 @@ def read_audio(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     Raises:
         PipelineError: ffmpeg could not read it.
     """
-    info = probe(path)
+    info = info or probe(path)
     if not info.has_audio:
         return np.zeros(0, np.int16)
     with sound_on_video_clock(path, info, "pipe:1", format="s16le", ac=1, ar=sample_rate) as sound:
