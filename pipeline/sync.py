@@ -8,9 +8,9 @@ offset means that the sound leads.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
+from pipeline.medians import running_median
 
 FRAME_MS = 1000 / FRAME_RATE
 CONFIDENCE_FRAMES = 9  # window of the median over framewise confidence
@@ -75,8 +75,8 @@ def judge(dists: np.ndarray, *, reliable_confidence: float, reliable_margin: flo
         min_dist=float(mean[best]),
         confidence=confidence,
         margin=margin,
-        framewise=median_filter(
-            np.median(mean) - dists[:, best], CONFIDENCE_FRAMES, mode="constant"
+        framewise=running_median(
+            np.median(mean) - dists[:, best], CONFIDENCE_FRAMES, edges="constant"
         ),
         at_search_edge=at_edge,
         reliable=reliable,
@@ -162,5 +162,5 @@ def confidence_per_frame(
     windowed = np.median(mean) - dists[:, mean.argmin()]
     at_25 = np.rint(np.arange(frames) * (FRAME_RATE / frame_rate)).astype(int)
     nearest = np.clip(at_25 - WINDOW_CENTRE, 0, len(windowed) - 1)
-    steady = median_filter(windowed, CONFIDENCE_FRAMES, mode="nearest")
+    steady = running_median(windowed, CONFIDENCE_FRAMES, edges="edge")
     return steady[nearest].astype(np.float32)

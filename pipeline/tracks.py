@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
+
+from pipeline.medians import running_median
 
 JOIN_IOU = 0.5  # a face continues a track if it overlaps the track's last box by more
 SMOOTHING_FRAMES = 13  # window of the median over box centre and size
@@ -159,5 +160,5 @@ def smooth(track: Track) -> CropPath:
     """
     x1, y1, x2, y2 = track.boxes.T
     series = ((x1 + x2) / 2, (y1 + y2) / 2, np.maximum(x2 - x1, y2 - y1) / 2)
-    x, y, s = (median_filter(v, size=SMOOTHING_FRAMES, mode="nearest") for v in series)
+    x, y, s = (running_median(v, SMOOTHING_FRAMES, edges="edge") for v in series)
     return CropPath(x, y, s)

@@ -1,0 +1,19 @@
+"""Running medians are SciPy's, ends included."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import median_filter
+
+from pipeline.medians import running_median
+
+
+@pytest.mark.parametrize(("edges", "mode"), [("edge", "nearest"), ("constant", "constant")])
+@pytest.mark.parametrize("count", [1, 4, 9, 100])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_it_is_scipys(edges: str, mode: str, count: int, kind: type) -> None:
+    """Bit by bit, for series shorter than the window too."""
+    values = np.random.default_rng(5).normal(size=count).astype(kind)
+    for length in (3, 9, 13):
+        found = running_median(values, length, edges=edges)
+        assert found.dtype == kind
+        np.testing.assert_array_equal(found, median_filter(values, length, mode=mode))
