@@ -22,6 +22,7 @@ from pipeline.planes import buffer_bytes
 from pipeline.process import Process, arguments, last_line, open_input
 from pipeline.writers import PICTURE_QUALITY, encoded
 
+PIPE = "pipe:0"  # what a process reads from another
 PIPED_SOUND = "nut"  # ffmpeg's own container: keeps time stamps, knows no largest size
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
@@ -224,7 +225,7 @@ def sound_on_video_clock(
         ac=info.channels,
         ar=info.sample_rate,
     )
-    filled = ffmpeg.input("pipe:0", format=PIPED_SOUND, copyts=None).filter(
+    filled = ffmpeg.input(PIPE, format=PIPED_SOUND, copyts=None).filter(
         "aresample", **{"async": 1, "first_pts": 0}
     )
     with (
@@ -302,6 +303,11 @@ class Normalisation:
         written = self.frames
         if self._pictures is not None:
             written = sum(1 for _ in self._pictures.glob("*.jpg"))
+        if not self.frames and PIPE in messages:  # what ffmpeg could not open is the piped sound
+            raise PipelineError(
+                f"The sound of {self._path} cannot be decoded; give a copy with sound that can, "
+                "or without any."
+            )
         if not self.frames or written != self.frames:
             raise PipelineError(
                 f"Decoding {self._path} failed after {written} frames: {last_line(messages)}."
@@ -369,7 +375,7 @@ def _normalised(
     encoding = encoded(frame_rate) | quality
     if wav is None:
         return [*outputs, ffmpeg.output(split[1], f"file:{avi}", **encoding)]
-    heard = ffmpeg.input("pipe:0", format=PIPED_SOUND)["a:0"]
+    heard = ffmpeg.input(PIPE, format=PIPED_SOUND)["a:0"]
     return [
         *outputs,
         ffmpeg.output(split[1], heard, f"file:{avi}", acodec="copy", **encoding),

@@ -313,3 +313,20 @@ def test_reading_frames_of_sound_alone_is_refused(clips: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "sine=440:r=16000:d=0.2", path)
     with pytest.raises(InputError, match="no video stream"):
         next(iter(media.read_frames(path)))
+
+
+def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
+    """A stream that says it is sound and holds none: the sentence is about it, not the picture."""
+    path = tmp_path / "mute.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1"),
+        *("-f", "lavfi", "-i", "sine=d=1", "-filter:a", "atrim=end=0"),
+        *("-c:v", "libx264", "-c:a", "aac", path),
+    )
+    info = media.probe(path)
+    assert info.has_audio
+    decoding = media.Normalisation(
+        path, info, avi=tmp_path / "a.avi", wav=tmp_path / "a.wav", pictures=None
+    )
+    with pytest.raises(PipelineError, match=r"The sound of .*mute\.mkv cannot be decoded; give"):
+        next(iter(decoding))
