@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     step("--adversarial_weight", type=float, default=0.07, help="of the discriminator's, gan only")
     step("--mouth_weight", type=float, default=4.0, help="of mouth in L1, on top of 1; paper: 0")
     step("--structure_weight", type=float, default=0.2, help="of the mouth's 1 - SSIM; paper: 0")
+    step("--detail_weight", type=float, default=0.012, help="of its fine contrast; paper: 0")
     step("--taught_weight", type=float, default=0.1, help="of what the teacher hears; paper: 0")
     step("--bf16", action=switch, default=True, help="mixed precision")
     # fmt: on

@@ -1,12 +1,13 @@
 """Structural similarity: the numbers of its paper, and a loss that falls where it should."""
 
+import cv2
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
 from models.wav2lip import FACE_PX
 from training import wav2lip_objectives as objectives
-from training.structure import ssim
+from training.structure import fine_contrast, ssim
 
 
 def _pictures(*shape: int) -> np.ndarray:
@@ -51,3 +52,28 @@ def test_a_smooth_mouth_costs_more_than_an_uneven_forehead() -> None:
     assert loss.item() > 0.2
     step = smooth.detach() - 50 * smooth.grad  # type: ignore[operator]
     assert objectives.structure_loss(step, target) < loss
+
+
+def test_fine_contrast_is_that_of_the_evaluation() -> None:
+    """The root of what `evaluate_mouths.sharpness` means: OpenCV's Laplacian of OpenCV's grey."""
+    pictures = np.random.default_rng(6).integers(0, 256, (4, 40, 30, 3)).astype(np.uint8)
+    grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
+    inner = [cv2.Laplacian(one, cv2.CV_64F)[1:-1, 1:-1] for one in grey]
+    wanted = np.sqrt([(one**2).mean() for one in inner])
+    found = fine_contrast(
+        torch.from_numpy(pictures).permute(0, 3, 1, 2).float(), torch.ones(40, 30)
+    )
+    np.testing.assert_allclose(found, wanted, rtol=0.01)
+
+
+def test_a_blurred_mouth_lacks_detail_and_a_moved_one_does_not() -> None:
+    """Where it is does not matter, nor what is no mouth; too much is as bad as too little."""
+    target = torch.from_numpy(_pictures(1, 5, 3, FACE_PX, FACE_PX)).float()
+    half = 0.5 + (target - 0.5) / 2
+    assert objectives.detail_loss(target, target).item() < 1e-5
+    assert abs(objectives.detail_loss(half, target).item() - 0.5) < 1e-3
+    assert abs(objectives.detail_loss(target, half).item() - 1.0) < 1e-3
+    assert objectives.detail_loss(target.roll(1, dims=4), target).item() < 0.03
+    upper = target.clone()
+    upper[..., : FACE_PX // 2 - 2, :] = 0.5
+    assert objectives.detail_loss(upper, target).item() < 1e-3

@@ -288,7 +288,8 @@ def test_the_experts_loss_is_switched_on(
 ) -> None:
     """By step, or when its loss on --val is low; a resumed run remembers and does not ask again."""
     flags += ["--val", str(val), "--eval_every", "2", "--sync_weight", "0.1"]
-    flags += ["--mouth_weight", "0", "--structure_weight", "0", "--taught_weight", "0"]  # published
+    flags += ["--mouth_weight", "0", "--structure_weight", "0", "--detail_weight", "0"]
+    flags += ["--taught_weight", "0"]  # the published loss
     assert train_wav2lip.main([*flags, *when, "--steps", "3"]) == 0
     assert _state(tmp_path / "run")["sync_weight"] == switched[-1]
     assert train_wav2lip.main([*flags, "--sync_from", "0", "--steps", "4"]) == 0

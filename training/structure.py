@@ -1,6 +1,7 @@
-"""Structural similarity of pictures: what the mouths are judged by, and can learn from.
+"""Structure and fine contrast of pictures: what mouths are judged by, and can learn from.
 
-"Image quality assessment" (Wang et al., 2004), with its Gaussian window of 1.5 pixels.
+Structural similarity is that of "Image quality assessment" (Wang et al., 2004), with its Gaussian
+window of 1.5 pixels; fine contrast is the Laplacian's, the usual measure of focus.
 """
 
 import functools
@@ -10,6 +11,8 @@ import torch
 SIGMA_PX = 1.5
 RADIUS_PX = 5  # the paper's window is 11 pixels wide
 C1, C2 = 0.01**2, 0.03**2  # of values in 0..1
+GREY_OF_BGR = (0.114, 0.587, 0.299)  # BT.601, as cv2.cvtColor
+TINY = 1e-8  # keeps the root's slope finite
 
 
 def ssim(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -28,6 +31,24 @@ def ssim(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     top = (2 * mean_x * mean_y + C1) * (2 * shared + C2)
     bottom = (mean_x**2 + mean_y**2 + C1) * (var_x + var_y + C2)
     return top / bottom
+
+
+def fine_contrast(pictures: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Root mean square of the Laplacian of grey pictures.
+
+    Args:
+        pictures: (N, 3, H, W) BGR.
+        weight: (H, W), how much each pixel counts; those at the edge never do.
+
+    Returns:
+        (N,), in units of the pictures.
+    """
+    grey = (pictures * pictures.new_tensor(GREY_OF_BGR).view(3, 1, 1)).sum(dim=1)
+    beside = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] + grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
+    squares = (beside - 4 * grey[:, 1:-1, 1:-1]) ** 2
+    counted = weight[1:-1, 1:-1]
+    mean = (squares * counted).sum(dim=(1, 2)) / counted.sum()
+    return (mean + TINY).sqrt()
 
 
 def _around(values: torch.Tensor) -> torch.Tensor:

@@ -17,8 +17,9 @@ from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
 from pipeline.blend import mouth_mask
 from training.expert_excerpts import ExpertBatch
 from training.face_batches import FaceBatch
-from training.structure import RADIUS_PX, ssim
+from training.structure import RADIUS_PX, fine_contrast, ssim
 
+LEAST_CONTRAST = 1 / 255  # of a real mouth; below, noise of a codec is all there is
 SHARPER = 16.0  # cosines are multiplied by it before a softmax
 
 
@@ -31,6 +32,7 @@ class LossWeights:
         adversarial: the discriminator's.
         mouth: how much more than elsewhere a pixel of the mouth counts in L1; published: 0.
         structure: of what the mouth lacks in structural similarity; published: 0.
+        detail: of how far its fine contrast is from the real one's; published: 0.
         taught: of what a SyncNet teaches the generator's ear.
         pairs: of the expert's own question, beside what its teacher says; 0 at first.
     """
@@ -39,6 +41,7 @@ class LossWeights:
     adversarial: float = 0.0
     mouth: float = 0.0
     structure: float = 0.0
+    detail: float = 0.0
     taught: float = 0.0
     pairs: float = 1.0
 
@@ -152,11 +155,31 @@ def structure_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     L1 is content with a smooth mouth that is never far off; this asks for edges and contrast where
     the real mouth has them ("Loss functions for image restoration", Zhao et al., 2017).
     """
-    top = FACE_PX // 2 - 1 - RADIUS_PX  # the mask begins at half height, windows reach further
-    mask = torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)[top:]).to(drawn.device)
+    (one, other), mask = _lower_halves(drawn, target)
     with torch.autocast(drawn.device.type, enabled=False):
-        alike = ssim(*(faces.flatten(0, 1)[:, :, top:].float() for faces in (drawn, target)))
-    return 1 - (alike.mean(dim=(0, 1)) * mask).sum() / mask.sum()
+        alike = ssim(one, other).mean(dim=(0, 1))
+    return 1 - (alike * mask).sum() / mask.sum()
+
+
+def detail_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """By which share the mouth's fine contrast is off, wherever in the mouth it is.
+
+    What cannot be known from sound and another frame, where a tooth or a hair of the beard is,
+    any loss of pixels answers with a blur. This one is content with the right amount of it.
+    """
+    (one, other), mask = _lower_halves(drawn, target)
+    with torch.autocast(drawn.device.type, enabled=False):
+        wanted = fine_contrast(other, mask).clamp(min=LEAST_CONTRAST)
+        return (1 - fine_contrast(one, mask) / wanted).abs().mean()
+
+
+def _lower_halves(
+    *faces: torch.Tensor,
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """(B, 5, 3, 96, 96) faces to (5 B, 3, rows, 96) float32, and the mouth's mask (rows, 96)."""
+    top = FACE_PX // 2 - 1 - RADIUS_PX  # the mask begins at half height, windows reach further
+    mask = torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)[top:]).to(faces[0].device)
+    return [some.flatten(0, 1)[:, :, top:].float() for some in faces], mask
 
 
 def generator_loss(
@@ -177,7 +200,8 @@ def generator_loss(
         discriminator: None without an adversarial part.
 
     Returns:
-        The loss, and "l1", "structure", "sync" and "adversarial" as far as there are, detached.
+        The loss, and its parts as far as there are, detached: "l1", "structure", "detail", "sync",
+        "adversarial".
     """
     error = (drawn.float() - batch.target).abs()
     counted = (error * _pixel_weights(weights.mouth, error.device)).mean()
@@ -185,8 +209,10 @@ def generator_loss(
     parts = {"l1": error.mean().detach()}
     with torch.set_grad_enabled(torch.is_grad_enabled() and weights.structure > 0):
         unlike = structure_loss(drawn, batch.target)
-    loss = loss + weights.structure * unlike
-    parts["structure"] = unlike.detach()
+    with torch.set_grad_enabled(torch.is_grad_enabled() and weights.detail > 0):
+        unsharp = detail_loss(drawn, batch.target)
+    loss = loss + weights.structure * unlike + weights.detail * unsharp
+    parts |= {"structure": unlike.detach(), "detail": unsharp.detach()}
     if expert is not None:
         with torch.set_grad_enabled(torch.is_grad_enabled() and weights.sync > 0):
             sync = sync_loss(expert, drawn, batch)

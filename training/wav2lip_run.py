@@ -83,6 +83,7 @@ class TrainOptions:
     adversarial_weight: float
     mouth_weight: float
     structure_weight: float
+    detail_weight: float
     taught_weight: float
     bf16: bool
 
@@ -203,6 +204,7 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
         adversarial=options.adversarial_weight if other else 0.0,
         mouth=options.mouth_weight,
         structure=options.structure_weight,
+        detail=options.detail_weight,
         taught=options.taught_weight,
     )
     run = wav2lip.new_run(
