@@ -173,13 +173,16 @@ def detail_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (1 - fine_contrast(one, mask) / wanted).abs().mean()
 
 
-def _lower_halves(
-    *faces: torch.Tensor,
-) -> tuple[list[torch.Tensor], torch.Tensor]:
+def _lower_halves(*faces: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
     """(B, 5, 3, 96, 96) faces to (5 B, 3, rows, 96) float32, and the mouth's mask (rows, 96)."""
     top = FACE_PX // 2 - 1 - RADIUS_PX  # the mask begins at half height, windows reach further
     mask = torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)[top:]).to(faces[0].device)
     return [some.flatten(0, 1)[:, :, top:].float() for some in faces], mask
+
+
+def _learnt(weight: float) -> torch.set_grad_enabled:
+    """A part that does not count is reported, but not differentiated."""
+    return torch.set_grad_enabled(torch.is_grad_enabled() and weight > 0)
 
 
 def generator_loss(
@@ -207,14 +210,14 @@ def generator_loss(
     counted = (error * _pixel_weights(weights.mouth, error.device)).mean()
     loss = (1 - weights.sync - weights.adversarial) * counted
     parts = {"l1": error.mean().detach()}
-    with torch.set_grad_enabled(torch.is_grad_enabled() and weights.structure > 0):
+    with _learnt(weights.structure):
         unlike = structure_loss(drawn, batch.target)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and weights.detail > 0):
+    with _learnt(weights.detail):
         unsharp = detail_loss(drawn, batch.target)
     loss = loss + weights.structure * unlike + weights.detail * unsharp
     parts |= {"structure": unlike.detach(), "detail": unsharp.detach()}
     if expert is not None:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and weights.sync > 0):
+        with _learnt(weights.sync):
             sync = sync_loss(expert, drawn, batch)
         loss = loss + weights.sync * sync
         parts["sync"] = sync.detach()
