@@ -173,7 +173,7 @@ class SyncNet(nn.Module):
 
     def forward_lipfeat(self, frames: torch.Tensor) -> torch.Tensor:
         """The lip tower's features (N, 512 at full size) before its head."""
-        return _features(self.netcnnlip, self.netfclip, frames.to(self.dtype).flatten(1, 2))
+        return _features(self.netcnnlip, self.netfclip, frames.flatten(1, 2))
 
     @property
     def dtype(self) -> torch.dtype:

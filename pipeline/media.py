@@ -19,10 +19,9 @@ import numpy as np
 from models.features import FRAME_RATE, SAMPLE_RATE
 from pipeline.errors import InputError, PipelineError
 from pipeline.planes import buffer_bytes
-from pipeline.process import Process, arguments, last_line, open_input
+from pipeline.process import PIPE, Process, arguments, last_line, open_input
 from pipeline.writers import PICTURE_QUALITY, encoded
 
-PIPE = "pipe:0"  # what a process reads from another
 PIPED_SOUND = "nut"  # ffmpeg's own container: keeps time stamps, knows no largest size
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}

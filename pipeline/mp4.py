@@ -1,7 +1,6 @@
 """Encodes frames to H.264 and mixed sounds to AAC, in an MP4 that plays in a browser."""
 
 import glob
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import ffmpeg
 
 from pipeline import media, writers
 from pipeline.media import MediaInfo
-from pipeline.process import Process, arguments, open_input
+from pipeline.process import open_input
 
 VIDEO_QUALITY = 18  # x264's crf: hardly told from the source
 AUDIO_BITRATE = "192k"
@@ -99,7 +98,7 @@ class Mp4Writer(writers.FrameWriter):
             # The sound goes on in silence for ever and ends with the picture.
             options |= {"acodec": "aac", "audio_bitrate": AUDIO_BITRATE, "shortest": None}
         output = ffmpeg.output(*streams, f"file:{partial}", format="mp4", **options)
-        super().__init__(path, Process(arguments(output), stdin=subprocess.PIPE))
+        super().__init__(path, output)
 
     def __enter__(self) -> "Mp4Writer":
         try:
@@ -119,9 +118,7 @@ class Mp4Writer(writers.FrameWriter):
 
 def _picture(size_px: tuple[int, int], frame_rate: float) -> Any:
     width, height = size_px
-    stream = ffmpeg.input(
-        "pipe:0", format="rawvideo", pix_fmt="bgr24", s=f"{width}x{height}", framerate=frame_rate
-    )
+    stream = writers.piped_frames(size_px, frame_rate)
     if width % 2 or height % 2:
         # Repeats the last column or row: a black one would be seen.
         odd = {"right": width % 2, "bottom": height % 2}

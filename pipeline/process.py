@@ -21,6 +21,8 @@ import numpy as np
 
 from pipeline.errors import InputError, PipelineError
 
+PIPE = "pipe:0"  # what a process is written to, or reads from another
+
 
 @functools.lru_cache(maxsize=1)
 def find_ffmpeg() -> str:

@@ -8,7 +8,7 @@ import ffmpeg
 import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE
-from pipeline.process import Process, arguments
+from pipeline.process import PIPE, Process, arguments
 
 # -q:v of MPEG-4 and JPEG; 2 is the best the scale has.
 CROP_QUALITY = 2  # of face clips, which networks see
@@ -22,15 +22,25 @@ def encoded(frame_rate: int) -> dict[str, Any]:
     return {"vcodec": "mpeg4", "pix_fmt": "yuv420p", "g": frame_rate}
 
 
+def piped_frames(size_px: tuple[int, int], frame_rate: float, *, pixels: str = "bgr24") -> Any:
+    """An ffmpeg-python input of the frames a `FrameWriter` is given."""
+    size = f"{size_px[0]}x{size_px[1]}"
+    return ffmpeg.input(PIPE, format="rawvideo", pix_fmt=pixels, s=size, framerate=frame_rate)
+
+
 class FrameWriter:
     """A file ffmpeg makes of frames it is piped; a context manager.
 
     The file appears only when the context ends without an error.
+
+    Args:
+        path: of the file.
+        output: ffmpeg-python's, of `piped_frames` to the file's `partial_path`.
     """
 
-    def __init__(self, path: Path, process: Process) -> None:
+    def __init__(self, path: Path, output: Any) -> None:
         self._path = path
-        self._process = process
+        self._process = Process(arguments(output), stdin=subprocess.PIPE)
 
     def __enter__(self: Writer) -> Writer:
         self._process.__enter__()
@@ -76,22 +86,15 @@ class VideoWriter(FrameWriter):
         pixels: str = "bgr24",
         audio: Path | None = None,
     ) -> None:
-        video = ffmpeg.input(
-            "pipe:0",
-            format="rawvideo",
-            pix_fmt=pixels,
-            s=f"{size_px[0]}x{size_px[1]}",
-            framerate=frame_rate,
-        )
         options: dict[str, Any] = encoded(frame_rate) | {"vtag": "XVID", "q:v": quality}
-        streams = [video]
+        streams = [piped_frames(size_px, frame_rate, pixels=pixels)]
         if audio is not None:
             raw = {"format": "s16le", "ar": SAMPLE_RATE, "ac": 1}
             kind = {"format": "wav"} if audio.suffix == ".wav" else raw
             streams.append(ffmpeg.input(f"file:{audio}", **kind))
             options |= {"acodec": "copy"}
         output = ffmpeg.output(*streams, f"file:{partial_path(path)}", format="avi", **options)
-        super().__init__(path, Process(arguments(output), stdin=subprocess.PIPE))
+        super().__init__(path, output)
 
 
 def partial_path(path: Path) -> Path:

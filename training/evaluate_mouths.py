@@ -26,7 +26,7 @@ from scipy.io import wavfile
 from models import folding, weights
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNet
-from models.wav2lip import FACE_PX
+from models.wav2lip import FACE_PX, face_tensor
 from pipeline import blend, cli, media, regions, sync
 from pipeline.dub_score import judge_crops
 from pipeline.mouths import Generator
@@ -99,7 +99,7 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
     real, reference = face.faces(frames, face.box), face.faces(others, face.box)
     drawn = generator.draw(real, face.sound(frames).numpy(), reference=reference)
     rows, columns = mouth_box()
-    alike = ssim(*(_to_unit(faces) for faces in (drawn, real)))[..., rows, columns]
+    alike = ssim(*(face_tensor(faces).double() for faces in (drawn, real)))[..., rows, columns]
     a, b = drawn[:, rows, columns], real[:, rows, columns]
     error = a.astype(np.float64) - b
     figures = {
@@ -109,10 +109,6 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
         "sharpness": sharpness(a) / sharpness(b),
     }
     return Redrawn(real, drawn, figures)
-
-
-def _to_unit(faces: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(faces).permute(0, 3, 1, 2).double() / 255
 
 
 def sharpness(faces: np.ndarray) -> float:

@@ -87,7 +87,7 @@ def load_faces(
 
 def _of_tracks(files: list[Path], source: FaceSource) -> tuple[list[FaceClip], dict[str, str]]:
     known = selection.known_offsets(files)
-    kept, left_out = selection.select_some(
+    kept, left_out = selection.select(
         files, known, min_confidence=source.min_confidence, max_offset=source.max_offset
     )
     loaded = samples.load_clips(

@@ -78,6 +78,9 @@ def select(
 
     Returns:
         Files to load, and the reason of each that is left out, by name.
+
+    Raises:
+        InputError: none is left; the sentence says why.
     """
     kept, left_out = [], {}
     for file in files:
@@ -91,22 +94,6 @@ def select(
             left_out[name] = f"too far apart ({offset_ms:.0f} ms)"
         else:
             kept.append(file)
-    return kept, left_out
-
-
-def select_some(
-    files: list[Path],
-    known: dict[str, tuple[float, float]],
-    *,
-    min_confidence: float,
-    max_offset: float,
-) -> tuple[list[Path], dict[str, str]]:
-    """As `select`, for those who can do nothing without a clip.
-
-    Raises:
-        InputError: none is left; the sentence says why.
-    """
-    kept, left_out = select(files, known, min_confidence=min_confidence, max_offset=max_offset)
     if not kept:
         raise InputError(
             f"No clip is left of {len(files)}: {in_words(left_out)}; "

@@ -115,7 +115,7 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     cache = options.cache or options.run / "cache"
     files = samples.clip_files(options.data)
     known = selection.known_offsets(files)
-    chosen, left_out = selection.select_some(
+    chosen, left_out = selection.select(
         files, known, min_confidence=options.min_confidence, max_offset=options.max_offset
     )
     with leader_first(group):

@@ -145,8 +145,14 @@ def taught_loss(
 @functools.cache
 def _pixel_weights(mouth: float, device: torch.device) -> torch.Tensor:
     """(96, 96) weights of mean 1: only mouth and jaw are taken from a generated face."""
-    weights = 1 + mouth * torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)).to(device)
+    weights = 1 + mouth * _mouth(device)
     return weights / weights.mean()
+
+
+@functools.cache
+def _mouth(device: torch.device) -> torch.Tensor:
+    """(96, 96) mask of what is taken from a generated face."""
+    return torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)).to(device)
 
 
 def structure_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -176,8 +182,8 @@ def detail_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def _lower_halves(*faces: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
     """(B, 5, 3, 96, 96) faces to (5 B, 3, rows, 96) float32, and the mouth's mask (rows, 96)."""
     top = FACE_PX // 2 - 1 - RADIUS_PX  # the mask begins at half height, windows reach further
-    mask = torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)[top:]).to(faces[0].device)
-    return [some.flatten(0, 1)[:, :, top:].float() for some in faces], mask
+    lower = [some.flatten(0, 1)[:, :, top:].float() for some in faces]
+    return lower, _mouth(faces[0].device)[top:]
 
 
 def _learnt(weight: float) -> torch.set_grad_enabled:

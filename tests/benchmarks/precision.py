@@ -24,27 +24,27 @@ APART_BAR = 1.0  # percent, largest change of a clip's min dist
 
 def compare(files: list[Path], initial_model: str, *, device: torch.device) -> list[dict[str, Any]]:
     """One row per clip with windows: offsets in frames and min dists, float32's first."""
-    exact, narrow = (
+    models = [
         load_scorer(initial_model, device=device, precision=precision)[0]
         for precision in ("fp32", "bf16")
-    )
+    ]
     rows = []
     with cli.progress("clips", len(files)) as bar:
         for file in files:
-            both = [
-                score_clip(file, model, batch_size=BATCH_WINDOWS, vshift=VSHIFT, device=device).sync
-                for model in (exact, narrow)
+            scores = [
+                score_clip(file, model, batch_size=BATCH_WINDOWS, vshift=VSHIFT, device=device)
+                for model in models
             ]
             bar.update(1)
-            if both[0] is None or both[1] is None:
-                continue
-            rows.append(
-                {
-                    "clip": clip_name(file),
-                    "offsets": [one.offset_frames for one in both if one],
-                    "min_dists": [one.min_dist for one in both if one],
-                }
-            )
+            # Whether there are windows is the clip's matter, not the arithmetic's.
+            if found := [score.sync for score in scores if score.sync]:
+                rows.append(
+                    {
+                        "clip": clip_name(file),
+                        "offsets": [one.offset_frames for one in found],
+                        "min_dists": [one.min_dist for one in found],
+                    }
+                )
     return rows
 
 

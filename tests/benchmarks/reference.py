@@ -18,7 +18,7 @@ from torch import nn
 
 from models import s3fd
 from models.features import MFCC_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
-from models.syncnet import CROP_PX, SyncNet
+from models.syncnet import CROP_PX, StackedConv, SyncNet
 from pipeline import cli, workspace
 from tests.benchmarks import report
 
@@ -35,24 +35,18 @@ BATCH_WINDOWS = 20
 def lip_tower() -> nn.Sequential:
     """SyncNet's lip tower in three dimensions, as it was published."""
 
-    def block(
-        inputs: int, width: int, kernel: int, **options: tuple[int, int, int]
-    ) -> list[nn.Module]:
-        depth = WINDOW_FRAMES if inputs == 3 else 1
-        conv = nn.Conv3d(inputs, width, (depth, kernel, kernel), **options)
-        return [conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True)]
+    def solid(layer: nn.Module) -> nn.Module:
+        if isinstance(layer, StackedConv):
+            size = layer.kernel_size, layer.stride, layer.padding
+            return nn.Conv3d(layer.in_channels, layer.out_channels, *size)
+        if isinstance(layer, nn.BatchNorm2d):
+            return nn.BatchNorm3d(layer.num_features)
+        if isinstance(layer, nn.MaxPool2d):
+            size, step, edge = layer.kernel_size, layer.stride, layer.padding
+            return nn.MaxPool3d((1, size, size), stride=(1, step, step), padding=(0, edge, edge))
+        return layer
 
-    def pool(padding: int = 0) -> nn.Module:
-        return nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, padding, padding))
-
-    half, edge = {"stride": (1, 2, 2)}, {"padding": (0, 1, 1)}
-    return nn.Sequential(
-        *(*block(3, 96, 7, **half), pool()),
-        *(*block(96, 256, 5, **half, **edge), pool(padding=1)),
-        *(*block(256, 256, 3, **edge), *block(256, 256, 3, **edge)),
-        *(*block(256, 256, 3, **edge), pool()),
-        *block(256, 512, 6),
-    )
+    return nn.Sequential(*map(solid, SyncNet().netcnnlip))
 
 
 def cpu_s(run: Callable[[], object], *, runs: int) -> float:
