@@ -30,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--detector", choices=["auto", "s3fd", "small"], default=default.detector,
         help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
     add("--detect_every", type=int, default=default.detect_every, help="frames; 1: detect in each")
+    add("--audio_stream", type=int, metavar="N", help="the sound stream to use, counted from 0; "
+        "unset: the one marked default")
     add("--precision", choices=CHOICES, default="auto", help="of the detector")
     add("--keep_frames", type=cli.yes_or_no, default="yes", metavar="yes|no", help="in pyframes/")
     add("--device", default="auto", help="auto, cpu, cuda, mps")

@@ -1,13 +1,11 @@
-"""Media files to frames and samples: probe, decode, normalise.
+"""Media files to frames and samples: decode, normalise.
 
 Pixels are read through a raw pipe, because that is identical from one ffmpeg version to the next
-and a re-encoded file is not. Rates are converted by the `fps` filter: `-r 25` into AVI stores
-repeated frames as empty packets that readers drop, and the picture then runs away from the sound.
+and a re-encoded file is not. Times and rates are clock.py's; what a file is, is probe.py's.
 """
 
 import contextlib
-import re
-import subprocess
+import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,105 +15,35 @@ import ffmpeg
 import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE
+from pipeline import clock
 from pipeline.errors import InputError, PipelineError
 from pipeline.planes import buffer_bytes
-from pipeline.process import PIPE, Process, arguments, last_line, open_input
+from pipeline.probe import Colour, MediaInfo, beside, probe
+from pipeline.process import (
+    Process,
+    arguments,
+    every_frame,
+    file_name,
+    last_line,
+    open_input,
+    require_encoders,
+)
 from pipeline.writers import PICTURE_QUALITY, encoded
 
-PIPED_SOUND = "nut"  # ffmpeg's own container: keeps time stamps, knows no largest size
-# Formats that name other files, or turn any text into a picture.
-REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
+__all__ = [
+    "Colour",
+    "MediaInfo",
+    "Normalisation",
+    "SoundReport",
+    "frame_times_s",
+    "probe",
+    "read_audio",
+    "read_frames",
+    "read_planes",
+]
 
-
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a file says about itself, and the size its first frame really decodes to.
-
-    Attributes:
-        format_name: ffmpeg's demuxer, e.g. "mov,mp4,m4a,3gp,3g2,mj2".
-        duration_s: the header's claim, None where there is none; good for progress bars only.
-        frame_rate: the header's claim, None where there is none.
-        width_px, height_px: of the upright first frame; 0 without a video stream.
-        has_audio: there is at least one sound stream ffmpeg can decode.
-        sample_rate, channels: of the first one, as it starts; more than two channels count as 2.
-    """
-
-    format_name: str
-    duration_s: float | None
-    frame_rate: float | None
-    width_px: int
-    height_px: int
-    has_audio: bool
-    sample_rate: int
-    channels: int
-
-
-def probe(path: Path) -> MediaInfo:
-    """Reads a file's header and decodes its first frame; works without ffprobe.
-
-    Raises:
-        InputError: the file is absent, empty, no media, a playlist, or nothing in it decodes.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a video.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; give a video that was written completely.")
-    # PPM says its own size, after rotation, which no header says reliably; eight bits, since
-    # the encoder would take ten-bit video as sixteen.
-    frame = ffmpeg.output(
-        open_input(path)["V:0?"],
-        "pipe:1",
-        format="image2pipe",
-        vcodec="ppm",
-        pix_fmt="rgb24",
-        vframes=1,
-    )
-    result = subprocess.run(
-        arguments(frame, log_level="info"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    log = result.stderr.decode(errors="replace")
-    header = re.search(r"^Input #0, (.+?), from ", log, re.MULTILINE)
-    if not header:
-        raise InputError(
-            f"{path} is not a video ffmpeg can read ({last_line(log)}); "
-            "it may be truncated or of another type."
-        )
-    if REFUSED_FORMATS & set(header[1].split(",")):
-        raise InputError(f"{path} is a {header[1]} file, not a video; give a video file.")
-    return _media_info(path, header[1], log, first_frame=result.stdout)
-
-
-def _media_info(path: Path, format_name: str, log: str, *, first_frame: bytes) -> MediaInfo:
-    described = log.partition("Stream mapping:")[0].partition("Output #0")[0]
-    streams = re.findall(r"^ +Stream #0:\d+.*", described, re.MULTILINE)
-    videos = [line for line in streams if ": Video:" in line and "(attached pic)" not in line]
-    sounds = [line for line in streams if ": Audio:" in line and ": Audio: none" not in line]
-    sound = re.search(r"(\d+) Hz, (\w+)", sounds[0]) if sounds else None
-    # Without a video stream ffmpeg may have picked cover art on its own.
-    size = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", first_frame) if videos else None
-    if videos and not size:
-        raise InputError(
-            f"{path} has a video stream, but no frame of it can be decoded ({last_line(log)})."
-        )
-    duration = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", described)
-    rate = re.search(r"([\d.]+) fps", videos[0]) if videos else None
-    return MediaInfo(
-        format_name=format_name,
-        duration_s=_clock_s(*duration.groups()) if duration else None,
-        frame_rate=float(rate[1]) if rate else None,
-        width_px=int(size[1]) if size else 0,
-        height_px=int(size[2]) if size else 0,
-        has_audio=bool(sounds),
-        sample_rate=int(sound[1]) if sound else SAMPLE_RATE,
-        channels=1 if sound and sound[2] == "mono" else 2,
-    )
-
-
-def _clock_s(hours: str, minutes: str, seconds: str) -> float:
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+SHORT_S = 0.5  # a picture that ends so much before its packets do is damaged
+MISSING_SHOWN = 3  # stretches without sound that a notice names
 
 
 def read_frames(
@@ -140,42 +68,85 @@ def read_frames(
         InputError: `path` has no video stream.
         PipelineError: ffmpeg stopped with an error.
     """
-    if size_px is None:
-        info = info or probe(path)
-        if not info.width_px:
-            raise InputError(f"{path} has no video stream; give a video.")
-        size_px = (info.width_px, info.height_px)
-    video = open_input(path)["V:0"]
-    if frame_rate is not None:
-        video = video.filter("fps", fps=frame_rate, start_time=0)
-    video = video.filter("scale", size_px[0], size_px[1], flags="area")
-    rate = {"fps_mode": "passthrough"} if frame_rate is None else {}
-    yield from _decoded(path, video, (size_px[1], size_px[0], 3), pixels="bgr24", **rate)
+    info = _with_picture(path, info)
+    width_px, height_px = size_px or (info.width_px, info.height_px)
+    source, video, options = _stored(path, info, frame_rate=frame_rate)
+    video = video.filter("scale", width_px, height_px, flags="area")
+    shape = (height_px, width_px, 3)
+    yield from _decoded(path, source, info, video, shape, pixels="bgr24", options=options)
 
 
-def read_planes(path: Path, *, size_px: tuple[int, int]) -> Iterator[np.ndarray]:
+def read_planes(
+    path: Path,
+    *,
+    size_px: tuple[int, int] | None = None,
+    frame_rate: float | None = None,
+    info: MediaInfo | None = None,
+) -> Iterator[np.ndarray]:
     """Streams a video's frames as they are stored, without conversion: see planes.py.
 
     Args:
         path: a video file.
-        size_px: its (width, height).
+        size_px: (width, height) to scale to, None for the size of the first frame.
+        frame_rate: frames per second to convert to, None for the frames as they are stored.
+        info: the file's probe, where there is one already.
 
     Yields:
-        (`planes.buffer_bytes`,) uint8 yuv420p; read-only views of the pipe's bytes.
+        (`planes.buffer_bytes`,) uint8 yuv420p, brightness from 16 to 235, in the file's own
+        colour matrix; read-only views of the pipe's bytes.
 
     Raises:
+        InputError: `path` has no video stream.
         PipelineError: ffmpeg stopped with an error.
     """
-    video = open_input(path)["V:0"].filter("scale", *size_px)
+    info = _with_picture(path, info)
+    size_px = size_px or (info.width_px, info.height_px)
+    source, video, options = _stored(path, info, frame_rate=frame_rate)
+    video = video.filter("scale", *size_px, out_range="tv")
     shape = (buffer_bytes(size_px),)
-    yield from _decoded(path, video, shape, pixels="yuv420p", fps_mode="passthrough")
+    yield from _decoded(path, source, info, video, shape, pixels="yuv420p", options=options)
+
+
+def _with_picture(path: Path, info: MediaInfo | None) -> MediaInfo:
+    info = info or probe(path)
+    if not info.width_px:
+        raise InputError(f"{path} has no video stream; give a video.")
+    return info
+
+
+def _audible(sound: clock.Sound | None) -> clock.Sound | None:
+    return sound if sound is not None and sound.samples else None
+
+
+def _stored(
+    path: Path, info: MediaInfo, *, frame_rate: float | None
+) -> tuple[Any, Any, dict[str, str]]:
+    """The input, its picture, and options of the output."""
+    source = open_input(path)
+    if frame_rate is None:
+        return source, _named_colour(source["V:0"], info.colour), every_frame()
+    on_grid = clock.on_grid(source, info, frame_rate=frame_rate)
+    return source, _named_colour(on_grid, info.colour), {}
+
+
+def _named_colour(video: Any, colour: Colour) -> Any:
+    """Says what players assume where the file is silent, so that the scaler does the same."""
+    return video if colour.tagged else video.filter("setparams", colorspace=colour.matrix_name)
 
 
 def _decoded(
-    path: Path, video: Any, shape: tuple[int, ...], *, pixels: str, **rate: str
+    path: Path,
+    source: Any,
+    info: MediaInfo,
+    video: Any,
+    shape: tuple[int, ...],
+    *,
+    pixels: str,
+    options: dict[str, str],
 ) -> Iterator[np.ndarray]:
-    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixels, **rate)
-    with Process(arguments(stream)) as process:
+    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixels, **options)
+    outputs = [stream, *beside(source, info.audio_stream)]
+    with Process(arguments(ffmpeg.merge_outputs(*outputs))) as process:
         yield from process.frames(shape)
         process.check(f"Decoding {path}")
 
@@ -183,7 +154,7 @@ def _decoded(
 def read_audio(
     path: Path, *, sample_rate: int = SAMPLE_RATE, info: MediaInfo | None = None
 ) -> np.ndarray:
-    """The first sound stream as mono int16, sample 0 at the time of video frame 0.
+    """The sound of a file as mono int16, sample 0 at the time of video frame 0.
 
     Args:
         path: a media file.
@@ -199,39 +170,62 @@ def read_audio(
     info = info or probe(path)
     if not info.has_audio:
         return np.zeros(0, np.int16)
-    with sound_on_video_clock(path, info, "pipe:1", format="s16le", ac=1, ar=sample_rate) as sound:
-        samples = np.frombuffer(sound.read(), np.int16)
-        sound.check(f"Reading the sound of {path}")
-    return samples
+    with tempfile.TemporaryDirectory() as folder:
+        sound = clock.read_contents(path, info, Path(folder), sample_rate=sample_rate).sound
+        assert sound is not None
+        return sound.mono()
 
 
-@contextlib.contextmanager
-def sound_on_video_clock(
-    path: Path, info: MediaInfo, target: str, **options: object
-) -> Iterator["Process"]:
-    """A process that writes a file's sound so that sample 0 is at the time of video frame 0.
+def frame_times_s(path: Path, *, info: MediaInfo | None = None) -> np.ndarray:
+    """When each stored frame is shown: (frames,) float64 seconds after the first, ascending.
 
-    Streams may start at different times, have gaps, and change their rate or channels midway
-    (broadcasts do). The first ffmpeg makes rate and channels constant and keeps the time stamps;
-    the second fills what is missing. In one process, the filter that fills would start over at
-    every change.
+    Raises:
+        InputError: `path` has no video stream.
+        PipelineError: ffmpeg stopped with an error.
     """
-    steady = ffmpeg.output(
-        open_input(path)["a:0"].filter("atrim", start=0),
-        "pipe:1",
-        format=PIPED_SOUND,
-        acodec="pcm_s16le",
-        ac=info.channels,
-        ar=info.sample_rate,
-    )
-    filled = ffmpeg.input(PIPE, format=PIPED_SOUND, copyts=None).filter(
-        "aresample", **{"async": 1, "first_pts": 0}
-    )
-    with (
-        Process(arguments(steady)) as first,
-        Process(arguments(ffmpeg.output(filled, target, **options)), stdin=first.stdout) as second,
-    ):
-        yield second
+    info = _with_picture(path, info)
+    with tempfile.TemporaryDirectory() as folder:
+        return clock.read_packet_times(path, info, Path(folder))
+
+
+@dataclass(frozen=True)
+class SoundReport:
+    """Which sound was taken, and what is missing of it.
+
+    Attributes:
+        audio_stream: index among the file's sound streams.
+        audio_streams: how many there are.
+        channel: index of the channel that was taken alone, None where all were mixed.
+        missing_s: (start, end) of stretches within the picture that have no sound, seconds.
+    """
+
+    audio_stream: int
+    audio_streams: int
+    channel: int | None
+    missing_s: tuple[tuple[float, float], ...]
+
+    def notices(self, path: Path) -> list[str]:
+        """Sentences for the user."""
+        sentences = []
+        if self.audio_streams > 1:
+            sentences.append(
+                f"{path} has {self.audio_streams} sound streams; number {self.audio_stream} is "
+                "used, --audio_stream chooses another."
+            )
+        if self.channel is not None:
+            sentences.append(
+                f"The channels of {path} cancel each other out when they are mixed; channel "
+                f"{self.channel + 1} is used alone."
+            )
+        if self.missing_s:
+            shown = ", ".join(f"{a:.2f} to {b:.2f} s" for a, b in self.missing_s[:MISSING_SHOWN])
+            more = len(self.missing_s) - MISSING_SHOWN
+            sentences.append(
+                f"The sound of {path} breaks off: there is none from {shown}"
+                f"{f' and {more} more times' if more > 0 else ''}; "
+                "nothing is measured there."
+            )
+        return sentences
 
 
 class Normalisation:
@@ -250,7 +244,10 @@ class Normalisation:
 
     Attributes:
         damage: after the iteration, one sentence when the file broke before its end, else None.
+        sound: after the iteration, which sound was taken; None without any.
         frames: how many frames there were.
+        total_frames: how many are expected, once the iteration has begun.
+        times_s: after the iteration, (frames,) float64, when the source shows each of them.
     """
 
     def __init__(
@@ -264,17 +261,13 @@ class Normalisation:
         frame_rate: int = FRAME_RATE,
     ) -> None:
         self._path, self._info, self._pictures = path, info, pictures
+        self._avi, self._wav = avi.absolute(), wav.absolute()
         self._frame_rate = frame_rate
-        outputs = _normalised(
-            self._clocked(),
-            avi=avi.absolute(),
-            wav=wav.absolute() if info.has_audio else None,
-            pictures=pictures is not None,
-            frame_rate=frame_rate,
-        )
-        self._command = arguments(ffmpeg.merge_outputs(*outputs))
         self.damage: str | None = None
+        self.sound: SoundReport | None = None
         self.frames = 0
+        self.total_frames: int | None = None
+        self.times_s = np.zeros(0)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Runs the pass.
@@ -282,46 +275,50 @@ class Normalisation:
         Raises:
             PipelineError: ffmpeg gave no frame, or could not write.
         """
+        require_encoders("mpeg4", "mjpeg", "pcm_s16le")
         with contextlib.ExitStack() as stack:
-            sound = stack.enter_context(self._sound()) if self._info.has_audio else None
-            # In that folder the pattern is a bare name: image2 would expand a % in its path.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._avi.parent)))
+            contents = clock.read_contents(self._path, self._info, folder)
+            self.total_frames = round(contents.picture_s * self._frame_rate) or None
             process = stack.enter_context(
                 Process(
-                    self._command,
-                    folder=self._pictures,
-                    stdin=sound.stdout if sound else subprocess.DEVNULL,
+                    self._command(_audible(contents.sound)),
+                    folder=folder,
+                    files=[self._avi, self._wav],
                 )
             )
             for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
                 self.frames += 1
                 yield frame
             failed = process.wait() != 0
-            messages = process.messages()
-            if sound and not failed:
-                sound.check(f"Reading the sound of {self._path}")
+            reason, messages = process.reason(), process.messages()
+            self._check_count(reason)
+            shown_s = clock.read_picture_times(folder, self._info)
+        if not len(shown_s):
+            shown_s = contents.picture_times_s
+        self.times_s = clock.grid_times_s(shown_s, frames=self.frames, frame_rate=self._frame_rate)
+        self.damage = self._damage(contents, messages, reason, failed=failed)
+        if contents.sound is not None:
+            self.sound = self._sound_report(contents.sound)
+
+    def _check_count(self, reason: str) -> None:
         written = self.frames
         if self._pictures is not None:
             written = sum(1 for _ in self._pictures.glob("*.jpg"))
-        if not self.frames and PIPE in messages:  # what ffmpeg could not open is the piped sound
-            raise PipelineError(
-                f"The sound of {self._path} cannot be decoded; give a copy with sound that can, "
-                "or without any."
-            )
         if not self.frames or written != self.frames:
-            raise PipelineError(
-                f"Decoding {self._path} failed after {written} frames: {last_line(messages)}."
-            )
-        self.damage = self._damage(messages, failed=failed)
+            raise PipelineError(f"Decoding {self._path} failed after {written} frames: {reason}.")
 
     def again(self) -> Generator[np.ndarray]:
-        """The same frames a second time, as good as they were: no picture file has been between.
+        """The same frames a second time, decoded again, so without the loss of JPEG.
 
         Raises:
             PipelineError: ffmpeg gives fewer of them than before.
         """
-        raw = ffmpeg.output(self._clocked(), "pipe:1", format="rawvideo", pix_fmt="bgr24")
+        source = open_input(self._path)
+        raw = ffmpeg.output(self._clocked(source), "pipe:1", format="rawvideo", pix_fmt="bgr24")
+        outputs = [raw, *beside(source, self._info.audio_stream)]
         count = 0
-        with Process(arguments(raw)) as process:
+        with Process(arguments(ffmpeg.merge_outputs(*outputs))) as process:
             for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
                 count += 1
                 yield frame
@@ -332,51 +329,85 @@ class Normalisation:
                 f"({last_line(messages)}); was it changed meanwhile?"
             )
 
-    def _sound(self) -> contextlib.AbstractContextManager[Process]:
-        """Prints the sound for the process that writes it; a file would be as large again."""
-        return sound_on_video_clock(
-            self._path, self._info, "pipe:1", format=PIPED_SOUND, acodec="pcm_s16le"
+    def _clocked(self, source: Any, *, times: bool = False) -> Any:
+        """The picture, upright, in one size, on the grid."""
+        video = clock.on_grid(source, self._info, frame_rate=self._frame_rate, times=times)
+        video = _named_colour(video, self._info.colour)
+        # A size that changes midway would shear every later frame of the raw pipe.
+        size_px = self._info.width_px, self._info.height_px
+        # Else the scaler takes the format of one output, and all others are converted from it.
+        return video.filter("scale", *size_px, out_range="tv").filter("format", "yuv420p")
+
+    def _command(self, sound: clock.Sound | None) -> list[str]:
+        source = open_input(self._path)
+        kept = self._pictures is not None
+        clocked = self._clocked(source, times=True)
+        split = clocked.filter_multi_output("split", 3 if kept else 2)
+        outputs = [ffmpeg.output(split[0], "pipe:1", format="rawvideo", pix_fmt="bgr24")]
+        quality = {"q:v": PICTURE_QUALITY}
+        if self._pictures is not None:
+            # Tables made for each picture would save a 25th of its bytes for an eighth of its time.
+            jpeg = {"format": "image2", "pix_fmt": "yuvj420p", "huffman": "default"} | quality
+            # image2 expands a % in the path, too.
+            folder = file_name(self._pictures.absolute()).replace("%", "%%")
+            outputs.append(ffmpeg.output(split[2], f"{folder}/%06d.jpg", **jpeg))
+        outputs += self._with_sound(split[1], sound, encoded(self._frame_rate) | quality)
+        outputs += beside(source, self._info.audio_stream)
+        return arguments(ffmpeg.merge_outputs(*outputs))
+
+    def _with_sound(
+        self, video: Any, sound: clock.Sound | None, encoding: dict[str, Any]
+    ) -> list[Any]:
+        avi = file_name(self._avi)
+        if sound is None:
+            return [ffmpeg.output(video, avi, **encoding)]
+        raw = {"format": "s16le", "ar": sound.sample_rate, "ac": sound.channels}
+        heard = ffmpeg.input(file_name(sound.file), **raw)["a:0"]
+        mono: dict[str, Any] = {"ac": 1}
+        if sound.channel is not None:
+            mono = {"af": f"pan=mono|c0=c{sound.channel}"}
+        elif sound.channels > 2:  # without a layout ffmpeg does not know how to mix
+            mix = "+".join(f"{1 / sound.channels:.6f}*c{i}" for i in range(sound.channels))
+            mono = {"af": f"pan=mono|c0={mix}"}
+        return [
+            ffmpeg.output(video, heard, avi, acodec="copy", **encoding),
+            ffmpeg.output(heard, file_name(self._wav), acodec="pcm_s16le", ar=SAMPLE_RATE, **mono),
+        ]
+
+    def _sound_report(self, sound: clock.Sound) -> SoundReport:
+        """What of the sound is missing while there is a picture."""
+        end_s = self.frames / self._frame_rate
+        missing = [(start, min(end, end_s)) for start, end in sound.missing_s if start < end_s]
+        last_s = sound.samples / sound.sample_rate
+        if end_s - last_s >= SHORT_S:
+            missing.append((last_s, end_s))
+        assert self._info.audio_stream is not None
+        return SoundReport(
+            audio_stream=self._info.audio_stream,
+            audio_streams=len(self._info.audio_streams),
+            channel=sound.channel,
+            missing_s=tuple((round(start, 3), round(end, 3)) for start, end in missing),
         )
 
-    def _clocked(self) -> Any:
-        """The picture, upright, in one size, at the wanted rate."""
-        return (
-            open_input(self._path.absolute())["V:0"]
-            .filter("fps", fps=self._frame_rate, start_time=0)
-            # A size that changes midway would shear every later frame of the raw pipe.
-            .filter("scale", self._info.width_px, self._info.height_px, out_range="tv")
-            # Else the scaler takes the format of one output, and all others are converted from it.
-            .filter("format", "yuv420p")
-        )
+    def _damage(
+        self, contents: clock.Contents, messages: str, reason: str, *, failed: bool
+    ) -> str | None:
+        """One sentence where pictures are missing: of what the packets hold, or of the file's end.
 
-    def _damage(self, messages: str, *, failed: bool) -> str | None:
+        Decoders grumble about files that play well, and headers claim any length: only both
+        together are damage.
+        """
         seconds = self.frames / self._frame_rate
-        short = self._info.duration_s is not None and seconds < self._info.duration_s - 0.5
-        # Decoders grumble about files that play well: only a grumble and missing time is damage.
-        if not failed and not (short and messages.strip()):
+        sound_s = contents.sound.samples / contents.sound.sample_rate if contents.sound else 0.0
+        end_s = max(contents.picture_s, sound_s)
+        lost = seconds < contents.picture_s - SHORT_S and messages.strip()
+        claimed_s = self._info.duration_s or 0.0
+        cut = end_s < claimed_s - SHORT_S and (messages + contents.messages).strip()
+        if not (failed or lost or cut):
             return None
+        if not messages.strip():
+            reason = last_line(contents.messages)
         return (
             f"{self._path} is damaged: it broke after {seconds:.2f} s "
-            f"({last_line(messages)}); what was good before is kept."
+            f"({reason}); what was good before is kept."
         )
-
-
-def _normalised(
-    clocked: Any, *, avi: Path, wav: Path | None, pictures: bool, frame_rate: int
-) -> list[Any]:
-    split = clocked.filter_multi_output("split", 3 if pictures else 2)
-    outputs = [ffmpeg.output(split[0], "pipe:1", format="rawvideo", pix_fmt="bgr24")]
-    quality = {"q:v": PICTURE_QUALITY}
-    if pictures:
-        # Tables made for each picture would save a 25th of its bytes for an eighth of its time.
-        jpeg = {"format": "image2", "pix_fmt": "yuvj420p", "huffman": "default"} | quality
-        outputs.append(ffmpeg.output(split[2], "%06d.jpg", **jpeg))
-    encoding = encoded(frame_rate) | quality
-    if wav is None:
-        return [*outputs, ffmpeg.output(split[1], f"file:{avi}", **encoding)]
-    heard = ffmpeg.input(PIPE, format=PIPED_SOUND)["a:0"]
-    return [
-        *outputs,
-        ffmpeg.output(split[1], heard, f"file:{avi}", acodec="copy", **encoding),
-        ffmpeg.output(heard, f"file:{wav}", acodec="pcm_s16le", ac=1, ar=SAMPLE_RATE),
-    ]

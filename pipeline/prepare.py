@@ -35,6 +35,8 @@ class PipelineOptions:
         detector: auto, s3fd or small.
         detect_every: frames from one the detector always sees to the next; 1 shows it every frame.
         keep_frames: leave every frame as a picture in pyframes/.
+        audio_stream: which of the video's sound streams, counted from 0; None for the one that
+            players take.
         precision: the detector's arithmetic: fp32, bf16, or auto: for our own weights the fastest
             of the device's own.
     """
@@ -48,6 +50,7 @@ class PipelineOptions:
     detector: str = "auto"
     detect_every: int = 5
     keep_frames: bool = True
+    audio_stream: int | None = None
     precision: str = "auto"
 
     def __post_init__(self) -> None:
@@ -106,7 +109,7 @@ def prepare(
         InputError: the input is no video, or other results are in the way.
         PipelineError: decoding or writing failed.
     """
-    info = media.probe(video)
+    info = media.probe(video, audio_stream=options.audio_stream)
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
     model, weights_used = weights.load_s3fd(options.detector, device=device)
@@ -167,9 +170,9 @@ def _run(
         pictures=staging.room("pyframes") if options.keep_frames else None,
         frame_rate=options.frame_rate,
     )
-    total = round(info.duration_s * options.frame_rate) if info.duration_s else None
-    with cli.progress("frames, shots, faces", total) as bar:
+    with cli.progress("frames, shots, faces", None) as bar:
         for frame in decoding:
+            bar.total = decoding.total_frames
             shots.feed(frame)
             detector.feed(frame)
             bar.update(1)
@@ -203,6 +206,13 @@ def _run(
     notices = [decoding.damage] if decoding.damage else []
     if not info.has_audio:
         notices.append(f"{video} has no sound: tracks are made, but there is no sync to measure.")
+    if decoding.sound is not None:
+        notices += decoding.sound.notices(video)
+    if info.colour.hdr:
+        notices.append(
+            f"{video} is {info.colour.hdr} video: the pictures and clips made of it keep its "
+            "levels, so they look pale where a screen takes them for ordinary video."
+        )
     notices += why_nothing(faces, found_scenes, tracking, options)
     counts = {
         "frames": len(faces),
@@ -213,7 +223,12 @@ def _run(
     }
     return (
         Prepared(len(tracking.tracks), kept=False, notices=notices),
-        {"counts": counts, "scenes": found_scenes, "notices": notices},
+        {
+            "counts": counts,
+            "scenes": found_scenes,
+            "notices": notices,
+            "sound": asdict(decoding.sound) if decoding.sound else None,
+        },
     )
 
 

@@ -1,7 +1,7 @@
-"""Running ffmpeg: which one, with which arguments, and one process with its pipes.
+"""Running ffmpeg: which one, what it can do, and one process that always has an end.
 
 Commands are built by ffmpeg-python and run as argument lists, never through a shell. Only the
-rooms that read and write media use this: media.py, writers.py and mp4.py.
+modules that read and write media use this: probe.py, clock.py, media.py, writers.py and mp4.py.
 """
 
 import contextlib
@@ -11,7 +11,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +23,13 @@ import numpy as np
 
 from pipeline.errors import InputError, PipelineError
 
-PIPE = "pipe:0"  # what a process is written to, or reads from another
+PIPE = "pipe:0"  # what a process is written to
+STALL_S = 30.0  # a process that moves no byte for so long while it is waited for is stopped
+WATCH_EVERY_S = 0.5
+OUTPUT_SLACK_BYTES = 64 << 20  # what may be written beyond the pixels and samples that went through
+# The largest block ffmpeg may allocate: a picture of 8192 x 8192 fits, a forged one does not.
+LARGEST_BLOCK_BYTES = 256 << 20
+FILE_PREFIX = "file:"  # names with a colon or a leading dash mean nothing else after it
 
 
 @functools.lru_cache(maxsize=1)
@@ -33,13 +41,13 @@ def find_ffmpeg() -> str:
     """
     named = os.environ.get("FFMPEG_BINARY")
     if named:
-        found = shutil.which(named)
-        if not found:
+        program = shutil.which(named)
+        if not program:
             raise InputError(f"FFMPEG_BINARY={named} is not a program; correct or unset it.")
-        return found
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
+        return program
+    program = shutil.which("ffmpeg")
+    if program:
+        return program
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
@@ -52,43 +60,119 @@ def find_ffmpeg() -> str:
 @functools.lru_cache(maxsize=1)
 def ffmpeg_version() -> str:
     """First line of `ffmpeg -version`, for the record beside results."""
+    return _ask("-version").partition("\n")[0].strip()
+
+
+@functools.lru_cache(maxsize=1)
+def every_frame() -> dict[str, str]:
+    """Output options that keep each decoded frame once, whatever its time.
+
+    The option's name changed in ffmpeg 5.1, and the old name is gone since 9.
+    """
+    number = re.search(r"version n?(\d+)\.(\d+)", ffmpeg_version())
+    old = number is not None and (int(number[1]), int(number[2])) < (5, 1)
+    return {"vsync": "0"} if old else {"fps_mode": "passthrough"}
+
+
+@functools.lru_cache(maxsize=1)
+def encoders() -> frozenset[str]:
+    """Names of the encoders this ffmpeg was built with."""
+    return frozenset(re.findall(r"^ [A-Z.]{6} (\S+)", _ask("-encoders"), re.MULTILINE))
+
+
+@functools.lru_cache(maxsize=1)
+def decodable_codecs() -> frozenset[str]:
+    """Names of the codecs this ffmpeg can decode."""
+    return frozenset(re.findall(r"^ D[A-Z.]{5} (\S+)", _ask("-codecs"), re.MULTILINE))
+
+
+def require_encoders(*names: str) -> None:
+    """Checks that this ffmpeg has the encoders.
+
+    Raises:
+        InputError: it lacks one.
+    """
+    for name in names:
+        if name not in encoders():
+            raise InputError(
+                f"{find_ffmpeg()} was built without the encoder {name}; install a complete ffmpeg, "
+                "or unset FFMPEG_BINARY and pip install imageio-ffmpeg."
+            )
+
+
+def _ask(option: str) -> str:
     result = subprocess.run(
-        [find_ffmpeg(), "-version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [find_ffmpeg(), "-hide_banner" if option != "-version" else "-nostdin", option],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        env=environment(),
+        timeout=STALL_S,
     )
-    return result.stdout.decode(errors="replace").partition("\n")[0].strip()
+    return result.stdout.decode(errors="replace")
 
 
-def open_input(path: Path) -> Any:
-    """An ffmpeg-python input of a local file.
+def environment() -> dict[str, str]:
+    """Environment of every ffmpeg.
 
-    The `file:` prefix keeps names with a colon or a leading dash from meaning something else.
+    Statically linked builds (imageio-ffmpeg 0.4 to 0.6 bring such) load the system's character
+    set converters for the names of a transport stream's programs and crash; without a folder of
+    converters they go on with the names as they are.
+    """
+    return os.environ | {"GCONV_PATH": os.devnull}
+
+
+def file_name(path: Path) -> str:
+    """A local file as an argument for ffmpeg-python, which stands only names that are UTF-8.
+
+    `arguments` undoes the encoding: each byte of the name is one letter here.
+    """
+    return FILE_PREFIX + os.fsencode(path).decode("latin-1")
+
+
+def open_input(path: Path, **options: object) -> Any:
+    """An ffmpeg-python input of a local file; nothing else can be reached from it.
+
     Pictures that change size midway must not rebuild the filters: `fps` would start over.
     """
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe", **{"reinit_filter:v": 0})
+    local = {"protocol_whitelist": "file,pipe", "reinit_filter:v": 0}
+    return ffmpeg.input(file_name(path.absolute()), **local, **options)
 
 
 def arguments(stream: Any, *, log_level: str = "error") -> list[str]:
     """The command line of an ffmpeg-python stream; overwrites, never reads the terminal."""
-    stream = stream.global_args("-hide_banner", "-nostdin", "-loglevel", log_level)
-    return list(stream.compile(cmd=find_ffmpeg(), overwrite_output=True))
+    limits = ("-max_alloc", str(LARGEST_BLOCK_BYTES))
+    stream = stream.global_args("-hide_banner", "-nostdin", *limits, "-loglevel", log_level)
+    compiled = stream.compile(cmd=find_ffmpeg(), overwrite_output=True)
+    return [_own_name(argument) for argument in compiled]
+
+
+def _own_name(argument: str) -> str:
+    if not argument.startswith(FILE_PREFIX):
+        return argument
+    name = argument.removeprefix(FILE_PREFIX).encode("latin-1")
+    return FILE_PREFIX + os.fsdecode(name)
 
 
 def last_line(log: str) -> str:
     """The last thing ffmpeg said, without the part of it that spoke."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     telling = [line for line in lines if "At least one output" not in line]
-    return re.sub(r"^\[[^]]*\] *", "", telling[-1]) if telling else "no message"
+    return re.sub(r"^(\[[^]]*\] *)+", "", telling[-1]) if telling else "no message"
 
 
 class Process:
-    """One ffmpeg process; its messages go to a file, because an undrained pipe would stall it.
+    """One ffmpeg process; a context manager that never leaves it behind.
 
-    A context manager that never leaves the process behind.
+    Its messages go to a file, because an undrained pipe would stall it. While it is waited for, a
+    thread watches it: where nothing moves for `STALL_S`, or where it writes more than what went
+    through it explains, it is stopped, and `check` says so.
 
     Args:
         command: what `arguments` gives.
         folder: working directory.
-        stdin: nothing, a pipe for `write`, or what another process prints.
+        stdin: nothing, or a pipe for `write`.
+        files: what it writes; they are watched for growth.
     """
 
     def __init__(
@@ -96,26 +180,37 @@ class Process:
         command: list[str],
         *,
         folder: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdin: int = subprocess.DEVNULL,
+        files: Sequence[Path] = (),
     ) -> None:
         self._command = command
         self._folder = folder
         self._stdin = stdin
+        self._files = files
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._watched, daemon=True)
+        self._waiting_since: float | None = None
+        self._passed_bytes = 0
+        self._stopped_because = ""
 
     def __enter__(self) -> "Process":
+        piped_in = self._stdin == subprocess.PIPE
         self._process = subprocess.Popen(
             self._command,
             cwd=self._folder,
             stdin=self._stdin,
-            stdout=subprocess.DEVNULL if self._stdin == subprocess.PIPE else subprocess.PIPE,
+            stdout=subprocess.DEVNULL if piped_in else subprocess.PIPE,
             stderr=self._messages,
+            env=environment(),
         )
+        self._watch.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         process = self._running()
+        self._ended.set()
         if process.poll() is None:
             process.kill()
         for pipe in (process.stdin, process.stdout):
@@ -123,11 +218,45 @@ class Process:
                 with contextlib.suppress(BrokenPipeError):  # killed before it took its last bytes
                     pipe.close()
         process.wait()
+        self._watch.join()
         self._messages.close()
 
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "used outside its context"
         return self._process
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Marks that the caller is blocked until the process moves."""
+        self._waiting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waiting_since = None
+
+    def _watched(self) -> None:
+        """Stops a process that stands still or writes without end; runs in a thread."""
+        state: tuple[int, ...] = ()
+        moved = time.monotonic()
+        while not self._ended.wait(WATCH_EVERY_S):
+            sizes = [_size_bytes(path) for path in self._files]
+            latest = (*sizes, *map(_changed_ns, self._files), self._passed_bytes)
+            since = self._waiting_since
+            if latest != state or since is None:
+                state, moved = latest, time.monotonic()
+            if sum(sizes) > self._passed_bytes + OUTPUT_SLACK_BYTES and self._explains_output():
+                self._stop("wrote more than its input can explain")
+            elif since is not None and time.monotonic() - max(since, moved) > STALL_S:
+                self._stop(f"made no progress for {STALL_S:.0f} s")
+
+    def _explains_output(self) -> bool:
+        """Whether what passes through the pipes bounds the files that are written."""
+        return self._passed_bytes > 0
+
+    def _stop(self, reason: str) -> None:
+        self._stopped_because = reason
+        self._running().kill()
+        self._ended.set()
 
     @property
     def stdout(self) -> IO[bytes]:
@@ -136,14 +265,17 @@ class Process:
         assert pipe is not None
         return pipe
 
-    def read(self) -> bytes:
-        """Everything the process prints."""
-        return self.stdout.read()
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes of what the process prints, all of it by default; fewer at its end."""
+        with self._waiting():
+            data = self.stdout.read(size)
+        self._passed_bytes += len(data)
+        return data
 
     def frames(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
         """Cuts the raw pipe into frames; a torn last frame is dropped."""
         size = int(np.prod(shape))
-        while len(data := self.stdout.read(size)) == size:
+        while len(data := self.read(size)) == size:
             yield np.frombuffer(data, np.uint8).reshape(shape)
 
     def write(self, data: memoryview, doing: str) -> None:
@@ -151,7 +283,9 @@ class Process:
         pipe = self._running().stdin
         assert pipe is not None
         try:
-            pipe.write(data)
+            with self._waiting():
+                pipe.write(data)
+            self._passed_bytes += data.nbytes
         except BrokenPipeError:
             self.check(doing)
             raise PipelineError(f"{doing} failed: ffmpeg stopped early.") from None
@@ -159,10 +293,11 @@ class Process:
     def wait(self) -> int:
         """Ends the input, waits for the process and gives its exit status."""
         process = self._running()
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died early; its status says so
-                process.stdin.close()
-        return process.wait()
+        with self._waiting():
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):  # it died early; its status says so
+                    process.stdin.close()
+            return process.wait()
 
     def check(self, doing: str) -> None:
         """Waits for the process to end.
@@ -171,9 +306,29 @@ class Process:
             PipelineError: it failed; the sentence ends with ffmpeg's last message.
         """
         if self.wait() != 0:
-            raise PipelineError(f"{doing} failed: {last_line(self.messages())}.")
+            raise PipelineError(f"{doing} failed: {self.reason()}.")
+
+    def reason(self) -> str:
+        """Why the process failed: why it was stopped, else the last thing it said."""
+        if self._stopped_because:
+            return f"ffmpeg {self._stopped_because} and was stopped"
+        return last_line(self.messages())
 
     def messages(self) -> str:
         """What the process has written to stderr so far."""
         self._messages.seek(0)
         return self._messages.read().decode(errors="replace")
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -67,9 +67,10 @@ def _visualise(place: Workspace, *, frame_rate: int) -> int:
             quality=writers.PICTURE_QUALITY,
             pixels="yuv420p",
             audio=place.audio if place.audio.exists() else None,
+            sar=info.sar,
         ) as writer,
     ):
-        for index, stored in enumerate(media.read_planes(place.video, size_px=size_px)):
+        for index, stored in enumerate(media.read_planes(place.video, info=info)):
             labelled = planes.picture(stored.copy(), size_px=size_px)
             for mark in marks.get(index, []):
                 draw(labelled, mark)

@@ -50,7 +50,8 @@ def make_film(
     size: str = SIZE,
 ) -> Path:
     """A grey Matroska film, without loss, with beeps at some times or without a sound stream."""
-    picture = f"color=0x7e7e7e:s={size}:r={rate}:d={seconds},format=yuv420p"
+    # Scaled, because older ffmpegs draw in even sizes only.
+    picture = f"color=0x7e7e7e:s=64x64:r={rate}:d={seconds},format=yuv420p,scale={size}"
     heard: tuple[str, ...] = ()
     if sound is not None:
         heard = ("-f", "lavfi", "-i", f"{beeping(sound)}:d={seconds}", "-c:a", "pcm_s16le")

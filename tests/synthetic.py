@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.process import find_ffmpeg
+from pipeline.process import environment, every_frame, find_ffmpeg
 
+# Options that keep each decoded picture once.
+ALL_FRAMES = tuple(word for name, value in every_frame().items() for word in (f"-{name}", value))
 BEEP_HZ = 1000
 BEEP_S = 0.1
 
@@ -18,7 +20,9 @@ BEEP_S = 0.1
 def ffmpeg(*arguments: str | Path, cwd: Path | None = None) -> str:
     """Runs ffmpeg, overwriting; gives what it said on stderr."""
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-y", *map(str, arguments)]
-    result = subprocess.run(command, cwd=cwd, capture_output=True, check=False)
+    result = subprocess.run(
+        command, cwd=cwd, capture_output=True, check=False, env=environment(), timeout=120
+    )
     log = result.stderr.decode(errors="replace")
     assert result.returncode == 0, f"{command}\n{log[-2000:]}"
     return log
@@ -30,6 +34,11 @@ def turn(stored: Path, turned: Path) -> None:
         ffmpeg("-display_rotation", "90", "-i", stored, "-c", "copy", turned)
     else:  # before ffmpeg 6
         ffmpeg("-i", stored, "-c", "copy", "-metadata:s:v:0", "rotate=90", turned)
+
+
+def _vfr() -> tuple[str, str]:
+    """Keeps irregular times; the option's name changed in ffmpeg 5.1."""
+    return ("-vsync", "vfr") if "vsync" in every_frame() else ("-fps_mode", "vfr")
 
 
 def _full_help() -> str:
@@ -83,7 +92,7 @@ class Flashing:
             f"0.6*sin(2*PI*{BEEP_HZ}*mod({at},{period_s})),0)':s={self.sound_hz}"
         )
         video_late_s = float(self.video_late_frames / self.rate)
-        timing = ("-fps_mode", "vfr") if self.irregular else ()
+        timing = _vfr() if self.irregular else ()
         output = folder / self.name
         ffmpeg(
             *("-itsoffset", f"{video_late_s:.6f}", "-f", "lavfi", "-i", picture),
@@ -117,7 +126,7 @@ def picture_levels(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Time of every stored frame (seconds on the file's own clock) and its mean brightness."""
     log = ffmpeg(
         *("-i", path, "-map", "0:v:0", "-vf", "format=gray,showinfo"),
-        *("-fps_mode", "passthrough", "-f", "null", "-"),
+        *(*ALL_FRAMES, "-f", "null", "-"),
     )
     shown = re.findall(r"pts_time:(\S+).*?mean:\[(\d+)", log)
     times, levels = zip(*shown, strict=True)

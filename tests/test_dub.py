@@ -39,7 +39,16 @@ from tests.dub_kit import (
     still_track,
     workspace_of,
 )
-from tests.synthetic import FLASHING, H264_AAC, ffmpeg, rises, sound_onsets, turn
+from tests.synthetic import (
+    ALL_FRAMES,
+    FLASHING,
+    H264_AAC,
+    ffmpeg,
+    picture_levels,
+    rises,
+    sound_onsets,
+    turn,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +74,7 @@ def test_flash_beep_and_mouth_stay_together(name: str, clips: Path, tmp_path: Pa
     place = workspace_of(tmp_path, source, still_track(SMALL, frames=173))
     done = run_dub(place)
     frames, rate = frames_of(done.video), rate_of(done.video)
-    truth = np.array(CLOCKS[name].onsets_s)
+    truth = np.array(CLOCKS[name].onsets_s) - picture_levels(source)[0][0]
     times_s = np.arange(len(frames)) / rate
     flashes = rises(times_s, frames[:, :3, :3].mean(axis=(1, 2, 3)))
     np.testing.assert_allclose(flashes, truth, atol=0.51 / rate + 0.001)
@@ -88,7 +97,7 @@ def _has_its_length(done: Dubbed, source: Path, frames: np.ndarray) -> None:
     assert heard_s == pytest.approx(len(frames) / rate, abs=max(1 / rate, AAC_FRAME_S))
 
 
-_SHOW = ("-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-")
+_SHOW = ("-map", "0:v:0", "-vf", "showinfo", *ALL_FRAMES, "-f", "null", "-")
 
 
 def test_a_rotated_video_is_dubbed_upright(clips: Path, tmp_path: Path) -> None:
@@ -151,7 +160,12 @@ def test_the_own_sound_is_corrected_by_its_measured_offset(
     np.testing.assert_allclose(onsets, truth, atol=0.041)
     assert np.abs(frames[:, 4:60, 120:180].astype(int) - GREY).max() < 8
     [heard] = json.loads(place.dubbed_record.read_text())["sounds"]
-    assert heard == {"path": str(film), "delay_s": offset_ms / 1000, "volume_db": 0}
+    assert heard == {
+        "path": str(film),
+        "delay_s": offset_ms / 1000,
+        "volume_db": 0,
+        "audio_stream": None,
+    }
     said = "120 ms later" if offset_ms > 0 else "160 ms earlier"
     assert done.notices == [f"The sound of {film} comes {said}, as its lips do."]
 

@@ -51,9 +51,11 @@ def onsets(
     place = Workspace(tmp_path_factory.mktemp("clock"), "flash")
     prepare(source, place, PipelineOptions(), device=cpu)
     levels = [picture.mean() for picture in _pictures(place)]
+    # Time zero of everything made is the first picture.
+    first_s = picture_levels(source)[0][0]
     found = {
-        "input picture": picture_onsets(source),
-        "input sound": sound_onsets(source),
+        "input picture": picture_onsets(source) - first_s,
+        "input sound": sound_onsets(source) - first_s,
         "video.avi picture": picture_onsets(place.video),
         "video.avi sound": sound_onsets(place.video),
         "pyframes": rises(np.arange(len(levels)) / 25, np.array(levels)),
@@ -93,8 +95,8 @@ def test_flash_and_beep_stay_together_everywhere(
     onsets: dict[str, np.ndarray], flashing: tuple[Flashing, Path]
 ) -> None:
     """No two of input, video.avi, frames, audio.wav, crops, video_out.avi are 20 ms apart."""
-    clip, _ = flashing
-    truth = np.array(clip.onsets_s)
+    clip, source = flashing
+    truth = np.array(clip.onsets_s) - picture_levels(source)[0][0]
     assert {name: len(found) for name, found in onsets.items()} == dict.fromkeys(onsets, 6)
     np.testing.assert_allclose(onsets["input picture"], truth, atol=0.001)
     np.testing.assert_allclose(onsets["input sound"], truth, atol=0.001)
@@ -126,11 +128,10 @@ def test_read_audio_and_read_frames_share_the_clock(clips: Path) -> None:
     """The readers used on clips put a late stream where it belongs, as the normaliser does."""
     clip = next(clip for clip in FLASHING if clip.name == "latepicture16.mkv")
     path = clip.make(clips)
+    truth = np.array(clip.onsets_s) - clip.video_late_frames / 25
     levels = np.array([frame.mean() for frame in media.read_frames(path)])
-    np.testing.assert_allclose(rises(np.arange(len(levels)) / 25, levels), clip.onsets_s, atol=0.02)
-    np.testing.assert_allclose(
-        beeps(media.read_audio(path), rate=SAMPLE_RATE), clip.onsets_s, atol=0.002
-    )
+    np.testing.assert_allclose(rises(np.arange(len(levels)) / 25, levels), truth, atol=0.02)
+    np.testing.assert_allclose(beeps(media.read_audio(path), rate=SAMPLE_RATE), truth, atol=0.002)
 
 
 def test_sound_that_changes_midway_stays_on_the_clock(tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_reading_frames_of_sound_alone_is_refused(clips: Path) -> None:
 
 
 def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
-    """A stream that says it is sound and holds none: the sentence is about it, not the picture."""
+    """A stream that says it is sound and holds none: tracks are made, and the user is told."""
     path = tmp_path / "mute.mkv"
     ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1"),
@@ -325,8 +326,10 @@ def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
     )
     info = media.probe(path)
     assert info.has_audio
-    decoding = media.Normalisation(
-        path, info, avi=tmp_path / "a.avi", wav=tmp_path / "a.wav", pictures=None
-    )
-    with pytest.raises(PipelineError, match=r"The sound of .*mute\.mkv cannot be decoded; give"):
-        next(iter(decoding))
+    avi, wav = tmp_path / "a.avi", tmp_path / "a.wav"
+    decoding = media.Normalisation(path, info, avi=avi, wav=wav, pictures=None)
+    assert sum(1 for _ in decoding) == 25
+    assert decoding.sound is not None and decoding.sound.missing_s == ((0.0, 1.0),)
+    assert "none from 0.00 to 1.00 s" in decoding.sound.notices(path)[0]
+    assert not wav.exists() and not media.probe(avi).has_audio
+    assert media.read_audio(path).size == 0
