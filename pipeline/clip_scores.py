@@ -45,12 +45,14 @@ class Embedded:
     Attributes:
         frames: how many it has, at 25 per second.
         samples: how many it has, at 16000 per second.
+        heard: (windows,) bool, which windows have any sound.
         lips, sound: (windows, E) float32, window by window; `sync.window_count` says how many.
         features: (frames - 4, F) float32, lip features before the head; None unless asked for.
     """
 
     frames: int
     samples: int
+    heard: np.ndarray
     lips: torch.Tensor
     sound: torch.Tensor
     features: torch.Tensor | None
@@ -140,7 +142,8 @@ def embed_clip(
         sound = embeddings.embed_sound(model, samples, batch_size=batch_size, device=device)[
             :windows
         ]
-    return Embedded(count, len(samples), lips[:windows], sound, features)
+    heard = sync.heard_windows(samples, windows)
+    return Embedded(count, len(samples), heard, lips[:windows], sound, features)
 
 
 def crop_frames(clip: Path, info: media.MediaInfo | None = None) -> Iterator[np.ndarray]:
@@ -180,23 +183,29 @@ def embed_lips_and_features(
 
 def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -> ClipScore:
     """The score of an embedded clip; arguments as for `score_clip`."""
-    warning = _length_warning(embedded.frames, embedded.samples)
-    if not len(embedded.lips):
+    warning = _warning(embedded)
+    if not embedded.heard.any():
         empty = np.zeros((0, 2 * vshift + 1), np.float32)
         return ClipScore(clip.name, embedded.frames, empty, None, warning)
     dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
-    judged = sync.judge(dists, **model.config.reliable_from)
+    judged = sync.judge(dists, embedded.heard, **model.config.reliable_from)
+    # What was compared with nothing prefers no shift, for whoever reads the distances.
+    dists[~embedded.heard] = np.median(dists[embedded.heard].mean(axis=0))
     return ClipScore(clip.name, embedded.frames, dists, judged, warning)
 
 
-def _length_warning(frames: int, samples: int) -> str | None:
-    if not samples:
+def _warning(embedded: Embedded) -> str | None:
+    """What the user should know of a clip before reading its score."""
+    frames, samples, heard = embedded.frames, embedded.samples, embedded.heard
+    if not samples or (len(heard) and not heard.any()):
         return "no sound: there is nothing to compare the lips with."
-    if not sync.window_count(frames, samples):
+    if not len(heard):
         return f"too short to score ({frames} frames)."
     audio_s, video_s = samples / SAMPLES_PER_FRAME / FRAME_RATE, frames / FRAME_RATE
     if abs(audio_s - video_s) > LENGTH_TOLERANCE_S:
         return f"WARNING: Audio ({audio_s:.4f}s) and video ({video_s:.4f}s) lengths are different."
+    if not heard.all():
+        return f"{np.count_nonzero(~heard)} of {len(heard)} windows have no sound and no say."
     return None
 
 

@@ -53,16 +53,43 @@ def window_count(frames: int, samples: int) -> int:
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - WINDOW_FRAMES)
 
 
-def judge(dists: np.ndarray, *, reliable_confidence: float, reliable_margin: float = 0.0) -> Sync:
+def heard_windows(samples: np.ndarray, windows: int) -> np.ndarray:
+    """Which windows have any sound; where a recording breaks off there is only digital silence.
+
+    Args:
+        samples: (n,) int16 mono 16 kHz, of the clip.
+        windows: how many it has.
+
+    Returns:
+        (windows,) bool.
+    """
+    # The number of samples that are not 0 before each frame.
+    audible = np.concatenate([[0], np.cumsum(samples != 0)])
+    starts = np.arange(windows) * SAMPLES_PER_FRAME
+    ends = np.minimum(starts + WINDOW_FRAMES * SAMPLES_PER_FRAME, len(samples))
+    return np.asarray(audible[ends] > audible[starts])
+
+
+def judge(
+    dists: np.ndarray,
+    heard: np.ndarray | None = None,
+    /,
+    *,
+    reliable_confidence: float,
+    reliable_margin: float = 0.0,
+) -> Sync:
     """Offset and confidence from a distance matrix; numbers as the published program's.
 
     Args:
         dists: (windows, 2 vshift + 1) float32, at least one window.
+        heard: (windows,) bool, False where there is no sound to compare with, see
+            `heard_windows`: those windows have no say. At least one is True; None: all are.
         reliable_confidence: confidence from which an offset is called reliable.
         reliable_margin: and the margin that takes.
     """
     vshift = dists.shape[1] // 2
-    mean = dists.mean(axis=0)
+    heard = np.ones(len(dists), bool) if heard is None else heard
+    mean = dists[heard].mean(axis=0)
     best = int(mean.argmin())
     confidence = float(np.median(mean) - mean[best])
     at_edge = best in (0, 2 * vshift)
@@ -71,16 +98,18 @@ def judge(dists: np.ndarray, *, reliable_confidence: float, reliable_margin: flo
     reliable = sure and not at_edge
     return Sync(
         offset_frames=vshift - best,
-        offset_ms=_subframe_offset(dists, near=best) * FRAME_MS,
+        offset_ms=_subframe_offset(dists, near=best, heard=heard) * FRAME_MS,
         min_dist=float(mean[best]),
         confidence=confidence,
         margin=margin,
         framewise=running_median(
-            np.median(mean) - dists[:, best], CONFIDENCE_FRAMES, edges="constant"
+            np.where(heard, np.median(mean) - dists[:, best], 0).astype(np.float32),
+            CONFIDENCE_FRAMES,
+            edges="constant",
         ),
         at_search_edge=at_edge,
         reliable=reliable,
-        drift_ms_per_min=_drift(dists) if reliable else None,
+        drift_ms_per_min=_drift(dists, heard) if reliable else None,
     )
 
 
@@ -95,21 +124,25 @@ def margin_of(mean: np.ndarray) -> float:
     return float(others.min() - mean[best]) if len(others) else 0.0
 
 
-def valid_mean(dists: np.ndarray) -> np.ndarray:
+def valid_mean(dists: np.ndarray, heard: np.ndarray | None = None) -> np.ndarray:
     """Mean distance per shift over the windows whose sound exists; NaN where none does."""
     windows, shifts = dists.shape
     vshift = shifts // 2
     rows, columns = np.arange(windows)[:, None], np.arange(shifts)[None]
     source = rows + columns - vshift
     inside = (source >= 0) & (source < windows)
+    if heard is not None:
+        inside &= heard[source.clip(0, windows - 1)]
     counted = inside.sum(axis=0)
     total = np.where(inside, dists, 0).sum(axis=0, dtype=np.float64)
     return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
 
 
-def _subframe_offset(dists: np.ndarray, *, near: int | None = None) -> float:
+def _subframe_offset(
+    dists: np.ndarray, *, near: int | None = None, heard: np.ndarray | None = None
+) -> float:
     """Offset in frames: the vertex of the parabola through the best shift and its neighbours."""
-    mean = valid_mean(dists)
+    mean = valid_mean(dists, heard)
     if near is None:
         near = int(np.nanargmin(mean))
     else:  # padding may have moved the published answer by a shift
@@ -126,12 +159,13 @@ def _subframe_offset(dists: np.ndarray, *, near: int | None = None) -> float:
     return float(vshift - near - np.clip(0.5 * (left - right) / curvature, -0.5, 0.5))
 
 
-def _drift(dists: np.ndarray) -> float | None:
+def _drift(dists: np.ndarray, heard: np.ndarray) -> float | None:
     """Slope of the offsets of successive pieces, by the median of all pairs (Theil-Sen)."""
     size = round(DRIFT_PIECE_S * FRAME_RATE)
     offsets = [
         _subframe_offset(dists[start : start + size])
         for start in range(0, len(dists) - size + 1, size)
+        if heard[start : start + size].all()
     ]
     if len(offsets) < DRIFT_PIECES:
         return None
