@@ -1,0 +1,144 @@
+"""One clock: what is presented together in a file is together in what is made of it."""
+
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import clock, media
+from pipeline.errors import PipelineError
+from pipeline.process import encoders
+from tests import clock_kit
+from tests.clock_kit import AAC, FORMATS, H264, MP2, MPEG2, RATES, Format
+from tests.synthetic import ffmpeg
+
+TOLERANCE_S = 0.001
+
+
+def _needs(kind: Format) -> None:
+    lacking = {kind.video[1], kind.audio[1]} - encoders()
+    if lacking:
+        pytest.skip(f"this ffmpeg cannot write {', '.join(sorted(lacking))}")
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=str)
+def test_every_container_keeps_the_clock(kind: Format, tmp_path: Path) -> None:
+    """Sound against picture as the file presents them, within a millisecond."""
+    _needs(kind)
+    clip = clock_kit.make(tmp_path, kind, Fraction(25))
+    truth = clock_kit.skew_of_file_s(clip)
+    assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
+    if kind.suffix in (".mp4", ".mov", ".mkv", ".nut") and kind.audio != AAC:
+        assert truth == pytest.approx(0, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_every_rate_keeps_the_clock(rate: str, tmp_path: Path) -> None:
+    """Pictures are moved to the 25 fps grid; by how much is known."""
+    clip = clock_kit.make(tmp_path, Format(".mkv", H264, ("-c:a", "pcm_s16le")), RATES[rate])
+    truth = clock_kit.skew_of_file_s(clip)
+    assert truth == pytest.approx(0, abs=TOLERANCE_S)
+    assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_variable_rate_keeps_the_clock(suffix: str, tmp_path: Path) -> None:
+    """As phones and screen recorders write it."""
+    clip = clock_kit.make(tmp_path, Format(suffix, H264, AAC), Fraction(30), irregular=True)
+    intervals_s = np.diff(media.frame_times_s(clip.path))
+    assert intervals_s.max() > 1.9 * intervals_s.min(), "the clip is not irregular"
+    truth = clock_kit.skew_of_file_s(clip)
+    assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("late_s", [0.7, -0.7])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_stream_that_starts_late(suffix: str, late_s: float, tmp_path: Path) -> None:
+    """Sound 0.7 s after the picture, and the picture 0.7 s after the sound."""
+    clip = clock_kit.make(tmp_path, Format(suffix, H264, AAC), Fraction(25))
+    late = tmp_path / f"late{suffix}"
+    shift = ("-itsoffset", f"{abs(late_s)}", "-i", clip.path, "-i", clip.path)
+    maps = ("-map", "1:v", "-map", "0:a") if late_s > 0 else ("-map", "0:v", "-map", "1:a")
+    ffmpeg(*shift, *maps, "-c", "copy", late)
+    truth = clock_kit.skew_of_file_s(clip, path=late)
+    assert truth == pytest.approx(late_s, abs=0.08)
+    found = clock_kit.skew_of_result_s(clip, tmp_path, path=late)
+    assert found == pytest.approx(truth, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("video", [H264, MPEG2], ids=["h264", "mpeg2"])
+def test_a_capture_that_starts_anywhere(video: tuple[str, ...], seed: int, tmp_path: Path) -> None:
+    """A transport stream cut at any byte: where its sound and picture begin differs by chance."""
+    clip = clock_kit.make(tmp_path, Format(".ts", video, MP2), Fraction(25))
+    whole = clip.path.read_bytes()
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(whole[random.Random(seed).randrange(len(whole) // 3) :])
+    found = clock_kit.skew_of_result_s(clip, tmp_path, path=cut)
+    assert found == pytest.approx(clock_kit.skew_of_file_s(clip), abs=TOLERANCE_S)
+
+
+def test_streams_copied_into_other_containers_say_the_same(tmp_path: Path) -> None:
+    """MP2 has no priming, so nothing is to differ: mkv, ts, mov, avi, mpg, nut."""
+    clip = clock_kit.make(tmp_path, Format(".mkv", MPEG2, MP2), Fraction(25))
+    truth = clock_kit.skew_of_file_s(clip)
+    for suffix in (".ts", ".mov", ".mpg", ".nut", ".m2ts"):
+        copy = tmp_path / f"copy{suffix}"
+        ffmpeg("-i", clip.path, "-c", "copy", copy)
+        found = clock_kit.skew_of_result_s(clip, tmp_path, path=copy)
+        assert found == pytest.approx(truth, abs=TOLERANCE_S), suffix
+
+
+def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
+    """Packets taken out of the middle: what follows stays in time, and the hole is told."""
+    clip = clock_kit.make(tmp_path, Format(".mkv", H264, MP2), Fraction(25))
+    holed = tmp_path / "holed.mkv"
+    ffmpeg("-i", clip.path, "-c", "copy", "-bsf:a", "noise=drop='between(pts,800,1400)'", holed)
+    samples = media.read_audio(holed)
+    first, last = (clock_kit.lag_s(samples, part=part) for part in ((0.05, 0.15), (0.4, 0.9)))
+    assert first == pytest.approx(last, abs=TOLERANCE_S)
+    decoding = media.Normalisation(
+        holed, media.probe(holed), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=None
+    )
+    assert sum(1 for _ in decoding) == 100
+    assert decoding.sound is not None
+    ((start_s, end_s),) = decoding.sound.missing_s
+    assert start_s == pytest.approx(0.8, abs=0.03) and end_s == pytest.approx(1.42, abs=0.03)
+
+
+def test_a_time_stamp_that_jumps_by_hours_is_refused(tmp_path: Path) -> None:
+    """Not filled with a million pictures."""
+    clip = clock_kit.make(tmp_path, Format(".mkv", H264, MP2), Fraction(25))
+    jumps = tmp_path / "jumps.mkv"
+    late = "setts=ts='if(gte(PTS,2000),TS+36000000,TS)'"
+    try:
+        ffmpeg("-i", clip.path, "-c", "copy", "-bsf:v", late, jumps)
+    except AssertionError:
+        pytest.skip("this ffmpeg cannot move time stamps")
+    decoding = media.Normalisation(
+        jumps, media.probe(jumps), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=None
+    )
+    with pytest.raises(PipelineError, match=r"the time of its picture jumps by 360\d\d s at 1\.9"):
+        next(iter(decoding))
+
+
+def test_pieces_of_sound_go_where_their_times_say() -> None:
+    """Rounded times are one sound, a hole stays a hole, what overlaps is left out."""
+    place = clock.segments
+    assert place([(100, 50), (151, 50), (199, 50)], zero=100, tolerance=2) == [(0, 0, 150)]
+    assert place([(100, 50), (180, 50)], zero=100, tolerance=2) == [(0, 0, 50), (50, 80, 50)]
+    assert place([(70, 50), (120, 50)], zero=100, tolerance=2) == [(30, 0, 70)]
+    assert place([(40, 50), (90, 50)], zero=100, tolerance=2) == [(60, 0, 40)]
+    assert place([(130, 50)], zero=100, tolerance=2) == [(0, 30, 50)]
+    assert place([(100, 50), (120, 50)], zero=100, tolerance=2) == [(0, 0, 50), (80, 50, 20)]
+
+
+def test_the_picture_at_each_place_of_the_grid_is_known() -> None:
+    """60 pictures a second on 25 places, and a picture that stands for three."""
+    times_s = np.arange(12) / 60
+    shown_s = clock.grid_times_s(times_s, frames=5, frame_rate=25)
+    np.testing.assert_allclose(shown_s * 60, [1, 3, 5, 8, 10])
+    held_s = clock.grid_times_s(np.array([0, 0.04, 0.16]), frames=5, frame_rate=25)
+    np.testing.assert_allclose(held_s, [0, 0.04, 0.04, 0.04, 0.16])
