@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.probe import CLOCK_TICKS_PER_S, MediaInfo, beside
-from pipeline.process import Process, arguments, file_name, open_input
+from pipeline.process import Process, arguments, file_name, older_than, open_input
 
 # The grid starts so much before the first picture that times which lie half way between two
 # places, as every sixth of 30 a second does, fall to the same side in every container, although
@@ -35,7 +35,7 @@ LEAST_MISSING_S = 0.2  # silence that is filled in without a word
 CANCELLED_DB = -20.0  # a mix so far below its louder channel is no mix to listen to
 BLOCK_SAMPLES = 1 << 20  # of sound in memory at once, per channel
 TIMES_FILE = "picture.txt"  # presentation times of decoded pictures
-KEY = "t"  # of the metadata that makes ffmpeg print those times
+KEY = "t"  # of metadata that makes ffmpeg print those times
 
 
 # Pictures.
@@ -52,8 +52,12 @@ def on_grid(source: Any, info: MediaInfo, *, frame_rate: float, times: bool = Fa
     """
     stream = source["V:0"].filter("settb", f"1/{CLOCK_TICKS_PER_S}")
     if times:
-        stream = stream.filter("metadata", mode="add", key=KEY, value=1)
-        stream = stream.filter("metadata", mode="print", key=KEY, file=TIMES_FILE)
+        # Only pictures with metadata are printed; ffmpeg 4 adds none to pictures without any.
+        if older_than(5, 1):
+            stream = stream.filter("readvitc", scan_max=1)
+        else:
+            stream = stream.filter("metadata", mode="add", key=KEY, value=1)
+        stream = stream.filter("metadata", mode="print", file=TIMES_FILE)
     start_s = info.first_picture_us / CLOCK_TICKS_PER_S - GRID_LEAD_S
     stream = stream.filter("fps", fps=frame_rate, start_time=f"{start_s:.6f}")
     # Counted from 0: what reads the stream further down takes its times as they are.
@@ -62,8 +66,6 @@ def on_grid(source: Any, info: MediaInfo, *, frame_rate: float, times: bool = Fa
 
 def read_picture_times(folder: Path, info: MediaInfo) -> np.ndarray:
     """When each decoded picture is shown: (pictures,) float64 seconds after the first, ascending.
-
-    Empty under ffmpeg 4, which prints no times of pictures without metadata of their own.
 
     Args:
         folder: working directory of a process whose stream is `on_grid(..., times=True)`.
@@ -154,13 +156,11 @@ class Contents:
 
     Attributes:
         picture_s: when the last picture ends, seconds after time zero, by its packets; 0 without.
-        picture_times_s: (packets,) float64, when each stored picture is shown, ascending.
         sound: None without.
         messages: what ffmpeg said while it read them.
     """
 
     picture_s: float
-    picture_times_s: np.ndarray
     sound: Sound | None
     messages: str
 
@@ -215,7 +215,7 @@ def read_contents(
         _check_gaps(path, "sound", np.array([position / rate for position, _ in rows]) - zero)
         sound = _placed(raw, rows, zero_s=zero, sample_rate=rate, channels=info.sound.channels)
     picture_s = float(ends_s.max()) - first_s if len(ends_s) else 0.0
-    return Contents(max(picture_s, 0.0), times_s, sound, messages)
+    return Contents(max(picture_s, 0.0), sound, messages)
 
 
 def read_packet_times(path: Path, info: MediaInfo, folder: Path) -> np.ndarray:

@@ -294,8 +294,6 @@ class Normalisation:
             reason, messages = process.reason(), process.messages()
             self._check_count(reason)
             shown_s = clock.read_picture_times(folder, self._info)
-        if not len(shown_s):
-            shown_s = contents.picture_times_s
         self.times_s = clock.grid_times_s(shown_s, frames=self.frames, frame_rate=self._frame_rate)
         self.damage = self._damage(contents, messages, reason, failed=failed)
         if contents.sound is not None:

@@ -69,9 +69,13 @@ def every_frame() -> dict[str, str]:
 
     The option's name changed in ffmpeg 5.1, and the old name is gone since 9.
     """
+    return {"vsync": "0"} if older_than(5, 1) else {"fps_mode": "passthrough"}
+
+
+def older_than(major: int, minor: int) -> bool:
+    """Whether this is an ffmpeg before that release; development builds count as new."""
     number = re.search(r"version n?(\d+)\.(\d+)", ffmpeg_version())
-    old = number is not None and (int(number[1]), int(number[2])) < (5, 1)
-    return {"vsync": "0"} if old else {"fps_mode": "passthrough"}
+    return number is not None and (int(number[1]), int(number[2])) < (major, minor)
 
 
 @functools.lru_cache(maxsize=1)

