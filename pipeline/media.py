@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,22 @@ from pipeline.writers import PICTURE_QUALITY, encoded
 PIPED_SOUND = "nut"  # ffmpeg's own container: keeps time stamps, knows no largest size
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How brightness and colour difference stand for colours.
+
+    Attributes:
+        matrix: bt601, bt709 or bt2020.
+        primaries, transfer: ffmpeg's names of what the file says, None where it says nothing.
+        tagged: whether the file names its matrix; else it is guessed by height, as players do.
+    """
+
+    matrix: str = "bt601"
+    primaries: str | None = None
+    transfer: str | None = None
+    tagged: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,8 @@ class MediaInfo:
     has_audio: bool
     sample_rate: int
     channels: int
+    sar: Fraction = Fraction(1)
+    colour: Colour = Colour()
 
 
 def probe(path: Path) -> MediaInfo:
@@ -111,7 +130,24 @@ def _media_info(path: Path, format_name: str, log: str, *, first_frame: bytes) -
         has_audio=bool(sounds),
         sample_rate=int(sound[1]) if sound else SAMPLE_RATE,
         channels=1 if sound and sound[2] == "mono" else 2,
+        sar=_sar(videos[0]) if videos else Fraction(1),
+        colour=_colour(videos[0], int(size[2])) if videos and size else Colour(),
     )
+
+
+def _sar(described: str) -> Fraction:
+    said = re.search(r"SAR (\d+):(\d+)", described)
+    return Fraction(int(said[1]), int(said[2])) if said else Fraction(1)
+
+
+def _colour(described: str, height_px: int) -> Colour:
+    said = re.search(r"\((?:tv|pc), ([\w/-]+)", described)
+    names = said[1].split("/") if said else ["unknown"]
+    space, primaries, transfer = names if len(names) == 3 else names[:1] * 3
+    matrices = {"smpte170m": "bt601", "bt470bg": "bt601", "bt709": "bt709", "bt2020nc": "bt2020"}
+    guess = "bt709" if height_px >= 720 else "bt601"
+    known = [None if name not in (*matrices, "bt2020") else name for name in (primaries, transfer)]
+    return Colour(matrices.get(space, guess), *known, tagged=space in matrices)
 
 
 def _clock_s(hours: str, minutes: str, seconds: str) -> float:
@@ -153,7 +189,26 @@ def read_frames(
     yield from _decoded(path, video, (size_px[1], size_px[0], 3), pixels="bgr24", **rate)
 
 
-def read_planes(path: Path, *, size_px: tuple[int, int]) -> Iterator[np.ndarray]:
+def frame_times_s(path: Path, *, info: MediaInfo | None = None) -> np.ndarray:
+    """When each stored frame is shown: (frames,) float64 seconds after the first, ascending."""
+    del info
+    stream = ffmpeg.output(open_input(path)["V:0"], "pipe:1", format="framecrc", c="copy")
+    with Process(arguments(stream)) as process:
+        text = process.read().decode()
+        process.check(f"Reading {path}")
+    base = re.search(r"^#tb 0: (\d+)/(\d+)", text, re.MULTILINE)
+    rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
+    ticks = np.sort(np.array([int(row[2]) for row in rows], np.float64))
+    return (ticks - ticks[0]) * int(base[1]) / int(base[2]) if base else ticks
+
+
+def read_planes(
+    path: Path,
+    *,
+    size_px: tuple[int, int] | None = None,
+    frame_rate: float | None = None,
+    info: MediaInfo | None = None,
+) -> Iterator[np.ndarray]:
     """Streams a video's frames as they are stored, without conversion: see planes.py.
 
     Args:
@@ -166,9 +221,16 @@ def read_planes(path: Path, *, size_px: tuple[int, int]) -> Iterator[np.ndarray]
     Raises:
         PipelineError: ffmpeg stopped with an error.
     """
-    video = open_input(path)["V:0"].filter("scale", *size_px)
+    if size_px is None:
+        info = info or probe(path)
+        size_px = (info.width_px, info.height_px)
+    video = open_input(path)["V:0"]
+    if frame_rate is not None:
+        video = video.filter("fps", fps=frame_rate, start_time=0)
+    video = video.filter("scale", *size_px, out_range="tv")
     shape = (buffer_bytes(size_px),)
-    yield from _decoded(path, video, shape, pixels="yuv420p", fps_mode="passthrough")
+    rate = {"fps_mode": "passthrough"} if frame_rate is None else {}
+    yield from _decoded(path, video, shape, pixels="yuv420p", **rate)
 
 
 def _decoded(

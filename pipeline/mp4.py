@@ -2,20 +2,19 @@
 
 import glob
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
 from pipeline import media, writers
-from pipeline.media import MediaInfo
+from pipeline.media import Colour, MediaInfo
 from pipeline.process import open_input
 
 VIDEO_QUALITY = 18  # x264's crf: hardly told from the source
 AUDIO_BITRATE = "192k"
 AUDIO_RATE = 48_000  # samples per second
-# What players take a picture for is a guess where the file does not say it.
-COLOUR = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,9 @@ class Mp4Writer(writers.FrameWriter):
         size_px: tuple[int, int],
         frame_rate: float,
         sounds: list[Sound],
+        pixels: str = "bgr24",
+        colour: Colour = Colour("bt709", "bt709", "bt709", tagged=True),  # noqa: B008
+        sar: Fraction = Fraction(1),
     ) -> None:
         partial = writers.partial_path(path)
         self._steady = [
@@ -86,7 +88,7 @@ class Mp4Writer(writers.FrameWriter):
             )
             for number, sound in enumerate(dict.fromkeys(sounds))
         ]
-        streams = [_picture(size_px, frame_rate)]
+        streams = [_picture(size_px, frame_rate, pixels, colour, sar)]
         options: dict[str, Any] = {
             "vcodec": "libx264",
             "crf": VIDEO_QUALITY,
@@ -116,16 +118,28 @@ class Mp4Writer(writers.FrameWriter):
             passing.unlink(missing_ok=True)
 
 
-def _picture(size_px: tuple[int, int], frame_rate: float) -> Any:
+def _picture(
+    size_px: tuple[int, int], frame_rate: float, pixels: str, colour: Colour, sar: Fraction
+) -> Any:
     width, height = size_px
-    stream = writers.piped_frames(size_px, frame_rate)
+    stream = writers.piped_frames(size_px, frame_rate, pixels=pixels)
     if width % 2 or height % 2:
         # Repeats the last column or row: a black one would be seen.
         odd = {"right": width % 2, "bottom": height % 2}
         stream = stream.filter("pad", width + odd["right"], height + odd["bottom"])
         stream = stream.filter("fillborders", mode="smear", **odd)
-    stream = stream.filter("scale", out_color_matrix=COLOUR["colorspace"], out_range="tv")
-    return stream.filter("format", "yuv420p").filter("setparams", **COLOUR)
+    if pixels == "bgr24":
+        stream = stream.filter("scale", out_color_matrix=colour.matrix, out_range="tv")
+    names = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}
+    said = {"colorspace": names[colour.matrix], "range": "tv"}
+    if colour.primaries:
+        said["color_primaries"] = colour.primaries
+    if colour.transfer:
+        said["color_trc"] = colour.transfer
+    stream = stream.filter("format", "yuv420p").filter(
+        "setsar", f"{sar.numerator}/{sar.denominator}"
+    )
+    return stream.filter("setparams", **said)
 
 
 def _mixed(sounds: list[_Steady]) -> Any:
