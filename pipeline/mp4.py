@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import ffmpeg
+import numpy as np
 
-from pipeline import media, writers
+from pipeline import media, planes, writers
 from pipeline.media import Colour, MediaInfo
 from pipeline.process import open_input
 
@@ -79,6 +80,7 @@ class Mp4Writer(writers.FrameWriter):
         colour: Colour = Colour("bt709", "bt709", "bt709", tagged=True),  # noqa: B008
         sar: Fraction = Fraction(1),
     ) -> None:
+        self._size_px, self._pixels = size_px, pixels
         partial = writers.partial_path(path)
         self._steady = [
             _Steady(
@@ -111,6 +113,12 @@ class Mp4Writer(writers.FrameWriter):
             self._tidy()
             raise
 
+    def write(self, frame: np.ndarray) -> None:
+        """Appends one frame: (H, W, 3) uint8 BGR, or what the writer was told."""
+        if self._pixels == "yuv420p":
+            frame = planes.even_sides(planes.picture(frame, size_px=self._size_px))
+        super().write(frame)
+
     def _tidy(self) -> None:
         # By name: a killed run may have left more than this one has made.
         partial = writers.partial_path(self._path)
@@ -122,7 +130,9 @@ def _picture(
     size_px: tuple[int, int], frame_rate: float, pixels: str, colour: Colour, sar: Fraction
 ) -> Any:
     width, height = size_px
-    stream = writers.piped_frames(size_px, frame_rate, pixels=pixels)
+    if pixels == "yuv420p":
+        width, height = width + width % 2, height + height % 2
+    stream = writers.piped_frames((width, height), frame_rate, pixels=pixels)
     if width % 2 or height % 2:
         # Repeats the last column or row: a black one would be seen.
         odd = {"right": width % 2, "bottom": height % 2}
