@@ -147,7 +147,7 @@ def _colour(described: str, height_px: int) -> Colour:
     matrices = {"smpte170m": "bt601", "bt470bg": "bt601", "bt709": "bt709", "bt2020nc": "bt2020"}
     guess = "bt709" if height_px >= 720 else "bt601"
     known = [None if name not in (*matrices, "bt2020") else name for name in (primaries, transfer)]
-    return Colour(matrices.get(space, guess), *known, tagged=space in matrices)
+    return Colour(matrices.get(space, guess), known[0], known[1], tagged=space in matrices)
 
 
 def _clock_s(hours: str, minutes: str, seconds: str) -> float:
