@@ -63,7 +63,7 @@ def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np
     """Puts the mouth and jaw of a generated face into a frame, in place.
 
     Args:
-        frame: (H, W, 3) uint8, writable.
+        frame: (H, W, 3) uint8, writable; or float32, which is neither rounded nor clipped.
         region: of the face.
         generated: (96, 96, 3) uint8, what the generator made.
         original: (96, 96, 3) uint8, what it was shown.
@@ -75,14 +75,14 @@ def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np
     drawn = _enlarge(match_colour(generated, original), *region.size_px)[rows, columns]
     mask = mouth_mask(*region.size_px)[rows, columns, None]
     mixed = face + (drawn - face) * mask  # where the mask is 0, exactly what it was
-    face[:] = np.clip(np.rint(mixed), 0, GREY_LEVELS)
+    face[:] = np.clip(np.rint(mixed), 0, GREY_LEVELS) if frame.dtype == np.uint8 else mixed
 
 
 def paste(frame: np.ndarray, region: Region, generated: np.ndarray) -> None:
     """Puts the whole generated face into a frame, in place, as the published program does.
 
     Args:
-        frame: (H, W, 3) uint8, writable.
+        frame: (H, W, 3) uint8 or float32, writable.
         region: of the face, inside the frame.
         generated: (96, 96, 3) uint8.
     """
