@@ -156,7 +156,10 @@ def _cut(picture: Picture, region: Region, matrix: str) -> np.ndarray:
 
 def _put(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) -> None:
     """The generated face, (96, 96, 3) uint8 BGR, into its picture, in place."""
-    part = face.region.inside(face.picture.y)
+    changed = blend.mouth_region(face.region) if blended else face.region
+    part = changed.inside(face.picture.y)
+    if 0 in part.size_px:  # a mouth beyond the frame's edge
+        return
     where = part.rows, part.columns
     before = yuv.cut_bgr(face.picture, *where, matrix=matrix, exact=True)
     after, region = before.copy(), face.region.seen_from(part)

@@ -66,10 +66,13 @@ class Region:
         )
 
     def inside(self, frame: np.ndarray) -> "Region":
-        """The part that lies inside an (H, W) or (H, W, 3) frame."""
+        """The part that lies inside an (H, W) or (H, W, 3) frame; empty where none does."""
         height, width = frame.shape[:2]
         return Region(
-            max(0, self.top), min(height, self.bottom), max(0, self.left), min(width, self.right)
+            min(max(0, self.top), height),
+            min(max(0, self.bottom), height),
+            min(max(0, self.left), width),
+            min(max(0, self.right), width),
         )
 
     def cut(self, frame: np.ndarray) -> np.ndarray:

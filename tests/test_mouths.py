@@ -148,6 +148,42 @@ def test_the_mask_is_mouth_and_jaw(size_px: tuple[int, int]) -> None:
     assert np.abs(np.diff(mask, axis=0)).max() < 25 / height
 
 
+@pytest.mark.parametrize("box", [(-7, 90, 200, 261), (3, 99, 10, 71), (20, 433, 41, 338)])
+def test_the_mask_lies_in_the_mouths_region(box: tuple[int, int, int, int]) -> None:
+    """All of it and hardly more: what is cut, mixed and put back is this part only."""
+    region = Region(*box)
+    part = blend.mouth_region(region)
+    mask = blend.mouth_mask(*region.size_px) > 0
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    least = Region(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    found = part.seen_from(region)
+    assert found.inside(mask) == found
+    spare = least.top - found.top, found.bottom - least.bottom
+    spare += least.left - found.left, found.right - least.right
+    assert min(spare) >= 0 and max(spare) <= 2
+
+
+def test_a_mouth_beyond_the_edge_is_left() -> None:
+    """A face of which only the forehead is seen: nothing to draw, and no error."""
+    stored = _stored(_photo(3))
+    box = np.tile([40.0, 150, 140, 290], (3, 1))
+    made = _regenerated(
+        [stored] * 3, [Part(0, _path(_track(box)), _voice(), np.ones(3, bool))], _generator(2)
+    )
+    for buffer, _ in made:
+        np.testing.assert_array_equal(buffer, stored)
+    frame, generated = _photo(4), _photo(5, (96, 96, 3))
+    for region in (Region(150, 290, 40, 140), Region(-290, -10, 40, 140), Region(20, 90, -99, 0)):
+        np.testing.assert_array_equal(_put_blend(frame, region, generated), frame)
+
+
+def _put_blend(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
+    """Blended without having been cut."""
+    made = frame.copy()
+    blend.blend(made, region, generated, generated // 2)
+    return made
+
+
 def _blended(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
     made = frame.copy()
     blend.blend(made, region, generated, regions.shrink(region.cut(frame)))
