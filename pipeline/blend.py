@@ -1,6 +1,7 @@
 """A generated face back into its frame: only mouth and jaw, no visible edge."""
 
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -26,11 +27,26 @@ def mouth_mask(width_px: int, height_px: int) -> np.ndarray:
         (height, width) float32: 1 on the mouth, 0 outside the ellipse, smooth between; exactly 0
         outside, so that what is not mouth or jaw stays what it was.
     """
-    x = (np.arange(width_px, dtype=np.float32) + 0.5) / width_px
-    y = (np.arange(height_px, dtype=np.float32) + 0.5) / height_px
+    return _mask_part(width_px, height_px, slice(0, height_px), slice(0, width_px))
+
+
+def _mask_part(width_px: int, height_px: int, rows: slice, columns: slice) -> np.ndarray:
+    x = (np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5) / width_px
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) / height_px
     radius = np.hypot((x[None] - CENTRE_X) / RADIUS_X, (y[:, None] - CENTRE_Y) / RADIUS_Y)
     inwards = np.clip((1 - radius) / FEATHER, 0, 1)
     return inwards * inwards * (3 - 2 * inwards)
+
+
+def mouth_region(region: Region) -> Region:
+    """The part of a face region that `blend` can change: the rectangle around the mask."""
+    width, height = region.size_px
+    return Region(
+        region.top + math.floor((CENTRE_Y - RADIUS_Y) * height),
+        region.top + math.ceil((CENTRE_Y + RADIUS_Y) * height),
+        region.left + math.floor((CENTRE_X - RADIUS_X) * width),
+        region.left + math.ceil((CENTRE_X + RADIUS_X) * width),
+    )
 
 
 def match_colour(generated: np.ndarray, original: np.ndarray) -> np.ndarray:
@@ -63,26 +79,26 @@ def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np
     """Puts the mouth and jaw of a generated face into a frame, in place.
 
     Args:
-        frame: (H, W, 3) uint8, writable.
+        frame: (H, W, 3) uint8, writable; or float32, which is neither rounded nor clipped.
         region: of the face.
         generated: (96, 96, 3) uint8, what the generator made.
         original: (96, 96, 3) uint8, what it was shown.
     """
-    shown = region.inside(frame)
+    shown = mouth_region(region).inside(frame)
     rows = slice(shown.top - region.top, shown.bottom - region.top)
     columns = slice(shown.left - region.left, shown.right - region.left)
     face = shown.cut(frame)
     drawn = _enlarge(match_colour(generated, original), *region.size_px)[rows, columns]
-    mask = mouth_mask(*region.size_px)[rows, columns, None]
+    mask = _mask_part(*region.size_px, rows, columns)[..., None]
     mixed = face + (drawn - face) * mask  # where the mask is 0, exactly what it was
-    face[:] = np.clip(np.rint(mixed), 0, GREY_LEVELS)
+    face[:] = np.clip(np.rint(mixed), 0, GREY_LEVELS) if frame.dtype == np.uint8 else mixed
 
 
 def paste(frame: np.ndarray, region: Region, generated: np.ndarray) -> None:
     """Puts the whole generated face into a frame, in place, as the published program does.
 
     Args:
-        frame: (H, W, 3) uint8, writable.
+        frame: (H, W, 3) uint8 or float32, writable.
         region: of the face, inside the frame.
         generated: (96, 96, 3) uint8.
     """

@@ -1,8 +1,10 @@
 """Chosen tracks of a video given new mouths for new audio: what run_wav2lip.py does, in order."""
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +95,22 @@ class Dubbed:
 
 @dataclass(frozen=True)
 class Source:
-    """The video that is dubbed: the user's own file while it is there and unchanged."""
+    """The video that is dubbed: the user's own file while it is there and unchanged.
+
+    Attributes:
+        path: of the file.
+        frame_rate: of the output; every frame of the source has a place at it.
+        size_px: (width, height).
+        colour, sar: how its pixels stand for colours, and their width to height.
+        has_audio: it has sound.
+        duration_s: the header's claim.
+    """
 
     path: Path
     frame_rate: float
     size_px: tuple[int, int]
+    colour: media.Colour
+    sar: Fraction
     has_audio: bool
     duration_s: float | None
 
@@ -186,9 +199,21 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
     if not path.is_file():
         raise InputError(f"{path} is not there; run run_pipeline.py again.")
     info = media.probe(path)
-    rate = playback.exact_rate(info.frame_rate or place.read_frame_rate())
-    size = (info.width_px, info.height_px)
-    return Source(path, rate, size, info.has_audio, info.duration_s), notices
+    source = Source(
+        path=path,
+        frame_rate=float(_output_rate(path, info)),
+        size_px=(info.width_px, info.height_px),
+        colour=info.colour,
+        sar=info.sar,
+        has_audio=info.has_audio,
+        duration_s=info.duration_s,
+    )
+    return source, notices
+
+
+def _output_rate(path: Path, info: media.MediaInfo) -> Fraction:
+    stated = playback.exact_rate(info.frame_rate) if info.frame_rate else None
+    return playback.output_rate(media.frame_times_s(path, info=info), stated_rate=stated)
 
 
 def _is_input(file: Path, identity: dict[str, Any]) -> bool:
@@ -343,9 +368,22 @@ def _render(
     kept.mkdir(parents=True)
     try:
         shown = playback.playback(
-            source.path, frame_rate=rate, frames=frames, fit=options.fit, kept=kept
+            source.path,
+            frame_rate=rate,
+            frames=frames,
+            fit=options.fit,
+            kept=kept,
+            read=functools.partial(media.read_planes, size_px=source.size_px),
         )
-        made = mouths.regenerated(shown, parts, generator, frame_rate=rate, blended=options.blend)
+        made = mouths.regenerated(
+            shown,
+            parts,
+            generator,
+            size_px=source.size_px,
+            frame_rate=rate,
+            matrix=source.colour.matrix,
+            blended=options.blend,
+        )
         return _write(place, source, made, sounds, total=frames)
     finally:
         place.discard_staging()
@@ -368,11 +406,14 @@ def _write(
             size_px=source.size_px,
             frame_rate=source.frame_rate,
             sounds=sounds,
+            pixels="yuv420p",
+            colour=source.colour,
+            sar=source.sar,
         ) as writer,
         cli.progress("new mouths", total or guess) as bar,
     ):
-        for frame, changed in made:
-            writer.write(frame)
+        for buffer, changed in made:
+            writer.write(buffer)
             written += 1
             for number in changed:
                 counts[number] = counts.get(number, 0) + 1

@@ -20,6 +20,7 @@ from pipeline.workspace import Workspace
 
 CROP_SCALE = 0.4  # where the workspace does not say
 VSHIFT = 15
+BATCH_WINDOWS = 64
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,23 @@ def score_dubbed(
     model, used = load_scorer("auto", device=device)
     settings = (place.read_record() or {}).get("settings", {})
     crop_scale = float(settings.get("crop_scale", CROP_SCALE))
-    tracks = place.read_tracks()
+    tracks, frame_rate = place.read_tracks(), place.read_frame_rate()
+    faces = {number: tracks[number] for number in voices}
+    lips = {
+        number: embeddings.LipStream(model, batch_size=BATCH_WINDOWS, device=device)
+        for number in voices
+    }
+    for number, crop in _crops(video, faces, frame_rate, crop_scale=crop_scale):
+        lips[number].add(crop)
+    heard = {path: media.read_audio(path) for path in {voice.path for voice in voices.values()}}
     found: dict[str, dict[str, Any]] = {}
     for number, voice in voices.items():
-        track, path = tracks[number]
-        new = judge_crops(
-            model,
-            _crops(video, track, path, place.read_frame_rate(), crop_scale=crop_scale),
-            _sound(voice, track, place.read_frame_rate()),
-            device=device,
-        )
+        samples = _sound(heard[voice.path], voice.delay_s, faces[number][0], frame_rate)
+        new = _judged(model, lips.pop(number).finish(), samples, device=device)
         old = None
         if place.crop(number).is_file():
             old = score_clip(
-                place.crop(number), model, batch_size=64, vshift=VSHIFT, device=device
+                place.crop(number), model, batch_size=BATCH_WINDOWS, vshift=VSHIFT, device=device
             ).sync
         found[str(number)] = {
             "original": asdict(_of(old)) if old else None,
@@ -95,8 +99,14 @@ def judge_crops(
     Returns:
         None where there is not one window to compare.
     """
-    lips = embeddings.embed_lips(model, crops, batch_size=64, device=device)
-    sound = embeddings.embed_sound(model, samples, batch_size=64, device=device)
+    lips = embeddings.embed_lips(model, crops, batch_size=BATCH_WINDOWS, device=device)
+    return _judged(model, lips, samples, device=device)
+
+
+def _judged(
+    model: SyncNet, lips: torch.Tensor, samples: np.ndarray, *, device: torch.device
+) -> sync.Sync | None:
+    sound = embeddings.embed_sound(model, samples, batch_size=BATCH_WINDOWS, device=device)
     windows = min(len(lips) - 1, len(sound) - 1)
     if windows < 1:
         return None
@@ -105,23 +115,41 @@ def judge_crops(
 
 
 def _crops(
-    video: Path, track: Track, path: CropPath, frame_rate: int, *, crop_scale: float
-) -> Iterator[np.ndarray]:
-    """The track's crops of another video with the same pictures, at 25 per second."""
-    first_s = int(track.frames[0]) / frame_rate
-    last_s = int(track.frames[-1]) / frame_rate
-    first, last = round(first_s * FRAME_RATE), round(last_s * FRAME_RATE)
-    for index, frame in enumerate(islice(media.read_frames(video), last + 1)):
-        if index >= first:
-            position = min(round((index / FRAME_RATE - first_s) * frame_rate), len(path.x) - 1)
-            x, y, s = path.at(max(position, 0))
-            yield crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale)
+    video: Path, faces: dict[int, tuple[Track, CropPath]], frame_rate: int, *, crop_scale: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The crops of tracks, by number, on another video with the same pictures, in one pass.
+
+    Yields:
+        Number and crop, 25 per second of each track, in the order of the video.
+    """
+    spans = {number: _span(track, frame_rate) for number, (track, _) in faces.items()}
+    end = max((last for _, last in spans.values()), default=-1) + 1
+    for index, frame in enumerate(islice(media.read_frames(video), end)):
+        for number, (first, last) in spans.items():
+            if first <= index <= last:
+                track, path = faces[number]
+                seconds = index / FRAME_RATE - int(track.frames[0]) / frame_rate
+                position = min(round(seconds * frame_rate), len(path.x) - 1)
+                x, y, s = path.at(max(position, 0))
+                yield number, crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale)
 
 
-def _sound(voice: Voice, track: Track, frame_rate: int) -> np.ndarray:
-    """What the track's mouth should say, (n,) int16 from its first frame on."""
-    samples = media.read_audio(voice.path)
-    start = round((int(track.frames[0]) / frame_rate - voice.delay_s) * SAMPLE_RATE)
+def _span(track: Track, frame_rate: int) -> tuple[int, int]:
+    """First and last frame of a track at 25 per second."""
+    first, last = (int(track.frames[end]) / frame_rate for end in (0, -1))
+    return round(first * FRAME_RATE), round(last * FRAME_RATE)
+
+
+def _sound(samples: np.ndarray, delay_s: float, track: Track, frame_rate: int) -> np.ndarray:
+    """What the track's mouth should say, (n,) int16 from its first frame on.
+
+    Args:
+        samples: (n,) int16, the voice's file.
+        delay_s: when that starts.
+        track: whose mouth it is.
+        frame_rate: of the track's clock.
+    """
+    start = round((int(track.frames[0]) / frame_rate - delay_s) * SAMPLE_RATE)
     end = start + round(len(track.frames) / frame_rate * FRAME_RATE) * SAMPLES_PER_FRAME
     cut = samples[max(0, start) : max(0, end)]
     before = min(max(0, -start), end - start)

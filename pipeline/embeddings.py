@@ -17,6 +17,36 @@ ROWS_AT_ONCE = 1000  # of the distance matrix: bounds memory
 CONTEXT_CHUNK_FRAMES = 250  # new frames normalised at a time
 
 
+class _Chunks:
+    """Crops that come one by one, in chunks as the lip tower wants them: `normalised_chunks`."""
+
+    def __init__(self, config: SyncNetConfig, *, chunk_frames: int) -> None:
+        self._config, self._chunk_frames = config, chunk_frames
+        self._ahead = config.context_frames - config.context_frames // 2
+        self._waiting: list[np.ndarray] = []
+        self._told = 0  # frames in `waiting` that have been given before
+
+    def add(self, frame: np.ndarray) -> np.ndarray | None:
+        """The next chunk, once there are enough frames for one."""
+        context, waiting = self._config.context_frames, self._waiting
+        waiting.append(syncnet.lip_pixels(frame, self._config))
+        if len(waiting) - self._told < self._chunk_frames + self._ahead + context:
+            return None
+        normalised = syncnet.normalise_lips(np.stack(waiting), self._config)
+        end = len(waiting) - self._ahead
+        chunk = normalised[self._told : end]
+        dropped = max(0, end - context)
+        del waiting[:dropped]
+        self._told = end - dropped
+        return chunk
+
+    def last(self) -> np.ndarray | None:
+        """What is left when no frame comes any more."""
+        if len(self._waiting) <= self._told:
+            return None
+        return syncnet.normalise_lips(np.stack(self._waiting), self._config)[self._told :]
+
+
 def normalised_chunks(
     frames: Iterable[np.ndarray], config: SyncNetConfig, *, chunk_frames: int
 ) -> Iterator[np.ndarray]:
@@ -33,24 +63,65 @@ def normalised_chunks(
     Yields:
         (n, C, H, W) float32, consecutive.
     """
-    context = config.context_frames
-    ahead = context - context // 2
-    waiting: list[np.ndarray] = []
-    told = 0  # frames in `waiting` that have been yielded before
+    chunks = _Chunks(config, chunk_frames=chunk_frames)
     for frame in frames:
-        waiting.append(syncnet.lip_pixels(frame, config))
-        if len(waiting) - told >= chunk_frames + ahead + context:
-            normalised = syncnet.normalise_lips(np.stack(waiting), config)
-            end = len(waiting) - ahead
-            yield normalised[told:end]
-            dropped = max(0, end - context)
-            del waiting[:dropped]
-            told = end - dropped
-    if len(waiting) > told:
-        yield syncnet.normalise_lips(np.stack(waiting), config)[told:]
+        if (chunk := chunks.add(frame)) is not None:
+            yield chunk
+    if (chunk := chunks.last()) is not None:
+        yield chunk
 
 
-@torch.inference_mode()
+class LipStream:
+    """Lip embeddings of one face whose crops come one by one, beside those of others.
+
+    Args:
+        model: ready for inference on `device`.
+        batch_size: windows in one pass of the network.
+        device: where the model is.
+    """
+
+    def __init__(self, model: SyncNet, *, batch_size: int, device: torch.device) -> None:
+        self._model, self._batch_size, self._device = model, batch_size, device
+        chunk_frames = CONTEXT_CHUNK_FRAMES if model.config.context_frames else batch_size
+        self._chunks = _Chunks(model.config, chunk_frames=chunk_frames)
+        self._carried: np.ndarray | None = None  # frames that later windows begin with
+        self._last: np.ndarray | None = None
+        self._found: list[torch.Tensor] = []
+
+    def add(self, frame: np.ndarray) -> None:
+        """Takes the next (224, 224, 3) uint8 BGR crop."""
+        if (chunk := self._chunks.add(frame)) is not None:
+            self._embed_inner(chunk)
+
+    def finish(self) -> torch.Tensor:
+        """(frames - 4, E) float32 on the CPU; empty for fewer than five frames."""
+        if (chunk := self._chunks.last()) is not None:
+            self._embed_inner(chunk)
+        if self._last is not None:
+            self._embed(self._last.repeat(self._model.config.side_frames, axis=0))
+        return torch.cat(self._found) if self._found else torch.zeros(0, 1)
+
+    def _embed_inner(self, chunk: np.ndarray) -> None:
+        # The first frame and the last are repeated, so that a wide window exists wherever a narrow
+        # one does.
+        if self._last is None:
+            self._embed(chunk[:1].repeat(self._model.config.side_frames, axis=0))
+        self._embed(chunk)
+        self._last = chunk[-1:]
+
+    @torch.inference_mode()
+    def _embed(self, chunk: np.ndarray) -> None:
+        config = self._model.config
+        joined = chunk if self._carried is None else np.concatenate([self._carried, chunk])
+        self._carried = joined[-(config.window_frames - 1) :]
+        if len(joined) < config.window_frames:
+            return
+        # Narrowed and moved before frames are repeated in the windows that share them.
+        seen = moved(torch.from_numpy(joined), self._device, self._model.dtype)
+        windows = syncnet.lip_windows(seen, config)
+        self._found += [self._model.forward_lip(w).cpu() for w in windows.split(self._batch_size)]
+
+
 def embed_lips(
     model: SyncNet, frames: Iterable[np.ndarray], *, batch_size: int, device: torch.device
 ) -> torch.Tensor:
@@ -65,32 +136,10 @@ def embed_lips(
     Returns:
         (frames - 4, E) float32 on the CPU; empty for fewer than five frames.
     """
-    config = model.config
-    chunk_frames = CONTEXT_CHUNK_FRAMES if config.context_frames else batch_size
-    found = []
-    carried = np.zeros((0, 0))
-    for chunk in _widened(normalised_chunks(frames, config, chunk_frames=chunk_frames), config):
-        joined = np.concatenate([carried, chunk]) if len(carried) else chunk
-        carried = joined[-(config.window_frames - 1) :]
-        if len(joined) < config.window_frames:
-            continue
-        # Narrowed and moved before frames are repeated in the windows that share them.
-        seen = moved(torch.from_numpy(joined), device, model.dtype)
-        windows = syncnet.lip_windows(seen, config)
-        found += [model.forward_lip(part).cpu() for part in windows.split(batch_size)]
-    return torch.cat(found) if found else torch.zeros(0, 1)
-
-
-def _widened(chunks: Iterator[np.ndarray], config: SyncNetConfig) -> Iterator[np.ndarray]:
-    """Repeats the first and the last frame, so that a wide window exists wherever a narrow does."""
-    last = None
-    for chunk in chunks:
-        if last is None:
-            yield chunk[:1].repeat(config.side_frames, axis=0)
-        yield chunk
-        last = chunk[-1:]
-    if last is not None:
-        yield last.repeat(config.side_frames, axis=0)
+    stream = LipStream(model, batch_size=batch_size, device=device)
+    for frame in frames:
+        stream.add(frame)
+    return stream.finish()
 
 
 @torch.inference_mode()

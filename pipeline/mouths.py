@@ -9,7 +9,8 @@ import torch
 from models import wav2lip
 from models.transfer import moved
 from models.wav2lip import Wav2Lip
-from pipeline import blend, regions
+from pipeline import blend, planes, regions, yuv
+from pipeline.planes import Picture
 from pipeline.regions import FacePath, Region
 from pipeline.voices import Voice
 
@@ -42,7 +43,7 @@ class Part:
 class _Face:
     """One face of one frame on its way through the generator."""
 
-    frame: np.ndarray
+    picture: Picture
     region: Region
     original: np.ndarray
     sound: np.ndarray
@@ -91,39 +92,43 @@ def regenerated(
     parts: list[Part],
     generator: Generator,
     *,
+    size_px: tuple[int, int],
     frame_rate: float,
+    matrix: str,
     blended: bool,
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
     """The frames of a video with new mouths; frames without a chosen face pass untouched.
 
     Args:
-        shown: source index and writable (H, W, 3) uint8 BGR frame, in output order.
+        shown: source index and writable yuv420p buffer (see planes.py), in output order.
         parts: faces that get a new mouth.
         generator: draws them, a batch of faces at a time.
+        size_px: (width, height) of the frames.
         frame_rate: of source and output.
+        matrix: how their levels stand for colours, see yuv.py.
         blended: only mouth and jaw, without an edge; else the whole face as upstream pastes it.
 
     Yields:
-        Frame, and the tracks regenerated on it.
+        Buffer, and the tracks regenerated on it.
     """
     waiting: list[tuple[np.ndarray, list[int]]] = []
     faces: list[_Face] = []
-    for position, (index, frame) in enumerate(shown):
-        changed = []
+    for position, (index, buffer) in enumerate(shown):
+        picture, changed = planes.picture(buffer, size_px=size_px), []
         for part in parts:
             region = part.region(index / frame_rate)
             if region is not None:
-                region = region if blended else region.inside(frame)
-                original = regions.shrink(region.cut(frame), bilinear=not blended)
+                region = region if blended else region.inside(picture.y)
+                original = regions.shrink(_cut(picture, region, matrix), bilinear=not blended)
                 sound = part.voice.windows(np.array([position / frame_rate]))[0]
-                faces.append(_Face(frame, region, original, sound))
+                faces.append(_Face(picture, region, original, sound))
                 changed.append(part.track)
-        waiting.append((frame, changed))
+        waiting.append((buffer, changed))
         full = len(faces) >= generator.batch_size or len(waiting) >= 2 * generator.batch_size
         if full or not faces:
-            yield from _finished(waiting, faces, generator, blended=blended)
+            yield from _finished(waiting, faces, generator, matrix=matrix, blended=blended)
             waiting, faces = [], []
-    yield from _finished(waiting, faces, generator, blended=blended)
+    yield from _finished(waiting, faces, generator, matrix=matrix, blended=blended)
 
 
 def _finished(
@@ -131,14 +136,35 @@ def _finished(
     faces: list[_Face],
     generator: Generator,
     *,
+    matrix: str,
     blended: bool,
 ) -> list[tuple[np.ndarray, list[int]]]:
     if faces:
         originals = np.stack([face.original for face in faces])
         drawn = generator.draw(originals, np.stack([face.sound for face in faces]))
         for face, generated in zip(faces, drawn, strict=True):
-            if blended:
-                blend.blend(face.frame, face.region, generated, face.original)
-            else:
-                blend.paste(face.frame, face.region, generated)
+            _put(face, generated, matrix=matrix, blended=blended)
     return waiting
+
+
+def _cut(picture: Picture, region: Region, matrix: str) -> np.ndarray:
+    """The face's rectangle, (h, w, 3) uint8 BGR; beyond the frame its last pixels go on."""
+    part = region.inside(picture.y)
+    bgr = yuv.cut_bgr(picture, part.rows, part.columns, matrix=matrix)
+    return region.completed(bgr, part)
+
+
+def _put(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) -> None:
+    """The generated face, (96, 96, 3) uint8 BGR, into its picture, in place."""
+    changed = blend.mouth_region(face.region) if blended else face.region
+    part = changed.inside(face.picture.y)
+    if 0 in part.size_px:  # a mouth beyond the frame's edge
+        return
+    where = part.rows, part.columns
+    before = yuv.cut_bgr(face.picture, *where, matrix=matrix, exact=True)
+    after, region = before.copy(), face.region.seen_from(part)
+    if blended:
+        blend.blend(after, region, generated, face.original)
+    else:
+        blend.paste(after, region, generated)
+    yuv.put_bgr(face.picture, *where, before, after, matrix=matrix)

@@ -13,7 +13,7 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
-from pipeline import clock, writers
+from pipeline import clock, planes, writers
 from pipeline.probe import Colour, probe
 from pipeline.process import PIPE, Process, arguments, encoders, file_name, require_encoders
 
@@ -100,6 +100,9 @@ class Mp4Writer(writers.FrameWriter):
             **VIDEO_ENCODERS[encoder],
             **_tags(colour),
         }
+        self._size_px, self._pixels = size_px, pixels
+        if pixels == "yuv420p":  # made even by `write`
+            size_px = size_px[0] + size_px[0] % 2, size_px[1] + size_px[1] % 2
         frames = writers.piped_frames(size_px, self._frame_rate, pixels=pixels)
         partial = file_name(writers.partial_path(path))
         if not self._sounds:
@@ -116,6 +119,8 @@ class Mp4Writer(writers.FrameWriter):
 
     def write(self, frame: np.ndarray) -> None:
         """Appends one frame: (H, W, 3) uint8 BGR, or what the writer was told."""
+        if self._pixels == "yuv420p":
+            frame = planes.even_sides(planes.picture(frame, size_px=self._size_px))
         super().write(frame)
         self._frames += 1
 
@@ -185,7 +190,7 @@ def _filters(size_px: tuple[int, int], pixels: str, colour: Colour, sar: Fractio
     """A plain chain for -vf: the picture has a graph of its own, which ends with it."""
     width, height = size_px
     filters = []
-    if width % 2 or height % 2:
+    if pixels != "yuv420p" and (width % 2 or height % 2):
         # Repeats the last column or row: a black one would be seen.
         right, bottom = width % 2, height % 2
         filters.append(f"pad={width + right}:{height + bottom}")

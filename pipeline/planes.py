@@ -42,6 +42,19 @@ def picture(buffer: np.ndarray, *, size_px: tuple[int, int]) -> Picture:
     return Picture(buffer, y.reshape(height, width), u.reshape(half), v.reshape(half))
 
 
+def even_sides(stored: Picture) -> np.ndarray:
+    """The buffer of a picture with one more column or row where a side is odd, the last one again.
+
+    Encoders want even sides, and ffmpeg's filters leave a black line there. Colour has as many
+    rows and columns as before: a picture of even sides is returned as it is.
+    """
+    bottom, right = stored.y.shape[0] % 2, stored.y.shape[1] % 2
+    if not bottom and not right:
+        return stored.buffer
+    y = cv2.copyMakeBorder(stored.y, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    return np.concatenate([plane.ravel() for plane in (y, stored.u, stored.v)])
+
+
 def rectangle(on: Picture, corner: Point, opposite: Point, colour: Colour, *, line_px: int) -> None:
     """Draws a frame; what is outside the picture is left out."""
     y, u, v = _levels(colour)

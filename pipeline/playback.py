@@ -1,17 +1,17 @@
 """Which source frame is shown when: exactly as many frames as asked for, and never a jump."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 
+from models.features import FRAME_RATE
 from pipeline import media
 from pipeline.errors import PipelineError
 
 Fit = Literal["video", "audio", "loop"]
-KEPT_COMPRESSION = 1  # of PNG, 0 to 9: 1 is nearly as small as 9 and ten times as fast
 
 # What ffmpeg rounds in its messages to two digits.
 NTSC_RATES = {
@@ -30,8 +30,86 @@ def exact_rate(shown: float) -> float:
     return NTSC_RATES.get(round(shown, 2), shown)
 
 
+# Usual rates, for sources whose own varies.
+OUTPUT_RATES = (
+    Fraction(15),
+    Fraction(24_000, 1001),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30_000, 1001),
+    Fraction(30),
+    Fraction(48),
+    Fraction(50),
+    Fraction(60_000, 1001),
+    Fraction(60),
+    Fraction(100),
+    Fraction(120),
+)
+TIME_TOLERANCE_S = 0.0011  # Matroska and others store times in whole milliseconds
+# One late frame of a thousand is no reason to draw all mouths twice as often.
+DROPPED_SHARE = 0.001
+# Up to this factor a higher rate is taken if it loses fewer frames or moves them less: 30 and
+# 29.97 are told apart so.
+NEARBY = 1.05
+
+
+def output_rate(times_s: np.ndarray, *, stated_rate: float | None = None) -> Fraction:
+    """The constant frame rate at which every frame of a source is shown.
+
+    A source at a constant rate keeps it. One whose rate varies gets the lowest usual rate at which
+    no two of its frames fall on the same place: the average, which headers state, would drop
+    frames wherever it runs faster.
+
+    Args:
+        times_s: (frames,) float64, ascending, when each is shown; the first at 0.
+        stated_rate: the header's; taken where the times agree with it to their rounding.
+
+    Returns:
+        At most 120 unless the rate is constant; 25 where a single frame tells nothing.
+    """
+    own = [Fraction(stated_rate).limit_denominator(1001)] if stated_rate else []
+    if len(times_s) < 2 or times_s[-1] <= 0:
+        return [*own, Fraction(FRAME_RATE)][0]
+    average = Fraction((len(times_s) - 1) / float(times_s[-1])).limit_denominator(1001)
+    for rate in (*own, *OUTPUT_RATES, average):
+        if _fits(times_s, rate):
+            return rate
+    usual = sorted({*OUTPUT_RATES, *(r for r in own if OUTPUT_RATES[0] < r < OUTPUT_RATES[-1])})
+    dropped = {rate: _dropped(times_s, rate) for rate in usual}
+    most = dropped[usual[-1]] + DROPPED_SHARE * len(times_s)
+    lowest = next(rate for rate in usual if dropped[rate] <= most)
+    nearby = [rate for rate in usual if lowest <= rate <= lowest * NEARBY]
+    return min(nearby, key=lambda rate: (dropped[rate], _moved_s(times_s, rate)))
+
+
+def _fits(times_s: np.ndarray, rate: Fraction) -> bool:
+    """Every frame is where a constant rate has it, none is missing."""
+    regular_s = np.arange(len(times_s)) / float(rate)
+    return bool(np.abs(times_s - regular_s).max() <= TIME_TOLERANCE_S)
+
+
+def _moved_s(times_s: np.ndarray, rate: Fraction) -> float:
+    """How far frames are from their places in the mean."""
+    places = np.floor(times_s * float(rate) + 0.5)
+    return float(np.abs(places / float(rate) - times_s).mean())
+
+
+def _dropped(times_s: np.ndarray, rate: Fraction) -> int:
+    """How many frames share their place with another, however half a place is rounded."""
+    places = [
+        np.floor((times_s + lead_s) * float(rate) + 0.5) for lead_s in (0.0, TIME_TOLERANCE_S)
+    ]
+    return max(len(times_s) - len(np.unique(place)) for place in places)
+
+
 def playback(
-    video: Path, *, frame_rate: float, frames: int | None, fit: Fit, kept: Path
+    video: Path,
+    *,
+    frame_rate: float,
+    frames: int | None,
+    fit: Fit,
+    kept: Path,
+    read: Callable[..., Iterator[np.ndarray]] = media.read_frames,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Source frames in the order they are shown, with the index each has in the source.
 
@@ -41,18 +119,19 @@ def playback(
         frames: of the output; None for all the source has.
         fit: what follows where the source ends too early: "loop" plays it backwards and forwards
             in turn, otherwise its last frame stands.
-        kept: an existing empty folder, for frames to be shown again, without loss: about a
-            megabyte each at 720p; emptied at the end.
+        kept: an existing empty folder, for frames to be shown again, as they are: 1.4 megabytes
+            each at 720p in planes; emptied at the end.
+        read: gives the source's frames, arrays of any kind, for its path and a `frame_rate`.
 
     Yields:
-        Source index and (H, W, 3) uint8 BGR frame, writable.
+        Source index and frame, writable.
 
     Raises:
         PipelineError: the source has no frame, or one cannot be kept.
     """
     count = 0
     last: np.ndarray | None = None
-    for frame in media.read_frames(video, frame_rate=frame_rate):
+    for frame in read(video, frame_rate=frame_rate):
         if frames is not None and count == frames:
             return
         last = frame
@@ -62,23 +141,23 @@ def playback(
         raise PipelineError(f"{video} gave no frame; check that it plays.")
     if frames is not None and fit == "loop":
         order = [there_and_back(position, count) for position in range(count, frames)]
-        yield from _again(video, order, frame_rate=frame_rate, kept=kept)
+        yield from _again(read(video, frame_rate=frame_rate), order, kept=kept)
     elif frames is not None:
         for _ in range(count, frames):
             yield count - 1, last.copy()
 
 
 def _again(
-    video: Path, order: list[int], *, frame_rate: float, kept: Path
+    source: Iterator[np.ndarray], order: list[int], *, kept: Path
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Frames in any order: only now is it known that they are needed, so they are read again."""
     needed = set(order)
-    for index, frame in enumerate(media.read_frames(video, frame_rate=frame_rate)):
+    for index, frame in enumerate(source):
         if index in needed:
-            _keep(kept / f"{index:06d}.png", frame)
+            _keep(kept / f"{index:06d}.npy", frame)
     for index in order:
-        yield index, _kept(kept / f"{index:06d}.png")
-    for path in kept.glob("*.png"):
+        yield index, _kept(kept / f"{index:06d}.npy")
+    for path in kept.glob("*.npy"):
         path.unlink()
 
 
@@ -91,12 +170,14 @@ def there_and_back(position: int, frames: int) -> int:
 
 
 def _keep(path: Path, frame: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), frame, [cv2.IMWRITE_PNG_COMPRESSION, KEPT_COMPRESSION]):
-        raise PipelineError(f"{path} cannot be written; is the disk full?")
+    try:
+        np.save(path, frame)
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be written; is the disk full?") from error
 
 
 def _kept(path: Path) -> np.ndarray:
-    frame = cv2.imread(str(path))
-    if frame is None:
-        raise PipelineError(f"{path} cannot be read back; is the disk full?")
-    return np.asarray(frame)
+    try:
+        return np.asarray(np.load(path))
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"{path} cannot be read back; is the disk full?") from error

@@ -46,11 +46,33 @@ class Region:
         """(width, height)."""
         return self.right - self.left, self.bottom - self.top
 
+    @property
+    def rows(self) -> slice:
+        """Of a frame; only of a region inside it."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """Of a frame; only of a region inside it."""
+        return slice(self.left, self.right)
+
+    def seen_from(self, other: "Region") -> "Region":
+        """The same rectangle on a picture that is only the other one."""
+        return Region(
+            self.top - other.top,
+            self.bottom - other.top,
+            self.left - other.left,
+            self.right - other.left,
+        )
+
     def inside(self, frame: np.ndarray) -> "Region":
-        """The part that lies inside an (H, W, 3) frame."""
+        """The part that lies inside an (H, W) or (H, W, 3) frame; empty where none does."""
         height, width = frame.shape[:2]
         return Region(
-            max(0, self.top), min(height, self.bottom), max(0, self.left), min(width, self.right)
+            min(max(0, self.top), height),
+            min(max(0, self.bottom), height),
+            min(max(0, self.left), width),
+            min(max(0, self.right), width),
         )
 
     def cut(self, frame: np.ndarray) -> np.ndarray:
@@ -60,11 +82,22 @@ class Region:
         the generator looks for it.
         """
         part = self.inside(frame)
-        view = frame[part.top : part.bottom, part.left : part.right]
+        return self.completed(frame[part.rows, part.columns], part)
+
+    def completed(self, pixels: np.ndarray, part: "Region") -> np.ndarray:
+        """The whole rectangle from the part of it that lies inside the frame, see `cut`.
+
+        Args:
+            pixels: (h, w, 3) of that part.
+            part: what `inside` gives.
+
+        Returns:
+            (height, width, 3); `pixels` itself where all of it lies inside.
+        """
         if part == self:
-            return view
+            return pixels
         return cv2.copyMakeBorder(
-            view,
+            pixels,
             part.top - self.top,
             self.bottom - part.bottom,
             part.left - self.left,

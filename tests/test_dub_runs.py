@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from models import weights
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from models.weights import WeightsUsed
-from pipeline import cli, dub_score, writers
+from pipeline import cli, dub_score, media, writers
 from pipeline.regions import Pads
 from pipeline.tracks import smooth
 from pipeline.voices import read_voice
@@ -28,7 +29,9 @@ from tests.conftest import REPO, Script, snapshot
 from tests.dub_kit import (
     LEFT,
     RIGHT,
+    SIZE,
     MouthShowsSound,
+    beeping,
     frames_of,
     make_film,
     make_wav,
@@ -101,6 +104,40 @@ def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
     assert said.count("LSE-D") == 2 and said.count("nothing to compare") == 2
 
 
+def test_all_tracks_are_scored_in_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device
+) -> None:
+    """Overlapping, late and short ones, as if each were alone; picture and sound are read once."""
+    film = tmp_path / "film.mkv"
+    moving = f"testsrc2=s={SIZE}:r=25:d=4,format=yuv420p"
+    sound = ("-f", "lavfi", "-i", f"{beeping((0.4, 1.3, 2.9))}:d=4", "-c:a", "pcm_s16le")
+    ffmpeg("-f", "lavfi", "-i", moving, *sound, "-c:v", "ffv1", film)
+    found = [still_track(LEFT, 0, 70), still_track(RIGHT, 20, 60), still_track(LEFT, 75, 20)]
+    found.append(still_track(RIGHT, 90, 4))
+    place = workspace_of(tmp_path, film, *found)
+    own, late = read_voice(film), read_voice(film, delay_s=0.2)
+    voices = {3: own, 1: late, 0: own, 2: own}
+    alone = {
+        str(number): dub_score.score_dubbed(place, film, {number: voice}, device=cpu)[str(number)]
+        for number, voice in voices.items()
+    }
+    read: list[str] = []
+    for name in ("read_frames", "read_audio"):
+        monkeypatch.setattr(media, name, _noted(read, name, getattr(media, name)))
+    assert dub_score.score_dubbed(place, film, voices, device=cpu) == alone
+    assert sorted(read) == ["read_audio", "read_frames"]
+    scores = [alone[str(number)]["regenerated"] for number in range(4)]
+    assert scores[3] is None and len({score["lse_d"] for score in scores[:3]}) == 3
+
+
+def _noted(notes: list[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(*given: Any, **options: Any) -> Any:
+        notes.append(name)
+        return function(*given, **options)
+
+    return noted
+
+
 @pytest.mark.parametrize("rate", [25, 30])
 @pytest.mark.parametrize("delay_s", [0.0, 0.2])
 def test_scored_lips_and_sound_start_together(
@@ -109,9 +146,9 @@ def test_scored_lips_and_sound_start_together(
     """A track that starts late, on any clock: its flashes and beeps are as far apart as told."""
     source = next(clip for clip in FLASHING if clip.name == "thirty16.avi").make(clips)
     track = still_track((8, 2, 88, 56), round(0.4 * rate), 4 * rate)
-    crops = dub_score._crops(source, track, smooth(track), rate, crop_scale=0.4)
-    levels = np.array([crop.mean() for crop in crops])
-    samples = dub_score._sound(read_voice(source, delay_s=delay_s), track, rate)
+    crops = dub_score._crops(source, {5: (track, smooth(track))}, rate, crop_scale=0.4)
+    levels = np.array([crop.mean() for number, crop in crops if number == 5])
+    samples = dub_score._sound(media.read_audio(source), delay_s, track, rate)
     assert len(levels) == 100 and len(samples) == 100 * SAMPLES_PER_FRAME
     flashes, heard = rises(np.arange(100) / 25, levels), beeps(samples, rate=SAMPLE_RATE)
     np.testing.assert_allclose(flashes, [0.6, 1.6, 2.6, 3.6], atol=0.021)

@@ -1,8 +1,10 @@
 """New mouths, piece by piece: where the face is, what is changed, what is heard, who speaks."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +16,10 @@ from torch import nn
 from models import features, folding
 from models.features import MEL_LIMIT, SAMPLE_RATE
 from models.wav2lip import Wav2Lip, Wav2LipConfig
-from pipeline import blend, media, regions, speaking, voices
+from pipeline import blend, media, planes, regions, speaking, voices, yuv
 from pipeline.errors import InputError, PipelineError
 from pipeline.mouths import Generator, Part, regenerated
-from pipeline.playback import Fit, exact_rate, playback, there_and_back
+from pipeline.playback import OUTPUT_RATES, Fit, exact_rate, output_rate, playback, there_and_back
 from pipeline.regions import FacePath, Pads, Region
 from pipeline.tracks import Track
 from pipeline.voices import Voice, read_voice
@@ -144,6 +146,42 @@ def test_the_mask_is_mouth_and_jaw(size_px: tuple[int, int]) -> None:
     assert 0.15 < (mask > 0).mean() < 0.35
     np.testing.assert_allclose(mask, mask[:, ::-1], atol=1e-5)
     assert np.abs(np.diff(mask, axis=0)).max() < 25 / height
+
+
+@pytest.mark.parametrize("box", [(-7, 90, 200, 261), (3, 99, 10, 71), (20, 433, 41, 338)])
+def test_the_mask_lies_in_the_mouths_region(box: tuple[int, int, int, int]) -> None:
+    """All of it and hardly more: what is cut, mixed and put back is this part only."""
+    region = Region(*box)
+    part = blend.mouth_region(region)
+    mask = blend.mouth_mask(*region.size_px) > 0
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    least = Region(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    found = part.seen_from(region)
+    assert found.inside(mask) == found
+    spare = least.top - found.top, found.bottom - least.bottom
+    spare += least.left - found.left, found.right - least.right
+    assert min(spare) >= 0 and max(spare) <= 2
+
+
+def test_a_mouth_beyond_the_edge_is_left() -> None:
+    """A face of which only the forehead is seen: nothing to draw, and no error."""
+    stored = _stored(_photo(3))
+    box = np.tile([40.0, 150, 140, 290], (3, 1))
+    made = _regenerated(
+        [stored] * 3, [Part(0, _path(_track(box)), _voice(), np.ones(3, bool))], _generator(2)
+    )
+    for buffer, _ in made:
+        np.testing.assert_array_equal(buffer, stored)
+    frame, generated = _photo(4), _photo(5, (96, 96, 3))
+    for region in (Region(150, 290, 40, 140), Region(-290, -10, 40, 140), Region(20, 90, -99, 0)):
+        np.testing.assert_array_equal(_put_blend(frame, region, generated), frame)
+
+
+def _put_blend(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
+    """Blended without having been cut."""
+    made = frame.copy()
+    blend.blend(made, region, generated, generated // 2)
+    return made
 
 
 def _blended(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
@@ -317,6 +355,80 @@ def test_rates_are_what_the_rounded_ones_stand_for() -> None:
     assert [exact_rate(rate) for rate in (25.0, 24.0, 30.0, 12.5)] == [25, 24, 30, 12.5]
 
 
+def _places(times_s: np.ndarray, rate: Fraction) -> np.ndarray:
+    return np.floor(times_s * float(rate) + 0.5)
+
+
+@pytest.mark.parametrize(
+    "rate", [12, 15, 23.976, 24, 25, 29.97, 30, 50, 59.94, 60, 144, 7.5, 29.98]
+)
+@pytest.mark.parametrize("tick_s", [1e-3, 1e-6])
+def test_a_constant_rate_is_kept(rate: float, tick_s: float) -> None:
+    """Exactly, from times in milliseconds too, whatever the header rounds or leaves out."""
+    exact = Fraction(round(rate * 1001), 1001) if rate in (23.976, 29.97, 59.94) else Fraction(rate)
+    times_s = np.round(np.arange(400) / float(exact) / tick_s) * tick_s
+    for stated in (None, exact_rate(round(rate, 2)), 13.37):
+        found = output_rate(times_s, stated_rate=stated)
+        assert float(found) == pytest.approx(float(exact), rel=2.5e-4)
+        assert tick_s == 1e-3 or found == exact.limit_denominator(1001)
+
+
+@pytest.mark.parametrize(
+    ("rate", "jitter_s", "wanted"),
+    [
+        (30.0, 0.004, 30.0),
+        (29.98, 0.004, 29.98),
+        (30.02, 0.004, 30.02),
+        (30_000 / 1001, 0.003, 30_000 / 1001),
+        (24_000 / 1001, 0.004, 24_000 / 1001),
+        (24.0, 0.004, 24.0),
+        (25.0, 0.005, 25.0),
+        (59.5, 0.002, 59.5),
+        (12.0, 0.005, 15.0),
+    ],
+)
+def test_a_trembling_rate_gets_the_usual_one(rate: float, jitter_s: float, wanted: float) -> None:
+    """As phones record: every frame has a place of its own, at no higher rate than that takes.
+
+    What the header says is as good as a usual rate, unless it is an average below all of them.
+    """
+    times_s = np.arange(1800) / rate
+    times_s[1:] += np.random.default_rng(0).uniform(-jitter_s, jitter_s, 1799)
+    found = output_rate(times_s, stated_rate=exact_rate(round(rate, 2)))
+    assert float(found) == pytest.approx(wanted)
+    assert len(np.unique(_places(times_s, found))) == len(times_s)
+    unstated = output_rate(times_s)
+    assert unstated in OUTPUT_RATES and unstated >= found * Fraction(999, 1000)
+    assert len(times_s) - len(np.unique(_places(times_s, unstated))) <= 2
+
+
+def test_a_screen_recording_keeps_its_fast_stretches() -> None:
+    """Frames come only where something moves: the average would drop most of them."""
+    moving = np.concatenate([np.arange(90) / 60 + start for start in (0, 31, 75.5)])
+    pauses = np.array([7.0, 40.2, 90.0])
+    times_s = np.sort(np.concatenate([moving, pauses]))
+    average = (len(times_s) - 1) / times_s[-1]
+    found = output_rate(times_s, stated_rate=average)
+    assert found == 60 and len(np.unique(_places(times_s, found))) == len(times_s)
+
+
+def test_the_faster_half_decides() -> None:
+    """Half at 24, half at 48 frames per second: none of them is dropped."""
+    times_s = np.concatenate([np.arange(96) / 24, 4 + np.arange(192) / 48])
+    assert output_rate(times_s, stated_rate=36) == 48
+
+
+def test_broken_times_are_no_reason_for_a_high_rate() -> None:
+    """A frame or two at nearly the same time, or only one at all."""
+    times_s = np.arange(5000) / 25
+    times_s[700] = times_s[701] - 0.0001
+    times_s[900] += 0.01
+    assert output_rate(times_s, stated_rate=25) == 25
+    assert output_rate(np.zeros(1), stated_rate=50) == 50
+    assert output_rate(np.zeros(1)) == output_rate(np.zeros(0)) == output_rate(np.zeros(3)) == 25
+    assert output_rate(np.arange(300) / 1000.0 * np.linspace(1, 2, 300)) == 120
+
+
 @pytest.fixture(scope="module")
 def counted(clips: Path) -> Path:
     """Seven frames, stored without loss, each of its own brightness and a pattern."""
@@ -372,41 +484,58 @@ def _generator(batch_size: int) -> Generator:
     return Generator(model, torch.device("cpu"), batch_size)
 
 
-def _shown(frames: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    for index, frame in enumerate(frames):
-        yield index, frame.copy()
+SIZE_PX = FRAME_SHAPE[1], FRAME_SHAPE[0]
+
+
+def _stored(bgr: np.ndarray) -> np.ndarray:
+    """The frame as video stores it."""
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420).ravel()
+
+
+def _seen(buffer: np.ndarray) -> np.ndarray:
+    """The colours of a stored frame."""
+    picture = planes.picture(buffer, size_px=SIZE_PX)
+    return yuv.cut_bgr(picture, slice(0, SIZE_PX[1]), slice(0, SIZE_PX[0]), matrix="bt601")
+
+
+def _regenerated(
+    frames: list[np.ndarray], parts: list[Part], generator: Generator, *, blended: bool = True
+) -> list[tuple[np.ndarray, list[int]]]:
+    """The stored frames with new mouths; what is given stays what it is."""
+    shown = ((index, frame.copy()) for index, frame in enumerate(frames))
+    kind: dict[str, Any] = {"size_px": SIZE_PX, "matrix": "bt601", "blended": blended}
+    return list(regenerated(shown, parts, generator, frame_rate=25, **kind))
 
 
 def test_frames_without_the_face_pass_untouched() -> None:
     """A face that comes late, pauses and goes: changed on its own frames only, inside its mask."""
-    frames = [_photo(seed) for seed in range(14)]
+    frames = [_stored(_photo(seed)) for seed in range(14)]
     spoken = np.ones(8, bool)
     spoken[3:5] = False
     part = Part(5, _path(_still(8, first=3)), _voice(), spoken)
-    made = list(regenerated(_shown(frames), [part], _generator(4), frame_rate=25, blended=True))
+    made = _regenerated(frames, [part], _generator(4))
     assert [changed for _, changed in made] == [
         [5] if index in (3, 4, 5, 8, 9, 10) else [] for index in range(14)
     ]
-    mask = np.zeros(FRAME_SHAPE[:2], np.float32)
-    mask[20:120, 40:140] = blend.mouth_mask(100, 100)
-    for index, (frame, changed) in enumerate(made):
-        differs = (frame != frames[index]).any(axis=2)
-        assert not differs[mask == 0].any() and differs.any() == bool(changed)
+    mask = np.zeros(FRAME_SHAPE[:2], bool)
+    mask[20:120, 40:140] = blend.mouth_mask(100, 100) > 0
+    blocks = mask.reshape(100, 2, 120, 2).any(axis=(1, 3))
+    for index, (buffer, changed) in enumerate(made):
+        found = planes.picture(buffer != frames[index], size_px=SIZE_PX)
+        assert not found.y[~mask].any() and not (found.u | found.v)[~blocks].any()
+        assert found.y.any() == found.u.any() == found.v.any() == bool(changed)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_batches_change_nothing(batch_size: int) -> None:
     """Two faces, any batch: the same frames in the same order."""
-    frames = [_photo(seed) for seed in range(7)]
+    frames = [_stored(_photo(seed)) for seed in range(7)]
     small = _track(np.tile([150.0, 100, 230, 190], (4, 1)), first=2)
     parts = [
         Part(0, _path(_still(7)), _voice(), np.ones(7, bool)),
         Part(1, _path(small), _voice(), np.ones(4, bool)),
     ]
-    found, truth = (
-        list(regenerated(_shown(frames), parts, _generator(size), frame_rate=25, blended=True))
-        for size in (batch_size, 2)
-    )
+    found, truth = (_regenerated(frames, parts, _generator(size)) for size in (batch_size, 2))
     assert [changed for _, changed in found] == [[0]] * 2 + [[0, 1]] * 4 + [[0]]
     for (one, _), (other, _) in zip(found, truth, strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
@@ -419,10 +548,11 @@ def test_few_frames_wait() -> None:
     def shown() -> Iterator[tuple[int, np.ndarray]]:
         for index in range(60):
             asked.append(index)
-            yield index, np.zeros(FRAME_SHAPE, np.uint8)
+            yield index, np.zeros(planes.buffer_bytes(SIZE_PX), np.uint8)
 
     part = Part(0, _path(_still(25, first=20)), _voice(), np.ones(25, bool))
-    made = regenerated(shown(), [part], _generator(4), frame_rate=25, blended=True)
+    kind: dict[str, Any] = {"size_px": SIZE_PX, "matrix": "bt601", "blended": True}
+    made = regenerated(shown(), [part], _generator(4), frame_rate=25, **kind)
     ahead = [len(asked) - 1 - position for position, _ in enumerate(made)]
     assert ahead[:20] == [0] * 20 and ahead[20:24] == [3, 2, 1, 0] and ahead[-8:] == [0] * 8
     assert len(ahead) == 60 and max(ahead) < 8
@@ -436,13 +566,30 @@ class _Mixture(nn.Module):
         return 0.3 * faces[:, :3] + 0.5 * faces[:, 3:] + heard[:, None, None, None]
 
 
+def _is_stored(wanted: np.ndarray, buffer: np.ndarray, region: Region) -> None:
+    """Within one level of a BGR frame's BT.601, where blocks of 2x2 are inside the region."""
+    blue, green, red = np.moveaxis(wanted.astype(float) / 255, 2, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    found = planes.picture(buffer.astype(int), size_px=SIZE_PX)
+    where = region.rows, region.columns
+    assert np.abs(found.y - (16 + 219 * luma))[where].max() <= 1
+    half = (
+        slice(-(-region.top // 2), region.bottom // 2),
+        slice(-(-region.left // 2), region.right // 2),
+    )
+    for plane, colour, most in ((found.u, blue, 1.772), (found.v, red, 1.402)):
+        shared = (128 + 224 * (colour - luma) / most).reshape(100, 2, 120, 2).mean(axis=(1, 3))
+        assert np.abs(plane - shared)[half].max() <= 1
+
+
 @pytest.mark.parametrize("box", [BOX, (30.3, 8.7, 95.4, 100.2)])
 def test_unblended_is_what_the_published_program_pastes(box: tuple[float, ...]) -> None:
     """Contracts section 9 by hand: bilinear both ways, mouth half hidden, cut off to a byte."""
-    frame, voice = _noise(9), _voice()
+    stored, voice = _stored(_photo(9)), _voice()
     generator = Generator(_Mixture(), torch.device("cpu"), 4)  # type: ignore[arg-type]
     parts = [Part(0, _path(_track(np.tile(box, (3, 1)))), voice, np.ones(3, bool))]
-    made = list(regenerated(_shown([frame] * 3), parts, generator, frame_rate=25, blended=False))
+    made = _regenerated([stored] * 3, parts, generator, blended=False)
+    frame = _seen(stored)
     x1, y1, x2, y2 = (round(edge) for edge in box)
     face = cv2.resize(frame[y1:y2, x1:x2], (96, 96)).astype(np.float32) / 255
     hidden = face.copy()
@@ -455,7 +602,7 @@ def test_unblended_is_what_the_published_program_pastes(box: tuple[float, ...]) 
         picture = (drawn.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
         wanted = frame.copy()
         wanted[y1:y2, x1:x2] = cv2.resize(picture, (x2 - x1, y2 - y1))
-        assert np.abs(found.astype(int) - wanted).max() <= 1
+        _is_stored(wanted, found, Region(y1, y2, x1, x2))
 
 
 def test_mouths_are_the_published_generators(shared: Path, rule: ModuleType) -> None:  # noqa: F811

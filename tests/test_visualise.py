@@ -137,6 +137,19 @@ def test_odd_sizes_keep_their_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.astype(int), picture.buffer, atol=12)
 
 
+@pytest.mark.parametrize("size_px", [(75, 41), (76, 41), (75, 42), (76, 42)])
+def test_odd_sides_are_made_even_without_a_black_line(size_px: tuple[int, int]) -> None:
+    """The last column and row stand twice, and colour is what it was."""
+    levels = np.random.default_rng(0).integers(0, 256, planes.buffer_bytes(size_px), np.uint8)
+    odd = planes.picture(levels, size_px=size_px)
+    even = planes.picture(planes.even_sides(odd), size_px=(76, 42))
+    np.testing.assert_array_equal(even.y[: size_px[1], : size_px[0]], odd.y)
+    np.testing.assert_array_equal(even.y[-1], even.y[size_px[1] - 1])
+    np.testing.assert_array_equal(even.y[:, -1], even.y[:, size_px[0] - 1])
+    np.testing.assert_array_equal(even.u, odd.u)
+    np.testing.assert_array_equal(even.v, odd.v)
+
+
 def test_a_silent_video_is_labelled_too(place: Workspace) -> None:
     """Without audio.wav the labelled video has no sound."""
     place.audio.unlink()

@@ -23,8 +23,8 @@ import torch
 
 from models import folding, weights
 from models.wav2lip import Wav2Lip
-from pipeline import blend, cli, media, voices, workspace
-from pipeline.dub import find_source
+from pipeline import blend, cli, media, planes, voices, workspace, yuv
+from pipeline.dub import Source, find_source
 from pipeline.mouths import Generator, Part, regenerated
 from pipeline.prepare import PipelineOptions, prepare
 from pipeline.regions import FacePath, Pads, Region
@@ -98,6 +98,13 @@ def across(frame: np.ndarray, ring: np.ndarray, direction: np.ndarray) -> float:
     return float(np.abs(down * direction[0] + right * direction[1])[ring].mean())
 
 
+def colours(buffer: np.ndarray, source: Source) -> np.ndarray:
+    """A stored frame as (H, W, 3) uint8 BGR."""
+    width, height = source.size_px
+    picture = planes.picture(buffer, size_px=source.size_px)
+    return yuv.cut_bgr(picture, slice(0, height), slice(0, width), matrix=source.colour.matrix)
+
+
 def full_mask(region: Region, frame: np.ndarray) -> np.ndarray:
     """The mask of one face on the whole frame, (H, W) float32."""
     mask = np.zeros(frame.shape[:2], np.float32)
@@ -122,26 +129,38 @@ def seam_of(place: Workspace, number: int, sound: Path, generator: Generator) ->
     untouched: dict[int, np.ndarray] = {}
 
     def shown() -> Iterator[tuple[int, np.ndarray]]:
-        frames = media.read_frames(source.path, frame_rate=source.frame_rate)
-        for index, frame in enumerate(frames):
+        frames = media.read_planes(
+            source.path, size_px=source.size_px, frame_rate=source.frame_rate
+        )
+        for index, buffer in enumerate(frames):
             if index >= wanted.stop:
                 return
             if index in wanted:
-                untouched[index] = frame
-                yield index, frame.copy()
+                untouched[index] = buffer
+                yield index, buffer.copy()
 
-    made = regenerated(shown(), [part], generator, frame_rate=source.frame_rate, blended=True)
+    made = regenerated(
+        shown(),
+        [part],
+        generator,
+        size_px=source.size_px,
+        frame_rate=source.frame_rate,
+        matrix=source.colour.matrix,
+        blended=True,
+    )
     sums = np.zeros((2, 2))  # edge and half; new and untouched
     changed = pixels = 0
-    for index, (frame, _) in zip(wanted, made, strict=False):
-        before, region = untouched.pop(index), part.region(index / source.frame_rate)
+    for index, (buffer, _) in zip(wanted, made, strict=False):
+        stored, region = untouched.pop(index), part.region(index / source.frame_rate)
         if region is None:
             continue
+        frame, before = (colours(levels, source) for levels in (buffer, stored))
         mask = full_mask(region, frame)
         for row, level in enumerate((0.0, 0.5)):
             ring, direction = near(mask > level)
             sums[row] += [across(picture, ring, direction) for picture in (frame, before)]
-        changed += int((frame != before).any(axis=2)[mask == 0].sum())
+        differs = planes.picture(buffer != stored, size_px=source.size_px).y
+        changed += int(differs[mask == 0].sum())
         pixels += int((mask == 0).sum())
     edge, half = sums[:, 0] / np.maximum(sums[:, 1], 1e-6)
     return Seam(place.reference, number, float(edge), float(half), changed / max(pixels, 1))
