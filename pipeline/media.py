@@ -198,7 +198,9 @@ def frame_times_s(path: Path, *, info: MediaInfo | None = None) -> np.ndarray:
         process.check(f"Reading {path}")
     base = re.search(r"^#tb 0: (\d+)/(\d+)", text, re.MULTILINE)
     rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
-    ticks = np.sort(np.array([int(row[2]) for row in rows], np.float64))
+    times = np.array([[int(row[1]), int(row[2])] for row in rows], np.float64).reshape(-1, 2)
+    # AVI and raw streams have no presentation times; without them the order of the file counts.
+    ticks = np.sort(times[:, 0 if (times[:, 1] < -(2.0**62)).any() else 1])
     return (ticks - ticks[0]) * int(base[1]) / int(base[2]) if base else ticks
 
 
