@@ -34,6 +34,7 @@ LONGEST_GAP_S = 600.0  # between two pictures or sounds; more is a broken time s
 LEAST_MISSING_S = 0.2  # silence that is filled in without a word
 CANCELLED_DB = -20.0  # a mix so far below its louder channel is no mix to listen to
 BLOCK_SAMPLES = 1 << 20  # of sound in memory at once, per channel
+NO_TIME = -(2.0**62)  # ffmpeg's mark of a packet without a time lies below
 TIMES_FILE = "picture.txt"  # presentation times of decoded pictures
 KEY = "t"  # of metadata that makes ffmpeg print those times
 
@@ -269,9 +270,11 @@ def _packet_times_s(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with path.open(encoding="ascii", errors="replace") as file:
         base = re.search(r"^#tb 0: (\d+)/(\d+)", file.read(4096), re.MULTILINE)
     tick_s = int(base[1]) / int(base[2]) if base else 1.0
-    fields = [(int(row[2]), int(row[3])) for row in _lines(path) if len(row) > 4]
-    ticks = np.array(fields, np.float64).reshape(-1, 2)
-    return ticks[:, 0] * tick_s, ticks.sum(axis=1) * tick_s
+    fields = [(int(row[1]), int(row[2]), int(row[3])) for row in _lines(path) if len(row) > 4]
+    decoded, shown, duration = np.array(fields, np.float64).reshape(-1, 3).T
+    # AVI and raw streams store no presentation times; there the order of decoding has to do.
+    starts = decoded if (shown < NO_TIME).any() else shown
+    return starts * tick_s, (starts + duration) * tick_s
 
 
 def _sound_rows(path: Path, *, sample_rate: int, channels: int) -> list[tuple[int, int]]:

@@ -56,9 +56,9 @@ NEARBY = 1.05
 def output_rate(times_s: np.ndarray, *, stated_rate: float | None = None) -> Fraction:
     """The constant frame rate at which every frame of a source is shown.
 
-    A source at a constant rate keeps it. One whose rate varies gets the lowest usual rate at which
-    no two of its frames fall on the same place: the average, which headers state, would drop
-    frames wherever it runs faster.
+    A source at a constant rate keeps it. One whose rate varies gets the lowest rate (a usual one,
+    or that of its shortest intervals) at which no two of its frames fall on the same place: the
+    average, which headers state, would drop frames wherever it runs faster.
 
     Args:
         times_s: (frames,) float64, ascending, when each is shown; the first at 0.
@@ -72,8 +72,9 @@ def output_rate(times_s: np.ndarray, *, stated_rate: float | None = None) -> Fra
         return [*own, Fraction(FRAME_RATE)][0]
     average = Fraction((len(times_s) - 1) / float(times_s[-1])).limit_denominator(1001)
     for rate in (*own, *OUTPUT_RATES, average):
-        if _fits(times_s, rate):
+        if rate and _fits(times_s, rate):
             return rate
+    own.append(_fastest(times_s))
     usual = sorted({*OUTPUT_RATES, *(r for r in own if OUTPUT_RATES[0] < r < OUTPUT_RATES[-1])})
     dropped = {rate: _dropped(times_s, rate) for rate in usual}
     most = dropped[usual[-1]] + DROPPED_SHARE * len(times_s)
@@ -86,6 +87,16 @@ def _fits(times_s: np.ndarray, rate: Fraction) -> bool:
     """Every frame is where a constant rate has it, none is missing."""
     regular_s = np.arange(len(times_s)) / float(rate)
     return bool(np.abs(times_s - regular_s).max() <= TIME_TOLERANCE_S)
+
+
+def _fastest(times_s: np.ndarray) -> Fraction:
+    """The rate of the shortest intervals, where a constant rate has lost some of its frames."""
+    intervals_s = np.diff(times_s)
+    intervals_s = intervals_s[intervals_s > TIME_TOLERANCE_S]
+    if not len(intervals_s):
+        return OUTPUT_RATES[-1]
+    shortest_s = intervals_s[intervals_s < 1.25 * np.percentile(intervals_s, 5)].mean()
+    return Fraction(1 / float(shortest_s)).limit_denominator(1001)
 
 
 def _moved_s(times_s: np.ndarray, rate: Fraction) -> float:

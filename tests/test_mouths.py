@@ -418,6 +418,17 @@ def test_the_faster_half_decides() -> None:
     assert output_rate(times_s, stated_rate=36) == 48
 
 
+def test_an_unusual_rate_that_lost_frames_is_kept() -> None:
+    """Frames on the places of a constant rate, some of them missing: no usual one has them all."""
+    rng = np.random.default_rng(0)
+    for rate in (Fraction(600, 19), Fraction(37), Fraction(17, 1)):
+        places = np.sort(rng.choice(600, 560, replace=False))
+        times_s = np.round((places - places[0]) / float(rate), 3)
+        found = output_rate(times_s, stated_rate=len(times_s) / times_s[-1])
+        assert float(found) == pytest.approx(float(rate), rel=0.002)
+        assert len(np.unique(_places(times_s, found))) == len(times_s)
+
+
 def test_broken_times_are_no_reason_for_a_high_rate() -> None:
     """A frame or two at nearly the same time, or only one at all."""
     times_s = np.arange(5000) / 25
@@ -427,6 +438,7 @@ def test_broken_times_are_no_reason_for_a_high_rate() -> None:
     assert output_rate(np.zeros(1), stated_rate=50) == 50
     assert output_rate(np.zeros(1)) == output_rate(np.zeros(0)) == output_rate(np.zeros(3)) == 25
     assert output_rate(np.arange(300) / 1000.0 * np.linspace(1, 2, 300)) == 120
+    assert output_rate(np.array([0.0, 4000.0, 9e9])) == 15
 
 
 @pytest.fixture(scope="module")
