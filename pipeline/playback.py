@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
+from models.options import check_choice
 from pipeline import media
 from pipeline.errors import PipelineError
 
 Fit = Literal["video", "audio", "loop"]
+FITS: tuple[str, ...] = get_args(Fit)
 KEPT_COMPRESSION = 1  # of PNG, 0 to 9: 1 is nearly as small as 9 and ten times as fast
 
 # What ffmpeg rounds in its messages to two digits.
@@ -48,8 +50,10 @@ def playback(
         Source index and (H, W, 3) uint8 BGR frame, writable.
 
     Raises:
+        InputError: there is no such `fit`.
         PipelineError: the source has no frame, or one cannot be kept.
     """
+    check_choice("fit", fit, FITS)
     count = 0
     last: np.ndarray | None = None
     for frame in media.read_frames(video, frame_rate=frame_rate):
