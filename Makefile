@@ -1,8 +1,9 @@
 # demo: the bundled example through all scripts. test: everything a change must keep.
+# audit: packages with a known vulnerability. lock: .ci/locked.txt anew.
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -22,10 +23,19 @@ lint: .venv/ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+audit: .venv/ready
+	.venv/bin/python .ci/audit.py
+
+lock:
+	.ci/lock
+
+# Everything by its hash first. Torch is not: the CPU and the CUDA build are one version with many
+# files, not all of them on PyPI; its download is checked against the index only.
 # The stamp is written last: a killed install starts again.
-.venv/ready: requirements.txt
+.venv/ready: requirements.txt .ci/requirements.txt .ci/locked.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install -q -r requirements.txt
+	.venv/bin/python -m pip install -q --require-hashes --no-deps -r .ci/locked.txt
+	.venv/bin/python -m pip install -q -r requirements.txt -r .ci/requirements.txt
 	touch .venv/ready
 
 clean:

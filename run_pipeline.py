@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from models.precision import CHOICES
+from models.weights import DETECTORS
 from pipeline import cli
 from pipeline.prepare import PipelineOptions, prepare
 
@@ -27,14 +28,15 @@ def build_parser() -> argparse.ArgumentParser:
     add("--frame_rate", type=int, default=default.frame_rate, help="frames per second worked at")
     add("--num_failed_det", type=int, default=default.num_failed_det, help="frames it may be lost")
     add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
-    add("--detector", choices=["auto", "s3fd", "small"], default=default.detector,
+    add("--detector", choices=DETECTORS, default=default.detector,
         help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
     add("--detect_every", type=int, default=default.detect_every, help="frames; 1: detect in each")
     add("--audio_stream", type=int, metavar="N", help="the sound stream to use, counted from 0; "
         "unset: the one marked default")
-    add("--precision", choices=CHOICES, default="auto", help="of the detector")
-    add("--keep_frames", type=cli.yes_or_no, default="yes", metavar="yes|no", help="in pyframes/")
-    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--precision", choices=CHOICES, default=default.precision, help="of the detector")
+    add("--keep_frames", type=cli.yes_or_no, default="yes" if default.keep_frames else "no",
+        metavar="yes|no", help="in pyframes/")
+    add("--device", default="auto", help=", ".join(cli.DEVICES))
     add("--overwrite", action="store_true", help="replace results of other inputs or settings")
     # fmt: on
     return parser

@@ -11,44 +11,61 @@ A positive offset means that the sound leads the picture, in frames of 40 ms.
 import argparse
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 from models.precision import CHOICES
+from models.weights import WeightsUsed
 from pipeline import cli
-from pipeline.clip_scores import demo_words
+from pipeline.clip_scores import DEFAULT_SYNC, ClipScore, SyncOptions, demo_words
 from pipeline.crop_scores import face_clip, score_crop
 from pipeline.scores import score_tracks
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
+    parser = cli.parser(__doc__)
     # fmt: off
-    add = (parser := cli.parser(__doc__)).add_argument
-    add("--initial_model", default="auto", help="weights file; auto: published one, else bundled")
-    add("--batch_size", type=int, default=20, help="windows in one pass")
-    add("--vshift", type=int, default=15, help="largest shift searched, frames")
+    add, default = parser.add_argument, DEFAULT_SYNC
+    add("--initial_model", default=default.initial_model,
+        help="weights file; auto: published one, else bundled")
+    add("--batch_size", type=int, default=default.batch_size, help="windows in one pass")
+    add("--vshift", type=int, default=default.vshift, help="largest shift searched, frames")
     add("--videofile", type=Path, help="what run_pipeline.py has worked on, or one 224x224 clip")
     add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: (frames - 4, 512) "
         "lip features before the head; beside it OUT.lip.npy, OUT.audio.npy: what is compared")
-    add("--precision", choices=CHOICES, default="auto", help="auto: fp32 for published weights")
-    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--precision", choices=CHOICES, default=default.precision,
+        help="auto: fp32 for published weights")
+    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    # fmt: on
     return parser
+
+
+def tell(score: ClipScore, used: WeightsUsed) -> None:
+    """Prints one clip's result in the demo's words."""
+    print(demo_words(score, used), flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out, and where it is."""
     args = build_parser().parse_args(argv)
     place = cli.workspace(args)
-    names = "initial_model", "batch_size", "vshift", "precision"
-    options = {name: getattr(args, name) for name in names}
-    options["report"] = lambda *said: print(demo_words(*said), flush=True)
-    options["device"] = cli.torch_device(args.device)
-    asked = {"save_features": args.save_features, "notice": print}
+    options = SyncOptions(**{f.name: getattr(args, f.name) for f in fields(SyncOptions)})
+    device = cli.torch_device(args.device)
     started = time.perf_counter()
-    if clip := face_clip(None if args.reference else args.videofile, place, **asked):
-        score_crop(clip, **asked, **options)
+    named = None if args.reference else args.videofile
+    clip = face_clip(named, place, save_features=args.save_features, notice=print)
+    if clip:
+        score_crop(
+            clip,
+            options,
+            device=device,
+            save_features=args.save_features,
+            notice=print,
+            report=tell,
+        )
     else:
-        scores = score_tracks(place, **options)
+        scores = score_tracks(place, options, device=device, report=tell)
         if not scores:
             print("There is no face clip to score: see what run_pipeline.py said of this video.")
         print(f"{len(scores)} tracks in {place.offsets_text}")

@@ -7,11 +7,15 @@ Reads what run_pipeline.py wrote; writes video_wav2lip.mp4 to pyavi/ and wav2lip
 
 import argparse
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 from pipeline import cli
 from pipeline.dub import DubOptions, dub
 from pipeline.dub_flags import audio_by_track, pads, track_numbers
+from pipeline.playback import FITS
+
+BLENDS = ("mouth", "none")  # of --blend: only mouth and jaw, or the whole face
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,19 +26,21 @@ def build_parser() -> argparse.ArgumentParser:
     add("--audio", action="append", default=[], metavar="[TRACK=]FILE",
         help="for all tracks, or one; unset: the video's own sound, its measured offset taken out")
     add("--tracks", type=track_numbers, default=default.tracks, help="all, speaking, or 0,2")
-    add("--fit", choices=["video", "audio", "loop"], default=default.fit,
+    add("--fit", choices=FITS, default=default.fit,
         help="what says how long the output is; loop: a short video goes back and forth")
-    add("--pads", type=int, nargs=4, default=(0, 10, 0, 0), metavar="PX",
+    add("--pads", type=int, nargs=4, default=astuple(default.pads), metavar="PX",
         help="added to each face: top bottom left right")
-    add("--blend", choices=["mouth", "none"], default="mouth", help="none: paste the whole face")
+    add("--blend", choices=BLENDS, default=BLENDS[not default.blend],
+        help="none: paste the whole face")
     add("--silence_gate", action=argparse.BooleanOptionalAction, default=default.silence_gate,
         help="close mouths where nobody speaks")
     add("--keep_background", type=float, metavar="DB", help="the video's own sound underneath")
-    add("--checkpoint", default="auto", help="generator; auto: published one, else bundled")
+    add("--checkpoint", default=default.checkpoint,
+        help="generator; auto: published one, else bundled")
     add("--batch_size", type=int, default=default.batch_size, help="faces in one pass")
     add("--score", action="store_true", help="compare lips and sound before and after")
     add("--videofile", type=Path, help="the input where it was moved; also names the reference")
-    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--device", default="auto", help=", ".join(cli.DEVICES))
     # fmt: on
     return parser
 
@@ -47,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     options = DubOptions(
         audio=audio_by_track(args.audio),
         pads=pads(args.pads),
-        blend=args.blend == "mouth",
+        blend=args.blend == BLENDS[0],
         **{name: getattr(args, name) for name in names},
     )
     done = dub(place, options, device=device, video=args.videofile, score=args.score)

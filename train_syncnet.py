@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from pipeline import cli
-from training.objectives import OBJECTIVES
+from training.objectives import NEGATIVES, OBJECTIVES
 from training.syncnet_run import TrainOptions, train
 
 
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     step = parser.add_argument_group("optimisation").add_argument
     step("--steps", type=int, default=2000)
     step("--objective", choices=OBJECTIVES, default="multiway", help="what is asked")
-    step("--negatives", choices=["same", "cross", "both"], default="same", help="wrong sound")
+    step("--negatives", choices=NEGATIVES, default="same", help="wrong sound")
     step("--refine_at", type=int, nargs="*", default=[300, 800, 1400], help="judge clips then")
     step("--excerpts", type=int, default=16, help="per step, over all processes")
     step("--lr", type=float, default=1e-3, help="peak; warm-up, then cosine")

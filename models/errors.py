@@ -1,7 +1,48 @@
-"""What goes wrong with weights; apart, so that saying so does not take the time to load torch."""
+"""Failures a user can act on; apart from torch, so that saying so does not take a second to load.
+
+Whoever calls the toolkit can catch `ToolkitError` alone. Anything else is a bug and keeps its
+traceback.
+"""
 
 
-class WeightsError(Exception):
+class ToolkitError(Exception):
+    """Something failed that the user can read about in one sentence.
+
+    Attributes:
+        exit_code: what a script that fails this way ends with: 1 for a failure, 2 for an input.
+    """
+
+    exit_code = 1
+
+
+class PipelineError(ToolkitError):
+    """Reading, computing or writing failed."""
+
+
+class InputError(PipelineError):
+    """The input or the way it was asked for is at fault."""
+
+    exit_code = 2
+
+
+class InvalidOption(InputError):
+    """An option has a value that means nothing.
+
+    Args:
+        name: of the option.
+        value: given for it.
+        supported: what it may be, in words.
+
+    Attributes:
+        on_command_line: the sentence for who gave a flag of that name.
+    """
+
+    def __init__(self, name: str, value: object, supported: str) -> None:
+        super().__init__(f"Invalid {name} ({value!r}); supported: {supported}.")
+        self.on_command_line = f"Invalid --{name} ({value!r}); supported: {supported}."
+
+
+class WeightsError(ToolkitError):
     """A weights file is absent, damaged, or belongs to another network."""
 
     exit_code = 2

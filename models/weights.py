@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import Literal, TypeGuard, TypeVar, get_args
 
 import safetensors
 import safetensors.torch
@@ -17,6 +17,7 @@ from torch import nn
 
 from models import published
 from models.errors import WeightsError
+from models.options import check_choice
 from models.published import sha256
 from models.s3fd import PUBLISHED as S3FD_PUBLISHED
 from models.s3fd import S3FD, S3FDConfig
@@ -35,6 +36,9 @@ SYNCNET_OWN_FILE = "syncnet_small.safetensors"
 WAV2LIP_OWN_FILE = "wav2lip_small.safetensors"
 EXPERT_OWN_FILE = "expert_small.safetensors"
 
+Detector = Literal["auto", "s3fd", "small"]
+DETECTORS: tuple[str, ...] = get_args(Detector)
+
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config", SyncNetConfig, Wav2LipConfig)
 
@@ -47,7 +51,7 @@ class WeightsUsed:
     sha256: str
 
 
-def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, WeightsUsed]:
+def load_s3fd(detector: Detector = "auto", *, device: torch.device) -> tuple[S3FD, WeightsUsed]:
     """Loads a face detector ready for inference.
 
     Args:
@@ -55,8 +59,10 @@ def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, We
         device: where it will run.
 
     Raises:
+        InputError: there is no such detector.
         WeightsError: the file is absent or does not fit.
     """
+    check_choice("detector", detector, DETECTORS)
     downloaded = PUBLISHED_DIR / published.table()["s3fd"].file
     if detector == "s3fd" and not downloaded.exists():
         raise WeightsError(

@@ -3,6 +3,7 @@
 import argparse
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from models.errors import WeightsError
-from pipeline.errors import InputError, PipelineError
+from models.errors import InputError, ToolkitError
+from models.options import check_choice
+from pipeline.readable import print_readably
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -48,28 +52,40 @@ def run(main: Callable[[], int]) -> int:
 
     SYNCNET_DEBUG=1 keeps the traceback.
     """
+    print_readably()
     if not gc.get_freeze_count():
         # Torch alone leaves some hundred thousand objects that stay to the end. Looking through
         # them for garbage, at the latest when the program ends, takes a quarter of a second.
         gc.freeze()
     try:
         return main()
-    except (PipelineError, WeightsError) as error:
+    except ToolkitError as error:
         if os.environ.get("SYNCNET_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {getattr(error, 'on_command_line', error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue.", file=sys.stderr)
         return 130
 
 
-def torch_device(name: str) -> "torch.device":
-    """The device behind `--device auto|cpu|cuda|mps`.
+def check_device(name: str) -> None:
+    """Checks the value of `--device`: one of `DEVICES`, or one of several, like cuda:1.
 
     Raises:
-        InputError: this machine has no such device.
+        InputError: it is neither.
     """
+    if not (isinstance(name, str) and re.fullmatch(r"cuda:\d+", name, re.ASCII)):
+        check_choice("device", name, DEVICES, others=("cuda:NUMBER",))
+
+
+def torch_device(name: str) -> "torch.device":
+    """The device behind the value of `--device`.
+
+    Raises:
+        InputError: there is no such device, or not on this machine.
+    """
+    check_device(name)
     import torch  # takes a second: scripts that compute nothing shall not wait for it
 
     if name == "auto":

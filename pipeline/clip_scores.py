@@ -10,13 +10,40 @@ import torch
 
 from models import folding, weights
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
-from models.precision import PRECISIONS, chosen
+from models.options import check_fields, check_number
+from models.precision import PRECISIONS, Precision, check_precision, chosen
 from models.syncnet import CROP_PX, PUBLISHED, SyncNet
 from models.weights import WeightsUsed
 from pipeline import embeddings, media, sync
-from pipeline.errors import InputError
 
 LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
+LARGEST_VSHIFT = 250  # frames: ten seconds
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """How clips are scored: the one set of defaults of every script and function that does.
+
+    Attributes:
+        initial_model: weights file, or "auto": the published one where it is, else the bundled.
+        batch_size: windows in one pass of the network.
+        vshift: largest shift searched, frames.
+        precision: of both towers: fp32, bf16, or auto: for our own weights the fastest of the
+            device's own.
+    """
+
+    initial_model: str | Path = "auto"
+    batch_size: int = 20
+    vshift: int = 15
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_number("batch_size", self.batch_size, least=1)
+        check_number("vshift", self.vshift, least=1, most=LARGEST_VSHIFT)
+
+
+DEFAULT_SYNC = SyncOptions()
 
 
 @dataclass(frozen=True)
@@ -58,28 +85,27 @@ class Embedded:
     features: torch.Tensor | None
 
 
-def check_options(*, batch_size: int, vshift: int) -> None:
-    """Refuses, with InputError, what no clip can be scored with."""
-    if batch_size < 1 or not 1 <= vshift <= 250:
-        raise InputError("--batch_size must be at least 1 and --vshift 1 to 250; see --help.")
-
-
 def load_scorer(
-    initial_model: str | Path, *, device: torch.device, precision: str = "fp32"
+    initial_model: str | Path = DEFAULT_SYNC.initial_model,
+    *,
+    device: torch.device,
+    precision: Precision = DEFAULT_SYNC.precision,
 ) -> tuple[SyncNet, WeightsUsed]:
     """A SyncNet in its fast form: batch norms folded into the layers before them.
 
     Args:
         initial_model: weights file, or "auto".
         device: where it runs.
-        precision: one of `precision.CHOICES`, of both towers.
+        precision: see `SyncOptions`.
 
     Raises:
+        InputError: there is no such precision.
         WeightsError: the file is absent or does not fit.
     """
+    check_precision(precision)
     model, used = weights.load_syncnet(initial_model, device=device)
-    precision = chosen(precision, published=model.config == PUBLISHED, device=device)
-    return folding.fold_batch_norms(model).narrowed(PRECISIONS[precision]), used
+    resolved = chosen(precision, published=model.config == PUBLISHED, device=device)
+    return folding.fold_batch_norms(model).narrowed(PRECISIONS[resolved]), used
 
 
 def score_clip(

@@ -12,9 +12,10 @@ from models.syncnet import CROP_PX
 from models.weights import WeightsUsed
 from pipeline import cli, media, writers
 from pipeline.clip_scores import (
+    DEFAULT_SYNC,
     ClipScore,
     Embedded,
-    check_options,
+    SyncOptions,
     embed_clip,
     judge_clip,
     load_scorer,
@@ -78,11 +79,8 @@ def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], ob
 
 def score_crop(
     video: Path,
+    options: SyncOptions = DEFAULT_SYNC,
     *,
-    initial_model: str | Path = "auto",
-    batch_size: int = 20,
-    vshift: int = 15,
-    precision: str = "fp32",
     device: torch.device,
     save_features: Path | None = None,
     notice: Callable[[str], object],
@@ -92,16 +90,17 @@ def score_crop(
 
     Args:
         video: a 224x224 clip with its sound.
-        initial_model, batch_size, vshift, precision, device: as for `score_tracks`.
+        options: settings.
+        device: where the network runs.
         save_features: `.npy` file to write, see `write_embedded`.
         notice: called with sentences the user should read.
         report: called with the result.
 
     Raises:
-        InputError: the file is no video, silent or too short, or an option is out of range.
+        InputError: the file is no video, silent or too short.
+        WeightsError: the weights file is absent or does not fit.
         PipelineError: the clip cannot be read, or the features cannot be written.
     """
-    check_options(batch_size=batch_size, vshift=vshift)
     if save_features is not None:
         check_output(save_features, "--save_features", suffix=".npy")
     info = media.probe(video)
@@ -111,18 +110,18 @@ def score_crop(
         raise InputError(f"{video} has no sound: there is nothing to compare the lips with.")
     for sentence in _size_notices(video, info):
         notice(sentence)
-    model, used = load_scorer(initial_model, device=device, precision=precision)
+    model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
     total = round(info.duration_s * FRAME_RATE) if info.duration_s else None
     with cli.progress("frames scored", total) as bar:
         embedded = embed_clip(
             video,
             model,
-            batch_size=batch_size,
+            batch_size=options.batch_size,
             device=device,
             with_features=save_features is not None,
             progress=bar.update,
         )
-    score = judge_clip(video, embedded, model, vshift=vshift)
+    score = judge_clip(video, embedded, model, vshift=options.vshift)
     if not score.sync:
         raise InputError(
             f"{video} is too short to score: it has {embedded.frames} frames and "

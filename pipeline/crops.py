@@ -15,6 +15,7 @@ from pipeline import writers
 from pipeline.tracks import CropPath, Track
 from pipeline.workspace import Workspace
 
+CROP_SCALE = 0.40  # margin around a face, in units of its size, where nobody asks for another
 PAD_VALUE = 110  # grey beyond the frame's edges
 
 

@@ -1,18 +1,22 @@
 """Chosen tracks of a video given new mouths for new audio: what run_wav2lip.py does, in order."""
 
 import functools
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from models import folding, weights
-from pipeline import cli, media, mouths, playback, speaking, workspace
+from models.errors import InvalidOption
+from models.options import check_choice, check_fields, check_number
+from models.precision import precision_name
+from models.syncnet import PUBLISHED as PUBLISHED_SYNCNET
+from models.weights import WeightsUsed
+from pipeline import cli, media, mouths, playback, provenance, speaking, workspace
 from pipeline.dub_score import score_dubbed
 from pipeline.errors import InputError
 from pipeline.mouths import Generator, Part
@@ -23,7 +27,8 @@ from pipeline.tracks import Track
 from pipeline.voices import Voice, read_voice
 from pipeline.workspace import Workspace
 
-RELIABLE_CONFIDENCE = 3.0  # where offsets.json is older and does not say it
+TrackWord = Literal["all", "speaking"]
+TRACK_WORDS: tuple[str, ...] = get_args(TrackWord)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class DubOptions:
     """
 
     audio: dict[int | None, Path] = field(default_factory=dict)
-    tracks: str | tuple[int, ...] = "all"
+    tracks: TrackWord | tuple[int, ...] = "all"
     fit: Fit = "video"
     pads: Pads = field(default_factory=Pads)
     blend: bool = True
@@ -53,6 +58,30 @@ class DubOptions:
     keep_background: float | None = None
     checkpoint: str | Path = "auto"
     batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not isinstance(self.audio, dict):
+            raise InvalidOption("audio", self.audio, "files by track number")
+        for number in self.audio:
+            check_number("audio", number, whole=True, least=0, optional=True)
+        check_tracks(self.tracks)
+        check_number("batch_size", self.batch_size, least=1)
+
+
+def check_tracks(tracks: object) -> None:
+    """Checks what says which tracks are meant.
+
+    Raises:
+        InputError: it is neither a word for them nor a tuple of numbers, or names one twice.
+    """
+    if not isinstance(tracks, tuple | list) or not tracks:
+        check_choice("tracks", tracks, TRACK_WORDS, others=("track numbers",))
+        return
+    for number in tracks:
+        check_number("tracks", number, whole=True, least=0)
+    if len(set(tracks)) < len(tracks):
+        raise InvalidOption("tracks", tracks, "every number once")
 
 
 @dataclass(frozen=True)
@@ -137,7 +166,6 @@ def dub(
         InputError: a stage is missing, there is no such track, or an audio file has no sound.
         PipelineError: reading or writing failed.
     """
-    _check(options)
     with place.opened():
         source, notices = find_source(place, video)
         tracks = [track for track, _ in place.read_tracks(frame_size_px=source.size_px)]
@@ -152,19 +180,12 @@ def dub(
             place, source, parts, sounds, generator, frames=frames, options=options
         )
         result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
-        record = _record(result, source, sounds, options) | {"generator": asdict(used)}
+        record = _record(result, source, sounds, options) | _made_by(model, used, device)
         workspace.write_json(place.dubbed_record, record)
         if score:
             result.scores.update(score_dubbed(place, place.dubbed_video, voices, device=device))
             workspace.write_json(place.dubbed_record, record | {"scores": result.scores})
     return result
-
-
-def _check(options: DubOptions) -> None:
-    if options.batch_size < 1:
-        raise InputError("--batch_size must be at least 1; see --help.")
-    if not math.isfinite(options.keep_background or 0):
-        raise InputError("--keep_background must be a number of decibels, like -12; see --help.")
 
 
 def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, list[str]]:
@@ -225,7 +246,7 @@ def _is_input(file: Path, identity: dict[str, Any]) -> bool:
 
 
 def choose(
-    place: Workspace, tracks: list[Track], wanted: str | tuple[int, ...]
+    place: Workspace, tracks: list[Track], wanted: TrackWord | tuple[int, ...]
 ) -> dict[int, np.ndarray]:
     """Chosen tracks, and on which of its frames each is regenerated.
 
@@ -233,8 +254,9 @@ def choose(
         Track number to (frames,) bool.
 
     Raises:
-        InputError: there is no such track, or none speaks.
+        InputError: `wanted` means nothing, there is no such track, or none speaks.
     """
+    check_tracks(wanted)
     if not tracks:
         raise InputError(f"{place.tracks} holds no track; see what run_pipeline.py said.")
     if wanted == "speaking":
@@ -259,7 +281,9 @@ def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
         spoken = speaking.speaking(
             dists,
             frames=len(track.frames),
-            reliable_confidence=float(row.get("reliable_confidence") or RELIABLE_CONFIDENCE),
+            reliable_confidence=float(
+                row.get("reliable_confidence") or PUBLISHED_SYNCNET.reliable_confidence
+            ),  # an older offsets.json does not say it
             reliable_margin=float(row.get("reliable_margin") or 0),
             frame_rate=place.read_frame_rate(),
         )
@@ -419,6 +443,16 @@ def _write(
                 counts[number] = counts.get(number, 0) + 1
             bar.update(1)
     return written, counts
+
+
+def _made_by(model: torch.nn.Module, used: WeightsUsed, device: torch.device) -> dict[str, Any]:
+    """Weights, resolved precision, device, versions: how the mouths were made."""
+    return {
+        "generator": asdict(used),
+        "precision": precision_name(next((p.dtype for p in model.parameters()), torch.float32)),
+        "device": str(device),
+        "versions": provenance.versions(),
+    }
 
 
 def _record(

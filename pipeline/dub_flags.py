@@ -3,19 +3,21 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
+from pipeline.dub import TRACK_WORDS, TrackWord
 from pipeline.errors import InputError
 from pipeline.regions import Pads
 
 
-def track_numbers(text: str) -> str | tuple[int, ...]:
+def track_numbers(text: str) -> TrackWord | tuple[int, ...]:
     """`--tracks`: "all", "speaking", or numbers with commas.
 
     Raises:
         ArgumentTypeError: it is none of these, or names a track twice.
     """
-    if text in ("all", "speaking"):
-        return text
+    if text in TRACK_WORDS:
+        return cast(TrackWord, text)
     try:
         numbers = tuple(int(number) for number in text.split(","))
     except ValueError as error:
@@ -55,6 +57,4 @@ def pads(values: Sequence[int]) -> Pads:
     Raises:
         InputError: one is negative.
     """
-    if min(values) < 0:
-        raise InputError("--pads must not be negative; see --help.")
     return Pads(*values)

@@ -12,15 +12,14 @@ import torch
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SyncNet
 from pipeline import embeddings, media, sync
-from pipeline.clip_scores import load_scorer, score_clip
-from pipeline.crops import crop_face
+from pipeline.clip_scores import DEFAULT_SYNC, load_scorer, score_clip
+from pipeline.crops import CROP_SCALE, crop_face
 from pipeline.tracks import CropPath, Track
 from pipeline.voices import Voice
 from pipeline.workspace import Workspace
 
-CROP_SCALE = 0.4  # where the workspace does not say
-VSHIFT = 15
-BATCH_WINDOWS = 64
+# Before and after are scored as run_syncnet.py scores without flags.
+BATCH_SIZE, VSHIFT = DEFAULT_SYNC.batch_size, DEFAULT_SYNC.vshift
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,13 @@ def score_dubbed(
         Track number to {"original": ..., "regenerated": ...}, each a `Score` or None where there
         was nothing to compare.
     """
-    model, used = load_scorer("auto", device=device)
+    model, used = load_scorer(device=device)
     settings = (place.read_record() or {}).get("settings", {})
     crop_scale = float(settings.get("crop_scale", CROP_SCALE))
     tracks, frame_rate = place.read_tracks(), place.read_frame_rate()
     faces = {number: tracks[number] for number in voices}
     lips = {
-        number: embeddings.LipStream(model, batch_size=BATCH_WINDOWS, device=device)
+        number: embeddings.LipStream(model, batch_size=BATCH_SIZE, device=device)
         for number in voices
     }
     for number, crop in _crops(video, faces, frame_rate, crop_scale=crop_scale):
@@ -71,7 +70,7 @@ def score_dubbed(
         old = None
         if place.crop(number).is_file():
             old = score_clip(
-                place.crop(number), model, batch_size=BATCH_WINDOWS, vshift=VSHIFT, device=device
+                place.crop(number), model, batch_size=BATCH_SIZE, vshift=VSHIFT, device=device
             ).sync
         found[str(number)] = {
             "original": asdict(_of(old)) if old else None,
@@ -99,14 +98,14 @@ def judge_crops(
     Returns:
         None where there is not one window to compare.
     """
-    lips = embeddings.embed_lips(model, crops, batch_size=BATCH_WINDOWS, device=device)
+    lips = embeddings.embed_lips(model, crops, batch_size=BATCH_SIZE, device=device)
     return _judged(model, lips, samples, device=device)
 
 
 def _judged(
     model: SyncNet, lips: torch.Tensor, samples: np.ndarray, *, device: torch.device
 ) -> sync.Sync | None:
-    sound = embeddings.embed_sound(model, samples, batch_size=BATCH_WINDOWS, device=device)
+    sound = embeddings.embed_sound(model, samples, batch_size=BATCH_SIZE, device=device)
     windows = min(len(lips) - 1, len(sound) - 1)
     if windows < 1:
         return None

@@ -6,14 +6,18 @@ From "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild
 2020). LSE-D is the mean of min dist, LSE-C that of confidence. There are two routes to them:
 `whole` shrinks every frame to 224x224, which is meant for datasets of cut-out faces such as LRS2;
 `crops` finds and follows the faces first and scores every track, which is meant for real videos.
+
+With --json FILE.json, FILE.rows.jsonl beside it keeps the rows as they come; the same command goes
+on from there after it was killed.
 """
 
 import argparse
+import contextlib
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,69 +25,33 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from models import published, weights
+from models import weights
+from models.options import check_choice
+from models.precision import CHOICES, precision_name
+from models.s3fd import S3FD
 from models.weights import WeightsUsed
-from pipeline import cli, media, workspace
-from pipeline.clip_scores import ClipScore, check_options, load_scorer, score_clip
+from pipeline import cli, media, provenance, workspace
+from pipeline.clip_scores import DEFAULT_SYNC, ClipScore, SyncOptions, load_scorer, score_clip
 from pipeline.crop_scores import check_output
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, ToolkitError
+from pipeline.evaluate_journal import Journal, video_key
+from pipeline.evaluate_report import (
+    ROUTES,
+    Mean,
+    Row,
+    caveats,
+    closing_words,
+    mean,
+    table_line,
+)
 from pipeline.prepare import PipelineOptions, prepare
 from pipeline.workspace import Workspace
 
-ROUTES = ("whole", "crops")
 VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov"),
     *(".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
 )
-INCOMPARABLE = (
-    "The two routes show the network different pictures: "
-    "figures of one cannot be compared with figures of the other."
-)
-NOT_THE_LITERATURES = (
-    "These are not the LSE-D and LSE-C of the literature, which are syncnet_v2.model's "
-    "(./download_model.sh fetches it): other weights have a scale of their own."
-)
-
 Score = Callable[[Path], ClipScore]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One scored file or track, or a file that could not be scored.
-
-    Attributes:
-        file: relative to the folder.
-        route: one of `ROUTES`.
-        track: number of the track; None for whole frames and where nothing was scored.
-        lse_d, lse_c: min dist and confidence; None where nothing was scored.
-        offset_frames: by how many frames of 40 ms the sound leads.
-        note: why nothing was scored, or what else to know.
-    """
-
-    file: str
-    route: str
-    track: int | None = None
-    lse_d: float | None = None
-    lse_c: float | None = None
-    offset_frames: int | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Mean:
-    """What one route comes to.
-
-    Attributes:
-        lse_d, lse_c: means over all scored files or tracks; None where there is none.
-        scored: how many those are.
-        files_scored, files: in how many files of how many.
-    """
-
-    lse_d: float | None
-    lse_c: float | None
-    scored: int
-    files_scored: int
-    files: int
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
@@ -118,10 +86,15 @@ def evaluate(
     options: PipelineOptions,
     *,
     device: torch.device,
+    detector: tuple[S3FD, WeightsUsed] | None = None,
     tmp_dir: Path | None = None,
+    journal: Journal | None = None,
     report: Callable[[Row], object],
 ) -> list[Row]:
     """Scores every video by every route; one that cannot be scored is a row that says why.
+
+    Whatever happens to one video, the others are scored; SYNCNET_DEBUG=1 lets what is not expected
+    end the run, with its traceback.
 
     Args:
         videos: by the name they get in the rows.
@@ -129,18 +102,30 @@ def evaluate(
         score: scores a clip.
         options: of run_pipeline.py, for route "crops".
         device: where faces are detected.
+        detector: what `weights.load_s3fd` gives; None loads it.
         tmp_dir: where passing files go, one video's at a time; None for the system's folder.
+        journal: of an earlier run with the same settings; videos finished there are not scored
+            again, those finished now are added.
         report: called with each row.
+
+    Raises:
+        InputError: there is no such route.
+        WeightsError: there is no detector: before the first video.
+        PipelineError: the journal cannot be written.
     """
+    for route in routes:
+        check_choice("route", route, ROUTES)
+    options = replace(options, keep_frames=False)  # nobody would see them
+    if detector is None and "crops" in routes:
+        detector = weights.load_s3fd(options.detector, device=device)
     rows: list[Row] = []
     with cli.progress("videos scored", len(videos), unit=" videos") as bar:
         for name, video in videos.items():
             for route in routes:
-                try:
-                    with _passing(route, tmp_dir) as data_dir:
-                        found = _score_video(video, name, score, options, data_dir, device)
-                except PipelineError as error:
-                    found = [Row(name, route, note=str(error))]
+                scorer = partial(
+                    _score_video, video, name, score, options, device=device, detector=detector
+                )
+                found = _rows(video, name, route, scorer, tmp_dir=tmp_dir, journal=journal)
                 rows += found
                 for row in found:
                     report(row)
@@ -148,7 +133,39 @@ def evaluate(
     return rows
 
 
-@contextmanager
+def _rows(
+    video: Path,
+    name: str,
+    route: str,
+    score_in: Callable[[Path | None], list[Row]],
+    *,
+    tmp_dir: Path | None,
+    journal: Journal | None,
+) -> list[Row]:
+    """The rows of a video by one route, from the journal where it has them; raises nothing."""
+    try:
+        key = video_key(video, name, route)
+        if journal is not None and (known := journal.finished(key)) is not None:
+            return [Row(**row) for row in known]
+        with _passing(route, tmp_dir) as data_dir:
+            found = score_in(data_dir)
+    except InputError as error:  # the same the next time
+        found = [Row(name, route, note=str(error))]
+    except ToolkitError as error:
+        return [Row(name, route, note=str(error))]
+    except Exception as error:  # anything: there may be a thousand more videos
+        if os.environ.get("SYNCNET_DEBUG"):
+            raise
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the next video may need less than this one
+        words = " ".join(str(error).split())
+        return [Row(name, route, note=f"{video}: {type(error).__name__}{words and ': '}{words}")]
+    if journal is not None:
+        journal.add(key, [asdict(row) for row in found])
+    return found
+
+
+@contextlib.contextmanager
 def _passing(route: str, tmp_dir: Path | None) -> Iterator[Path | None]:
     if route == "whole":
         yield None
@@ -163,7 +180,9 @@ def _score_video(
     score: Score,
     options: PipelineOptions,
     data_dir: Path | None,
+    *,
     device: torch.device,
+    detector: tuple[S3FD, WeightsUsed] | None,
 ) -> list[Row]:
     info = media.probe(video)
     if not info.width_px or not info.has_audio:
@@ -172,9 +191,9 @@ def _score_video(
     if data_dir is None:
         return [_row(name, "whole", None, score(video))]
     place = Workspace(data_dir, "video")
-    prepared = prepare(video, place, options, device=device)
+    prepared = prepare(video, place, options, device=device, loaded_detector=detector)
     if not prepared.tracks:
-        raise PipelineError(" ".join(prepared.notices))
+        raise InputError(" ".join(prepared.notices))
     return [_row(name, "crops", int(clip.stem), score(clip)) for clip in place.crops()]
 
 
@@ -187,54 +206,6 @@ def _row(name: str, route: str, track: int | None, score: ClipScore) -> Row:
     )
 
 
-def mean(rows: list[Row], route: str) -> Mean:
-    """What the rows of one route come to."""
-    own = [row for row in rows if row.route == route]
-    pairs = [
-        (row.lse_d, row.lse_c) for row in own if row.lse_d is not None and row.lse_c is not None
-    ]
-    return Mean(
-        lse_d=sum(d for d, _ in pairs) / len(pairs) if pairs else None,
-        lse_c=sum(c for _, c in pairs) / len(pairs) if pairs else None,
-        scored=len(pairs),
-        files_scored=len({row.file for row in own if row.lse_d is not None}),
-        files=len({row.file for row in own}),
-    )
-
-
-def table_line(row: Row, *, width: int) -> str:
-    """A row of the table whose first column has `width` letters."""
-    start = f"{row.file:<{width}}  {row.route:<5}"
-    track = "-" if row.track is None else row.track
-    if row.lse_d is None or row.lse_c is None:
-        return f"{start}  {track:>5}  not scored: {row.note}"
-    return f"{start}  {track:>5}  {row.lse_d:7.3f}  {row.lse_c:7.3f}  {row.offset_frames:+6d}"
-
-
-def closing_words(
-    means: dict[str, Mean], used: WeightsUsed, detector: WeightsUsed | None = None
-) -> str:
-    """The means, in the published scripts' words, and what they may be compared with."""
-    lines = []
-    for route, found in means.items():
-        tracks = f"{found.scored} tracks in " if route == "crops" else ""
-        lines.append(f"\n{route}: {tracks}{found.files_scored} of {found.files} files")
-        if found.lse_d is not None:
-            lines.append(f"Average Confidence: {found.lse_c:.4f}")
-            lines.append(f"Average Minimum Distance: {found.lse_d:.4f}")
-    lines.append(f"\nWeights: {used.file}, sha256 {used.sha256}")
-    if detector:
-        lines.append(f"Faces by: {detector.file}, sha256 {detector.sha256}")
-    return "\n".join(lines + caveats(tuple(means), used))
-
-
-def caveats(routes: tuple[str, ...], used: WeightsUsed) -> list[str]:
-    """Sentences on what the figures must not be compared with."""
-    literature = used.sha256 == published.table()["syncnet"].sha256
-    both = len(routes) > 1
-    return [INCOMPARABLE] * both + [NOT_THE_LITERATURES] * (not literature)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command; names and defaults are those of run_pipeline.py and run_syncnet.py."""
     parser = argparse.ArgumentParser(
@@ -243,19 +214,22 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     # fmt: off
-    add, default = parser.add_argument, PipelineOptions()
+    add, default, sync = parser.add_argument, PipelineOptions(), DEFAULT_SYNC
     add("--data_root", type=Path, required=True, help="folder of videos, and of folders of them")
     add("--route", choices=[*ROUTES, "both"], default="both",
         help="whole: every frame shrunk to 224x224; crops: every face track, by run_pipeline.py")
     add("--json", type=Path, metavar="FILE", help="file for everything, with notes on what is odd")
     add("--all_scores", type=Path, metavar="FILE", help="file for a line 'LSE-D LSE-C' per track")
-    add("--initial_model", default="auto", help="weights file; auto: published one, else bundled")
-    add("--batch_size", type=int, default=20, help="windows in one pass")
-    add("--vshift", type=int, default=15, help="largest shift searched, frames")
+    add("--initial_model", default=sync.initial_model,
+        help="weights file; auto: published one, else bundled")
+    add("--batch_size", type=int, default=sync.batch_size, help="windows in one pass")
+    add("--vshift", type=int, default=sync.vshift, help="largest shift searched, frames")
+    add("--precision", choices=CHOICES, default=sync.precision,
+        help="of detector and scorer; auto: fp32 for published weights")
     add("--min_track", type=int, default=default.min_track, help="detections a track must exceed")
     add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
     add("--tmp_dir", type=Path, help="where passing files go; unset: the system's folder for them")
-    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--device", default="auto", help=", ".join(cli.DEVICES))
     # fmt: on
     return parser
 
@@ -266,37 +240,68 @@ def main(argv: list[str] | None = None) -> int:
     routes = ROUTES if args.route == "both" else (args.route,)
     _check(args, routes)
     videos = find_videos(args.data_root)
-    options = PipelineOptions(min_track=args.min_track, min_face_size=args.min_face_size)
-    settings = {"batch_size": args.batch_size, "vshift": args.vshift}
-    device = cli.torch_device(args.device)
-    model, used = load_scorer(args.initial_model, device=device)
-    detector = weights.load_s3fd(device=device)[1] if "crops" in routes else None
-    width = max(map(len, videos))
-
-    def tell(row: Row) -> None:
-        tqdm.write(table_line(row, width=width))  # print would tear the progress bar
-        sys.stdout.flush()
-
-    print(f"{'file':<{width}}  route  track    LSE-D    LSE-C  offset", flush=True)
-    rows = evaluate(
-        videos,
-        routes,
-        partial(score_clip, model=model, device=device, **settings),
-        options,
-        device=device,
-        tmp_dir=args.tmp_dir,
-        report=tell,
+    options = PipelineOptions(
+        min_track=args.min_track,
+        min_face_size=args.min_face_size,
+        keep_frames=False,
+        precision=args.precision,
     )
+    sync = SyncOptions(args.initial_model, args.batch_size, args.vshift, args.precision)
+    device = cli.torch_device(args.device)
+    # Weights that are at fault stop everything here, before the first video.
+    model, used = load_scorer(sync.initial_model, device=device, precision=sync.precision)
+    detector = weights.load_s3fd(options.detector, device=device) if "crops" in routes else None
+    settings = asdict(sync) | asdict(options)
+    made_by = {
+        "device": str(device),
+        "scorer_precision": precision_name(model.dtype),
+        "versions": provenance.versions(),
+    }
+    score = partial(
+        score_clip, model=model, batch_size=sync.batch_size, vshift=sync.vshift, device=device
+    )
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if args.json:
+            about = settings | made_by | _weights(used, detector)
+            journal = stack.enter_context(Journal(args.json.with_suffix(".rows.jsonl"), about))
+        rows = evaluate(
+            videos,
+            routes,
+            score,
+            options,
+            device=device,
+            detector=detector,
+            tmp_dir=args.tmp_dir,
+            journal=journal,
+            report=_begin_table(videos, journal),
+        )
     means = {route: mean(rows, route) for route in routes}
-    print(closing_words(means, used, detector))
-    _write(args, rows, means, used, detector, settings | asdict(options))
+    print(closing_words(means, used, detector[1] if detector else None))
+    everything = _weights(used, detector) | {"settings": settings | made_by}
+    _write(args, rows, means, used, everything)
+    if journal is not None:
+        journal.remove()
     if not any(found.scored for found in means.values()):
         raise PipelineError(f"No video in {args.data_root} could be scored; the table says why.")
     return 0
 
 
+def _begin_table(videos: dict[str, Path], journal: Journal | None) -> Callable[[Row], None]:
+    """Prints the head of the table; gives what prints a row of it."""
+    width = max(map(len, videos))
+    if journal:
+        print(f"Goes on after {len(journal)} results of a run that was stopped.")
+    print(f"{'file':<{width}}  route  track    LSE-D    LSE-C  offset", flush=True)
+
+    def tell(row: Row) -> None:
+        tqdm.write(table_line(row, width=width))  # print would tear the progress bar
+        sys.stdout.flush()
+
+    return tell
+
+
 def _check(args: argparse.Namespace, routes: tuple[str, ...]) -> None:
-    check_options(batch_size=args.batch_size, vshift=args.vshift)
     if args.all_scores and "crops" not in routes:
         raise InputError("--all_scores is of face tracks; leave out --route whole.")
     if args.tmp_dir and not args.tmp_dir.is_dir():
@@ -306,20 +311,21 @@ def _check(args: argparse.Namespace, routes: tuple[str, ...]) -> None:
             check_output(getattr(args, flag), f"--{flag}")
 
 
+def _weights(used: WeightsUsed, detector: tuple[S3FD, WeightsUsed] | None) -> dict[str, Any]:
+    return {"weights": asdict(used), "detector": asdict(detector[1]) if detector else None}
+
+
 def _write(
     args: argparse.Namespace,
     rows: list[Row],
     means: dict[str, Mean],
     used: WeightsUsed,
-    detector: WeightsUsed | None,
-    settings: dict[str, Any],
+    made_by: dict[str, Any],
 ) -> None:
     if args.json:
         everything = {
             "data_root": str(args.data_root),
-            "weights": asdict(used),
-            "detector": asdict(detector) if detector else None,
-            "settings": settings,
+            **made_by,
             "caveats": caveats(tuple(means), used),
             "mean": {route: asdict(found) for route, found in means.items()},
             "scores": [asdict(row) for row in rows],

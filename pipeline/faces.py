@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from models import s3fd
+from models.options import check_choice
 from models.precision import PRECISIONS
 from models.transfer import moved
 from pipeline.sampling import FrameSampler
@@ -27,6 +28,9 @@ class FaceDetector:
         facedet_scale: factor from the frame to what the network sees.
         detect_every: frames from one that is always detected to the next, see sampling.py.
         precision: one of `PRECISIONS`.
+
+    Raises:
+        InputError: there is no such precision.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class FaceDetector:
         detect_every: int = 1,
         precision: str = "fp32",
     ) -> None:
+        check_choice("precision", precision, PRECISIONS)
         self._dtype = PRECISIONS[precision]
         self._model = model if precision == "fp32" else copy.deepcopy(model).to(self._dtype)
         self._device = device

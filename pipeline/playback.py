@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from models.features import FRAME_RATE
+from models.options import check_choice
 from pipeline import media
 from pipeline.errors import PipelineError
 
 Fit = Literal["video", "audio", "loop"]
+FITS: tuple[str, ...] = get_args(Fit)
 
 # What ffmpeg rounds in its messages to two digits.
 NTSC_RATES = {
@@ -138,8 +140,10 @@ def playback(
         Source index and frame, writable.
 
     Raises:
+        InputError: there is no such `fit`.
         PipelineError: the source has no frame, or one cannot be kept.
     """
+    check_choice("fit", fit, FITS)
     count = 0
     last: np.ndarray | None = None
     for frame in read(video, frame_rate=frame_rate):

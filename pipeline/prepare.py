@@ -1,7 +1,6 @@
 """One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
 
 import contextlib
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,11 @@ import torch
 
 from models import s3fd, weights
 from models.features import FRAME_RATE
-from models.precision import chosen
-from pipeline import cli, crops, media, process, scenes, tracks, workspace
+from models.options import check_fields, check_number
+from models.precision import Precision, chosen
+from models.s3fd import S3FD
+from models.weights import Detector, WeightsUsed
+from pipeline import cli, crops, media, process, provenance, scenes, tracks, workspace
 from pipeline.errors import InputError
 from pipeline.faces import FaceDetector
 from pipeline.workspace import Workspace
@@ -42,30 +44,26 @@ class PipelineOptions:
     """
 
     facedet_scale: float | None = None
-    crop_scale: float = 0.40
+    crop_scale: float = crops.CROP_SCALE
     min_track: int = 100
     frame_rate: int = FRAME_RATE
     num_failed_det: int = 25
     min_face_size: int = 100
-    detector: str = "auto"
+    detector: Detector = "auto"
     detect_every: int = 5
     keep_frames: bool = True
     audio_stream: int | None = None
-    precision: str = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        checks = {
-            "facedet_scale": self.facedet_scale is None or 0 < self.facedet_scale <= 8,
-            "crop_scale": 0 <= self.crop_scale <= 5,
-            "min_track": self.min_track >= 0,
-            "frame_rate": 1 <= self.frame_rate <= LARGEST_FRAME_RATE,
-            "num_failed_det": self.num_failed_det >= 0,
-            "min_face_size": self.min_face_size >= 1,
-            "detect_every": 1 <= self.detect_every <= LARGEST_DETECT_EVERY,
-        }
-        for name, valid in checks.items():
-            if not valid or not math.isfinite(getattr(self, name) or 0):
-                raise InputError(f"--{name} {getattr(self, name)} is out of range; see --help.")
+        check_fields(self)
+        check_number("facedet_scale", self.facedet_scale, above=0, most=8, optional=True)
+        check_number("crop_scale", self.crop_scale, least=0, most=5)
+        check_number("min_track", self.min_track, least=0)
+        check_number("frame_rate", self.frame_rate, least=1, most=LARGEST_FRAME_RATE)
+        check_number("num_failed_det", self.num_failed_det, least=0)
+        check_number("min_face_size", self.min_face_size, least=1)
+        check_number("detect_every", self.detect_every, least=1, most=LARGEST_DETECT_EVERY)
 
     @property
     def detection_scale(self) -> float:
@@ -95,6 +93,7 @@ def prepare(
     *,
     device: torch.device,
     overwrite: bool = False,
+    loaded_detector: tuple[S3FD, WeightsUsed] | None = None,
 ) -> Prepared:
     """Makes everything of `place` from a video, or keeps what is already complete.
 
@@ -104,6 +103,7 @@ def prepare(
         options: settings.
         device: where the detector runs.
         overwrite: replace results of another input or other settings.
+        loaded_detector: what `weights.load_s3fd` gives, for many videos; None loads it.
 
     Raises:
         InputError: the input is no video, or other results are in the way.
@@ -112,7 +112,7 @@ def prepare(
     info = media.probe(video, audio_stream=options.audio_stream)
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
-    model, weights_used = weights.load_s3fd(options.detector, device=device)
+    model, weights_used = loaded_detector or weights.load_s3fd(options.detector, device=device)
     published = model.config == s3fd.PUBLISHED
     precision = chosen(options.precision, published=published, device=device)
     settings = asdict(options) | {"facedet_scale": options.detection_scale}
@@ -146,7 +146,8 @@ def prepare(
                 identity
                 | {"file": str(video), "precision": precision}
                 | extra
-                | {"ffmpeg": process.ffmpeg_version()},
+                | {"ffmpeg": process.ffmpeg_version()}
+                | {"device": str(device), "versions": provenance.versions()},
             )
             place.commit()
         finally:

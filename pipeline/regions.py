@@ -5,12 +5,13 @@ here is numbers and one frame's pixels.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from models.options import check_number
 from models.wav2lip import FACE_PX
 from pipeline.tracks import Track
 
@@ -26,6 +27,10 @@ class Pads:
     bottom: int = 10
     left: int = 0
     right: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_number("pads", getattr(self, field.name), whole=True, least=0)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,24 @@
 """Every track's clip scored and written down: what run_syncnet.py does, in order."""
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from models.features import FRAME_RATE
-from models.syncnet import SyncNetConfig
+from models.precision import precision_name
+from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed
-from pipeline import cli, speaking, workspace
-from pipeline.clip_scores import ClipScore, check_options, load_scorer, score_clip
+from pipeline import cli, provenance, speaking, workspace
+from pipeline.clip_scores import DEFAULT_SYNC, ClipScore, SyncOptions, load_scorer, score_clip
 from pipeline.workspace import Workspace
 
 
 def score_tracks(
     place: Workspace,
+    options: SyncOptions = DEFAULT_SYNC,
     *,
-    initial_model: str | Path = "auto",
-    batch_size: int = 20,
-    vshift: int = 15,
-    precision: str = "fp32",
     device: torch.device,
     report: Callable[[ClipScore, WeightsUsed], None],
 ) -> list[ClipScore]:
@@ -28,40 +26,71 @@ def score_tracks(
 
     Args:
         place: where run_pipeline.py has left clips.
-        initial_model: weights file, or "auto".
-        batch_size: windows in one pass of the network.
-        vshift: largest shift searched, frames.
-        precision: see `load_scorer`.
+        options: settings.
         device: where the network runs.
         report: called after each clip.
 
     Raises:
-        InputError: run_pipeline.py has not been run, or an option is out of range.
+        InputError: run_pipeline.py has not been run.
+        WeightsError: the weights file is absent or does not fit.
         PipelineError: a clip cannot be read.
     """
-    check_options(batch_size=batch_size, vshift=vshift)
-    model, used = load_scorer(initial_model, device=device, precision=precision)
+    model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
     with place.opened():
         clips = place.crops()
         scores = []
         with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
             for clip in clips:
-                score = score_clip(clip, model, batch_size=batch_size, vshift=vshift, device=device)
+                score = score_clip(
+                    clip,
+                    model,
+                    batch_size=options.batch_size,
+                    vshift=options.vshift,
+                    device=device,
+                )
                 scores.append(score)
                 report(score, used)
                 bar.update(1)
-        _write(place, scores, used, model.config)
+        _write(place, scores, used, model.config, settings_of(place, options, model, device=device))
     return scores
 
 
+def settings_of(
+    place: Workspace, options: SyncOptions, model: SyncNet, *, device: torch.device
+) -> dict[str, Any]:
+    """What every row of offsets.json says about how it was made.
+
+    It is in every row, not around them, because readers of the file expect a list of rows.
+
+    Args:
+        place: whose clips are scored.
+        options: as asked for.
+        model: that scored them; it knows what the precision "auto" came to.
+        device: where it ran.
+    """
+    detector = (place.read_record() or {}).get("detector")
+    return asdict(options) | {
+        "initial_model": str(options.initial_model),
+        "precision": precision_name(model.dtype),
+        "device": str(device),
+        "detector": detector.get("file") if isinstance(detector, dict) else None,
+        "versions": provenance.versions(),
+    }
+
+
 def _write(
-    place: Workspace, scores: list[ClipScore], used: WeightsUsed, config: SyncNetConfig
+    place: Workspace,
+    scores: list[ClipScore],
+    used: WeightsUsed,
+    config: SyncNetConfig,
+    settings: dict[str, Any],
 ) -> None:
     frame_rate = place.read_frame_rate()
     starts_s = [int(track.frames[0]) / frame_rate for track, _ in place.read_tracks()]
     rows = [
         _row(index, score, used, start_s=starts_s[index] if index < len(starts_s) else 0.0)
         | config.reliable_from
+        | {"settings": settings}
         for index, score in enumerate(scores)
     ]
     place.write_distances([score.dists for score in scores])

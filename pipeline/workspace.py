@@ -6,6 +6,7 @@ next one clears what it left, or finishes moving what was complete.
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from models.features import FRAME_RATE
 from pipeline import pickles
 from pipeline.errors import InputError, PipelineError
 from pipeline.pickles import read_pickle, write_pickle
+from pipeline.readable import READABLE
 from pipeline.tracks import CropPath, Face, Track
 from pipeline.writers import partial_path
 
@@ -369,11 +371,36 @@ def _try_lock(descriptor: int) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Writes a whole text file or none; lines end in LF."""
     partial = partial_path(path)
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
+    with partial.open("w", encoding="utf-8", errors=READABLE, newline="\n") as file:
         file.write(text)
     partial.replace(path)
 
 
 def write_json(path: Path, value: object) -> None:
     """Writes a whole JSON file or none."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value, indent=2) + "\n")
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    r"""JSON that any reader takes, of anything the toolkit records.
+
+    A file name that is not UTF-8 keeps its bytes as \udcXX, from which `json.loads` makes the same
+    path again; NaN and infinity, which JSON has not, become null.
+    """
+    text = json.dumps(
+        _finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=_plain
+    )
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: object) -> object:
+    """A number of numpy as Python's, anything else, like a path, as text."""
+    return _finite(value.item()) if isinstance(value, np.generic) else str(value)

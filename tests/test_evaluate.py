@@ -14,9 +14,9 @@ import torch
 import run_syncnet
 from models import published, syncnet, weights
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import cli, clip_scores, crop_scores, embeddings, evaluate, media
+from pipeline import cli, clip_scores, crop_scores, embeddings, evaluate, evaluate_report, media
 from pipeline.clip_scores import ClipScore, score_clip
-from pipeline.evaluate import Mean, Row
+from pipeline.evaluate_report import Mean, Row
 from pipeline.workspace import Workspace, write_json
 from tests.conftest import snapshot
 from tests.synthetic import ffmpeg
@@ -358,7 +358,7 @@ def test_a_folder_by_both_routes(
     assert f"\ncrops: 1 tracks in 1 of 4 files\nAverage Confidence: {good['lse_c']:.4f}\n" in said
     assert everything["weights"] == {"file": used.file, "sha256": used.sha256}
     assert f"{used.file}, sha256 {used.sha256}" in said
-    assert evaluate.INCOMPARABLE in said and evaluate.NOT_THE_LITERATURES in said
+    assert evaluate_report.INCOMPARABLE in said and evaluate_report.NOT_THE_LITERATURES in said
 
 
 def test_means_are_over_tracks_and_leave_out_what_was_not_scored() -> None:
@@ -370,10 +370,10 @@ def test_means_are_over_tracks_and_leave_out_what_was_not_scored() -> None:
         Row("c.mp4", "crops", note="no face"),
         Row("a.mp4", "whole", None, 100.0, 100.0, 1),
     ]
-    assert evaluate.mean(rows, "crops") == Mean(9.0, 4.0, scored=3, files_scored=2, files=3)
-    assert evaluate.mean(rows[3:4], "crops") == Mean(None, None, 0, 0, 1)
-    words = evaluate.closing_words(
-        {"crops": evaluate.mean(rows[3:4], "crops")}, WeightsUsed("w", "0")
+    assert evaluate_report.mean(rows, "crops") == Mean(9.0, 4.0, scored=3, files_scored=2, files=3)
+    assert evaluate_report.mean(rows[3:4], "crops") == Mean(None, None, 0, 0, 1)
+    words = evaluate_report.closing_words(
+        {"crops": evaluate_report.mean(rows[3:4], "crops")}, WeightsUsed("w", "0")
     )
     assert "crops: 0 tracks in 0 of 1 files" in words and "Average" not in words
 
@@ -383,10 +383,14 @@ def test_only_the_published_weights_speak_of_the_literatures_figures() -> None:
     mean = {"whole": Mean(6.0, 8.0, 1, 1, 1)}
     file = published.table()["syncnet"]
     assert file.sha256
-    real = evaluate.closing_words(mean, WeightsUsed("mine.model", file.sha256))
+    real = evaluate_report.closing_words(mean, WeightsUsed("mine.model", file.sha256))
     assert real.startswith("\nwhole: 1 of 1 files\nAverage Confidence: 8.0000\nAverage Minimum")
-    assert evaluate.NOT_THE_LITERATURES not in real and evaluate.INCOMPARABLE not in real
-    assert evaluate.NOT_THE_LITERATURES in evaluate.closing_words(mean, WeightsUsed(file.file, "0"))
+    assert (
+        evaluate_report.NOT_THE_LITERATURES not in real and evaluate_report.INCOMPARABLE not in real
+    )
+    assert evaluate_report.NOT_THE_LITERATURES in evaluate_report.closing_words(
+        mean, WeightsUsed(file.file, "0")
+    )
 
 
 def test_nothing_scored_is_a_failure(

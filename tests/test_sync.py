@@ -16,7 +16,7 @@ from models import features, published, syncnet
 from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed, load_syncnet
 from pipeline import clip_scores, embeddings, sync, writers
-from pipeline.clip_scores import ClipScore, demo_words, score_clip
+from pipeline.clip_scores import ClipScore, SyncOptions, demo_words, score_clip
 from pipeline.errors import InputError
 from pipeline.scores import score_tracks
 from pipeline.tracks import CropPath, Track
@@ -283,18 +283,10 @@ def test_every_track_is_scored_and_written(tmp_path: Path, cpu: torch.device) ->
 
 
 @pytest.mark.parametrize(("batch_size", "vshift"), [(0, 15), (20, 0), (20, 251), (-1, 15)])
-def test_options_out_of_range_are_refused(
-    tmp_path: Path, cpu: torch.device, batch_size: int, vshift: int
-) -> None:
-    """Before anything is read or written."""
-    with pytest.raises(InputError, match="--batch_size"):
-        score_tracks(
-            Workspace(tmp_path, "talk"),
-            batch_size=batch_size,
-            vshift=vshift,
-            device=cpu,
-            report=lambda *said: None,
-        )
+def test_options_out_of_range_are_refused(batch_size: int, vshift: int) -> None:
+    """Before anything is read or written: no such options can be made."""
+    with pytest.raises(InputError, match=r"Invalid (batch_size|vshift) \(-?\d+\); supported: "):
+        SyncOptions(batch_size=batch_size, vshift=vshift)
 
 
 def test_other_rates_are_read_at_25(tmp_path: Path, cpu: torch.device) -> None:

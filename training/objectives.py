@@ -8,19 +8,23 @@ other excerpts are easier. In the numbers below B excerpts of W windows are comp
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.options import check_choice
+
 Negatives = Literal["same", "cross", "both"]
+NEGATIVES: tuple[str, ...] = get_args(Negatives)
 
 
 class Objective(nn.Module):
     """What all objectives share: where wrong sound for a pair comes from."""
 
     def __init__(self, *, negatives: Negatives = "same") -> None:
+        check_choice("negatives", negatives, NEGATIVES)
         super().__init__()
         self.negatives = negatives
 

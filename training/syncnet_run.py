@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from models import weights
+from models.options import check_choice, check_fields
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
@@ -24,7 +25,7 @@ from training.distributed import (
 )
 from training.excerpts import Draw
 from training.journal import Journal
-from training.objectives import OBJECTIVES
+from training.objectives import OBJECTIVES, Negatives
 from training.samples import Clip
 from training.syncnet import Run, new_run, still_guessing, train_step
 
@@ -57,7 +58,7 @@ class TrainOptions:
     patience: int
     steps: int
     objective: str
-    negatives: str
+    negatives: Negatives
     refine_at: list[int]
     excerpts: int
     lr: float
@@ -66,6 +67,11 @@ class TrainOptions:
     dropout: float | None
     weight_decay: float
     bf16: bool
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_choice("objective", self.objective, OBJECTIVES)
+        cli.check_device(self.device)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 import torch
 
 from models import weights
+from models.options import check_fields
 from models.wav2lip import (
     EXPERT_FRAMES,
     SyncNetColor,
@@ -40,7 +41,8 @@ from training.preprocessed import listed_videos
 from training.wav2lip import AnyBatch, Lesson, Run
 from training.wav2lip_objectives import LossWeights, draw
 
-STAGES = ("expert", "generator", "gan")
+Stage = Literal["expert", "generator", "gan"]
+STAGES: tuple[str, ...] = get_args(Stage)
 UNSEEN_BATCHES = 12  # of --val, always the same
 UNSEEN_SEED = 20200823
 SHOWN_WINDOWS = 8  # in a picture of samples
@@ -58,7 +60,7 @@ class TrainOptions:
     cache: Path | None
     cache_gb: float
     workers: int
-    stage: str
+    stage: Stage
     run: Path
     teacher: str
     taught_steps: int
@@ -86,6 +88,10 @@ class TrainOptions:
     detail_weight: float
     taught_weight: float
     bf16: bool
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        cli.check_device(self.device)
 
 
 @dataclass(frozen=True)

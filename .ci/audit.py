@@ -1,0 +1,77 @@
+"""Says which installed packages have a known vulnerability: 1 where one has, else 0.
+
+    make audit
+
+Asks PyPI, then OSV, through pip-audit. Where neither can be reached nothing is known, which is said
+and is no failure: a change must be testable without the network.
+"""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+SERVICES = ("pypi", "osv")
+# What pip-audit says where the service, not a package, is at fault.
+UNREACHABLE = ("ConnectionError", "Max retries exceeded", "Timeout", "ProxyError", "SSLError")
+UNREACHABLE += ("Could not connect", "Service Unavailable", "HTTPError", "ServiceError")
+# Identifiers that do not concern this program, each with the reason why.
+IGNORED: dict[str, str] = {}
+
+
+def asked(service: str) -> subprocess.CompletedProcess[str]:
+    """Runs pip-audit over the packages of this environment."""
+    command = [sys.executable, "-m", "pip_audit", "--local", "--format", "json"]
+    command += ["--progress-spinner", "off", "--timeout", "15", "--vulnerability-service", service]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def packages(output: str) -> list[dict[str, Any]] | None:
+    """What pip-audit says of each package; None where it says nothing."""
+    try:
+        found: list[dict[str, Any]] = json.loads(output)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found
+
+
+def faults(found: list[dict[str, Any]]) -> list[str]:
+    """A line for each vulnerability that is not in `IGNORED`."""
+    return [
+        f"{package['name']} {package['version']}: {fault['id']}, mended in "
+        f"{', '.join(fault.get('fix_versions') or ['no version yet'])}"
+        for package in found
+        for fault in package.get("vulns", [])
+        if not {fault["id"], *fault.get("aliases", [])} & IGNORED.keys()
+    ]
+
+
+def main() -> int:
+    """Asks the services in turn, until one knows the packages."""
+    for service in SERVICES:
+        done = asked(service)
+        found = packages(done.stdout)
+        if found is None:
+            if not any(word in done.stderr for word in UNREACHABLE):
+                print(f"pip-audit failed:\n{done.stderr[-2000:]}", file=sys.stderr)
+                return 1
+            print(f"{service}: could not be reached")
+            continue
+        known = [package for package in found if "skip_reason" not in package]
+        if not known:  # a mirror without advisories answers every question with "not found"
+            print(f"{service}: knows none of {len(found)} packages, so it could not be reached")
+            continue
+        if lines := faults(found):
+            print("\n".join([*lines, "Raise the pin and run .ci/lock."]), file=sys.stderr)
+            return 1
+        print(f"{service}: no known vulnerability in {len(known)} packages")
+        unknown = [package["name"] for package in found if "skip_reason" in package]
+        if unknown:
+            print(f"{service}: does not know {', '.join(unknown)}")
+        return 0
+    print("No advisory service could be reached: nothing was audited.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

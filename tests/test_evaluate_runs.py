@@ -1,0 +1,353 @@
+"""A folder's evaluation as a run: nothing wasted, no bad video its end, resumed when killed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models import precision, weights
+from models.errors import InputError, PipelineError, WeightsError
+from pipeline import cli, evaluate, evaluate_journal
+from pipeline.clip_scores import ClipScore
+from pipeline.evaluate_journal import Journal, video_key
+from pipeline.evaluate_report import Row
+from pipeline.prepare import PipelineOptions
+from pipeline.scores import score_tracks
+from pipeline.sync import Sync
+from pipeline.workspace import Workspace
+from tests.conftest import REPO
+
+OPTIONS = PipelineOptions(min_track=10)
+
+
+@pytest.fixture
+def videos(face_clip: Path, tmp_path: Path) -> dict[str, Path]:
+    """Three copies of one clip with a face and sound."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    names = ("a.mp4", "b.mp4", "c.mp4")
+    return {name: Path(shutil.copy(face_clip, folder / name)) for name in names}
+
+
+def _score(clip: Path) -> ClipScore:
+    """In place of a network: the number of the file's bytes is the min dist."""
+    size = float(clip.stat().st_size)
+    dists = np.ones((3, 31), np.float32)
+    sync = Sync(1, 40.0, size, 2.0, 1.0, np.zeros(3), False, True, None)
+    return ClipScore(clip.name, 30, dists, sync, None)
+
+
+class Scorer:
+    """Scores like `_score`, notes which videos it was given, and fails at some."""
+
+    def __init__(self, failures: dict[str, BaseException] | None = None) -> None:
+        self.scored: list[str] = []
+        self._failures = failures or {}
+
+    def __call__(self, clip: Path) -> ClipScore:
+        self.scored.append(clip.name)
+        if clip.name in self._failures:
+            raise self._failures[clip.name]
+        return _score(clip)
+
+
+def _run(
+    videos: dict[str, Path], scorer: Callable[[Path], ClipScore], *, journal: Journal | None = None
+) -> list[Row]:
+    return evaluate.evaluate(
+        videos,
+        ("whole",),
+        scorer,
+        OPTIONS,
+        device=torch.device("cpu"),
+        journal=journal,
+        report=lambda row: None,
+    )
+
+
+# The same numbers as run_syncnet.py.
+
+
+def test_lse_is_that_of_offsets_json(
+    done: Workspace,
+    face_clip: Path,
+    tmp_path: Path,
+    cpu: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the last digit, also where "auto" comes to bfloat16: one clip has one LSE-D."""
+    monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
+    shutil.copytree(done.data_dir, tmp_path / "work")
+    (tmp_path / "videos").mkdir()
+    crops = Workspace(tmp_path / "work", "face")
+    shutil.copy(crops.crop(0), tmp_path / "videos" / "crop.avi")
+    score_tracks(crops, device=cpu, report=lambda *said: None)
+    report = tmp_path / "o.json"
+    flags = ["--data_root", str(tmp_path / "videos"), "--route", "whole", "--json", str(report)]
+    assert cli.run(lambda: evaluate.main([*flags, "--device", "cpu"])) == 0
+    (row,), (offsets,) = json.loads(report.read_text())["scores"], crops.read_offsets()
+    assert (row["lse_d"], row["lse_c"]) == (offsets["lse_d"], offsets["lse_c"])
+    settings = json.loads(report.read_text())["settings"]
+    assert settings["scorer_precision"] == offsets["settings"]["precision"] == "bf16"
+
+
+# Nothing for nothing.
+
+
+def test_no_picture_is_made(videos: dict[str, Path], tmp_path: Path, cpu: torch.device) -> None:
+    """Nobody would look at pyframes/ of a folder that is deleted a moment later."""
+    passing = tmp_path / "passing"
+    passing.mkdir()
+    seen: list[str] = []
+
+    def score(clip: Path) -> ClipScore:
+        seen.extend(path.suffix for path in passing.rglob("*.*"))
+        return _score(clip)
+
+    rows = evaluate.evaluate(
+        {"a.mp4": videos["a.mp4"]},
+        ("crops",),
+        score,
+        replace(OPTIONS, keep_frames=True),
+        device=cpu,
+        tmp_dir=passing,
+        report=lambda row: None,
+    )
+    assert [row.track for row in rows] == [0]
+    assert ".avi" in seen and ".jpg" not in seen and not any(passing.iterdir())
+
+
+def test_networks_are_loaded_once(
+    videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One detector and one scorer serve all videos by both routes."""
+    loaded: list[str] = []
+    for name in ("load_s3fd", "load_syncnet"):
+        real = getattr(weights, name)
+
+        def counted(*args: Any, real: Any = real, name: str = name, **rest: Any) -> Any:
+            loaded.append(name)
+            return real(*args, **rest)
+
+        monkeypatch.setattr(weights, name, counted)
+    videos["c.mp4"].unlink()
+    flags = ["--data_root", str(videos["a.mp4"].parent), "--min_track", "10"]
+    assert cli.run(lambda: evaluate.main(flags)) == 0
+    assert sorted(loaded) == ["load_s3fd", "load_syncnet"]
+
+
+# One bad video.
+
+FAILURES = [
+    OSError(28, "No space left on device"),
+    PermissionError(13, "Permission denied"),
+    cv2.error("OpenCV: out of range\n(-215) in function 'resize'"),
+    RuntimeError("CUDA error: out of memory"),
+    MemoryError(),
+    UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed"),
+    PipelineError("Reading b.mp4 failed: no frame."),
+    WeightsError("w.model is not there."),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_one_bad_video_never_ends_the_batch(
+    videos: dict[str, Path], failure: BaseException
+) -> None:
+    """Its row says why, in one line; the others are scored."""
+    rows = _run(videos, Scorer({"b.mp4": failure}))
+    assert [row.lse_d is None for row in rows] == [False, True, False]
+    note = rows[1].note or ""
+    words = str(failure).split("\n")[0]
+    assert words in note and "\n" not in note and note
+    if not isinstance(failure, PipelineError | WeightsError):
+        assert str(videos["b.mp4"]) in note and type(failure).__name__ in note
+
+
+def test_a_bug_keeps_its_traceback_where_that_is_asked_for(
+    videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SYNCNET_DEBUG=1 lets what is not expected through, and only that."""
+    monkeypatch.setenv("SYNCNET_DEBUG", "1")
+    assert _run(videos, Scorer({"b.mp4": InputError("silent")}))[1].note == "silent"
+    with pytest.raises(ZeroDivisionError):
+        _run(videos, Scorer({"b.mp4": ZeroDivisionError()}))
+
+
+def test_weights_that_are_at_fault_stop_before_the_first_video(
+    videos: dict[str, Path], tmp_path: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector that is not there is no thousand rows that say so."""
+    monkeypatch.setattr(weights, "PUBLISHED_DIR", tmp_path / "empty")
+    scorer, told = Scorer(), list[Row]()
+    with pytest.raises(WeightsError, match="is not there; run"):
+        evaluate.evaluate(
+            videos,
+            ("whole", "crops"),
+            scorer,
+            replace(OPTIONS, detector="s3fd"),
+            device=cpu,
+            report=told.append,
+        )
+    assert not scorer.scored and not told
+
+
+# Resuming.
+
+SETTINGS = {"vshift": 15, "data": Path("d"), "versions": {"torch": "2"}}
+
+
+def _journal(tmp_path: Path, **changed: object) -> Journal:
+    return Journal(tmp_path / "o.rows.jsonl", SETTINGS | changed)
+
+
+def _stopped(videos: dict[str, Path], tmp_path: Path) -> None:
+    """A run that is stopped while it scores the third video."""
+    with pytest.raises(KeyboardInterrupt), _journal(tmp_path) as journal:
+        _run(videos, Scorer({"c.mp4": KeyboardInterrupt()}), journal=journal)
+
+
+def test_a_stopped_run_goes_on_where_it_was(videos: dict[str, Path], tmp_path: Path) -> None:
+    """Finished videos are not scored again; the rows are those of a run that was not stopped."""
+    whole = _run(videos, Scorer())
+    _stopped(videos, tmp_path)
+    again = Scorer()
+    with _journal(tmp_path) as journal:
+        assert len(journal) == 2
+        assert _run(videos, again, journal=journal) == whole
+    assert again.scored == ["c.mp4"]
+    last = Scorer()
+    with _journal(tmp_path) as journal:
+        assert _run(videos, last, journal=journal) == whole
+    assert not last.scored
+
+
+def test_rows_come_as_json_lines(videos: dict[str, Path], tmp_path: Path) -> None:
+    """Readable while the run goes on: settings, then a line per video with its rows."""
+    read: list[list[dict[str, Any]]] = []
+
+    def score(clip: Path) -> ClipScore:
+        lines = (tmp_path / "o.rows.jsonl").read_text().splitlines()
+        read.append([json.loads(line) for line in lines])
+        return _score(clip)
+
+    with _journal(tmp_path) as journal:
+        rows = _run(videos, score, journal=journal)
+    assert [len(lines) for lines in read] == [1, 2, 3]
+    settings, first, second = read[-1]
+    assert settings == {"settings": SETTINGS | {"data": "d"}}
+    assert first["key"]["file"] == "a.mp4" and first["rows"] == [asdict(rows[0])]
+    assert second["key"]["bytes"] == videos["b.mp4"].stat().st_size
+
+
+def test_a_video_that_changed_is_scored_again(videos: dict[str, Path], tmp_path: Path) -> None:
+    """By size and by time of change; the same content under another name is another video."""
+    _stopped(videos, tmp_path)
+    with videos["a.mp4"].open("ab") as file:
+        file.write(b"more")
+    known = videos["b.mp4"].stat()
+    os.utime(videos["b.mp4"], ns=(known.st_atime_ns, known.st_mtime_ns + 1))
+    again = Scorer()
+    with _journal(tmp_path) as journal:
+        _run(videos, again, journal=journal)
+    assert again.scored == ["a.mp4", "b.mp4", "c.mp4"]
+    assert video_key(videos["a.mp4"], "a.mp4", "whole") != video_key(
+        videos["a.mp4"], "z.mp4", "whole"
+    )
+    assert video_key(videos["a.mp4"], "a.mp4", "whole") != video_key(
+        videos["a.mp4"], "a.mp4", "crops"
+    )
+
+
+def test_rows_of_other_settings_are_not_taken(videos: dict[str, Path], tmp_path: Path) -> None:
+    """Another --vshift, other weights, another version: everything is scored again."""
+    _stopped(videos, tmp_path)
+    again = Scorer()
+    with _journal(tmp_path, vshift=20) as journal:
+        assert not len(journal)
+        _run(videos, again, journal=journal)
+    assert len(again.scored) == 3
+
+
+@pytest.mark.parametrize("cut", [1, 7, 40])
+def test_a_line_that_was_cut_off_is_scored_again(
+    videos: dict[str, Path], tmp_path: Path, cut: int
+) -> None:
+    """As a power failure leaves it; the next line is not glued to it."""
+    _stopped(videos, tmp_path)
+    file = tmp_path / "o.rows.jsonl"
+    file.write_bytes(file.read_bytes()[:-cut] + "é".encode()[:1] * (cut > 1))
+    for scored in (["b.mp4", "c.mp4"] if cut > 1 else ["c.mp4"], []):
+        again = Scorer()
+        with _journal(tmp_path) as journal:
+            _run(videos, again, journal=journal)
+        assert again.scored == scored
+
+
+def test_what_may_work_the_next_time_is_tried_again(
+    videos: dict[str, Path], tmp_path: Path
+) -> None:
+    """A full disk is not kept as the answer; a video without a face is."""
+    failures = {"a.mp4": InputError("No track."), "b.mp4": OSError(28, "No space left")}
+    with _journal(tmp_path) as journal:
+        _run(videos, Scorer(failures), journal=journal)
+    again = Scorer()
+    with _journal(tmp_path) as journal:
+        rows = _run(videos, again, journal=journal)
+    assert again.scored == ["b.mp4"] and rows[0].note == "No track."
+
+
+def test_rows_that_cannot_be_kept_end_the_run(
+    videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not after a night: a sentence that names the file."""
+    with (
+        pytest.raises(PipelineError, match=r"o\.rows\.jsonl cannot be written"),
+        Journal(tmp_path / "no" / "o.rows.jsonl", {}),
+    ):
+        pass
+    with (
+        _journal(tmp_path) as journal,
+        pytest.raises(PipelineError, match=r"o\.rows\.jsonl cannot be written \(No space"),
+    ):
+        monkeypatch.setattr(evaluate_journal, "json_text", _no_space)
+        _run(videos, Scorer(), journal=journal)
+
+
+def _no_space(value: object) -> str:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_killed_command_goes_on(videos: dict[str, Path], tmp_path: Path) -> None:
+    """kill -9 after the first row, then the same command: as if nothing had been."""
+    report, rows_file = tmp_path / "o.json", tmp_path / "o.rows.jsonl"
+    command = [sys.executable, "-m", "pipeline.evaluate", "--route", "whole", "--device", "cpu"]
+    command += ["--data_root", str(videos["a.mp4"].parent), "--json", str(report)]
+    run = subprocess.Popen(command, cwd=REPO, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not (rows_file.exists() and rows_file.read_text().count("\n") > 1):
+        assert run.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not report.exists()
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "results of a run that was stopped" in done.stdout
+    assert not rows_file.exists()
+    everything = json.loads(report.read_text())
+    assert [row["file"] for row in everything["scores"]] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert len({row["lse_d"] for row in everything["scores"]}) == 1
+    assert everything["mean"]["whole"]["files_scored"] == 3

@@ -1,0 +1,326 @@
+"""Options: what means nothing is refused in Python as on the command line, with equal defaults."""
+
+import argparse
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import run_pipeline
+import run_syncnet
+import run_wav2lip
+import train_syncnet
+import train_wav2lip
+from models import errors, precision, weights
+from models.errors import InputError, PipelineError, ToolkitError, WeightsError
+from models.options import check_choice, check_number, check_switch
+from pipeline import cli, clip_scores, crop_scores, dub, evaluate, playback, scores
+from pipeline.clip_scores import SyncOptions
+from pipeline.crops import CROP_SCALE
+from pipeline.dub import DubOptions
+from pipeline.faces import FaceDetector
+from pipeline.prepare import PipelineOptions
+from pipeline.regions import Pads
+from pipeline.tracks import Track
+from pipeline.workspace import Workspace
+from tests.conftest import REPO
+from training import syncnet_run, wav2lip_run
+from training.objectives import MultiWay
+
+CPU = torch.device("cpu")
+TRACKS = [Track(np.arange(3), np.ones((3, 4)))] * 2
+
+
+def _train_syncnet(**changed: object) -> object:
+    args = train_syncnet.build_parser().parse_args(["--data", "d", "--run", "r"])
+    return syncnet_run.TrainOptions(**(vars(args) | changed))
+
+
+def _train_wav2lip(**changed: object) -> object:
+    flags = ["--data", "d", "--run", "r", "--stage", "gan"]
+    args = train_wav2lip.build_parser().parse_args(flags)
+    return wav2lip_run.TrainOptions(**(vars(args) | changed))
+
+
+# Words.
+
+WORDS: dict[str, tuple[Callable[[], object], str]] = {
+    "load_s3fd": (
+        lambda: weights.load_s3fd("S3FD", device=CPU),  # type: ignore[arg-type]
+        "Invalid detector ('S3FD'); supported: auto, s3fd, small.",
+    ),
+    "detector": (
+        lambda: PipelineOptions(detector="S3FD"),  # type: ignore[arg-type]
+        "Invalid detector ('S3FD'); supported: auto, s3fd, small.",
+    ),
+    "precision of faces": (
+        lambda: PipelineOptions(precision="fp16"),  # type: ignore[arg-type]
+        "Invalid precision ('fp16'); supported: auto, fp32, bf16.",
+    ),
+    "precision of scores": (
+        lambda: SyncOptions(precision="BF16"),  # type: ignore[arg-type]
+        "Invalid precision ('BF16'); supported: auto, fp32, bf16.",
+    ),
+    "load_scorer": (
+        lambda: clip_scores.load_scorer(device=CPU, precision="half"),  # type: ignore[arg-type]
+        "Invalid precision ('half'); supported: auto, fp32, bf16.",
+    ),
+    "chosen": (
+        lambda: precision.chosen("Auto", published=True, device=CPU),
+        "Invalid precision ('Auto'); supported: auto, fp32, bf16.",
+    ),
+    "FaceDetector": (
+        lambda: FaceDetector(None, device=CPU, facedet_scale=1, precision="auto"),  # type: ignore[arg-type]
+        "Invalid precision ('auto'); supported: fp32, bf16.",
+    ),
+    "tracks": (
+        lambda: DubOptions(tracks="0"),  # type: ignore[arg-type]
+        "Invalid tracks ('0'); supported: all, speaking, track numbers.",
+    ),
+    "choose": (
+        lambda: dub.choose(Workspace(Path("d"), "r"), TRACKS, "0"),  # type: ignore[arg-type]
+        "Invalid tracks ('0'); supported: all, speaking, track numbers.",
+    ),
+    "no tracks": (
+        lambda: DubOptions(tracks=()),
+        "Invalid tracks (()); supported: all, speaking, track numbers.",
+    ),
+    "a track twice": (
+        lambda: DubOptions(tracks=(0, 1, 0)),
+        "Invalid tracks ((0, 1, 0)); supported: every number once.",
+    ),
+    "fit": (
+        lambda: DubOptions(fit="loops"),  # type: ignore[arg-type]
+        "Invalid fit ('loops'); supported: video, audio, loop.",
+    ),
+    "playback": (
+        lambda: next(
+            playback.playback(Path("v"), frame_rate=25, frames=3, fit="loops", kept=Path("k"))  # type: ignore[arg-type]
+        ),
+        "Invalid fit ('loops'); supported: video, audio, loop.",
+    ),
+    "blend": (
+        lambda: DubOptions(blend="none"),  # type: ignore[arg-type]
+        "Invalid blend ('none'); supported: True, False.",
+    ),
+    "audio": (
+        lambda: DubOptions(audio="new.wav"),  # type: ignore[arg-type]
+        "Invalid audio ('new.wav'); supported: files by track number.",
+    ),
+    "route": (
+        lambda: evaluate.evaluate(
+            {},
+            ("Whole",),
+            lambda clip: None,
+            PipelineOptions(),
+            device=CPU,
+            report=print,  # type: ignore[arg-type,return-value]
+        ),
+        "Invalid route ('Whole'); supported: whole, crops.",
+    ),
+    "device": (
+        lambda: cli.torch_device("gpu"),
+        "Invalid device ('gpu'); supported: auto, cpu, cuda, mps, cuda:NUMBER.",
+    ),
+    "a device that computes nothing": (
+        lambda: cli.torch_device("meta"),
+        "Invalid device ('meta'); supported: auto, cpu, cuda, mps, cuda:NUMBER.",
+    ),
+    "stage": (
+        lambda: _train_wav2lip(stage="GAN"),
+        "Invalid stage ('GAN'); supported: expert, generator, gan.",
+    ),
+    "device of training": (
+        lambda: _train_wav2lip(device="gpu"),
+        "Invalid device ('gpu'); supported: auto, cpu, cuda, mps, cuda:NUMBER.",
+    ),
+    "objective": (
+        lambda: _train_syncnet(objective="bse"),
+        "Invalid objective ('bse'); supported: multiway, margin, bce, cosine.",
+    ),
+    "negatives": (
+        lambda: _train_syncnet(negatives="other"),
+        "Invalid negatives ('other'); supported: same, cross, both.",
+    ),
+    "negatives of an objective": (
+        lambda: MultiWay(negatives="other"),  # type: ignore[arg-type]
+        "Invalid negatives ('other'); supported: same, cross, both.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_word_that_means_nothing_is_refused(name: str) -> None:
+    """In one sentence that says what there is, without the dashes of flags nobody typed."""
+    call, sentence = WORDS[name]
+    with pytest.raises(InputError) as refusal:
+        call()
+    assert str(refusal.value) == sentence
+
+
+# Numbers and switches.
+
+NUMBERS: list[tuple[Callable[..., object], str, list[object]]] = [
+    (PipelineOptions, "facedet_scale", [0, -1.0, 8.1, float("nan"), True, "1"]),
+    (PipelineOptions, "crop_scale", [-0.1, float("inf"), float("nan"), None, True]),
+    (PipelineOptions, "min_track", [-1, 1.5, True, None, "100"]),
+    (PipelineOptions, "frame_rate", [0, 121, 25.5, True]),
+    (PipelineOptions, "num_failed_det", [-1, 2.5, False]),
+    (PipelineOptions, "min_face_size", [0, 10.5, float("nan")]),
+    (PipelineOptions, "detect_every", [0, 101, True]),
+    (PipelineOptions, "keep_frames", ["no", 0, None]),
+    (SyncOptions, "batch_size", [0, -1, 2.5, True, "20", 10**400]),
+    (SyncOptions, "vshift", [0, 251, 15.0, float("nan"), True]),
+    (DubOptions, "batch_size", [0, 1.5, True]),
+    (DubOptions, "keep_background", [float("nan"), float("inf"), True, "-12"]),
+    (DubOptions, "silence_gate", ["off", 1]),
+    (DubOptions, "tracks", [(-1,), (0.5,), (True,), ("0",)]),
+    (DubOptions, "audio", [{"0": Path("a.wav")}, {-1: Path("a.wav")}]),
+    (Pads, "left", [-1, 0.5, True]),
+    (_train_syncnet, "steps", ["100", 2.5, True]),
+    (_train_syncnet, "lr", [float("nan"), "1e-3", True]),
+    (_train_wav2lip, "bf16", ["no", 1]),
+    (_train_wav2lip, "width", [float("inf"), None]),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "wrong"),
+    [(make, field, wrong) for make, field, values in NUMBERS for wrong in values],
+)
+def test_a_number_that_means_nothing_is_refused(
+    make: Callable[..., object], field: str, wrong: object
+) -> None:
+    """Out of range, not finite, True, text: the option and what it may be are named."""
+    name = "pads" if make is Pads else field
+    with pytest.raises(InputError, match=rf"^Invalid {name} \(.*\); supported: .+\.$"):
+        make(**{field: wrong})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """Who computes an option gets no error for its type."""
+    assert PipelineOptions(min_track=np.int64(5), crop_scale=np.float32(0.5)).min_track == 5  # type: ignore[arg-type]
+    assert PipelineOptions(crop_scale=1, facedet_scale=None).crop_scale == 1
+    with pytest.raises(InputError):
+        PipelineOptions(min_track=np.bool_(True))  # type: ignore[arg-type]
+
+
+def test_the_sentence_says_the_range() -> None:
+    """Both ends, whole numbers, None; a flag's name has its dashes on the command line only."""
+    said = {}
+    for name, kinds in {
+        "a": {"whole": True, "least": 1, "most": 250},
+        "b": {"above": 0, "below": 0.5, "optional": True},
+    }.items():
+        with pytest.raises(errors.InvalidOption) as refusal:
+            check_number(name, 1000, **kinds)  # type: ignore[arg-type]
+        said[name] = refusal.value
+    assert str(said["a"]) == (
+        "Invalid a (1000); supported: whole numbers at least 1 and at most 250."
+    )
+    assert said["b"].on_command_line == (
+        "Invalid --b (1000); supported: numbers above 0 and below 0.5, None."
+    )
+    check_number("c", None, optional=True)
+    check_switch("d", False)
+    check_choice("e", "x", ("x", "y"))
+
+
+def test_flags_are_named_as_they_are_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same refusal on the command line speaks of the flag; exit code 2."""
+    flags = [f"--data_dir={tmp_path}", "--reference=r", "--vshift=0"]
+    assert cli.run(lambda: run_syncnet.main(flags)) == 2
+    assert capsys.readouterr().err.startswith("error: Invalid --vshift (0); supported: ")
+
+
+# One set of defaults.
+
+REQUIRED = {
+    run_pipeline: ["--videofile", "v"],
+    run_syncnet: [],
+    run_wav2lip: [],
+    evaluate: ["--data_root", "d"],
+}
+OPTIONS: list[tuple[Any, Any, set[str]]] = [
+    (run_pipeline, PipelineOptions(), {field.name for field in fields(PipelineOptions)}),
+    (run_syncnet, SyncOptions(), {field.name for field in fields(SyncOptions)}),
+    (run_wav2lip, DubOptions(), {field.name for field in fields(DubOptions)} - {"audio"}),
+    (evaluate, SyncOptions(), {field.name for field in fields(SyncOptions)}),
+    (evaluate, PipelineOptions(), {"min_track", "min_face_size", "precision"}),
+]
+
+
+@pytest.mark.parametrize(("script", "options", "names"), OPTIONS)
+def test_scripts_and_functions_have_the_same_defaults(
+    script: Any, options: Any, names: set[str]
+) -> None:
+    """Whatever a parser and the options of its stage both know, they know alike."""
+    parsed = vars(script.build_parser().parse_args(REQUIRED[script]))
+    known = {field.name for field in fields(options)}
+    assert parsed.keys() & known == names | (known & {"audio"})
+    if script is run_wav2lip:
+        parsed["blend"] = parsed["blend"] == "mouth"
+        parsed["pads"] = Pads(*parsed["pads"])
+        assert parsed["pads"] == options.pads and astuple(options.pads) == (0, 10, 0, 0)
+    assert {name: parsed[name] for name in names} == {n: getattr(options, n) for n in names}
+
+
+@pytest.mark.parametrize("script", REQUIRED)
+def test_choices_of_flags_are_those_of_the_options(script: Any) -> None:
+    """Every choice a parser offers is taken by the options."""
+    stage = {run_pipeline: PipelineOptions, run_syncnet: SyncOptions, evaluate: SyncOptions}
+    for action in script.build_parser()._actions:
+        if not action.choices or isinstance(action, argparse._HelpAction):
+            continue
+        for choice in action.choices:
+            if script is run_wav2lip and action.dest == "fit":
+                DubOptions(fit=choice)
+            elif script in stage and action.dest in {f.name for f in fields(stage[script])}:
+                stage[script](**{action.dest: choice})
+            else:
+                assert action.dest in ("blend", "route")
+
+
+def test_functions_have_no_defaults_of_their_own() -> None:
+    """What scores takes its settings from `SyncOptions`; crops have one margin."""
+    for function in (scores.score_tracks, crop_scores.score_crop):
+        taken = inspect.signature(function).parameters
+        assert taken["options"].default == SyncOptions()
+        assert not taken.keys() & {field.name for field in fields(SyncOptions)}
+    loading = inspect.signature(clip_scores.load_scorer).parameters
+    assert loading["precision"].default == SyncOptions().precision
+    assert loading["initial_model"].default == SyncOptions().initial_model
+    detector = inspect.signature(weights.load_s3fd).parameters["detector"]
+    assert detector.default == PipelineOptions().detector
+    assert PipelineOptions().crop_scale == CROP_SCALE == 0.4
+
+
+# One base for errors.
+
+
+def test_every_failure_has_one_base_and_an_exit_code() -> None:
+    """Catching `ToolkitError` is enough; who is at fault is in the exit code."""
+    codes = {PipelineError: 1, InputError: 2, WeightsError: 2, errors.InvalidOption: 2}
+    for kind, code in codes.items():
+        assert issubclass(kind, ToolkitError) and kind.exit_code == code
+    with pytest.raises(ToolkitError, match="is not a file"):
+        weights.load_syncnet("/nowhere.model", device=CPU)
+
+
+def test_saying_what_is_wrong_does_not_take_torch() -> None:
+    """Errors and options are checked without the second that loading torch takes."""
+    code = "import sys, models.errors, models.options; sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    )
