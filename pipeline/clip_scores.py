@@ -1,7 +1,7 @@
 """One face clip scored: decoded, embedded, compared; nothing is written here."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -72,7 +72,8 @@ class Embedded:
     Attributes:
         frames: how many it has, at 25 per second.
         samples: how many it has, at 16000 per second.
-        heard: (windows,) bool, which windows have any sound.
+        heard: (windows,) bool, which windows have sound to compare with.
+        picture_late_s: by how much pictures stand later than the source shows them, in the mean.
         lips, sound: (windows, E) float32, window by window; `sync.window_count` says how many.
         features: (frames - 4, F) float32, lip features before the head; None unless asked for.
     """
@@ -80,6 +81,7 @@ class Embedded:
     frames: int
     samples: int
     heard: np.ndarray
+    picture_late_s: float
     lips: torch.Tensor
     sound: torch.Tensor
     features: torch.Tensor | None
@@ -109,7 +111,14 @@ def load_scorer(
 
 
 def score_clip(
-    clip: Path, model: SyncNet, *, batch_size: int, vshift: int, device: torch.device
+    clip: Path,
+    model: SyncNet,
+    *,
+    batch_size: int,
+    vshift: int,
+    device: torch.device,
+    missing_s: Sequence[tuple[float, float]] = (),
+    picture_late_s: float = 0.0,
 ) -> ClipScore:
     """Scores one face clip that carries its sound.
 
@@ -119,11 +128,19 @@ def score_clip(
         batch_size: windows in one pass of the network.
         vshift: largest shift searched, frames.
         device: where the model is.
+        missing_s: (start, end) of stretches in which the clip's sound is no recording, seconds.
+        picture_late_s: by how much its pictures stand later than where they were cut from shows
+            them, in the mean.
 
     Raises:
         PipelineError: the clip cannot be read; InputError where it is no video.
     """
     embedded = embed_clip(clip, model, batch_size=batch_size, device=device)
+    embedded = replace(
+        embedded,
+        heard=embedded.heard & sync.heard_windows(missing_s, len(embedded.heard)),
+        picture_late_s=embedded.picture_late_s + picture_late_s,
+    )
     return judge_clip(clip, embedded, model, vshift=vshift)
 
 
@@ -154,7 +171,7 @@ def embed_clip(
                 progress(1)
 
     info = media.probe(clip)
-    samples = media.read_audio(clip, info=info)
+    samples, missing_s = media.read_sound(clip, info=info)
     features = None
     if with_features:
         lips, features = embed_lips_and_features(
@@ -168,8 +185,15 @@ def embed_clip(
         sound = embeddings.embed_sound(model, samples, batch_size=batch_size, device=device)[
             :windows
         ]
-    heard = sync.heard_windows(samples, windows)
-    return Embedded(count, len(samples), heard, lips[:windows], sound, features)
+    return Embedded(
+        frames=count,
+        samples=len(samples),
+        heard=sync.heard_windows(missing_s, windows),
+        picture_late_s=media.picture_late_s(clip, info, frames=count),
+        lips=lips[:windows],
+        sound=sound,
+        features=features,
+    )
 
 
 def crop_frames(clip: Path, info: media.MediaInfo | None = None) -> Iterator[np.ndarray]:
@@ -215,6 +239,9 @@ def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -
         return ClipScore(clip.name, embedded.frames, empty, None, warning)
     dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
     judged = sync.judge(dists, embedded.heard, **model.config.reliable_from)
+    # Sound leads by as much more as the pictures are late.
+    offset_ms = judged.offset_ms - 1000 * embedded.picture_late_s
+    judged = replace(judged, offset_ms=offset_ms)
     # What was compared with nothing prefers no shift, for whoever reads the distances.
     dists[~embedded.heard] = np.median(dists[embedded.heard].mean(axis=0))
     return ClipScore(clip.name, embedded.frames, dists, judged, warning)

@@ -36,10 +36,12 @@ __all__ = [
     "Normalisation",
     "SoundReport",
     "frame_times_s",
+    "picture_late_s",
     "probe",
     "read_audio",
     "read_frames",
     "read_planes",
+    "read_sound",
 ]
 
 SHORT_S = 0.5  # a picture that ends so much before its packets do is damaged
@@ -167,13 +169,24 @@ def read_audio(
     Raises:
         PipelineError: ffmpeg could not read it.
     """
+    return read_sound(path, sample_rate=sample_rate, info=info)[0]
+
+
+def read_sound(
+    path: Path, *, sample_rate: int = SAMPLE_RATE, info: MediaInfo | None = None
+) -> tuple[np.ndarray, tuple[tuple[float, float], ...]]:
+    """`read_audio`, and where in it the file has no sound.
+
+    Returns:
+        (n,) int16, and (start, end) in seconds of each stretch that was filled with silence.
+    """
     info = info or probe(path)
     if not info.has_audio:
-        return np.zeros(0, np.int16)
+        return np.zeros(0, np.int16), ()
     with tempfile.TemporaryDirectory() as folder:
         sound = clock.read_contents(path, info, Path(folder), sample_rate=sample_rate).sound
         assert sound is not None
-        return sound.mono()
+        return sound.mono(), sound.missing_s
 
 
 def frame_times_s(path: Path, *, info: MediaInfo | None = None) -> np.ndarray:
@@ -186,6 +199,25 @@ def frame_times_s(path: Path, *, info: MediaInfo | None = None) -> np.ndarray:
     info = _with_picture(path, info)
     with tempfile.TemporaryDirectory() as folder:
         return clock.read_packet_times(path, info, Path(folder))
+
+
+def picture_late_s(path: Path, info: MediaInfo, *, frames: int) -> float:
+    """By how much the frames that `read_frames` gives stand later than the file shows them.
+
+    Args:
+        path: the file.
+        info: its probe.
+        frames: how many frames it gives at `FRAME_RATE`.
+
+    Returns:
+        The mean, seconds; 0 for a file that has that rate itself.
+    """
+    if not frames or info.frame_rate == FRAME_RATE:
+        return 0.0
+    shown_s = clock.grid_times_s(
+        frame_times_s(path, info=info), frames=frames, frame_rate=FRAME_RATE
+    )
+    return float(np.mean(np.arange(frames) / FRAME_RATE - shown_s))
 
 
 @dataclass(frozen=True)
@@ -377,7 +409,7 @@ class Normalisation:
         end_s = self.frames / self._frame_rate
         missing = [(start, min(end, end_s)) for start, end in sound.missing_s if start < end_s]
         last_s = sound.samples / sound.sample_rate
-        if end_s - last_s >= SHORT_S:
+        if end_s - last_s >= clock.LEAST_MISSING_S:
             missing.append((last_s, end_s))
         assert self._info.audio_stream is not None
         return SoundReport(

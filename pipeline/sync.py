@@ -5,6 +5,7 @@ i + vshift; the mean over all windows is smallest where sound and lips belong to
 offset means that the sound leads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ FRAME_MS = 1000 / FRAME_RATE
 CONFIDENCE_FRAMES = 9  # window of the median over framewise confidence
 WINDOW_CENTRE = WINDOW_FRAMES // 2  # window i tells about frame i + 2
 NEIGHBOUR_SHIFTS = 2  # so near the best shift another is the same answer
+ROUNDING_S = 0.001  # of times that are written down
 DRIFT_PIECE_S = 5.0
 DRIFT_PIECES = 4  # fewer give no slope worth telling
 
@@ -53,21 +55,22 @@ def window_count(frames: int, samples: int) -> int:
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - WINDOW_FRAMES)
 
 
-def heard_windows(samples: np.ndarray, windows: int) -> np.ndarray:
-    """Which windows have any sound; where a recording breaks off there is only digital silence.
+def heard_windows(missing_s: Sequence[tuple[float, float]], windows: int) -> np.ndarray:
+    """Which windows have sound to compare with; silence that was recorded is sound, too.
 
     Args:
-        samples: (n,) int16 mono 16 kHz, of the clip.
-        windows: how many it has.
+        missing_s: (start, end) of stretches of the clip without sound, seconds.
+        windows: how many the clip has.
 
     Returns:
-        (windows,) bool.
+        (windows,) bool, False where all of a window lies in such a stretch.
     """
-    # The number of samples that are not 0 before each frame.
-    audible = np.concatenate([[0], np.cumsum(samples != 0)])
-    starts = np.arange(windows) * SAMPLES_PER_FRAME
-    ends = np.minimum(starts + WINDOW_FRAMES * SAMPLES_PER_FRAME, len(samples))
-    return np.asarray(audible[ends] > audible[starts])
+    starts_s = np.arange(windows) / FRAME_RATE
+    heard = np.ones(windows, bool)
+    for start_s, end_s in missing_s:
+        inside = starts_s + WINDOW_FRAMES / FRAME_RATE <= end_s + ROUNDING_S
+        heard &= ~((starts_s >= start_s - ROUNDING_S) & inside)
+    return heard
 
 
 def judge(
