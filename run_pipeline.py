@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--precision", choices=CHOICES, default="auto", help="of the detector")
     add("--keep_frames", type=cli.yes_or_no, default="yes", metavar="yes|no", help="in pyframes/")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
-    add("--overwrite", action="store_true", help="replace results of other inputs or settings")
+    add("--overwrite", action="store_true", help="make everything again, whatever is there")
     # fmt: on
     return parser
 

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     if clip := face_clip(None if args.reference else args.videofile, place, **asked):
         score_crop(clip, **asked, **options)
     else:
-        scores = score_tracks(place, **options)
+        scores = score_tracks(place, notice=print, **options)
         if not scores:
             print("There is no face clip to score: see what run_pipeline.py said of this video.")
         print(f"{len(scores)} tracks in {place.offsets_text}")

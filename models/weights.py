@@ -57,6 +57,22 @@ def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, We
     Raises:
         WeightsError: the file is absent or does not fit.
     """
+    path, config = _s3fd_file(detector)
+    model = S3FD(config)
+    fill(model, path)
+    return _ready(model, device), _used(path)
+
+
+def s3fd_used(detector: str = "auto") -> WeightsUsed:
+    """What `load_s3fd` would load.
+
+    Raises:
+        WeightsError: the file is absent.
+    """
+    return _used(_s3fd_file(detector)[0])
+
+
+def _s3fd_file(detector: str) -> tuple[Path, S3FDConfig]:
     downloaded = PUBLISHED_DIR / published.table()["s3fd"].file
     if detector == "s3fd" and not downloaded.exists():
         raise WeightsError(
@@ -64,11 +80,7 @@ def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, We
             "or use --detector small."
         )
     use_published = detector == "s3fd" or (detector == "auto" and downloaded.exists())
-    path = downloaded if use_published else OWN_DIR / S3FD_OWN_FILE
-    config: S3FDConfig = S3FD_PUBLISHED if use_published else S3FD_SMALL
-    model = S3FD(config)
-    fill(model, path)
-    return _ready(model, device), _used(path)
+    return (downloaded, S3FD_PUBLISHED) if use_published else (OWN_DIR / S3FD_OWN_FILE, S3FD_SMALL)
 
 
 def load_syncnet(

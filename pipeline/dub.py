@@ -135,12 +135,16 @@ def dub(
         frames = _length(source, voices, options.fit)
         model, used = weights.load_wav2lip(options.checkpoint, device=device)
         generator = Generator(folding.fold_batch_norms(model), device, options.batch_size)
-        written, counts = _render(
-            place, source, parts, sounds, generator, frames=frames, options=options
-        )
-        result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
-        record = _record(result, source, sounds, options) | {"generator": asdict(used)}
-        workspace.write_json(place.dubbed_record, record)
+        with place.collecting() as staging:
+            written, counts = _render(
+                staging, source, parts, sounds, generator, frames=frames, options=options
+            )
+            result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
+            record = _record(result, source, sounds, options) | {"generator": asdict(used)}
+            workspace.write_json(staging.dubbed_record, record)
+            place.commit_files(
+                f"pyavi/{place.dubbed_video.name}", f"pywork/{place.dubbed_record.name}"
+            )
         if score:
             result.scores.update(score_dubbed(place, place.dubbed_video, voices, device=device))
             workspace.write_json(place.dubbed_record, record | {"scores": result.scores})
@@ -176,7 +180,7 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
                 f"{given} is not what run_pipeline.py was given for {place.reference}; "
                 "run it again, or leave --videofile out."
             )
-        places = [file for file in (given, Path(original)) if file is not None]
+        places = [file for file in (given, *_recorded_places(place, original)) if file is not None]
         path = next((file for file in places if _is_input(file, identity)), place.video)
         if path == place.video:
             notices = [
@@ -184,11 +188,17 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
                 "--videofile can say where it is now."
             ]
     if not path.is_file():
-        raise InputError(f"{path} is not there; run run_pipeline.py again.")
+        raise InputError(f"{path} is not there; run run_pipeline.py again with --overwrite.")
     info = media.probe(path)
     rate = playback.exact_rate(info.frame_rate or place.read_frame_rate())
     size = (info.width_px, info.height_px)
     return Source(path, rate, size, info.has_audio, info.duration_s), notices
+
+
+def _recorded_places(place: Workspace, original: str) -> list[Path]:
+    """Where the input may be: older records hold a path from where the run was started."""
+    folders = [] if Path(original).is_absolute() else place.data_dir.resolve().parents
+    return [Path(original), *(folder / original for folder in folders)]
 
 
 def _is_input(file: Path, identity: dict[str, Any]) -> bool:
@@ -230,7 +240,11 @@ def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
             f"{len(tracks)} tracks but scores for {len(scored)}; run run_syncnet.py again."
         )
     found = {}
-    for number, (track, row, dists) in enumerate(zip(tracks, rows, scored, strict=True)):
+    row_of = {row.get("track"): row for row in rows}
+    if row_of.keys() != set(range(len(tracks))):
+        raise InputError(f"{place.offsets_json} has other tracks; run run_syncnet.py again.")
+    for number, (track, dists) in enumerate(zip(tracks, scored, strict=True)):
+        row = row_of[number]
         spoken = speaking.speaking(
             dists,
             frames=len(track.frames),
@@ -328,7 +342,7 @@ def _length(source: Source, voices: dict[int, Voice], fit: Fit) -> int | None:
 
 
 def _render(
-    place: Workspace,
+    staging: Workspace,
     source: Source,
     parts: list[Part],
     sounds: list[Sound],
@@ -338,21 +352,17 @@ def _render(
     options: DubOptions,
 ) -> tuple[int, dict[int, int]]:
     """Writes the video; gives how many frames it has, and how many were changed by track."""
-    rate, kept = source.frame_rate, place.scratch / "shown"
-    place.discard_staging()
-    kept.mkdir(parents=True)
-    try:
-        shown = playback.playback(
-            source.path, frame_rate=rate, frames=frames, fit=options.fit, kept=kept
-        )
-        made = mouths.regenerated(shown, parts, generator, frame_rate=rate, blended=options.blend)
-        return _write(place, source, made, sounds, total=frames)
-    finally:
-        place.discard_staging()
+    rate, kept = source.frame_rate, staging.scratch / "shown"
+    kept.mkdir()
+    shown = playback.playback(
+        source.path, frame_rate=rate, frames=frames, fit=options.fit, kept=kept
+    )
+    made = mouths.regenerated(shown, parts, generator, frame_rate=rate, blended=options.blend)
+    return _write(staging, source, made, sounds, total=frames)
 
 
 def _write(
-    place: Workspace,
+    staging: Workspace,
     source: Source,
     made: Iterator[tuple[np.ndarray, list[int]]],
     sounds: list[Sound],
@@ -364,7 +374,7 @@ def _write(
     guess = round(source.duration_s * source.frame_rate) if source.duration_s else None
     with (
         Mp4Writer(
-            place.dubbed_video,
+            staging.dubbed_video,
             size_px=source.size_px,
             frame_rate=source.frame_rate,
             sounds=sounds,

@@ -11,7 +11,11 @@ from models.syncnet import SyncNetConfig
 from models.weights import WeightsUsed
 from pipeline import cli, speaking, workspace
 from pipeline.clip_scores import ClipScore, check_options, load_scorer, score_clip
+from pipeline.errors import InputError
+from pipeline.tracks import Track
 from pipeline.workspace import Workspace
+
+LENGTH_TOLERANCE_FRAMES = 2  # of a clip and its track; a conversion to 25 may round
 
 
 def score_tracks(
@@ -23,8 +27,11 @@ def score_tracks(
     precision: str = "fp32",
     device: torch.device,
     report: Callable[[ClipScore, WeightsUsed], None],
+    notice: Callable[[str], object] = print,
 ) -> list[ClipScore]:
-    """Scores every clip of a workspace; writes activesd.pckl, offsets.txt and offsets.json.
+    """Scores every track of a workspace.
+
+    Writes activesd.pckl, offsets.txt, speakers.rttm and offsets.json, which appear together.
 
     Args:
         place: where run_pipeline.py has left clips.
@@ -34,40 +41,83 @@ def score_tracks(
         precision: see `load_scorer`.
         device: where the network runs.
         report: called after each clip.
+        notice: called with sentences the user should read.
 
     Raises:
-        InputError: run_pipeline.py has not been run, or an option is out of range.
+        InputError: run_pipeline.py has not been run, a track's clip is gone or not its own, or an
+            option is out of range.
         PipelineError: a clip cannot be read.
     """
     check_options(batch_size=batch_size, vshift=vshift)
     model, used = load_scorer(initial_model, device=device, precision=precision)
     with place.opened():
-        clips = place.crops()
+        tracks = [track for track, _ in place.read_tracks()]
+        clips = _clips(place, len(tracks), notice=notice)
         scores = []
         with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
-            for clip in clips:
+            for clip, track in zip(clips, tracks, strict=True):
                 score = score_clip(clip, model, batch_size=batch_size, vshift=vshift, device=device)
+                _check_length(place, clip, score, track)
                 scores.append(score)
                 report(score, used)
                 bar.update(1)
-        _write(place, scores, used, model.config)
+        _write(place, scores, tracks, used, model.config)
     return scores
 
 
+def _clips(place: Workspace, tracks: int, *, notice: Callable[[str], object]) -> list[Path]:
+    """The clip of every track, in their order, as all that is written is by track number.
+
+    A track whose clip is gone is refused: distances of nothing in its place would stop the demo's
+    readers of activesd.pckl, and leaving it out would give later tracks its number.
+    """
+    clips = place.clips()
+    missing = [number for number in range(tracks) if number not in clips]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(
+            f"{place.crop(missing[0])}{more} is not there, but {place.tracks} holds its track; "
+            "run run_pipeline.py again with --overwrite to cut it again."
+        )
+    others = set(place.room("pycrop").glob("*.avi")) - {clips[number] for number in range(tracks)}
+    if others:
+        names = ", ".join(sorted(path.name for path in others)[:3])
+        names += f" and {len(others) - 3} more" * (len(others) > 3)
+        notice(f"{place.room('pycrop')}: {names} left out, as no track has that number.")
+    return [clips[number] for number in range(tracks)]
+
+
+def _check_length(place: Workspace, clip: Path, score: ClipScore, track: Track) -> None:
+    """Refuses another program's file under the name of a clip: its score would get false times."""
+    if "counts" not in (place.read_record() or {}):  # the demo's do not say their frame rate
+        return
+    frames = len(track.frames) * FRAME_RATE / place.read_frame_rate()
+    if abs(score.frames - frames) > LENGTH_TOLERANCE_FRAMES:
+        raise InputError(
+            f"{clip} has {score.frames} frames at {FRAME_RATE} per second where its track has "
+            f"{frames:.0f}: it is not what run_pipeline.py cut; run that again with --overwrite."
+        )
+
+
 def _write(
-    place: Workspace, scores: list[ClipScore], used: WeightsUsed, config: SyncNetConfig
+    place: Workspace,
+    scores: list[ClipScore],
+    tracks: list[Track],
+    used: WeightsUsed,
+    config: SyncNetConfig,
 ) -> None:
     frame_rate = place.read_frame_rate()
-    starts_s = [int(track.frames[0]) / frame_rate for track, _ in place.read_tracks()]
     rows = [
-        _row(index, score, used, start_s=starts_s[index] if index < len(starts_s) else 0.0)
-        | config.reliable_from
-        for index, score in enumerate(scores)
+        _row(number, score, used, start_s=int(track.frames[0]) / frame_rate) | config.reliable_from
+        for number, (score, track) in enumerate(zip(scores, tracks, strict=True))
     ]
-    place.write_distances([score.dists for score in scores])
-    workspace.write_text(place.offsets_text, offsets_text(scores))
-    workspace.write_text(place.speakers, speakers_text(place.reference, scores, rows))
-    workspace.write_json(place.offsets_json, rows)
+    with place.collecting() as staging:
+        staging.write_distances([score.dists for score in scores])
+        workspace.write_text(staging.offsets_text, offsets_text(scores))
+        workspace.write_text(staging.speakers, speakers_text(place.reference, scores, rows))
+        workspace.write_json(staging.offsets_json, rows)
+        files = (staging.distances, staging.offsets_text, staging.speakers, staging.offsets_json)
+        place.commit_files(*(f"pywork/{file.name}" for file in files))
 
 
 def offsets_text(scores: list[ClipScore]) -> str:
@@ -106,10 +156,10 @@ def speakers_text(reference: str, scores: list[ClipScore], rows: list[dict[str, 
     return "".join(line + "\n" for line in lines)
 
 
-def _row(index: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> dict[str, Any]:
+def _row(number: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> dict[str, Any]:
     found = score.sync
     return {
-        "track": index,
+        "track": number,
         "file": score.file,
         "start_s": round(start_s, 3),
         "end_s": round(start_s + score.frames / FRAME_RATE, 3),
