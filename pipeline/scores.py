@@ -56,7 +56,12 @@ def score_tracks(
         scores = []
         with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
             for clip, track in zip(clips, tracks, strict=True):
-                score = score_clip(clip, model, batch_size=batch_size, vshift=vshift, device=device)
+                try:
+                    score = score_clip(
+                        clip, model, batch_size=batch_size, vshift=vshift, device=device
+                    )
+                except InputError as error:  # its advice is for files the user gives
+                    raise _not_ours(clip, "is no video that can be read") from error
                 _check_length(place, clip, score, track)
                 scores.append(score)
                 report(score, used)
@@ -93,10 +98,16 @@ def _check_length(place: Workspace, clip: Path, score: ClipScore, track: Track) 
         return
     frames = len(track.frames) * FRAME_RATE / place.read_frame_rate()
     if abs(score.frames - frames) > LENGTH_TOLERANCE_FRAMES:
-        raise InputError(
-            f"{clip} has {score.frames} frames at {FRAME_RATE} per second where its track has "
-            f"{frames:.0f}: it is not what run_pipeline.py cut; run that again with --overwrite."
+        raise _not_ours(
+            clip,
+            f"has {score.frames} frames of 40 ms where its track has {frames:.0f}",
         )
+
+
+def _not_ours(clip: Path, what: str) -> InputError:
+    return InputError(
+        f"{clip} {what}: it is not what run_pipeline.py cut; run that again with --overwrite."
+    )
 
 
 def _write(

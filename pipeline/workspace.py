@@ -415,8 +415,7 @@ class Workspace:
     def _empty_scratch(self) -> None:
         try:
             entries = list(self.scratch.iterdir()) if self.scratch.is_dir() else []
-            # A mark without files says that all are in place, files without one are passing.
-            for entry in sorted(entries, key=lambda e: e.name in (ROOMS_COMPLETE, FILES_COMPLETE)):
+            for entry in entries:
                 swap.remove(entry)
             if entries and not self.scratch.is_symlink():
                 self.scratch.rmdir()
