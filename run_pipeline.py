@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--keep_frames", type=cli.yes_or_no, default="yes" if default.keep_frames else "no",
         metavar="yes|no", help="in pyframes/")
     add("--device", default="auto", help=", ".join(cli.DEVICES))
-    add("--overwrite", action="store_true", help="replace results of other inputs or settings")
+    add("--overwrite", action="store_true", help="make everything again, whatever is there")
     # fmt: on
     return parser
 

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             report=tell,
         )
     else:
-        scores = score_tracks(place, options, device=device, report=tell)
+        scores = score_tracks(place, options, device=device, notice=print, report=tell)
         if not scores:
             print("There is no face clip to score: see what run_pipeline.py said of this video.")
         print(f"{len(scores)} tracks in {place.offsets_text}")

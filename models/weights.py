@@ -62,6 +62,23 @@ def load_s3fd(detector: Detector = "auto", *, device: torch.device) -> tuple[S3F
         InputError: there is no such detector.
         WeightsError: the file is absent or does not fit.
     """
+    path, config = _s3fd_file(detector)
+    model = S3FD(config)
+    fill(model, path)
+    return _ready(model, device), _used(path)
+
+
+def s3fd_used(detector: Detector = "auto") -> WeightsUsed:
+    """What `load_s3fd` would load.
+
+    Raises:
+        InputError: there is no such detector.
+        WeightsError: the file is absent.
+    """
+    return _used(_s3fd_file(detector)[0])
+
+
+def _s3fd_file(detector: Detector) -> tuple[Path, S3FDConfig]:
     check_choice("detector", detector, DETECTORS)
     downloaded = PUBLISHED_DIR / published.table()["s3fd"].file
     if detector == "s3fd" and not downloaded.exists():
@@ -70,11 +87,7 @@ def load_s3fd(detector: Detector = "auto", *, device: torch.device) -> tuple[S3F
             "or use --detector small."
         )
     use_published = detector == "s3fd" or (detector == "auto" and downloaded.exists())
-    path = downloaded if use_published else OWN_DIR / S3FD_OWN_FILE
-    config: S3FDConfig = S3FD_PUBLISHED if use_published else S3FD_SMALL
-    model = S3FD(config)
-    fill(model, path)
-    return _ready(model, device), _used(path)
+    return (downloaded, S3FD_PUBLISHED) if use_published else (OWN_DIR / S3FD_OWN_FILE, S3FD_SMALL)
 
 
 def load_syncnet(

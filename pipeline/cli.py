@@ -1,11 +1,14 @@
 """What the scripts share: exit codes, devices, progress bars, common flags."""
 
 import argparse
+import contextlib
 import gc
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+SIGPIPE = 13  # Windows has none, but the exit code is the same
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -35,9 +39,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def workspace(args: argparse.Namespace) -> Workspace:
     """Where --data_dir and --reference point; the video's stem names it where nothing else does."""
-    return Workspace(
-        args.data_dir, args.reference or (args.videofile.stem if args.videofile else "")
-    )
+    if not (args.reference or args.videofile):
+        raise InputError("Nothing says which results are meant; give --reference or --videofile.")
+    return Workspace(args.data_dir, args.reference or args.videofile.stem)
 
 
 def yes_or_no(text: str) -> bool:
@@ -50,7 +54,9 @@ def yes_or_no(text: str) -> bool:
 def run(main: Callable[[], int]) -> int:
     """Calls a script's main; a user's mistake becomes one sentence and an exit code.
 
-    SYNCNET_DEBUG=1 keeps the traceback.
+    SYNCNET_DEBUG=1 keeps the traceback. SIGTERM ends it like Ctrl-C does: what was started is
+    stopped and what is unfinished removed, then the exit code is 143 instead of 130. A reader of
+    the output that goes away ends it with 141.
     """
     print_readably()
     if not gc.get_freeze_count():
@@ -58,15 +64,52 @@ def run(main: Callable[[], int]) -> int:
         # them for garbage, at the latest when the program ends, takes a quarter of a second.
         gc.freeze()
     try:
-        return main()
+        with _terminable():
+            code = main()
+            sys.stdout.flush()  # what nobody reads is noticed here, not when the program ends
+            return code
     except ToolkitError as error:
         if os.environ.get("SYNCNET_DEBUG"):
             raise
         print(f"error: {getattr(error, 'on_command_line', error)}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to continue.", file=sys.stderr)
-        return 130
+    except BrokenPipeError:
+        _mute()
+        return 128 + SIGPIPE
+    except (KeyboardInterrupt, _Terminated) as stopped:
+        print("stopped; run the same command again.", file=sys.stderr)
+        return 128 + (signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT)
+
+
+class _Terminated(SystemExit):
+    """SIGTERM was received."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM leave every `with` block on its way out."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the clearing up
+        raise _Terminated(128 + number)
+
+    in_charge = threading.current_thread() is threading.main_thread()
+    if not in_charge or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _mute() -> None:
+    """Sends what is left to print nowhere, or it would fail when the program ends."""
+    with contextlib.suppress(OSError, ValueError):  # a test's stdout is no file
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def check_device(name: str) -> None:

@@ -62,7 +62,7 @@ def face_clip(
 
 
 def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], object]) -> bool:
-    if not (place.tracks.is_file() or (place.scratch / "complete").exists()):
+    if not place.has_results():
         return False
     record = place.read_record() or {}
     # Results of other programs do not say what they were made from: there the name decides.

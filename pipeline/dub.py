@@ -176,12 +176,16 @@ def dub(
         frames = _length(source, voices, options.fit)
         model, used = weights.load_wav2lip(options.checkpoint, device=device)
         generator = Generator(folding.fold_batch_norms(model), device, options.batch_size)
-        written, counts = _render(
-            place, source, parts, sounds, generator, frames=frames, options=options
-        )
-        result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
-        record = _record(result, source, sounds, options) | _made_by(model, used, device)
-        workspace.write_json(place.dubbed_record, record)
+        with place.collecting() as staging:
+            written, counts = _render(
+                staging, source, parts, sounds, generator, frames=frames, options=options
+            )
+            result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
+            record = _record(result, source, sounds, options) | _made_by(model, used, device)
+            workspace.write_json(staging.dubbed_record, record)
+            place.commit_files(
+                f"pyavi/{place.dubbed_video.name}", f"pywork/{place.dubbed_record.name}"
+            )
         if score:
             result.scores.update(score_dubbed(place, place.dubbed_video, voices, device=device))
             workspace.write_json(place.dubbed_record, record | {"scores": result.scores})
@@ -210,7 +214,7 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
                 f"{given} is not what run_pipeline.py was given for {place.reference}; "
                 "run it again, or leave --videofile out."
             )
-        places = [file for file in (given, Path(original)) if file is not None]
+        places = [file for file in (given, *_recorded_places(place, original)) if file is not None]
         path = next((file for file in places if _is_input(file, identity)), place.video)
         if path == place.video:
             notices = [
@@ -218,7 +222,7 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
                 "--videofile can say where it is now."
             ]
     if not path.is_file():
-        raise InputError(f"{path} is not there; run run_pipeline.py again.")
+        raise InputError(f"{path} is not there; run run_pipeline.py again with --overwrite.")
     info = media.probe(path)
     source = Source(
         path=path,
@@ -235,6 +239,12 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
 def _output_rate(path: Path, info: media.MediaInfo) -> Fraction:
     stated = playback.exact_rate(info.frame_rate) if info.frame_rate else None
     return playback.output_rate(media.frame_times_s(path, info=info), stated_rate=stated)
+
+
+def _recorded_places(place: Workspace, original: str) -> list[Path]:
+    """Where the input may be: older records hold a path from where the run was started."""
+    folders = [] if Path(original).is_absolute() else place.data_dir.resolve().parents
+    return [Path(original), *(folder / original for folder in folders)]
 
 
 def _is_input(file: Path, identity: dict[str, Any]) -> bool:
@@ -277,7 +287,11 @@ def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
             f"{len(tracks)} tracks but scores for {len(scored)}; run run_syncnet.py again."
         )
     found = {}
-    for number, (track, row, dists) in enumerate(zip(tracks, rows, scored, strict=True)):
+    row_of = {row.get("track"): row for row in rows}
+    if row_of.keys() != set(range(len(tracks))):
+        raise InputError(f"{place.offsets_json} has other tracks; run run_syncnet.py again.")
+    for number, (track, dists) in enumerate(zip(tracks, scored, strict=True)):
+        row = row_of[number]
         spoken = speaking.speaking(
             dists,
             frames=len(track.frames),
@@ -377,7 +391,7 @@ def _length(source: Source, voices: dict[int, Voice], fit: Fit) -> int | None:
 
 
 def _render(
-    place: Workspace,
+    staging: Workspace,
     source: Source,
     parts: list[Part],
     sounds: list[Sound],
@@ -387,34 +401,30 @@ def _render(
     options: DubOptions,
 ) -> tuple[int, dict[int, int]]:
     """Writes the video; gives how many frames it has, and how many were changed by track."""
-    rate, kept = source.frame_rate, place.scratch / "shown"
-    place.discard_staging()
-    kept.mkdir(parents=True)
-    try:
-        shown = playback.playback(
-            source.path,
-            frame_rate=rate,
-            frames=frames,
-            fit=options.fit,
-            kept=kept,
-            read=functools.partial(media.read_planes, size_px=source.size_px),
-        )
-        made = mouths.regenerated(
-            shown,
-            parts,
-            generator,
-            size_px=source.size_px,
-            frame_rate=rate,
-            matrix=source.colour.matrix,
-            blended=options.blend,
-        )
-        return _write(place, source, made, sounds, total=frames)
-    finally:
-        place.discard_staging()
+    rate, kept = source.frame_rate, staging.scratch / "shown"
+    kept.mkdir()
+    shown = playback.playback(
+        source.path,
+        frame_rate=rate,
+        frames=frames,
+        fit=options.fit,
+        kept=kept,
+        read=functools.partial(media.read_planes, size_px=source.size_px),
+    )
+    made = mouths.regenerated(
+        shown,
+        parts,
+        generator,
+        size_px=source.size_px,
+        frame_rate=rate,
+        matrix=source.colour.matrix,
+        blended=options.blend,
+    )
+    return _write(staging, source, made, sounds, total=frames)
 
 
 def _write(
-    place: Workspace,
+    staging: Workspace,
     source: Source,
     made: Iterator[tuple[np.ndarray, list[int]]],
     sounds: list[Sound],
@@ -426,7 +436,7 @@ def _write(
     guess = round(source.duration_s * source.frame_rate) if source.duration_s else None
     with (
         Mp4Writer(
-            place.dubbed_video,
+            staging.dubbed_video,
             size_px=source.size_px,
             frame_rate=source.frame_rate,
             sounds=sounds,

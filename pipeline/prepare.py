@@ -1,7 +1,8 @@
 """One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
 
 import contextlib
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from models.precision import Precision, chosen
 from models.s3fd import S3FD
 from models.weights import Detector, WeightsUsed
 from pipeline import cli, crops, media, process, provenance, scenes, tracks, workspace
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.faces import FaceDetector
 from pipeline.workspace import Workspace
 
@@ -102,7 +103,7 @@ def prepare(
         place: where results go; untouched until they are complete.
         options: settings.
         device: where the detector runs.
-        overwrite: replace results of another input or other settings.
+        overwrite: make everything again, and replace results of another input or other settings.
         loaded_detector: what `weights.load_s3fd` gives, for many videos; None loads it.
 
     Raises:
@@ -112,47 +113,90 @@ def prepare(
     info = media.probe(video, audio_stream=options.audio_stream)
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
-    model, weights_used = loaded_detector or weights.load_s3fd(options.detector, device=device)
-    published = model.config == s3fd.PUBLISHED
-    precision = chosen(options.precision, published=published, device=device)
     settings = asdict(options) | {"facedet_scale": options.detection_scale}
     identity = {
         "input": {"sha256": weights.sha256(video), "bytes": video.stat().st_size},
         "settings": settings,
-        "detector": asdict(weights_used),
+        "detector": asdict(
+            loaded_detector[1] if loaded_detector else weights.s3fd_used(options.detector)
+        ),
     }
     with place.locked():
         place.finish_commit()
         record = place.read_record()
-        if record is not None and all(record.get(key) == identity[key] for key in identity):
-            return Prepared(record["counts"]["tracks"], kept=True, notices=record["notices"])
-        if place.occupied() and not overwrite:
+        again: list[str] = []
+        same = record is not None and all(record.get(key) == identity[key] for key in identity)
+        if record is not None and same and not overwrite:
+            missing = place.missing(sound=info.has_audio)
+            if not missing:
+                return Prepared(record["counts"]["tracks"], kept=True, notices=record["notices"])
+            again = [f"{_listed(missing)} missing: everything was made again."]
+        if place.occupied() and not (overwrite or same):
             raise InputError(
                 f"{place.room('pywork')} and its siblings hold other results; "
                 "add --overwrite to replace them or choose another --reference."
             )
-        staging = place.begin()
-        try:
-            detector = FaceDetector(
-                model,
-                device=device,
-                facedet_scale=options.detection_scale,
-                detect_every=options.detect_every,
-                precision=precision,
-            )
-            result, extra = _run(video, info, staging, options, detector)
-            workspace.write_json(
-                staging.record,
-                identity
-                | {"file": str(video), "precision": precision}
-                | extra
-                | {"ffmpeg": process.ffmpeg_version()}
-                | {"device": str(device), "versions": provenance.versions()},
-            )
+        with place.collecting() as staging:
+            loaded = loaded_detector or weights.load_s3fd(options.detector, device=device)
+            result = _make(video, info, staging, options, identity, loaded[0], device=device)
+            if again:
+                _keep_later_results(place, staging)
             place.commit()
-        finally:
-            place.discard_staging()
+    return replace(result, notices=again + result.notices)
+
+
+def _make(
+    video: Path,
+    info: media.MediaInfo,
+    staging: Workspace,
+    options: PipelineOptions,
+    identity: dict[str, Any],
+    model: S3FD,
+    *,
+    device: torch.device,
+) -> Prepared:
+    """Everything a complete workspace has, or PipelineError."""
+    published = model.config == s3fd.PUBLISHED
+    precision = chosen(options.precision, published=published, device=device)
+    detector = FaceDetector(
+        model,
+        device=device,
+        facedet_scale=options.detection_scale,
+        detect_every=options.detect_every,
+        precision=precision,
+    )
+    result, extra = _run(video, info, staging, options, detector)
+    workspace.write_json(
+        staging.record,
+        identity
+        | {"file": str(video.resolve()), "precision": precision}
+        | extra
+        | {"ffmpeg": process.ffmpeg_version()}
+        | {"device": str(device), "versions": provenance.versions()},
+    )
+    if missing := staging.missing(sound=info.has_audio):
+        raise PipelineError(
+            f"{_listed(missing)} missing at the end of the run: is the disk full, or was "
+            "something deleted? Run it again."
+        )
     return result
+
+
+def _listed(paths: list[Path]) -> str:
+    if len(paths) == 1:
+        return f"{paths[0]} is"
+    return f"{paths[0]} and {len(paths) - 1} more files are"
+
+
+def _keep_later_results(place: Workspace, staging: Workspace) -> None:
+    """Takes along what later stages made of the same tracks: nothing of it has become wrong."""
+    if not (place.tracks.is_file() and place.tracks.read_bytes() == staging.tracks.read_bytes()):
+        return
+    for room in ("pyavi", "pywork"):
+        for file in sorted(place.room(room).glob("[!.]*")):
+            copy = staging.room(room) / file.name
+            if file.is_file() and not copy.exists():
+                shutil.copyfile(file, copy)
 
 
 def _run(
@@ -177,6 +221,7 @@ def _run(
             shots.feed(frame)
             detector.feed(frame)
             bar.update(1)
+    staging.write_frame_times(decoding.times_s)
     faces, found_scenes = detector.faces(), shots.scenes()
     tracking = tracks.build_tracks(
         faces,

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.features import FRAME_RATE
@@ -12,7 +14,11 @@ from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed
 from pipeline import cli, provenance, speaking, workspace
 from pipeline.clip_scores import DEFAULT_SYNC, ClipScore, SyncOptions, load_scorer, score_clip
+from pipeline.errors import InputError
+from pipeline.tracks import Track
 from pipeline.workspace import Workspace
+
+LENGTH_TOLERANCE_FRAMES = 2  # of a clip and its track; a conversion to 25 may round
 
 
 def score_tracks(
@@ -21,38 +27,65 @@ def score_tracks(
     *,
     device: torch.device,
     report: Callable[[ClipScore, WeightsUsed], None],
+    notice: Callable[[str], object] = print,
 ) -> list[ClipScore]:
-    """Scores every clip of a workspace; writes activesd.pckl, offsets.txt and offsets.json.
+    """Scores every track of a workspace.
+
+    Writes activesd.pckl, offsets.txt, speakers.rttm and offsets.json, which appear together.
 
     Args:
         place: where run_pipeline.py has left clips.
         options: settings.
         device: where the network runs.
         report: called after each clip.
+        notice: called with sentences the user should read.
 
     Raises:
-        InputError: run_pipeline.py has not been run.
+        InputError: run_pipeline.py has not been run, or a track's clip is gone or not its own.
         WeightsError: the weights file is absent or does not fit.
         PipelineError: a clip cannot be read.
     """
     model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
     with place.opened():
-        clips = place.crops()
+        tracks = [track for track, _ in place.read_tracks()]
+        clips = _clips(place, len(tracks), notice=notice)
         scores = []
         with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
-            for clip in clips:
-                score = score_clip(
-                    clip,
-                    model,
-                    batch_size=options.batch_size,
-                    vshift=options.vshift,
-                    device=device,
-                )
+            for clip, track in zip(clips, tracks, strict=True):
+                try:
+                    score = score_clip(
+                        clip,
+                        model,
+                        batch_size=options.batch_size,
+                        vshift=options.vshift,
+                        device=device,
+                        missing_s=_missing_s(place, track),
+                        picture_late_s=_picture_late_s(place, track),
+                    )
+                except InputError as error:  # its advice is for files the user gives
+                    raise _not_ours(clip, "is no video that can be read") from error
+                _check_length(place, clip, score, track)
                 scores.append(score)
                 report(score, used)
                 bar.update(1)
-        _write(place, scores, used, model.config, settings_of(place, options, model, device=device))
+        settings = settings_of(place, options, model, device=device)
+        _write(place, scores, tracks, used, model.config, settings)
     return scores
+
+
+def _missing_s(place: Workspace, track: Track) -> list[tuple[float, float]]:
+    """Where the video has no sound, on the clock of a track's clip."""
+    sound = (place.read_record() or {}).get("sound") or {}
+    start_s = int(track.frames[0]) / place.read_frame_rate()
+    return [(start - start_s, end - start_s) for start, end in sound.get("missing_s", [])]
+
+
+def _picture_late_s(place: Workspace, track: Track) -> float:
+    """By how much a track's pictures stand later on the grid than the video shows them."""
+    times_s = place.read_frame_times()
+    if times_s is None or len(times_s) <= track.frames[-1]:
+        return 0.0
+    return float(np.mean(track.frames / place.read_frame_rate() - times_s[track.frames]))
 
 
 def settings_of(
@@ -78,25 +111,68 @@ def settings_of(
     }
 
 
+def _clips(place: Workspace, tracks: int, *, notice: Callable[[str], object]) -> list[Path]:
+    """The clip of every track, in their order, as all that is written is by track number.
+
+    A track whose clip is gone is refused: distances of nothing in its place would stop the demo's
+    readers of activesd.pckl, and leaving it out would give later tracks its number.
+    """
+    clips = place.clips()
+    missing = [number for number in range(tracks) if number not in clips]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(
+            f"{place.crop(missing[0])}{more} is not there, but {place.tracks} holds its track; "
+            "run run_pipeline.py again with --overwrite to cut it again."
+        )
+    others = set(place.room("pycrop").glob("*.avi")) - {clips[number] for number in range(tracks)}
+    if others:
+        names = ", ".join(sorted(path.name for path in others)[:3])
+        names += f" and {len(others) - 3} more" * (len(others) > 3)
+        notice(f"{place.room('pycrop')}: {names} left out, as no track has that number.")
+    return [clips[number] for number in range(tracks)]
+
+
+def _check_length(place: Workspace, clip: Path, score: ClipScore, track: Track) -> None:
+    """Refuses another program's file under the name of a clip: its score would get false times."""
+    if "counts" not in (place.read_record() or {}):  # the demo's do not say their frame rate
+        return
+    frames = len(track.frames) * FRAME_RATE / place.read_frame_rate()
+    if abs(score.frames - frames) > LENGTH_TOLERANCE_FRAMES:
+        raise _not_ours(
+            clip,
+            f"has {score.frames} frames of 40 ms where its track has {frames:.0f}",
+        )
+
+
+def _not_ours(clip: Path, what: str) -> InputError:
+    return InputError(
+        f"{clip} {what}: it is not what run_pipeline.py cut; run that again with --overwrite."
+    )
+
+
 def _write(
     place: Workspace,
     scores: list[ClipScore],
+    tracks: list[Track],
     used: WeightsUsed,
     config: SyncNetConfig,
     settings: dict[str, Any],
 ) -> None:
     frame_rate = place.read_frame_rate()
-    starts_s = [int(track.frames[0]) / frame_rate for track, _ in place.read_tracks()]
     rows = [
-        _row(index, score, used, start_s=starts_s[index] if index < len(starts_s) else 0.0)
+        _row(number, score, used, start_s=int(track.frames[0]) / frame_rate)
         | config.reliable_from
         | {"settings": settings}
-        for index, score in enumerate(scores)
+        for number, (score, track) in enumerate(zip(scores, tracks, strict=True))
     ]
-    place.write_distances([score.dists for score in scores])
-    workspace.write_text(place.offsets_text, offsets_text(scores))
-    workspace.write_text(place.speakers, speakers_text(place.reference, scores, rows))
-    workspace.write_json(place.offsets_json, rows)
+    with place.collecting() as staging:
+        staging.write_distances([score.dists for score in scores])
+        workspace.write_text(staging.offsets_text, offsets_text(scores))
+        workspace.write_text(staging.speakers, speakers_text(place.reference, scores, rows))
+        workspace.write_json(staging.offsets_json, rows)
+        files = (staging.distances, staging.offsets_text, staging.speakers, staging.offsets_json)
+        place.commit_files(*(f"pywork/{file.name}" for file in files))
 
 
 def offsets_text(scores: list[ClipScore]) -> str:
@@ -135,10 +211,10 @@ def speakers_text(reference: str, scores: list[ClipScore], rows: list[dict[str, 
     return "".join(line + "\n" for line in lines)
 
 
-def _row(index: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> dict[str, Any]:
+def _row(number: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> dict[str, Any]:
     found = score.sync
     return {
-        "track": index,
+        "track": number,
         "file": score.file,
         "start_s": round(start_s, 3),
         "end_s": round(start_s + score.frames / FRAME_RATE, 3),

@@ -1,24 +1,27 @@
 """The folders and files of one video: every name, every format, every read and write.
 
-The layout is that of the SyncNet demo. A run collects its results in `pytmp/REF/` and moves them
-into place when they are complete, so a killed run leaves either the old results or none: the
-next one clears what it left, or finishes moving what was complete.
+The layout is that of the SyncNet demo. A run collects its results in `pytmp/REF/` and, when they
+are complete, sets a mark and moves them into place: whole rooms (run_pipeline.py), or some files
+in them that belong together (run_syncnet.py, run_wav2lip.py). Whatever stops a run leaves to the
+next either the old results or all of the new ones: the next run clears what has no mark and
+finishes moving what has one.
 """
 
 import json
 import math
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
+import filelock
 import numpy as np
 
 from models.features import FRAME_RATE
-from pipeline import pickles
+from pipeline import pickles, swap
 from pipeline.errors import InputError, PipelineError
 from pipeline.pickles import read_pickle, write_pickle
 from pipeline.readable import READABLE
@@ -26,6 +29,8 @@ from pipeline.tracks import CropPath, Face, Track
 from pipeline.writers import partial_path
 
 ROOMS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"
+ROOMS_COMPLETE = "complete"  # in the scratch folder: its rooms are whole and replace those there
+FILES_COMPLETE = "complete_files"  # the files it lists are whole, and replace those there
 LONGEST_REFERENCE = 200  # bytes; file systems allow 255, and names get prefixes here
 
 Stored = TypeVar("Stored")
@@ -52,6 +57,8 @@ class Workspace:
                 f"--reference {name!r} cannot name a folder; "
                 "use a name without slashes that is not '.' or '..'."
             )
+        if name.startswith(".") and name.endswith((".lock", *swap.PASSING_SUFFIXES)):
+            raise InputError(f"--reference {name!r} is a name for passing files; use another.")
         if len(os.fsencode(name)) > LONGEST_REFERENCE:
             raise InputError(f"--reference {name[:20]!r}... is too long; use a shorter name.")
 
@@ -99,6 +106,11 @@ class Workspace:
         return self.room("pywork") / "speakers.rttm"
 
     @property
+    def distances(self) -> Path:
+        """Of lips and sound at every shift, per track."""
+        return self.room("pywork") / "activesd.pckl"
+
+    @property
     def dubbed_video(self) -> Path:
         """The video with regenerated mouths."""
         return self.room("pyavi") / "video_wav2lip.mp4"
@@ -126,10 +138,40 @@ class Workspace:
         """The face clip of a track."""
         return self.room("pycrop") / f"{track:05d}.avi"
 
+    def clips(self) -> dict[int, Path]:
+        """The face clips by track number, in its order: the name of the file is the number.
+
+        Files of any other name are none of ours, like the demo's `00000t.avi`.
+        """
+        found = {}
+        for path in self.room("pycrop").glob("*.avi"):
+            if re.fullmatch(r"[0-9]{5,}", path.stem) and path == self.crop(int(path.stem)):
+                found[int(path.stem)] = path
+        return dict(sorted(found.items()))
+
     def crops(self) -> list[Path]:
         """All face clips, in track order."""
-        found = self.room("pycrop").glob("[0-9]*.avi")
-        return sorted(found, key=lambda path: int(path.stem))
+        return list(self.clips().values())
+
+    def missing(self, *, sound: bool) -> list[Path]:
+        """Which of the files that pipeline.json promises are not there, or empty.
+
+        Args:
+            sound: the input had sound.
+        """
+        record = self.read_record() or {}
+        counts, settings = record.get("counts", {}), record.get("settings", {})
+        pickled = [self.room("pywork") / name for name in ("faces.pckl", "scene.pckl")]
+        wanted = [self.record, self.tracks, *pickled, self.video, *([self.audio] * sound)]
+        wanted += [self.crop(track) for track in range(counts.get("tracks", 0))]
+        lacking = [path for path in wanted if not (path.is_file() and path.stat().st_size)]
+        if settings.get("keep_frames", True):
+            # Listed, not looked for one by one: there may be hundreds of thousands.
+            folder = self.room("pyframes")
+            names = set(os.listdir(folder)) if folder.is_dir() else set()
+            frames = [self.frame(index) for index in range(counts.get("frames", 0))]
+            lacking += [path for path in frames if path.name not in names]
+        return lacking
 
     # Pickles: written as today's SyncNet demo does, read as any of its versions did.
 
@@ -202,9 +244,25 @@ class Workspace:
             written_by="run_pipeline.py",
         )
 
+    def write_frame_times(self, times_s: np.ndarray) -> None:
+        """Writes frame_times.npy: (frames,) float64, when the input shows each frame, seconds."""
+        path = self.room("pywork") / "frame_times.npy"
+        with partial_path(path).open("wb") as file:
+            np.save(file, times_s)
+        partial_path(path).replace(path)
+
+    def read_frame_times(self) -> np.ndarray | None:
+        """The inverse of `write_frame_times`; None for results of other programs, or older ones."""
+        try:
+            times_s = np.load(self.room("pywork") / "frame_times.npy", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        usable = times_s.ndim == 1 and times_s.dtype == np.float64
+        return np.asarray(times_s) if usable else None
+
     def write_distances(self, distances: list[np.ndarray]) -> None:
         """Writes activesd.pckl: per track (windows, shifts) float32."""
-        write_pickle(self.room("pywork") / "activesd.pckl", distances)
+        write_pickle(self.distances, distances)
 
     def read_distances(self) -> list[np.ndarray]:
         """The inverse of `write_distances`.
@@ -228,7 +286,8 @@ class Workspace:
                 f"{path} holds boxes as fractions of the frame; read it with frame_size_px."
             ) from error
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise InputError(f"{path} has another format; run {written_by} again.") from error
+            again = f"{written_by} again{' with --overwrite' * (written_by == 'run_pipeline.py')}"
+            raise InputError(f"{path} has another format; run {again}.") from error
 
     def read_offsets(self) -> list[dict[str, Any]]:
         """The rows of offsets.json.
@@ -269,34 +328,35 @@ class Workspace:
         """Keeps a second run off this reference; a killed run's lock goes with its process.
 
         Raises:
-            PipelineError: another run holds it, or DATA_DIR cannot be written.
+            PipelineError: another run holds it, or a file could not be read or written.
+            InputError: DATA_DIR cannot be written.
         """
         path = self.data_dir / "pytmp" / f".{self.reference}.lock"
-        with self._lock_file(path) as file:
-            if not _try_lock(file.fileno()):
-                raise PipelineError(
-                    f"Another run is working on reference {self.reference} in {self.data_dir}; "
-                    "wait for it or use another --reference."
-                )
-            if not _is_file_at(file.fileno(), path):
-                # Its last holder removed it between our opening and our locking.
-                with self.locked():
-                    yield
-                return
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-
-    def _lock_file(self, path: Path) -> IO[str]:
+        lock = filelock.FileLock(path, blocking=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("w")
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise PipelineError(
+                f"Another run is working on reference {self.reference} in {self.data_dir}; "
+                "wait for it or use another --reference."
+            ) from error
         except OSError as error:
             raise InputError(
-                f"--data_dir {self.data_dir} cannot be written ({error.strerror}); "
+                f"--data_dir {self.data_dir} cannot be written ({error.strerror or error}); "
                 "choose another folder."
             ) from error
+        try:
+            yield
+        except BrokenPipeError:  # whoever read what we print has gone
+            raise
+        except OSError as error:
+            raise PipelineError(
+                f"Working in {self.data_dir} failed ({error.strerror or error}: "
+                f"{error.filename or 'a file'}); mend that and run the same command again."
+            ) from error
+        finally:
+            lock.release()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -306,7 +366,7 @@ class Workspace:
             InputError: there are none.
             PipelineError: another run is working on them.
         """
-        if not (self.tracks.is_file() or (self.scratch / "complete").exists()):
+        if not self.has_results():
             raise InputError(
                 f"{self.tracks} is not there; run run_pipeline.py --reference {self.reference} "
                 "first."
@@ -315,57 +375,136 @@ class Workspace:
             self.finish_commit()
             yield
 
+    def has_results(self) -> bool:
+        """There are results of run_pipeline.py, in place or about to be."""
+        return self.tracks.is_file() or self._marked(ROOMS_COMPLETE)
+
     def occupied(self) -> bool:
         """Some room already holds files of this reference."""
         return any(self.room(name).exists() and any(self.room(name).iterdir()) for name in ROOMS)
 
     def begin(self) -> "Workspace":
-        """Empty rooms for a new run; what a killed run left in them is removed."""
-        staging = Workspace(self.data_dir, self.reference, staged=True)
+        """Empty rooms for a new run; what a killed run left in them is removed.
+
+        Raises:
+            InputError: a room cannot be replaced, so that the work would be for nothing.
+            PipelineError: what is left of an earlier run cannot be removed.
+        """
         self.discard_staging()
+        for move in self._room_moves():
+            self._check_room(move.target)
+        swap.clear(self._room_moves())
+        staging = Workspace(self.data_dir, self.reference, staged=True)
         for name in ROOMS:
             staging.room(name).mkdir(parents=True)
         return staging
 
+    @contextmanager
+    def collecting(self) -> Iterator["Workspace"]:
+        """`begin`, and whatever happens, nothing unfinished is left behind."""
+        try:
+            yield self.begin()
+        finally:
+            with suppress(PipelineError):  # what failed before that says more
+                self.discard_staging()
+
+    def _check_room(self, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.is_mount():
+            raise InputError(
+                f"{folder} is where a disk is mounted and cannot be replaced; use a folder on it."
+            )
+        if not os.access(folder.parent, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{folder.parent} cannot be written; change that or choose another --data_dir."
+            )
+
     def discard_staging(self) -> None:
-        """Removes unfinished results and passing files."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        """Removes unfinished results and passing files; never complete ones that wait.
+
+        Raises:
+            PipelineError: something cannot be removed.
+        """
+        if self._marked(ROOMS_COMPLETE) or self._marked(FILES_COMPLETE):
+            return
+        self._empty_scratch()
+
+    def _empty_scratch(self) -> None:
+        try:
+            entries = list(self.scratch.iterdir()) if self.scratch.is_dir() else []
+            for entry in entries:
+                swap.remove(entry)
+            if entries and not self.scratch.is_symlink():
+                self.scratch.rmdir()
+        except OSError as error:
+            raise PipelineError(
+                f"{self.scratch} cannot be cleared ({error.strerror or error}); delete it."
+            ) from error
 
     def commit(self) -> None:
-        """Moves a complete run into place, replacing what was there."""
-        (self.scratch / "complete").touch()
+        """Moves a complete run into place, replacing what was there.
+
+        Raises:
+            PipelineError: a room cannot be replaced: old and new results are kept, and the next
+                run tries again.
+        """
+        staging = Workspace(self.data_dir, self.reference, staged=True)
+        for name in ROOMS:
+            if not staging.room(name).is_dir():
+                raise PipelineError(
+                    f"{staging.room(name)} was removed while the run was working; run it again."
+                )
+        (self.scratch / ROOMS_COMPLETE).touch()
+        self.finish_commit()
+
+    def commit_files(self, *names: str) -> None:
+        """Moves single complete files into their rooms, all or none.
+
+        Args:
+            names: `room/file`, of files in the staged rooms.
+
+        Raises:
+            PipelineError: as for `commit`, or a file is not there.
+        """
+        moves = [self._file_move(name) for name in names]
+        for move in moves:
+            if not move.staged.is_file():
+                raise PipelineError(
+                    f"{move.staged} was removed while the run was working; run it again."
+                )
+        swap.clear(moves)
+        write_text(self.scratch / FILES_COMPLETE, "\n".join(names))
         self.finish_commit()
 
     def finish_commit(self) -> None:
-        """Goes on where a run was killed while moving complete results; else does nothing."""
-        if not (self.scratch / "complete").exists():
+        """Goes on where a run was stopped while moving complete results; else does nothing.
+
+        Raises:
+            PipelineError: as for `commit`.
+        """
+        if self._marked(ROOMS_COMPLETE):
+            moves = self._room_moves()
+        elif self._marked(FILES_COMPLETE):
+            names = (self.scratch / FILES_COMPLETE).read_text(encoding="utf-8").split("\n")
+            moves = [self._file_move(name) for name in names]
+        else:
             return
-        staging = Workspace(self.data_dir, self.reference, staged=True)
-        for name in ROOMS:
-            if staging.room(name).exists():
-                shutil.rmtree(self.room(name), ignore_errors=True)
-                self.room(name).parent.mkdir(parents=True, exist_ok=True)
-                staging.room(name).rename(self.room(name))
-        self.discard_staging()
+        swap.finish(moves)
+        self._empty_scratch()
 
+    def _marked(self, mark: str) -> bool:
+        return (self.scratch / mark).exists()
 
-def _is_file_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+    def _room_moves(self) -> list[swap.Move]:
+        return [swap.Move(self.scratch / name, self._real_room(name)) for name in ROOMS]
 
+    def _file_move(self, name: str) -> swap.Move:
+        room, _, file = name.partition("/")
+        return swap.Move(self.scratch / room / file, self._real_room(room) / file)
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows, where runs must be kept apart by hand
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    def _real_room(self, name: str) -> Path:
+        """Where a room is when links are followed: they are the user's, and stay."""
+        return Path(os.path.realpath(self.data_dir / name / self.reference))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -305,8 +305,8 @@ def test_a_killed_run_leaves_the_former_result_and_is_run_again(tmp_path: Path) 
         *("--data_dir", str(place.data_dir), "--checkpoint", str(generator), "--batch_size", "2"),
     ]
     process = subprocess.Popen(command)
-    partial = writers.partial_path(place.dubbed_video)
-    while not (partial.exists() and place.scratch.exists()):
+    staging = Workspace(place.data_dir, place.reference, staged=True)
+    while not writers.partial_path(staging.dubbed_video).exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scenedetect import FrameTimecode
 
-from pipeline import sync, workspace
+from pipeline import sync
 from pipeline.errors import InputError, PipelineError
 from pipeline.tracks import CropPath, Face, Track
 from pipeline.workspace import ROOMS, Workspace, write_json, write_text
@@ -331,24 +331,6 @@ def test_the_lock_keeps_other_processes_off_until_its_holder_dies(
         holder.kill()
         holder.wait()
     with place.locked():
-        pass
-
-
-def test_a_run_that_starts_as_another_ends_still_holds_the_lock(
-    place: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first ends between the second's opening and locking of the file; a third is kept off."""
-    first, second = place.locked(), place.locked()
-    first.__enter__()
-    try_lock = workspace._try_lock
-
-    def late(descriptor: int) -> bool:
-        monkeypatch.setattr(workspace, "_try_lock", try_lock)
-        first.__exit__(None, None, None)
-        return try_lock(descriptor)
-
-    monkeypatch.setattr(workspace, "_try_lock", late)
-    with second, pytest.raises(PipelineError, match="Another run"), place.locked():
         pass
 
 

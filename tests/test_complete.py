@@ -1,0 +1,369 @@
+"""Complete means complete: what is kept, what is made again, and that every advice works."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import run_pipeline
+import run_syncnet
+import run_visualise
+import run_wav2lip
+from models import weights
+from models.weights import WeightsUsed
+from pipeline import cli, dub, prepare, workspace
+from pipeline.errors import PipelineError
+from pipeline.workspace import Workspace
+from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, snapshot
+from tests.dub_kit import MouthShowsSound
+from tests.synthetic import ffmpeg
+
+MAINS = {
+    "run_pipeline.py": run_pipeline.main,
+    "run_syncnet.py": run_syncnet.main,
+    "run_visualise.py": run_visualise.main,
+    "run_wav2lip.py": run_wav2lip.main,
+}
+Said = tuple[int, str]
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def place(done: Workspace, tmp_path: Path) -> Workspace:
+    """Complete results of the face clip, to be changed."""
+    shutil.copytree(done.data_dir, tmp_path / "work")
+    return Workspace(tmp_path / "work", "face")
+
+
+@pytest.fixture
+def command(
+    place: Workspace,
+    face_clip: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Command:
+    """Runs a script on the face clip's results; gives its exit code and all it said."""
+    stub = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: stub)
+
+    def run(name: str, *flags: str) -> Said:
+        where = ["--data_dir", str(place.data_dir), "--reference", "face"]
+        if name == "run_pipeline.py":
+            where += ["--videofile", str(face_clip), *FACE_FLAGS]
+        capsys.readouterr()
+        code = cli.run(lambda: MAINS[name]([*where, *flags]))
+        said = capsys.readouterr()
+        assert not said.err or said.err.count("\n") == 1, said.err
+        return code, said.out + said.err
+
+    return run
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, (_, content) in snapshot(folder).items()}
+
+
+PROMISED = (
+    *("pyavi/video.avi", "pyavi/audio.wav", "pyframes/000017.jpg", "pyframes", "pycrop/00000.avi"),
+    *("pycrop", "pywork/tracks.pckl", "pywork/faces.pckl", "pywork/scene.pckl"),
+)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_missing_file_is_noticed_and_made_again(
+    name: str, place: Workspace, done: Workspace, command: Command
+) -> None:
+    """Without --overwrite, as these are results of the same input and settings; with a sentence."""
+    room, _, file = name.partition("/")
+    path = place.room(room) / file
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    code, said = command("run_pipeline.py")
+    assert code == 0 and "missing: everything was made again." in said and "Kept" not in said
+    assert str(place.room(room)) in said
+    assert _contents(place.data_dir) == _contents(done.data_dir)
+    assert "Kept" in command("run_pipeline.py")[1]
+
+
+def test_an_empty_file_is_a_missing_one(place: Workspace, command: Command) -> None:
+    """A machine that lost its power leaves such."""
+    place.crop(0).write_bytes(b"")
+    assert "00000.avi is missing" in command("run_pipeline.py")[1]
+    assert place.crop(0).stat().st_size
+
+
+@pytest.mark.parametrize("flags", [("--keep_frames", "no"), ()], ids=["no frames", "frames"])
+def test_only_what_was_promised_is_missed(
+    flags: tuple[str, ...], place: Workspace, command: Command
+) -> None:
+    """Frames that were not to be kept are none that are missing."""
+    assert command("run_pipeline.py", "--overwrite", *flags)[0] == 0
+    assert "Kept" in command("run_pipeline.py", *flags)[1]
+
+
+def test_a_video_without_sound_or_faces_is_complete(
+    no_face_clip: Path, tmp_path: Path, cpu: torch.device, clips: Path
+) -> None:
+    """No audio.wav, no clip: none is missed."""
+    silent = clips / "silent_noface.mp4"
+    ffmpeg("-i", no_face_clip, "-an", "-c", "copy", silent)
+    place = Workspace(tmp_path, "silent")
+    first = prepare.prepare(silent, place, FACE_OPTIONS, device=cpu)
+    assert not first.kept and not place.audio.exists()
+    assert prepare.prepare(silent, place, FACE_OPTIONS, device=cpu).kept
+
+
+def test_overwrite_always_runs(place: Workspace, done: Workspace, command: Command) -> None:
+    """The same input and settings too; results of later stages go."""
+    place.offsets_text.write_text("of an earlier run")
+    before = place.tracks.stat().st_ino
+    code, said = command("run_pipeline.py", "--overwrite")
+    assert code == 0 and "Kept" not in said and "1 tracks in" in said
+    assert place.tracks.stat().st_ino != before and not place.offsets_text.exists()
+    assert _contents(place.data_dir) == _contents(done.data_dir)
+
+
+def test_what_later_stages_made_stays_where_the_tracks_are_the_same(
+    place: Workspace, command: Command
+) -> None:
+    """Frames that were cleared to gain space do not cost the dubbed video."""
+    assert command("run_syncnet.py")[0] == command("run_visualise.py")[0] == 0
+    assert command("run_wav2lip.py")[0] == 0
+    before = _contents(place.data_dir)
+    shutil.rmtree(place.room("pyframes"))
+    assert "made again" in command("run_pipeline.py")[1]
+    assert _contents(place.data_dir) == before
+    place.tracks.unlink()
+    assert "made again" in command("run_pipeline.py")[1]
+    assert not place.dubbed_video.exists() and not place.offsets_json.exists()
+
+
+def test_kept_results_load_no_detector(
+    place: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they are kept is known from its file alone."""
+    monkeypatch.setattr(weights, "load_s3fd", None)
+    assert prepare.prepare(face_clip, place, FACE_OPTIONS, device=cpu).kept
+
+
+def test_a_file_removed_during_the_run_is_noticed(
+    place: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the results never replace whole ones."""
+    run = prepare._run
+
+    def losing(*arguments: object) -> object:
+        result = run(*arguments)  # type: ignore[arg-type]
+        Workspace(place.data_dir, "face", staged=True).crop(0).unlink()
+        return result
+
+    monkeypatch.setattr(prepare, "_run", losing)
+    before = snapshot(place.data_dir)
+    with pytest.raises(PipelineError, match=r"00000\.avi is missing at the end of the run"):
+        prepare.prepare(face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
+    assert snapshot(place.data_dir) == before
+
+
+# What errors advise is done, and works.
+
+
+def _remove(*names: str) -> Callable[[Workspace], None]:
+    def damage(place: Workspace) -> None:
+        for name in names:
+            room, _, file = name.partition("/")
+            (place.room(room) / file).unlink()
+
+    return damage
+
+
+def _damage(name: str, content: bytes) -> Callable[[Workspace], None]:
+    def damage(place: Workspace) -> None:
+        (place.room("pywork") / name).write_bytes(content)
+
+    return damage
+
+
+def _other_video_behind(place: Workspace) -> None:
+    record = json.loads(place.record.read_text())
+    place.record.write_text(json.dumps(record | {"file": "/nowhere/face.mp4"}))
+    place.video.unlink()
+
+
+OVERWRITE = "run_pipeline.py", "--overwrite"
+ADVICE: dict[str, tuple[Callable[[Workspace], None], str, str, list[tuple[str, ...]]]] = {
+    "no video.avi to label": (
+        *(_remove("pyavi/video.avi"), "run_visualise.py"),
+        "video.avi is not there; run run_pipeline.py again with --overwrite",
+        [OVERWRITE, ("run_syncnet.py",)],
+    ),
+    "no video to dub": (
+        *(_other_video_behind, "run_wav2lip.py"),
+        "video.avi is not there; run run_pipeline.py again with --overwrite",
+        [OVERWRITE],
+    ),
+    "no clip": (
+        *(_remove("pycrop/00000.avi"), "run_syncnet.py"),
+        "00000.avi is not there, .* run run_pipeline.py again with --overwrite",
+        [OVERWRITE],
+    ),
+    "no tracks": (
+        *(_remove("pywork/tracks.pckl"), "run_syncnet.py"),
+        "tracks.pckl is not there; run run_pipeline.py --reference face first",
+        [("run_pipeline.py",)],
+    ),
+    "damaged tracks": (
+        *(_damage("tracks.pckl", b"?"), "run_wav2lip.py"),
+        "tracks.pckl is not a pickle .*; delete it and run the step that writes it again",
+        [("delete", "tracks.pckl"), ("run_pipeline.py",)],
+    ),
+    "other tracks": (
+        *(_damage("tracks.pckl", pickle.dumps([1])), "run_syncnet.py"),
+        "tracks.pckl has another format; run run_pipeline.py again with --overwrite",
+        [OVERWRITE],
+    ),
+    "no scores": (
+        *(_remove("pywork/activesd.pckl"), "run_visualise.py"),
+        "activesd.pckl is not there; run run_syncnet.py --reference face first",
+        [("run_syncnet.py",)],
+    ),
+    "damaged scores": (
+        *(_damage("activesd.pckl", b"?"), "run_visualise.py"),
+        "activesd.pckl is not a pickle .*; delete it and run the step that writes it again",
+        [("delete", "activesd.pckl"), ("run_syncnet.py",)],
+    ),
+    "other scores": (
+        *(_damage("activesd.pckl", pickle.dumps([1])), "run_visualise.py"),
+        "activesd.pckl has another format; run run_syncnet.py again",
+        [("run_syncnet.py",)],
+    ),
+    "scores of other tracks": (
+        *(_damage("activesd.pckl", pickle.dumps([])), "run_visualise.py"),
+        "1 tracks but scores for 0; run run_syncnet.py again",
+        [("run_syncnet.py",)],
+    ),
+    "damaged offsets": (
+        *(_damage("offsets.json", b"{"), "run_wav2lip.py"),
+        "offsets.json is damaged; run run_syncnet.py again",
+        [("run_syncnet.py",)],
+    ),
+    "other offsets": (
+        *(_damage("offsets.json", b"{}"), "run_wav2lip.py"),
+        "offsets.json has another format; run run_syncnet.py again",
+        [("run_syncnet.py",)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_advice_works(case: str, place: Workspace, command: Command) -> None:
+    """The sentence is followed to the letter, and then the stage that gave it succeeds."""
+    damage, stage, said, advised = ADVICE[case]
+    assert command("run_syncnet.py")[0] == 0
+    damage(place)
+    code, complaint = command(stage)
+    assert code == 2
+    assert re.search(said, complaint), complaint
+    for step, *rest in advised:
+        if step == "delete":
+            (place.room("pywork") / rest[0]).unlink()
+        else:
+            assert command(step, *rest)[0] == 0
+    assert command(stage)[0] == 0
+
+
+def test_results_in_the_way_are_replaced_as_advised(
+    place: Workspace, no_face_clip: Path, tmp_path: Path, cpu: torch.device
+) -> None:
+    """Also those of another program, which have no pipeline.json: it says --overwrite, rightly."""
+    place.record.unlink()
+    with pytest.raises(PipelineError, match="add --overwrite"):
+        prepare.prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
+    assert not prepare.prepare(no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True).kept
+
+
+# The record.
+
+
+def test_the_record_knows_the_input_from_everywhere(
+    face_clip: Path, tmp_path: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative --videofile is found by a run_wav2lip.py that is started in another folder."""
+    (tmp_path / "videos").mkdir()
+    shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
+    monkeypatch.chdir(tmp_path)
+    place = Workspace(tmp_path / "data" / "work", "face")
+    prepare.prepare(Path("videos/face.mp4"), place, FACE_OPTIONS, device=cpu)
+    monkeypatch.chdir("/")
+    source, notices = dub.find_source(place)
+    assert (source.path, notices) == (tmp_path / "videos" / "face.mp4", [])
+
+
+def test_relative_records_are_looked_up_around_the_results(
+    place: Workspace, face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones hold the path as it was typed, mostly in a folder above DATA_DIR."""
+    (tmp_path / "videos").mkdir()
+    shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
+    record = json.loads(place.record.read_text())
+    workspace.write_json(place.record, record | {"file": "videos/face.mp4"})
+    monkeypatch.chdir("/")
+    source, notices = dub.find_source(place)
+    assert notices == [] and source.path.samefile(tmp_path / "videos" / "face.mp4")
+    (tmp_path / "videos" / "face.mp4").write_bytes(b"another")
+    source, [notice] = dub.find_source(place)
+    assert source.path == place.video and notice.startswith("videos/face.mp4 is gone or changed")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    """NaN and infinities are no JSON: they are null, wherever they are."""
+    value = {"a": float("nan"), "b": [float("inf"), 1.5], "c": ({"d": -float("inf")},), "e": None}
+    workspace.write_json(tmp_path / "a.json", value | {"f": np.float64("nan")})
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    read = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
+    assert read == {"a": None, "b": [None, 1.5], "c": [{"d": None}], "e": None, "f": None}
+
+
+# Words of the scripts.
+
+
+@pytest.mark.parametrize("name", ["run_syncnet.py", "run_visualise.py", "run_wav2lip.py"])
+def test_no_reference_is_said_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which flags would say it."""
+    assert cli.run(lambda: MAINS[name]([])) == 2
+    assert "give --reference or --videofile." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["run_pipeline.py", "run_syncnet.py"])
+def test_a_reader_that_goes_away_ends_it_quietly(
+    name: str, place: Workspace, face_clip: Path
+) -> None:
+    """`| true`: no traceback, and the exit code of a program that SIGPIPE ended."""
+    flags = ["--videofile", face_clip, *FACE_FLAGS] if name == "run_pipeline.py" else []
+    where = ["--data_dir", place.data_dir, "--reference", "face"]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = subprocess.run(
+            [sys.executable, str(REPO / name), *map(str, where + flags)],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, "")

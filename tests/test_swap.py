@@ -1,0 +1,375 @@
+"""Complete results moved into place: stopped at every single step, over links and disks."""
+
+import errno
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import swap
+from pipeline.errors import InputError, PipelineError
+from pipeline.workspace import ROOMS, Workspace
+
+DONE, FAILED, BUG, ENDED, KILLED, STOPPED = 0, 1, 2, 3, 99, 130  # exit codes of a forked run
+
+# One room loses a file, one keeps one, one gets one; tracks.pckl says that there are results.
+OLD = {
+    "pyavi": {"video.avi": "old", "video_wav2lip.mp4": "old"},
+    "pyframes": {"000001.jpg": "old", "000002.jpg": "old"},
+    "pycrop": {"00000.avi": "old", "00001.avi": "old"},
+    "pywork": {"tracks.pckl": "old", "wav2lip.json": "old", "pipeline.json": "old"},
+}
+NEW = {
+    "pyavi": {"video.avi": "new"},
+    "pyframes": {"000001.jpg": "new", "000002.jpg": "new", "000003.jpg": "new"},
+    "pycrop": {"00000.avi": "new"},
+    "pywork": {"tracks.pckl": "new", "pipeline.json": "new"},
+}
+FILES = "pyavi/video_wav2lip.mp4", "pywork/wav2lip.json", "pywork/more.json"
+Results = dict[str, dict[str, str]]
+
+
+def _fill(place: Workspace, results: Results) -> None:
+    for room, files in results.items():
+        place.room(room).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (place.room(room) / name).write_text(content)
+
+
+def _results(place: Workspace) -> Results:
+    """Everything a program sees, hidden names too."""
+    return {
+        room: {file.name: file.read_text() for file in place.room(room).iterdir()}
+        if place.room(room).is_dir()
+        else {}
+        for room in ROOMS
+    }
+
+
+def _replace_rooms(place: Workspace) -> None:
+    """What run_pipeline.py does."""
+    with place.locked():
+        place.finish_commit()
+        with place.collecting() as staging:
+            _fill(staging, NEW)
+            place.commit()
+
+
+def _replace_files(place: Workspace) -> None:
+    """What run_syncnet.py and run_wav2lip.py do."""
+    with place.opened(), place.collecting() as staging:
+        for name in FILES:
+            (staging.scratch / name).write_text("new")
+        place.commit_files(*FILES)
+
+
+def _with_new_files() -> Results:
+    made = {room: dict(files) for room, files in OLD.items()}
+    for name in FILES:
+        room, file = name.split("/")
+        made[room][file] = "new"
+    return made
+
+
+WAYS = {"rooms": (_replace_rooms, NEW), "files": (_replace_files, _with_new_files())}
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nothing can be renamed into."""
+    memory = Path("/dev/shm")
+    if not (memory.is_dir() and os.access(memory, os.W_OK)):
+        pytest.skip("no second file system: /dev/shm is not there")
+    if memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system: temporary files are in /dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+LAYOUTS = ("plain", "room", "reference", "scratch")
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request: pytest.FixtureRequest) -> Callable[[Path], Workspace]:
+    """Makes a workspace with old results in a folder; some part of it is a link to another disk."""
+    elsewhere = None if request.param == "plain" else request.getfixturevalue("other_disk")
+    counter = iter(range(10_000))
+
+    def make(folder: Path) -> Workspace:
+        place = Workspace(folder, "talk")
+        links = {
+            "room": ("pyframes", "pyavi"),
+            "reference": ("pyframes/talk", "pywork/talk"),
+            "scratch": ("pytmp",),
+        }
+        for name in links.get(request.param, ()):
+            target = elsewhere / f"{next(counter)}_frames"
+            target.mkdir()
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(target)
+        _fill(place, OLD)
+        return place
+
+    return make
+
+
+def _links(folder: Path) -> set[str]:
+    return {str(path) for path in folder.glob("*") if path.is_symlink()} | {
+        str(path) for path in folder.glob("*/*") if path.is_symlink()
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_results_are_replaced_and_links_stay(
+    way: str, layout: Callable[[Path], Workspace], tmp_path: Path
+) -> None:
+    """DATA_DIR/pyframes or DATA_DIR/pyframes/REF on another disk are where the user put them."""
+    run, wanted = WAYS[way]
+    place = layout(tmp_path / "work")
+    links = _links(tmp_path / "work")
+    run(place)
+    assert _results(place) == wanted and _links(tmp_path / "work") == links
+    assert not place.scratch.exists()
+
+
+# One process for each step it is stopped at.
+
+
+class _Stop:
+    """Counts a process's changes of files and stops it before one of them.
+
+    Args:
+        at: the number of the change, from 1.
+        how: KILLED ends the process, FAILED and STOPPED raise.
+    """
+
+    def __init__(self, at: int, how: int) -> None:
+        self.count, self.at, self.how = 0, at, how
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            _, mode, flags = arguments
+            written = set("wax+") & set(mode or "") or flags & (os.O_WRONLY | os.O_RDWR)
+            if not written:
+                return
+        elif event not in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+            return
+        self.count += 1
+        if self.count == self.at:
+            if self.how == KILLED:
+                os._exit(KILLED)
+            if self.how == STOPPED:
+                raise KeyboardInterrupt
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a file")
+
+
+def _copied_in_two_steps(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    with target.open("wb") as file:
+        file.write(content[:1])
+    with target.open("ab") as file:
+        file.write(content[1:])
+
+
+def _forked(run: Callable[[Workspace], None], place: Workspace, stop: _Stop) -> int:
+    """How a process ended that was stopped: `ENDED` where it had fewer steps."""
+    child = os.fork()
+    if not child:
+        code = BUG
+        try:
+            shutil.copyfile = _copied_in_two_steps  # type: ignore[assignment]
+            sys.addaudithook(stop)
+            run(place)
+            code = DONE if stop.count >= stop.at else ENDED
+        except PipelineError as error:
+            code = FAILED
+            if "\n" in str(error) or "No space" not in str(error):
+                code = BUG
+        except KeyboardInterrupt:
+            code = STOPPED
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _generations(results: Results, way: str) -> set[str]:
+    replaced = [name.split("/") for name in FILES]
+    return {
+        content
+        for room, files in results.items()
+        for name, content in files.items()
+        if not name.startswith(".") and (way == "rooms" or [room, name] in replaced)
+    }
+
+
+def _recover(place: Workspace) -> None:
+    """What the next stage does first."""
+    with place.opened():
+        pass
+
+
+# A process for each step takes its time: the rest of the table runs with the slow tests.
+QUICK = {("plain", "rooms"), ("plain", "files"), ("room", "rooms")}
+CASES = [
+    pytest.param(layout, way, how, marks=[] if (layout, way) in QUICK else pytest.mark.slow)
+    for layout in LAYOUTS
+    for way in WAYS
+    for how in ("killed", "failed", "stopped")
+]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+@pytest.mark.parametrize(("layout", "way", "how_named"), CASES, indirect=["layout"])
+def test_stopped_at_every_step_old_or_new_results_are_whole(
+    layout: Callable[[Path], Workspace], way: str, how_named: str, tmp_path: Path
+) -> None:
+    """Nobody meets a mixture; the next stage finds all old or all new ones, a rerun the new."""
+    run, new = WAYS[way]
+    how = {"killed": KILLED, "failed": FAILED, "stopped": STOPPED}[how_named]
+    steps = complete = 0
+    for steps in range(1, 500):
+        place = layout(tmp_path / str(steps))
+        ended = _forked(run, place, _Stop(steps, how))
+        assert ended != BUG, f"step {steps}"
+        where = f"step {steps}, ended with {ended}"
+        assert len(_generations(_results(place), way)) <= 1, where
+        if how != KILLED:
+            # Whole at once, without a next run.
+            assert _results_without_passing(place) in (OLD, new), where
+        marked = any(place.scratch.glob("complete*"))
+        complete += marked
+        _recover(place)
+        found = _results_without_passing(place)
+        assert found in ((new,) if marked or ended == DONE else (OLD, new)), where
+        run(place)
+        assert _results(place) == new and not place.scratch.exists(), where
+        if ended == ENDED:
+            break
+    assert ended == ENDED and steps > 20 and complete > 5
+
+
+def _results_without_passing(place: Workspace) -> Results:
+    return {
+        room: {name: content for name, content in files.items() if not name.startswith(".")}
+        for room, files in _results(place).items()
+    }
+
+
+def test_a_room_that_cannot_be_replaced_is_named_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it lasts, every try says so and leaves the old results; then the new come."""
+    place = Workspace(tmp_path, "talk")
+    _fill(place, OLD)
+    rename = os.rename
+
+    def refusing(source: Path, target: Path) -> None:
+        if Path(target) == place.room("pycrop") and Path(source).suffix == ".incoming":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+        rename(source, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", refusing)
+        for attempt in (_replace_rooms, _recover, _replace_rooms):
+            with pytest.raises(PipelineError) as failure:
+                attempt(place)
+            assert str(place.room("pycrop")) in str(failure.value)
+            assert "run the same command again" in str(failure.value)
+            assert "\n" not in str(failure.value) and failure.value.exit_code == 1
+            assert _results_without_passing(place) == OLD
+    _recover(place)
+    assert _results(place) == NEW and not place.scratch.exists()
+
+
+def test_a_disk_that_is_full_gets_its_space_back(
+    other_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that was not finished is removed; the results wait on the first disk."""
+    (tmp_path / "pyframes").symlink_to(other_disk)
+    place = Workspace(tmp_path, "talk")
+    _fill(place, OLD)
+
+    def full(source: Path, target: Path) -> None:
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "copyfile", full)
+        with pytest.raises(PipelineError, match=str(other_disk)):
+            _replace_rooms(place)
+    assert _results_without_passing(place) == OLD
+    assert [path.name for path in other_disk.iterdir()] == ["talk"]
+    _recover(place)
+    assert _results(place) == NEW
+
+
+def test_a_rooms_disk_itself_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount point cannot be renamed: that is said before an hour of work, not after it."""
+    place = Workspace(tmp_path, "talk")
+    _fill(place, OLD)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.parent.name == "pyframes")
+    with pytest.raises(InputError, match="pyframes/talk is where a disk is mounted"):
+        place.begin()
+    assert _results(place) == OLD
+
+
+@pytest.mark.parametrize("removed", ["pycrop", "."])
+def test_what_was_removed_under_a_run_is_not_committed(removed: str, tmp_path: Path) -> None:
+    """Without one of its rooms a run is not complete, whoever removed it."""
+    place = Workspace(tmp_path, "talk")
+    _fill(place, OLD)
+    with (
+        pytest.raises(PipelineError, match="was removed while the run was working"),
+        place.collecting() as staging,
+    ):
+        _fill(staging, NEW)
+        shutil.rmtree(staging.scratch / removed)
+        place.commit()
+    assert _results(place) == OLD
+    with (
+        pytest.raises(PipelineError, match="was removed while the run was working"),
+        place.collecting(),
+    ):
+        place.commit_files(*FILES)
+    assert _results(place) == OLD
+
+
+def test_what_cannot_be_cleared_is_named_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder an earlier run moved aside and could not delete."""
+    place = Workspace(tmp_path, "talk")
+    _fill(place, OLD)
+    left = tmp_path / "pycrop" / ".talk.former"
+    left.mkdir()
+    rmtree = shutil.rmtree
+
+    def refusing(path: Path) -> None:
+        if path == left:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", refusing)
+    with pytest.raises(PipelineError, match=r"\.talk\.former is left .*; delete it by hand"):
+        place.begin()
+    monkeypatch.undo()
+    left.rmdir()
+    _replace_rooms(place)
+    assert _results(place) == NEW
+
+
+@pytest.mark.parametrize("suffix", [".lock", *swap.PASSING_SUFFIXES])
+def test_names_of_passing_files_are_no_references(suffix: str, tmp_path: Path) -> None:
+    """Or results of one reference would be moved over those of another."""
+    with pytest.raises(InputError, match="--reference"):
+        Workspace(tmp_path, f".talk{suffix}")

@@ -1,0 +1,203 @@
+"""A track's number is the name of its clip: in every output, whatever else lies beside it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import dub, evaluate, workspace, writers
+from pipeline.clip_scores import ClipScore
+from pipeline.errors import InputError
+from pipeline.prepare import Prepared
+from pipeline.scores import score_tracks
+from pipeline.tracks import Track, smooth
+from pipeline.workspace import ROOMS, Workspace
+from tests.conftest import snapshot
+
+FIRST_FRAMES = (0, 50, 300)  # of three tracks of LENGTHS frames
+LENGTHS = (12, 14, 9)
+STRAYS = ("00000t.avi", "00000 copy.avi", "000001.avi", "00007.avi", "talk.avi")
+
+
+def _clip(path: Path, frames: int) -> None:
+    rng = np.random.default_rng(frames)
+    sound = path.with_suffix(".s16")
+    rng.integers(-5000, 5000, frames * 640).astype(np.int16).tofile(sound)
+    with writers.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
+        for _ in range(frames):
+            writer.write(rng.integers(0, 256, (224, 224, 3), np.uint8))
+    sound.unlink()
+
+
+def _track(first: int, frames: int) -> Track:
+    boxes = np.tile([10.0, 10.0, 60.0, 60.0], (frames, 1))
+    return Track(np.arange(first, first + frames), boxes)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """Three tracks and their clips."""
+    place = Workspace(tmp_path, "talk")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    tracks = [_track(*pair) for pair in zip(FIRST_FRAMES, LENGTHS, strict=True)]
+    place.write_tracks(tracks, [smooth(track) for track in tracks])
+    workspace.write_json(place.record, {"counts": {"tracks": 3}, "settings": {"frame_rate": 25}})
+    for number, frames in enumerate(LENGTHS):
+        _clip(place.crop(number), frames)
+    return place
+
+
+def _score(place: Workspace, cpu: torch.device) -> tuple[list[ClipScore], list[str]]:
+    told: list[str] = []
+    scores = score_tracks(place, device=cpu, report=lambda *_: None, notice=told.append)
+    return scores, told
+
+
+def _rows(place: Workspace) -> dict[int, tuple[str, float, float]]:
+    return {
+        row["track"]: (row["file"], row["start_s"], row["end_s"]) for row in place.read_offsets()
+    }
+
+
+RIGHT = {
+    0: ("00000.avi", 0.0, 0.48),
+    1: ("00001.avi", 2.0, 2.56),
+    2: ("00002.avi", 12.0, 12.36),
+}
+
+
+def test_only_names_of_tracks_are_clips(tmp_path: Path) -> None:
+    """Five digits or more, without a needless nought before them; other digits are none."""
+    place = Workspace(tmp_path, "talk")
+    place.room("pycrop").mkdir(parents=True)
+    odd = (
+        *STRAYS,
+        "\u0660" * 5 + ".avi",
+        ".00003.avi",
+        "._00003.avi",
+        "00003.avi.part",
+        "3.avi",
+        "-0003.avi",
+    )
+    for name in odd:
+        (place.room("pycrop") / name).touch()
+    numbers = [0, 2, 9999, 10_000, 100_001]
+    for number in reversed(numbers):
+        place.crop(number).touch()
+    assert list(place.clips()) == [0, 2, 7, 9999, 10_000, 100_001]
+    assert place.crops() == list(place.clips().values())
+
+
+def test_strays_change_nothing_and_are_named(place: Workspace, cpu: torch.device) -> None:
+    """The demo's leftovers, copies, clips of no track: the scores are as without them."""
+    _score(place, cpu)
+    without = {name: content for name, (_, content) in snapshot(place.room("pywork")).items()}
+    for name in STRAYS:
+        (place.room("pycrop") / name).write_bytes(place.crop(2).read_bytes())
+    scores, [notice] = _score(place, cpu)
+    assert "00000 copy.avi, 000001.avi, 00000t.avi and 2 more left out" in notice
+    assert [score.file for score in scores] == ["00000.avi", "00001.avi", "00002.avi"]
+    assert _rows(place) == RIGHT
+    assert {name: content for name, (_, content) in snapshot(place.room("pywork")).items()} == (
+        without
+    )
+    assert [len(dists) for dists in place.read_distances()] == [7, 9, 4]
+
+
+@pytest.mark.parametrize("gone", [(0,), (1,), (0, 1), (0, 1, 2)], ids=str)
+def test_a_track_without_its_clip_is_refused_and_scores_stay(
+    gone: tuple[int, ...], place: Workspace, cpu: torch.device
+) -> None:
+    """Never another track's times, and never empty scores over those that are there."""
+    _score(place, cpu)
+    before = snapshot(place.room("pywork"))
+    for number in gone:
+        place.crop(number).unlink()
+    with pytest.raises(InputError) as refusal:
+        _score(place, cpu)
+    assert f"{gone[0]:05d}.avi" in str(refusal.value) and "--overwrite" in str(refusal.value)
+    assert ("more)" in str(refusal.value)) == (len(gone) > 1) and "\n" not in str(refusal.value)
+    assert snapshot(place.room("pywork")) == before
+
+
+@pytest.mark.parametrize("what", ["text", "another clip"])
+def test_a_file_that_is_not_the_tracks_is_refused(
+    what: str, place: Workspace, cpu: torch.device
+) -> None:
+    """Under the right name, but no video, or one of another length."""
+    _score(place, cpu)
+    before = snapshot(place.room("pywork"))
+    content = b"no video" if what == "text" else place.crop(1).read_bytes()
+    place.crop(2).write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        _score(place, cpu)
+    assert re.search(r"00002\.avi .*: it is not what run_pipeline\.py cut", str(refusal.value))
+    assert "--overwrite" in str(refusal.value) and "\n" not in str(refusal.value)
+    assert snapshot(place.room("pywork")) == before
+
+
+def test_clips_of_other_programs_may_have_other_lengths(
+    place: Workspace, cpu: torch.device
+) -> None:
+    """The demo does not say its frame rate."""
+    place.record.unlink()
+    place.crop(2).write_bytes(place.crop(1).read_bytes())
+    _score(place, cpu)
+    assert list(_rows(place)) == [0, 1, 2]
+
+
+def _speaking_rows(place: Workspace) -> list[dict]:
+    """Track 1 alone speaks, 80 ms early."""
+    distances = []
+    for number, frames in enumerate(LENGTHS):
+        dists = np.full((frames - 5, 31), 10.0, np.float32)
+        dists[:, 15] -= 8 * (number == 1)
+        distances.append(dists)
+    place.write_distances(distances)
+    return [
+        {
+            "track": number,
+            "reliable": number == 1,
+            "confidence": 8.0,
+            "offset_ms": 80.0,
+            "reliable_confidence": 3.0 if number == 1 else 100.0,
+        }
+        for number in range(3)
+    ]
+
+
+def test_rows_are_found_by_their_number(place: Workspace) -> None:
+    """In any order; rows of other tracks are refused, not taken for these."""
+    rows = _speaking_rows(place)
+    tracks = [track for track, _ in place.read_tracks()]
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        workspace.write_json(place.offsets_json, [rows[number] for number in order])
+        assert list(dub.choose(place, tracks, "speaking")) == [1]
+    for wrong in ([0, 1, 3], [0, 1, 1], [None, 1, 2]):
+        renumbered = [row | {"track": number} for row, number in zip(rows, wrong, strict=True)]
+        place.offsets_json.write_text(json.dumps(renumbered))
+        with pytest.raises(InputError, match=r"other tracks; run run_syncnet\.py again"):
+            dub.choose(place, tracks, "speaking")
+
+
+def test_evaluation_names_tracks_by_their_clips(
+    face_clip: Path, tmp_path: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strays are no rows."""
+
+    def prepared(video: Path, place: Workspace, *_: object, **__: object) -> Prepared:
+        place.room("pycrop").mkdir(parents=True)
+        for name in ("00003.avi", "00001.avi", "00000t.avi", "00000 copy.avi"):
+            (place.room("pycrop") / name).touch()
+        return Prepared(2, kept=False, notices=[])
+
+    monkeypatch.setattr(evaluate, "prepare", prepared)
+    nothing = ClipScore("", 0, np.zeros((0, 31), np.float32), None, "nothing")
+    rows = evaluate._score_video(
+        *(face_clip, "face", lambda clip: nothing, evaluate.PipelineOptions(), tmp_path, cpu)
+    )
+    assert [row.track for row in rows] == [1, 3]
