@@ -1,6 +1,5 @@
 """One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
 
-import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -189,15 +188,11 @@ def _run(
     staging.write_faces(faces)
     staging.write_scenes(found_scenes, frame_rate=options.frame_rate)
     staging.write_tracks(tracking.tracks, paths)
-    end = max((int(track.frames[-1]) + 1 for track in tracking.tracks), default=0)
     # Decoding twice costs no more than reading pictures back, and clips lose nothing to JPEG.
-    with (
-        cli.progress("face clips", end) as bar,
-        contextlib.closing(decoding.again()) as frames,
-    ):
+    with cli.progress("face clips", crops.frames_needed(tracking.tracks)) as bar:
         crops.write_crops(
             staging,
-            frames,
+            decoding.again,
             tracking.tracks,
             paths,
             crop_scale=options.crop_scale,
