@@ -26,7 +26,7 @@ WINDOW_COLUMNS = WINDOW_FRAMES * MFCC_PER_FRAME  # 20
 COLUMN_STEP = _exact_div(SAMPLE_RATE, MFCC_RATE)  # 160 samples
 COLUMN_SAMPLES = 400  # samples one column sees
 PREEMPHASIS = 0.97
-COLUMNS_AT_ONCE = 6000  # a minute: bounds the memory of the frame matrix
+COLUMNS_AT_ONCE = 6000  # a minute: bounds the memory of samples and frames as floats
 
 MEL_RATE = 80  # mel columns per second
 MEL_SIZE = 80  # mel bands per column
@@ -63,14 +63,23 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"mfcc needs a non-empty mono int16 signal, got {samples.dtype} {samples.shape}"
         )
-    emphasised = np.append(samples[:1], samples[1:] - PREEMPHASIS * samples[:-1])
     columns = 1 + max(0, -(-(len(samples) - COLUMN_SAMPLES) // COLUMN_STEP))
-    blocks = []
+    cepstra = np.empty((columns, MFCC_SIZE), np.float32)
     for start in range(0, columns, COLUMNS_AT_ONCE):
         end = min(start + COLUMNS_AT_ONCE, columns)
-        cut = emphasised[start * COLUMN_STEP : (end - 1) * COLUMN_STEP + COLUMN_SAMPLES]
-        blocks.append(python_speech_features.mfcc(cut, SAMPLE_RATE, preemph=0))
-    return np.concatenate(blocks).astype(np.float32)
+        cut = _emphasised(samples, start * COLUMN_STEP, (end - 1) * COLUMN_STEP + COLUMN_SAMPLES)
+        cepstra[start:end] = python_speech_features.mfcc(cut, SAMPLE_RATE, preemph=0)
+    return cepstra
+
+
+def _emphasised(samples: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Pre-emphasised samples start .. end - 1, float64 of int16 scale; fewer at the sound's end.
+
+    A block at a time: the whole of an hour would be half a gigabyte, twice.
+    """
+    wide = samples[max(0, start - 1) : end].astype(np.float64)
+    emphasised = wide[1:] - PREEMPHASIS * wide[:-1]
+    return emphasised if start else np.append(wide[:1], emphasised)
 
 
 def mel(samples: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ strided convolutions whose coarse maps are added back into the finer ones.
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,10 @@ ANCHOR_SIZES = (16, 32, 64, 128, 256, 512)  # pixels, square, one per position
 VARIANCES = (0.1, 0.2)  # scales of the centre and size regressions
 MEAN_RGB = (123.0, 117.0, 104.0)
 BACKGROUND_SCORES = 3  # of the finest map: the largest one counts ("max-out background")
+
+AT_ONCE_PIXELS = 1_000_000  # of a picture; the first stages see larger ones a tile at a time
+TILE_PX = 512  # side of a tile: bounds the memory of 4K frames
+TILE_HALO_PX = 48  # around a tile; the published network's second source sees 42 pixels further
 
 CANDIDATE_CONFIDENCE = 0.05
 CANDIDATES_BEFORE_NMS = 5000
@@ -154,40 +159,117 @@ class S3FD(nn.Module):
             Regressions (N, A, 4), logits (N, A, 2) background and face, anchors (A, 4) as centre
             x, centre y, width, height in pixels.
         """
-        sources = self._sources(images)
-        regressions, logits = [], []
-        for i, source in enumerate(sources):
-            score = self.conf[i](source)
+        maps = self._maps(images)
+        answers = torch.cat([each.permute(0, 2, 3, 1).flatten(1, 2) for each in maps], dim=1)
+        sizes = tuple((each.shape[2], each.shape[3]) for each in maps)
+        anchors = anchor_grid(sizes).to(images.device)
+        return answers[..., :4], answers[..., 4:], anchors
+
+    def _maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Regression and two scores at every position of each source map, (N, 6, rows, columns)."""
+        if images.shape[2] * images.shape[3] > AT_ONCE_PIXELS:
+            finest, x = in_tiles(
+                self._first_stages, images, side=TILE_PX, halo=TILE_HALO_PX, strides=STRIDES[:2]
+            )
+        else:
+            finest, x = self._first_stages(images)
+        waiting, maps = [finest, x], []
+        for i in range(2, len(STRIDES)):
+            x = self._source(i, x)
+            waiting.append(x)
+        if self.config.top_down:
+            for i in reversed(range(len(self.top_down))):
+                coarse = self.top_down[i](waiting[i + 1])
+                waiting[i] = F.relu(
+                    waiting[i] + F.interpolate(coarse, size=waiting[i].shape[2:], mode="nearest")
+                )
+            maps.append(self._head(0, waiting[0]))
+        else:
+            maps.append(finest)
+        return maps + [self._head(i, waiting[i]) for i in range(1, len(waiting))]
+
+    def _first_stages(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The finest map, answered at once where nothing is added to it, and the second source.
+
+        Of a 4K frame the published network's finest source would be half a gigabyte.
+        """
+        finest = self._source(0, x)
+        second = self._source(1, finest)
+        return [finest if self.config.top_down else self._head(0, finest), second]
+
+    def _source(self, i: int, x: torch.Tensor) -> torch.Tensor:
+        """The source map number `i` from the one before, the first from the pictures."""
+        backbone = len(self.stage_ends)
+        if i < backbone:
+            for layer in self.vgg[self.stage_ends[i - 1] if i else 0 : self.stage_ends[i]]:
+                x = layer(x)
+        else:
+            for layer in self.extras[2 * (i - backbone) : 2 * (i - backbone) + 2]:
+                x = F.relu(layer(x))
+        return x
+
+    def _head(self, i: int, source: torch.Tensor) -> torch.Tensor:
+        def head(part: torch.Tensor) -> list[torch.Tensor]:
+            if i < len(self.config.norm_scales):
+                part = (self.L2Norm3_3, self.L2Norm4_3, self.L2Norm5_3)[i](part)
+            score = self.conf[i](part)
             if i == 0:
                 background = score[:, :BACKGROUND_SCORES].amax(dim=1, keepdim=True)
                 score = torch.cat([background, score[:, BACKGROUND_SCORES:]], dim=1)
-            regressions.append(self.loc[i](source).permute(0, 2, 3, 1).flatten(1, 2))
-            logits.append(score.permute(0, 2, 3, 1).flatten(1, 2))
-        sizes = tuple((source.shape[2], source.shape[3]) for source in sources)
-        anchors = anchor_grid(sizes).to(images.device)
-        return torch.cat(regressions, dim=1), torch.cat(logits, dim=1), anchors
+            return [torch.cat([self.loc[i](part), score], dim=1)]
 
-    def _sources(self, x: torch.Tensor) -> list[torch.Tensor]:
-        sources = []
-        start = 0
-        for end in self.stage_ends:
-            for layer in self.vgg[start:end]:
-                x = layer(x)
-            sources.append(x)
-            start = end
-        for i, layer in enumerate(self.extras):
-            x = F.relu(layer(x))
-            if i % 2 == 1:
-                sources.append(x)
-        if self.config.top_down:
-            for i in reversed(range(len(self.top_down))):
-                coarse = self.top_down[i](sources[i + 1])
-                sources[i] = F.relu(
-                    sources[i] + F.interpolate(coarse, size=sources[i].shape[2:], mode="nearest")
-                )
-        for i, norm in enumerate((self.L2Norm3_3, self.L2Norm4_3, self.L2Norm5_3)):
-            sources[i] = norm(sources[i])
-        return sources
+        # In tiles for the sake of the norms, which hold four times what they are given.
+        if source.shape[2] * source.shape[3] > AT_ONCE_PIXELS // STRIDES[0] ** 2:
+            return in_tiles(head, source, side=TILE_PX // STRIDES[0], halo=1, strides=(1,))[0]
+        return head(source)[0]
+
+
+def in_tiles(
+    layers: Callable[[torch.Tensor], list[torch.Tensor]],
+    x: torch.Tensor,
+    *,
+    side: int,
+    halo: int,
+    strides: tuple[int, ...],
+) -> list[torch.Tensor]:
+    """What layers make of a picture, a tile at a time: the same values in bounded memory.
+
+    Args:
+        layers: give several maps.
+        x: (N, C, H, W).
+        side: of a tile.
+        halo: pixels around a tile that its part of a map depends on, or more.
+        strides: pixels from one position to the next in each map; `side` and `halo` are multiples.
+
+    Returns:
+        (N, D, H / stride, W / stride) each, rounded as the layers do.
+    """
+    height, width = x.shape[2:]
+    made: list[torch.Tensor] = []
+    # From the end: the last tile says how large the maps are.
+    for top in reversed(range(0, height, side)):
+        for left in reversed(range(0, width, side)):
+            above, beside = min(top, halo), min(left, halo)
+            maps = layers(
+                x[:, :, top - above : top + side + halo, left - beside : left + side + halo]
+            )
+            rows = [slice(above // n, (above + side) // n) for n in strides]
+            columns = [slice(beside // n, (beside + side) // n) for n in strides]
+            parts = [maps[i][:, :, rows[i], columns[i]] for i in range(len(maps))]
+            places = [(top // n, left // n) for n in strides]
+            made = made or [_room(*pair) for pair in zip(parts, places, strict=True)]
+            for whole, part, (row, column) in zip(made, parts, places, strict=True):
+                end = row + part.shape[2], column + part.shape[3]
+                whole[:, :, row : end[0], column : end[1]] = part
+    return made
+
+
+def _room(last: torch.Tensor, place: tuple[int, int]) -> torch.Tensor:
+    """Room for a map whose lower right part is known."""
+    size = (*last.shape[:2], place[0] + last.shape[2], place[1] + last.shape[3])
+    return torch.empty(
+        size, dtype=last.dtype, device=last.device, memory_format=torch.channels_last
+    )
 
 
 def _backbone_layer(layer: Conv | Pool, channels: int, *, batch_norm: bool) -> list[nn.Module]:
@@ -239,7 +321,7 @@ def to_input(images_bgr: np.ndarray, config: S3FDConfig) -> torch.Tensor:
     """
     rgb = torch.from_numpy(np.ascontiguousarray(images_bgr[..., ::-1])).permute(0, 3, 1, 2)
     mean = torch.tensor(MEAN_RGB).view(1, 3, 1, 1)
-    return (rgb.float() - mean) * config.input_scale
+    return rgb.float().sub_(mean).mul_(config.input_scale)
 
 
 def decode_boxes(regressions: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:

@@ -324,9 +324,14 @@ def normalise_mfcc(columns: np.ndarray, config: SyncNetConfig) -> np.ndarray:
     """
     if not config.context_frames:
         return columns
-    centred = columns - running_mean(columns, config.context_frames * MFCC_PER_FRAME)
     # Typical deviations of speech: level and lifted cepstra are of very different size.
-    return (centred / np.array([3.0, *[10.0] * (MFCC_SIZE - 1)], np.float32)).astype(np.float32)
+    deviations = np.array([3.0, *[10.0] * (MFCC_SIZE - 1)], np.float32)
+    normalised = np.empty(columns.shape, np.float32)
+    # One coefficient at a time: the sums of hours are float64.
+    for i in range(MFCC_SIZE):
+        mean = running_mean(columns[:, i], config.context_frames * MFCC_PER_FRAME)
+        normalised[:, i] = (columns[:, i] - mean) / deviations[i]
+    return normalised
 
 
 def running_mean(values: np.ndarray, length: int) -> np.ndarray:

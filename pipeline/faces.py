@@ -1,6 +1,7 @@
 """Frames to face boxes."""
 
 import copy
+import math
 from collections.abc import Iterator
 
 import cv2
@@ -16,7 +17,13 @@ from pipeline.tracks import Face
 
 CONFIDENCE = 0.9  # faces must score more than this
 SMALLEST_INPUT_PX = 32  # the deepest map of a smaller picture would have no pixels
-BATCH_PIXELS = 400_000  # of scaled frames in one pass of the network: bounds its memory
+BATCH_PIXELS = 400_000  # of scaled frames in one pass, larger ones alone: bounds its memory
+LARGEST_PIXELS = 9_000_000  # of a scaled frame: 4K at its own size; enlarging it finds no more
+
+
+def largest_scale(frame_size_px: tuple[int, int]) -> float:
+    """The largest `facedet_scale` of frames of this (width, height)."""
+    return math.sqrt(LARGEST_PIXELS / (frame_size_px[0] * frame_size_px[1]))
 
 
 class FaceDetector:
@@ -63,7 +70,10 @@ class FaceDetector:
         return self._sampler.faces()
 
     def _scaled(self, frame: np.ndarray) -> np.ndarray:
-        if min(frame.shape[:2]) * self._scale >= 1:
+        if min(frame.shape[:2]) * self._scale < 1:
+            size = (max(1, round(side * self._scale)) for side in frame.shape[1::-1])
+            frame = cv2.resize(frame, tuple(size), interpolation=cv2.INTER_AREA)
+        else:
             # The published weights were measured with bilinear pixels; ours learned from averages.
             published = self._model.config == s3fd.PUBLISHED
             bilinear = published or self._scale > 1

@@ -1,6 +1,6 @@
 """One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
 
-import contextlib
+import math
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from models.s3fd import S3FD
 from models.weights import Detector, WeightsUsed
 from pipeline import cli, crops, media, process, provenance, scenes, tracks, workspace
 from pipeline.errors import InputError, PipelineError
-from pipeline.faces import FaceDetector
+from pipeline.faces import FaceDetector, largest_scale
 from pipeline.workspace import Workspace
 
 FACE_AT_DETECTOR_PX = 25  # the smallest face wanted is brought to this size for detection
@@ -58,7 +58,7 @@ class PipelineOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_number("facedet_scale", self.facedet_scale, above=0, most=8, optional=True)
+        check_number("facedet_scale", self.facedet_scale, above=0, optional=True)
         check_number("crop_scale", self.crop_scale, least=0, most=5)
         check_number("min_track", self.min_track, least=0)
         check_number("frame_rate", self.frame_rate, least=1, most=LARGEST_FRAME_RATE)
@@ -113,6 +113,7 @@ def prepare(
     info = media.probe(video, audio_stream=options.audio_stream)
     if not info.width_px:
         raise InputError(f"{video} has no video stream; give a file with a picture.")
+    check_scale(options, (info.width_px, info.height_px))
     settings = asdict(options) | {"facedet_scale": options.detection_scale}
     identity = {
         "input": {"sha256": weights.sha256(video), "bytes": video.stat().st_size},
@@ -234,15 +235,11 @@ def _run(
     staging.write_faces(faces)
     staging.write_scenes(found_scenes, frame_rate=options.frame_rate)
     staging.write_tracks(tracking.tracks, paths)
-    end = max((int(track.frames[-1]) + 1 for track in tracking.tracks), default=0)
     # Decoding twice costs no more than reading pictures back, and clips lose nothing to JPEG.
-    with (
-        cli.progress("face clips", end) as bar,
-        contextlib.closing(decoding.again()) as frames,
-    ):
+    with cli.progress("face clips", crops.frames_needed(tracking.tracks)) as bar:
         crops.write_crops(
             staging,
-            frames,
+            decoding.again,
             tracking.tracks,
             paths,
             crop_scale=options.crop_scale,
@@ -259,7 +256,8 @@ def _run(
             f"{video} is {info.colour.hdr} video: the pictures and clips made of it keep its "
             "levels, so they look pale where a screen takes them for ordinary video."
         )
-    notices += why_nothing(faces, found_scenes, tracking, options)
+    size_px = (info.width_px, info.height_px)
+    notices += why_nothing(faces, found_scenes, tracking, options, frame_size_px=size_px)
     counts = {
         "frames": len(faces),
         "detected_frames": detector.detected_frames,
@@ -278,30 +276,87 @@ def _run(
     )
 
 
+def check_scale(options: PipelineOptions, frame_size_px: tuple[int, int]) -> None:
+    """Refuses, with InputError, to enlarge frames of this (width, height) beyond all bounds."""
+    scale = options.detection_scale
+    if scale <= largest_scale(frame_size_px):
+        return
+    width, height = frame_size_px
+    if options.facedet_scale is None:
+        flag = f"--min_face_size {options.min_face_size}"
+        possible = f"at least {_smallest_face(frame_size_px)}"
+    else:
+        flag = f"--facedet_scale {options.facedet_scale:g}"
+        possible = f"at most {_rounded_down(largest_scale(frame_size_px)):g}"
+    raise InputError(
+        f"{flag} would show the detector {width * scale:.0f}x{height * scale:.0f} pixels of each "
+        f"{width}x{height} frame; give {possible}."
+    )
+
+
+def _smallest_face(frame_size_px: tuple[int, int]) -> int:
+    """The smallest `min_face_size` without a `facedet_scale`."""
+    return max(1, math.ceil(FACE_AT_DETECTOR_PX / largest_scale(frame_size_px)))
+
+
+def _rounded_down(scale: float) -> float:
+    return math.floor(scale * 1000) / 1000
+
+
 def why_nothing(
     faces: list[list[tracks.Face]],
     found_scenes: list[tuple[int, int]],
     tracking: tracks.Tracking,
     options: PipelineOptions,
+    *,
+    frame_size_px: tuple[int, int],
 ) -> list[str]:
-    """Says which flag stood in the way when a video gave no track; empty when there is one."""
+    """Says which flag stood in the way when a video gave no track; empty when there is one.
+
+    What it advises is never refused by `check_scale`.
+    """
     if tracking.tracks:
         return []
     if not any(faces):
-        return [
-            f"No track: no face was found in any of {len(faces)} frames; faces much smaller than "
-            f"--min_face_size {options.min_face_size} are not looked for: lower it if there are "
-            "such."
-        ]
+        found = f"No track: no face was found in any of {len(faces)} frames"
+        return [found + _smaller_faces(options, frame_size_px) + "."]
     if tracking.largest_small_px:
-        return [
-            f"No track: the largest face is {tracking.largest_small_px:.0f} pixels and "
-            f"--min_face_size is {options.min_face_size}; lower it."
-        ]
+        return [_smaller_than_wanted(tracking.largest_small_px, options, frame_size_px)]
     longest_scene = max(end - start for start, end in found_scenes)
     limit = f"the longest shot has {longest_scene} frames, "
     return [
         f"No track: {limit if longest_scene < options.min_track else ''}the longest track has "
         f"{tracking.longest_short} detections and --min_track wants more than {options.min_track}; "
-        "lower it."
+        f"lower it to {tracking.longest_short - 1}."
     ]
+
+
+def _smaller_faces(options: PipelineOptions, frame_size_px: tuple[int, int]) -> str:
+    """How to find faces that were not looked for; empty where there is no way."""
+    limit = _rounded_down(largest_scale(frame_size_px))
+    smallest = _smallest_face(frame_size_px)
+    if options.facedet_scale is not None and options.facedet_scale < limit:
+        return (
+            f"; faces much smaller than {FACE_AT_DETECTOR_PX / options.facedet_scale:.0f} pixels "
+            f"are not looked for: raise --facedet_scale, to {limit:g} at most, if there are such"
+        )
+    if options.facedet_scale is None and options.min_face_size > smallest:
+        return (
+            f"; faces much smaller than --min_face_size {options.min_face_size} are not looked "
+            f"for: lower it, to {smallest} at least, if there are such"
+        )
+    return ""
+
+
+def _smaller_than_wanted(
+    size_px: float, options: PipelineOptions, frame_size_px: tuple[int, int]
+) -> str:
+    largest = f"No track: the largest face is {size_px:.0f} pixels"
+    needed = math.ceil(size_px) - 1  # faces must be larger than this
+    if needed < 1:
+        return f"{largest}, too small to be followed."
+    advice = f"{largest} and --min_face_size is {options.min_face_size}; lower it to {needed}"
+    if options.facedet_scale is None and needed < _smallest_face(frame_size_px):
+        # On its own it would enlarge the frames too much.
+        advice += f" and add --facedet_scale {_rounded_down(options.detection_scale):g}"
+    return f"{advice}."

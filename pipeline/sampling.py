@@ -22,6 +22,7 @@ THUMB_PX = 32  # pictures are compared at this size
 # false alarm, one in 300 pictures of talking heads, costs two detections.
 CUT_GREY_LEVELS = 8.0
 HELD_PIXELS = 2_000_000  # of pictures whose faces are undecided, before a sample decides them
+MOST_HELD_PIXELS = 40_000_000  # of the same, before a picture becomes a sample: five of 4K
 
 Detect = Callable[[list[np.ndarray]], list[list[Face]]]
 
@@ -31,7 +32,8 @@ class FrameSampler:
 
     Args:
         detect: gives the faces of each of some pictures.
-        every: pictures from one that is always detected to the next; 1 detects them all.
+        every: pictures from one that is always detected to the next, fewer where pictures are so
+            large that they could not be held; 1 detects them all.
 
     Attributes:
         detected_frames: how many pictures were detected so far.
@@ -54,10 +56,11 @@ class FrameSampler:
             self._samples.add(len(self._waiting) - 1)
         self._waiting.append(picture)
         self._until_sample -= 1
-        if cut or not self._until_sample:
+        held_pixels = len(self._waiting) * picture.shape[0] * picture.shape[1]
+        if cut or not self._until_sample or held_pixels > MOST_HELD_PIXELS:
             self._samples.add(len(self._waiting) - 1)
             self._until_sample = self._every
-            if len(self._waiting) * picture.shape[0] * picture.shape[1] > HELD_PIXELS:
+            if held_pixels > HELD_PIXELS:
                 self._decide()
 
     def faces(self) -> list[list[Face]]:

@@ -84,6 +84,8 @@ class VideoWriter(FrameWriter):
         audio: sound to carry, None for silence: a .wav file as it is, or, of any other name, raw
             mono int16 samples at 16 kHz.
         sar: width to height of one pixel.
+        threads: of the encoder, None for as many as there are cores: how the picture is divided
+            among them shows in the bytes.
     """
 
     def __init__(
@@ -96,11 +98,14 @@ class VideoWriter(FrameWriter):
         pixels: str = "bgr24",
         audio: Path | None = None,
         sar: Fraction | None = None,
+        threads: int | None = None,
     ) -> None:
         require_encoders("mpeg4")
         options: dict[str, Any] = encoded(frame_rate) | {"vtag": "XVID", "q:v": quality}
         if sar is not None and sar != 1:
             options["vf"] = f"setsar={sar.numerator}/{sar.denominator}"
+        if threads is not None:
+            options |= {"threads": threads}
         streams = [piped_frames(size_px, frame_rate, pixels=pixels)]
         if audio is not None:
             raw = {"format": "s16le", "ar": SAMPLE_RATE, "ac": 1}

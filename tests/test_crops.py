@@ -1,6 +1,8 @@
 """Face clips: the demo's square to the pixel, the right frames, the right samples."""
 
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Generator
 from pathlib import Path
 
 import cv2
@@ -9,8 +11,8 @@ import pytest
 from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
-from pipeline import media
-from pipeline.crops import crop_face, track_sound, write_crops
+from pipeline import crops, media, writers
+from pipeline.crops import crop_face, crop_passes, frames_needed, track_sound, write_crops
 from pipeline.errors import PipelineError
 from pipeline.tracks import CropPath, Track
 from pipeline.workspace import ROOMS, Workspace
@@ -77,7 +79,7 @@ def _path(track: Track, *, x: float = 40.0) -> CropPath:
 def test_track_sound_is_640_samples_a_frame(first: int, frames: int) -> None:
     """The track's own samples, silence where the sound has ended."""
     samples = np.arange(1, 100 * SAMPLES_PER_FRAME + 1, dtype=np.int64).astype(np.int16)
-    cut = track_sound(samples, _track(first, frames), frame_rate=25)
+    cut = track_sound(samples, _track(first, frames).frames, frame_rate=25)
     assert cut.shape == (frames * SAMPLES_PER_FRAME,) and cut.dtype == np.int16
     there = samples[first * SAMPLES_PER_FRAME : (first + frames) * SAMPLES_PER_FRAME]
     np.testing.assert_array_equal(cut[: len(there)], there)
@@ -87,7 +89,7 @@ def test_track_sound_is_640_samples_a_frame(first: int, frames: int) -> None:
 def test_track_sound_at_another_rate_follows_the_clock() -> None:
     """At 30 frames a second successive tracks neither overlap nor leave samples out."""
     samples = np.arange(SAMPLE_RATE, dtype=np.int16)
-    cuts = [track_sound(samples, _track(first, 7), frame_rate=30) for first in (0, 7, 14)]
+    cuts = [track_sound(samples, _track(first, 7).frames, frame_rate=30) for first in (0, 7, 14)]
     np.testing.assert_array_equal(np.concatenate(cuts), samples[: 21 * SAMPLE_RATE // 30])
 
 
@@ -105,10 +107,15 @@ def place(tmp_path: Path) -> Workspace:
 def _write(place: Workspace, tracks: list[Track]) -> int:
     done: list[int] = []
     paths = [_path(track) for track in tracks]
-    # Their brightness tells their number.
-    frames = (np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8) for index in range(40))
-    write_crops(place, frames, tracks, paths, crop_scale=0.4, frame_rate=25, progress=done.append)
+    write_crops(place, _levels, tracks, paths, crop_scale=0.4, frame_rate=25, progress=done.append)
+    assert sum(done) == frames_needed(tracks)
     return sum(done)
+
+
+def _levels() -> Generator[np.ndarray]:
+    """40 frames whose brightness tells their number."""
+    for index in range(40):
+        yield np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8)
 
 
 def test_overlapping_tracks_get_their_own_frames_and_sound(place: Workspace) -> None:
@@ -141,14 +148,14 @@ def test_without_sound_clips_are_silent(place: Workspace) -> None:
 def test_a_video_that_breaks_leaves_no_clip(place: Workspace) -> None:
     """Where decoding fails midway no clip looks complete."""
 
-    def broken() -> Iterator[np.ndarray]:
+    def broken() -> Generator[np.ndarray]:
         yield from np.zeros((8, HEIGHT_PX, WIDTH_PX, 3), np.uint8)
         raise PipelineError("broken")
 
     track = _track(0, 20)
     with pytest.raises(PipelineError, match="broken"):
         write_crops(
-            place, broken(), [track], [_path(track)], crop_scale=0.4, frame_rate=25, progress=print
+            place, broken, [track], [_path(track)], crop_scale=0.4, frame_rate=25, progress=print
         )
     assert not list(place.room("pycrop").iterdir())
 
@@ -157,3 +164,110 @@ def test_no_tracks_no_clips(place: Workspace) -> None:
     """Nothing to cut is no error."""
     assert _write(place, []) == 0
     assert place.crops() == []
+
+
+# A crowd.
+
+
+class _CountedWriter:
+    """In place of an encoder: knows how many are open."""
+
+    open = most = frames = 0
+
+    def __init__(self, path: Path, **_: object) -> None:
+        pass
+
+    def __enter__(self) -> "_CountedWriter":
+        _CountedWriter.open += 1
+        _CountedWriter.most = max(_CountedWriter.most, _CountedWriter.open)
+        return self
+
+    def write(self, _: np.ndarray) -> None:
+        _CountedWriter.frames += 1
+
+    def __exit__(self, *_: object) -> None:
+        _CountedWriter.open -= 1
+
+
+def test_a_crowd_is_cut_by_few_encoders(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 faces at once are cut in five passes, and no more than eight encoders are ever open."""
+    monkeypatch.setattr(writers, "VideoWriter", _CountedWriter)
+    tracks = [_track(n % 3, 6 + n % 4) for n in range(40)]
+    assert len(crop_passes(tracks)) == 5 and _write(place, tracks) < 5 * 11  # frames
+    assert _CountedWriter.most == crops.OPEN_CLIPS == 8 and _CountedWriter.open == 0
+    assert _CountedWriter.frames == sum(len(track.frames) for track in tracks)
+
+
+def _hashes(place: Workspace) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in place.crops()]
+
+
+def test_passes_cut_what_one_pass_cuts(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many encoders may be open, the clips are the same to the byte."""
+    tracks = [_track(2 * n, 12 - n) for n in range(5)]
+    found = []
+    for limit in (2, 5):
+        monkeypatch.setattr(crops, "OPEN_CLIPS", limit)
+        _write(place, tracks)
+        found.append(_hashes(place))
+    assert found[0] == found[1] and len(set(found[0])) == 5 and not list(place.scratch.iterdir())
+
+
+def test_each_encoder_has_one_thread(place: Workspace) -> None:
+    """The same clips on one core as on all of them; by default MPEG-4 is cut in slices."""
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this system cannot choose cores, or has only one")
+    noise = [_noise(seed) for seed in range(5)]
+    found = []
+    before = os.sched_getaffinity(0)
+    for cores in (set(sorted(before)[:1]), before):
+        os.sched_setaffinity(0, cores)
+        try:
+            track = _track(0, 5)
+            write_crops(
+                place,
+                lambda: (frame for frame in noise),
+                [track],
+                [_path(track)],
+                crop_scale=0.4,
+                frame_rate=25,
+                progress=lambda _: None,
+            )
+        finally:
+            os.sched_setaffinity(0, before)
+        found += _hashes(place)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_passes_are_few_and_hold_every_track_once(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On no frame more than so many, and no pass more than that takes."""
+    rng = np.random.default_rng(seed)
+    limit = int(rng.integers(1, 6))
+    monkeypatch.setattr(crops, "OPEN_CLIPS", limit)
+    tracks = [
+        _track(int(first), int(frames))
+        for first, frames in zip(rng.integers(0, 60, 30), rng.integers(1, 30, 30), strict=True)
+    ]
+    passes = crop_passes(tracks)
+    assert sorted(n for numbers in passes for n in numbers) == list(range(30))
+    assert max(_at_once([tracks[n] for n in numbers]) for numbers in passes) <= limit
+    assert len(passes) == -(-_at_once(tracks) // limit)
+
+
+def _at_once(tracks: list[Track]) -> int:
+    return int(np.bincount(np.concatenate([track.frames for track in tracks])).max())
+
+
+def test_sound_is_copied_in_pieces(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pieces meet no sample is lost or doubled, at rates that do not divide 16 kHz too."""
+    monkeypatch.setattr(crops, "SOUND_PIECE_FRAMES", 4)
+    for rate in (25, 30):
+        track, target = _track(3, 43), place.scratch / "sound.s16"
+        crops._write_sound(place.audio, target, track, frame_rate=rate)
+        whole = track_sound(
+            np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16), track.frames, frame_rate=rate
+        )
+        np.testing.assert_array_equal(np.fromfile(target, np.int16), whole)

@@ -214,7 +214,7 @@ def test_mistakes_are_told_in_one_sentence(
 ) -> None:
     """Exit code 2, nothing written."""
     _, said = mistaken(flags)
-    assert words in said and said.startswith(("error: ", "run_wav2lip", "__main__", "pytest"))
+    assert words in said and said.startswith(("error: ", "run_wav2lip", "__main__", "pytest", "-c"))
 
 
 def test_a_workspace_that_is_not_there(mistaken: Callable[..., tuple[Workspace, str]]) -> None:

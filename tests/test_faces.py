@@ -154,10 +154,11 @@ def test_the_end_is_detected_wherever_it_falls(frames: int) -> None:
     assert frames == 0 or {0, frames - 1} <= set(known.asked)
 
 
-@pytest.mark.parametrize("every", [1, 5, 60])
+@pytest.mark.parametrize("every", [1, 5, 60, 500])
 def test_few_pictures_are_held(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the stream, what waits stays within the bound and one interval."""
+    """However long the stream and the interval, what waits stays within the bounds."""
     monkeypatch.setattr(sampling, "HELD_PIXELS", 30 * SIDE_PX**2)
+    monkeypatch.setattr(sampling, "MOST_HELD_PIXELS", 80 * SIDE_PX**2)
     alive: weakref.WeakSet[_Counted] = weakref.WeakSet()
     sampler = FrameSampler(lambda pictures: [[_face(10.0)]] * len(pictures), every=every)
     most = 0
@@ -167,7 +168,7 @@ def test_few_pictures_are_held(every: int, monkeypatch: pytest.MonkeyPatch) -> N
         sampler.feed(picture)
         del picture
         most = max(most, len(alive))
-    assert 30 <= most <= 31 + every
+    assert 30 <= most <= 31 + min(every, 51)
     assert len(sampler.faces()) == 1000 and not alive
 
 
@@ -223,3 +224,13 @@ def test_precision_is_the_devices_own(monkeypatch: pytest.MonkeyPatch, cpu: torc
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=capability: {name: True})
         assert precision_on(cpu) == wanted
     assert precision_on(torch.device("mps")) == "fp32"
+
+
+@pytest.mark.parametrize("scale", [0.0001, 0.001])
+def test_a_scale_that_leaves_less_than_a_pixel_still_scales(
+    scale: float, cpu: torch.device
+) -> None:
+    """The network must not see the frame at full size and have its boxes multiplied."""
+    model, _ = weights.load_s3fd("small", device=cpu)
+    detector = FaceDetector(model, device=cpu, facedet_scale=scale)
+    assert detector._scaled(np.zeros((270, 480, 3), np.uint8)).shape == (32, 32, 3)

@@ -1,4 +1,4 @@
-"""Wav2Lip's mel: the published numbers, bounded memory, and the sound of a frame by its time."""
+"""Mel and MFCC: the published numbers, bounded memory, and the sound of a frame by its time."""
 
 import io
 import tarfile
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import python_speech_features
 from scipy.io import wavfile
 from scipy.signal import get_window, lfilter
 
-from models import features
+from models import features, syncnet
 
 
 def _speechlike(samples: int) -> np.ndarray:
@@ -98,6 +99,58 @@ def test_mel_needs_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < found.nbytes + 50e6
     finally:
         tracemalloc.stop()
+
+
+BLOCK = features.COLUMNS_AT_ONCE * features.COLUMN_STEP  # samples
+
+
+@pytest.mark.parametrize(
+    "samples", [1, 2, 400, 401, BLOCK - 1, BLOCK, BLOCK + 240, BLOCK + 241, 2 * BLOCK + 399]
+)
+def test_mfcc_of_blocks_is_that_of_the_whole(samples: int) -> None:
+    """To the bit: each block is emphasised from the sample before it."""
+    signal = _speechlike(samples)
+    whole = np.append(signal[:1], signal[1:] - 0.97 * signal[:-1])
+    columns = 1 + max(0, -(-(samples - 400) // 160))
+    wanted = [
+        python_speech_features.mfcc(
+            whole[start * 160 : (min(start + 6000, columns) - 1) * 160 + 400], 16_000, preemph=0
+        )
+        for start in range(0, columns, 6000)
+    ]
+    np.testing.assert_array_equal(
+        features.mfcc(signal), np.concatenate(wanted).astype(np.float32), strict=True
+    )
+
+
+def test_mfcc_needs_little_memory() -> None:
+    """Ten minutes need no more than one, besides the result: not 77 MB of floats, twice."""
+    peaks = []
+    for seconds in (60, 600):
+        signal = np.zeros(seconds * 16_000, np.int16)
+        signal[::7] = 1000
+        tracemalloc.start()
+        try:
+            found = features.mfcc(signal)
+            peaks.append(tracemalloc.get_traced_memory()[1] - found.nbytes)
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1e6 < 110e6
+
+
+def test_normalised_mfcc_needs_little_memory() -> None:
+    """The sums are float64, so they are of one coefficient at a time; the numbers are the same."""
+    config = syncnet.SMALL
+    columns = np.random.default_rng(0).normal(0, 20, (100_000, 13)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        found = syncnet.normalise_mfcc(columns, config)
+        assert tracemalloc.get_traced_memory()[1] < 2 * columns.nbytes
+    finally:
+        tracemalloc.stop()
+    mean = syncnet.running_mean(columns, config.context_frames * features.MFCC_PER_FRAME)
+    deviations = np.array([3, *[10] * 12], np.float32)
+    np.testing.assert_array_equal(found, (columns - mean) / deviations, strict=True)
 
 
 @pytest.mark.parametrize(

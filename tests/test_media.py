@@ -64,9 +64,14 @@ def onsets(
     track = _still_track(range(CROP_START, len(levels) - 3), box=(20, 8, 60, 48))
     path = tracks.smooth(track)
     place.scratch.mkdir()
-    frames = media.read_frames(source)
     crops.write_crops(
-        place, frames, [track], [path], crop_scale=0.4, frame_rate=25, progress=lambda done: None
+        place,
+        lambda: media.read_frames(source),
+        [track],
+        [path],
+        crop_scale=0.4,
+        frame_rate=25,
+        progress=lambda done: None,
     )
     found["crop picture"] = picture_onsets(place.crop(0)) + CROP_START / 25
     found["crop sound"] = sound_onsets(place.crop(0)) + CROP_START / 25

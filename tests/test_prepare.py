@@ -239,11 +239,12 @@ def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[st
     faces: list[list[Face]] = _faces(frames, size) if frames else [[], []]
     scenes = [(0, len(faces))]
     options = PipelineOptions()
-    (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options)
+    size = {"frame_size_px": (1280, 720)}
+    (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options, **size)
     for part in said:
         assert part in notice
     good = _faces(120, 120)
-    assert why_nothing(good, [(0, 120)], build_tracks(good, [(0, 120)]), options) == []
+    assert why_nothing(good, [(0, 120)], build_tracks(good, [(0, 120)]), options, **size) == []
 
 
 @pytest.mark.parametrize(
@@ -273,6 +274,8 @@ def test_limits_of_a_real_clip_are_told(
         ("--facedet_scale", "0"),
         ("--facedet_scale", "inf"),
         ("--min_face_size", "0"),
+        ("--min_face_size", "1"),
+        ("--facedet_scale", "25"),
         ("--num_failed_det", "-2"),
         ("--detect_every", "0"),
         ("--detect_every", "101"),
