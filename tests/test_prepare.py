@@ -37,7 +37,7 @@ def test_everything_is_where_the_demo_puts_it(done: Workspace) -> None:
     assert names == {
         *("pyavi/face/video.avi", "pyavi/face/audio.wav", "pycrop/face/00000.avi"),
         *(f"pywork/face/{name}.pckl" for name in ("faces", "scene", "tracks")),
-        "pywork/face/pipeline.json",
+        *("pywork/face/pipeline.json", "pywork/face/frame_times.npy"),
     }
     assert len(list(done.room("pyframes").iterdir())) == frame_count(done.video) == 30
     assert not done.scratch.exists()

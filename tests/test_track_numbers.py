@@ -198,6 +198,8 @@ def test_evaluation_names_tracks_by_their_clips(
     monkeypatch.setattr(evaluate, "prepare", prepared)
     nothing = ClipScore("", 0, np.zeros((0, 31), np.float32), None, "nothing")
     rows = evaluate._score_video(
-        *(face_clip, "face", lambda clip: nothing, evaluate.PipelineOptions(), tmp_path, cpu)
+        *(face_clip, "face", lambda clip: nothing, evaluate.PipelineOptions(), tmp_path),
+        device=cpu,
+        detector=None,
     )
     assert [row.track for row in rows] == [1, 3]
