@@ -9,6 +9,9 @@ and is no failure: a change must be testable without the network.
 import json
 import subprocess
 import sys
+import tempfile
+from importlib.metadata import distributions
+from pathlib import Path
 from typing import Any
 
 SERVICES = ("pypi", "osv")
@@ -19,11 +22,27 @@ UNREACHABLE += ("Could not connect", "Service Unavailable", "HTTPError", "Servic
 IGNORED: dict[str, str] = {}
 
 
-def asked(service: str) -> subprocess.CompletedProcess[str]:
+def installed() -> str:
+    """Every package of this environment, pinned, as a requirements file.
+
+    A build like 2.13.0+cpu is looked up as 2.13.0: advisories know no other.
+    """
+    pins = {
+        f"{package.metadata['Name']}=={package.version.partition('+')[0]}\n"
+        for package in distributions()
+    }
+    return "".join(sorted(pins))
+
+
+def asked(service: str) -> "subprocess.CompletedProcess[str]":
     """Runs pip-audit over the packages of this environment."""
-    command = [sys.executable, "-m", "pip_audit", "--local", "--format", "json"]
-    command += ["--progress-spinner", "off", "--timeout", "15", "--vulnerability-service", service]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        pins = Path(folder) / "installed.txt"
+        pins.write_text(installed(), encoding="utf-8")
+        command = [sys.executable, "-m", "pip_audit", "--requirement", str(pins), "--no-deps"]
+        command += ["--disable-pip", "--format", "json", "--progress-spinner", "off"]
+        command += ["--timeout", "15", "--vulnerability-service", service]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def packages(output: str) -> list[dict[str, Any]] | None:
