@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test slow lint audit lock clean
+.PHONY: demo test clock slow lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -14,6 +14,9 @@ demo: .venv/ready
 
 test: lint
 	.venv/bin/python -m pytest -q
+
+clock: .venv/ready
+	.venv/bin/python -m tests.benchmarks.clock
 
 slow: .venv/ready
 	.venv/bin/python -m pytest -q -m slow

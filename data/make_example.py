@@ -24,7 +24,7 @@ from scipy.signal import resample_poly
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it also runs as a plain script
 
-from models.features import FRAME_RATE, SAMPLE_RATE
+from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.process import find_ffmpeg
 from training.drawn import DrawnHead, Pose, draw_head, idle_motion, mouth_motion
 
@@ -208,7 +208,9 @@ def shown_mouth(
         float32 (frames, 2): opening and spread, see training.drawn.mouth_motion.
     """
     samples = resample_poly(speech, SAMPLE_RATE // 50, SPEECH_RATE_HZ // 50)  # as whole numbers
-    motion = mouth_motion(samples, frames=frames)
+    # The sample was drawn for the middle of the 40 ms that a frame is shown, half a frame after the
+    # instant that counts (docs/clock.md): its sound leads by 20 ms less than `lead_frames`.
+    motion = mouth_motion(samples[SAMPLES_PER_FRAME // 2 :], frames=frames)
     silent = np.tile(np.array([[0.0, 0.5]], np.float32), (lead_frames, 1))
     return np.concatenate([silent, motion])[:frames]
 

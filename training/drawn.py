@@ -165,11 +165,11 @@ def _blurred(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
 
 
 def _band_powers(samples: NDArray[np.generic], frames: int) -> NDArray[np.float64]:
-    """Power in five bands, (frames, 5), in windows centred on the frames' middles."""
+    """Power in five bands, (frames, 5), in windows centred on the instants frames are shown."""
     sound = samples.astype(np.float64)
     if np.issubdtype(samples.dtype, np.integer):
         sound = sound / 32768.0
-    margin = (_WINDOW_SAMPLES - SAMPLES_PER_FRAME) // 2
+    margin = _WINDOW_SAMPLES // 2
     needed = frames * SAMPLES_PER_FRAME
     sound = np.pad(sound[:needed], (0, max(0, needed - len(sound))))
     sound = np.pad(sound, (margin, margin))
@@ -196,7 +196,8 @@ def mouth_motion(samples: NDArray[np.generic], *, frames: int) -> NDArray[np.flo
     Args:
         samples: mono sound at 16 kHz, integers of 16 bits or floats within -1..1; sound that is
             too short counts as followed by silence.
-        frames: how many frames of 25/s; frame f is read in a window around sample 640 f + 320.
+        frames: how many frames of 25/s; frame f is read in a window around sample 640 f,
+            the instant at which it is shown (docs/clock.md).
 
     Returns:
         float32 (frames, 2) within 0..1: opening, and spread (0.5 is neutral).
