@@ -1,6 +1,10 @@
 """Which source frame is shown when: exactly as many frames as asked for, and never a jump."""
 
+import functools
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +18,10 @@ from pipeline.errors import PipelineError
 
 Fit = Literal["video", "audio", "loop"]
 FITS: tuple[str, ...] = get_args(Fit)
+# Of frames on the disk, to be played backwards: 43 s of 1080p at 30 frames per second. Longer
+# ones are decoded again from the start for each such piece.
+KEPT_BYTES = 4 << 30
+LEAST_KEPT_FRAMES = 100
 
 # What ffmpeg rounds in its messages to two digits.
 NTSC_RATES = {
@@ -132,8 +140,8 @@ def playback(
         frames: of the output; None for all the source has.
         fit: what follows where the source ends too early: "loop" plays it backwards and forwards
             in turn, otherwise its last frame stands.
-        kept: an existing empty folder, for frames to be shown again, as they are: 1.4 megabytes
-            each at 720p in planes; emptied at the end.
+        kept: an existing empty folder, for frames to be shown again, as they are, `KEPT_BYTES` of
+            them at most; emptied at the end.
         read: gives the source's frames, arrays of any kind, for its path and a `frame_rate`.
 
     Yields:
@@ -141,39 +149,115 @@ def playback(
 
     Raises:
         InputError: there is no such `fit`.
-        PipelineError: the source has no frame, or one cannot be kept.
+        PipelineError: the source has no frame, or frames cannot be kept.
     """
     check_choice("fit", fit, FITS)
+    source = functools.partial(read, video, frame_rate=frame_rate)
     count = 0
     last: np.ndarray | None = None
-    for frame in read(video, frame_rate=frame_rate):
+    most_kept = 0
+    for frame in source():
         if frames is not None and count == frames:
             return
+        if last is None and fit == "loop" and frames is not None:
+            most_kept = _most_kept(kept, frame.nbytes)
         last = frame
         yield count, frame.copy()
         count += 1
     if last is None:
         raise PipelineError(f"{video} gave no frame; check that it plays.")
     if frames is not None and fit == "loop":
-        order = [there_and_back(position, count) for position in range(count, frames)]
-        yield from _again(read(video, frame_rate=frame_rate), order, kept=kept)
+        again = _Again(video, source, count=count, kept=kept, most_kept=most_kept)
+        yield from again.shown(count, frames)
     elif frames is not None:
         for _ in range(count, frames):
             yield count - 1, last.copy()
 
 
-def _again(
-    source: Iterator[np.ndarray], order: list[int], *, kept: Path
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames in any order: only now is it known that they are needed, so they are read again."""
-    needed = set(order)
-    for index, frame in enumerate(source):
-        if index in needed:
-            _keep(kept / f"{index:06d}.npy", frame)
-    for index in order:
-        yield index, _kept(kept / f"{index:06d}.npy")
-    for path in kept.glob("*.npy"):
-        path.unlink()
+@dataclass(frozen=True)
+class _Again:
+    """A source once more: only when it has been read to its end are its frames known to be needed.
+
+    Attributes:
+        video: for the user.
+        source: reads it from its start.
+        count: frames it has.
+        kept: folder for some of them.
+        most_kept: how many those may be.
+    """
+
+    video: Path
+    source: Callable[[], Iterator[np.ndarray]]
+    count: int
+    kept: Path
+    most_kept: int
+
+    def shown(self, position: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
+        """The frames of these output positions, back and forth."""
+        order = [there_and_back(at, self.count) for at in range(position, end)]
+        if order and max(order) - min(order) < self.most_kept:
+            self._keep(min(order), max(order) + 1)
+            for index in order:
+                yield index, _load(self._file(index))
+            self._clear()
+            return
+        # Too many to keep. Forwards they come from the decoder. Backwards they are kept a piece
+        # at a time, for each of which the source is decoded from its start: reading from the
+        # middle is not exact to the frame.
+        while order:
+            backwards = len(order) > 1 and order[1] < order[0]
+            turn = 0 if backwards else self.count - 1
+            run = min(len(order), abs(turn - order[0]) + 1)
+            if backwards:
+                run = min(run, self.most_kept)
+                self._keep(order[run - 1], order[0] + 1)
+                for index in order[:run]:
+                    yield index, _load(self._file(index))
+                    self._file(index).unlink()
+            else:
+                for index, frame in self._read(order[0], order[0] + run):
+                    yield index, frame.copy()
+            del order[:run]
+
+    def _read(self, first: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
+        index = 0
+        with closing(self.source()) as frames:  # type: ignore[type-var]
+            for index, frame in enumerate(frames, start=1):
+                if index > first:
+                    yield index - 1, frame
+                if index == end:
+                    return
+        raise PipelineError(
+            f"{self.video} gave {self.count} frames first and {index} then; "
+            "was it changed meanwhile?"
+        )
+
+    def _keep(self, first: int, end: int) -> None:
+        for index, frame in self._read(first, end):
+            _save(self._file(index), frame)
+
+    def _file(self, index: int) -> Path:
+        return self.kept / f"{index:06d}.npy"
+
+    def _clear(self) -> None:
+        for path in self.kept.glob("*.npy"):
+            path.unlink()
+
+
+def _most_kept(folder: Path, frame_bytes: int) -> int:
+    """How many frames may be kept, at least `LEAST_KEPT_FRAMES`."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise PipelineError(f"{folder} cannot be written; is the disk full?") from error
+    least_bytes = LEAST_KEPT_FRAMES * frame_bytes
+    if free // 2 < least_bytes:
+        raise PipelineError(
+            f"--fit loop keeps up to {KEPT_BYTES >> 20} MiB of frames in {folder} to play them "
+            f"backwards, and {2 * least_bytes >> 20} MiB must be free there, but "
+            f"{free >> 20} MiB are; make room or use --fit audio."
+        )
+    return max(LEAST_KEPT_FRAMES, min(KEPT_BYTES, free // 2) // frame_bytes)
 
 
 def there_and_back(position: int, frames: int) -> int:
@@ -184,14 +268,14 @@ def there_and_back(position: int, frames: int) -> int:
     return min(at, 2 * frames - 2 - at)
 
 
-def _keep(path: Path, frame: np.ndarray) -> None:
+def _save(path: Path, frame: np.ndarray) -> None:
     try:
         np.save(path, frame)
     except OSError as error:
         raise PipelineError(f"{path} cannot be written; is the disk full?") from error
 
 
-def _kept(path: Path) -> np.ndarray:
+def _load(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.load(path))
     except (OSError, ValueError) as error:

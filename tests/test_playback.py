@@ -1,0 +1,121 @@
+"""A source that plays back and forth: its own frames to the bit, few of them on the disk."""
+
+import functools
+import shutil
+from collections import namedtuple
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import media, playback
+from pipeline.errors import PipelineError
+from pipeline.playback import there_and_back
+
+
+class _Film:
+    """A source in memory that knows how often it was read, and how far."""
+
+    def __init__(self, frames: int) -> None:
+        rng = np.random.default_rng(frames)
+        self.frames = [rng.integers(0, 256, 60, np.uint8) for _ in range(frames)]
+        self.reads: list[int] = []
+
+    def __call__(self, video: Path, *, frame_rate: float) -> Iterator[np.ndarray]:
+        self.reads.append(0)
+        for frame in self.frames:
+            self.reads[-1] += 1
+            yield frame
+
+
+def _looped(film: _Film, folder: Path, frames: int) -> list[int]:
+    """Plays a film; gives the largest number of frames that were on the disk at once."""
+    shown, on_disk = [], 0
+    for index, frame in playback.playback(
+        Path("film"), frame_rate=25, frames=frames, fit="loop", kept=folder, read=film
+    ):
+        np.testing.assert_array_equal(frame, film.frames[index])
+        frame[:] = 0  # free to be painted on
+        shown.append(index)
+        on_disk = max(on_disk, len(list(folder.iterdir())))
+    assert shown == [there_and_back(position, len(film.frames)) for position in range(frames)]
+    assert not list(folder.iterdir())
+    return on_disk
+
+
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for three of the film's frames."""
+    monkeypatch.setattr(playback, "KEPT_BYTES", 3 * 60)
+    monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1)
+
+
+@pytest.mark.usefixtures("little_room")
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 11])
+def test_a_loop_keeps_few_frames(count: int, tmp_path: Path) -> None:
+    """Wherever sound and pieces end, order and frames are those of the source."""
+    for frames in [*range(1, 5 * count, max(1, count // 3)), 5 * count]:
+        assert _looped(_Film(count), tmp_path, frames) <= 3
+
+
+def test_what_fits_is_read_once_more(tmp_path: Path) -> None:
+    """A short film under long sound is not decoded at every turn."""
+    film = _Film(9)
+    assert _looped(film, tmp_path, 100) == 9 and film.reads == [9, 9]
+
+
+@pytest.mark.usefixtures("little_room")
+def test_pieces_are_read_no_further_than_they_reach(tmp_path: Path) -> None:
+    """Backwards from 9: 8 to 6, 5 to 3, 2 and 1; then forwards from 0 without keeping any."""
+    film = _Film(10)
+    _looped(film, tmp_path, 23)
+    assert film.reads == [10, 9, 6, 3, 5]
+
+
+def test_real_frames_come_back_to_the_bit(
+    face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H.264 with frames between key frames, decoded from its start for each piece."""
+    info = media.probe(face_clip)
+    read = functools.partial(media.read_planes, size_px=(info.width_px, info.height_px))
+    truth = [frame.copy() for frame in read(face_clip, frame_rate=25)]
+    monkeypatch.setattr(playback, "KEPT_BYTES", 7 * truth[0].nbytes)
+    monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1)
+    shown = playback.playback(
+        face_clip, frame_rate=25, frames=75, fit="loop", kept=tmp_path, read=read
+    )
+    for position, (index, frame) in enumerate(shown):
+        assert index == there_and_back(position, len(truth))
+        np.testing.assert_array_equal(frame, truth[index])
+    assert position == 74
+
+
+def test_too_little_room_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence with the numbers, at the first frame; no other fit needs the room."""
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
+    options = {"frame_rate": 25, "frames": 20, "kept": tmp_path, "read": _Film(9)}
+    shown = playback.playback(Path("film"), fit="loop", **options)
+    with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; make"):
+        next(shown)
+    assert len(list(playback.playback(Path("film"), fit="audio", **options))) == 20
+
+
+@pytest.mark.usefixtures("little_room")
+def test_a_film_that_became_shorter_is_told(tmp_path: Path) -> None:
+    """Never a frame in another's place."""
+    film = _Film(9)
+
+    def shrinking(video: Path, *, frame_rate: float) -> Iterator[np.ndarray]:
+        yield from film(video, frame_rate=frame_rate)
+        film.frames = film.frames[:5]
+
+    shown = playback.playback(
+        Path("film"), frame_rate=25, frames=20, fit="loop", kept=tmp_path, read=shrinking
+    )
+    with pytest.raises(PipelineError, match="film gave 9 frames first and 5 then"):
+        list(shown)
