@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
@@ -71,6 +72,7 @@ def write_crops(
     crop_scale: float,
     frame_rate: int,
     progress: Callable[[int], object],
+    sar: Fraction = Fraction(1),
 ) -> None:
     """Cuts every track's clip with its own stretch of sound.
 
@@ -86,6 +88,7 @@ def write_crops(
         crop_scale: see `crop_face`.
         frame_rate: of frames and clips.
         progress: called with 1 after each frame, `frames_needed` times in all.
+        sar: width to height of one pixel of the frames, and so of the clips.
     """
     for numbers in crop_passes(tracks):
         jobs = [
@@ -95,7 +98,15 @@ def write_crops(
         end = _end_frame([job.track for job in jobs])
         with closing(frames()) as stream:
             cut = islice(stream, end)
-            _cut(workspace, cut, jobs, crop_scale=crop_scale, frame_rate=frame_rate, step=progress)
+            _cut(
+                workspace,
+                cut,
+                jobs,
+                crop_scale=crop_scale,
+                frame_rate=frame_rate,
+                sar=sar,
+                step=progress,
+            )
 
 
 def crop_passes(tracks: list[Track]) -> list[list[int]]:
@@ -139,6 +150,7 @@ def _cut(
     *,
     crop_scale: float,
     frame_rate: int,
+    sar: Fraction,
     step: Callable[[int], object],
 ) -> None:
     """One pass over the frames."""
@@ -150,7 +162,7 @@ def _cut(
         for index, frame in enumerate(frames):
             for job in starts.get(index, []):
                 stack = on_error.enter_context(ExitStack())
-                writer = _open(workspace, job, frame_rate=frame_rate)
+                writer = _open(workspace, job, frame_rate=frame_rate, sar=sar)
                 open_jobs[job.file] = (job, stack.enter_context(writer), stack)
             for job, writer, stack in list(open_jobs.values()):
                 position = index - int(job.track.frames[0])
@@ -163,13 +175,20 @@ def _cut(
             step(1)
 
 
-def _open(workspace: Workspace, job: _Job, *, frame_rate: int) -> writers.VideoWriter:
+def _open(
+    workspace: Workspace, job: _Job, *, frame_rate: int, sar: Fraction
+) -> writers.VideoWriter:
     sound = None
     if workspace.audio.exists():
         sound = job.sound
         _write_sound(workspace.audio, sound, job.track, frame_rate=frame_rate)
     return writers.VideoWriter(
-        job.file, size_px=(CROP_PX, CROP_PX), frame_rate=frame_rate, audio=sound, threads=1
+        job.file,
+        size_px=(CROP_PX, CROP_PX),
+        frame_rate=frame_rate,
+        audio=sound,
+        threads=1,
+        sar=sar,
     )
 
 

@@ -131,7 +131,7 @@ class Source:
         frame_rate: of the output; every frame of the source has a place at it.
         size_px: (width, height).
         colour, sar: how its pixels stand for colours, and their width to height.
-        has_audio: it has sound.
+        audio_stream: index of the sound run_pipeline.py used among its sounds; None without any.
         duration_s: the header's claim.
     """
 
@@ -140,7 +140,7 @@ class Source:
     size_px: tuple[int, int]
     colour: media.Colour
     sar: Fraction
-    has_audio: bool
+    audio_stream: int | None
     duration_s: float | None
 
 
@@ -223,14 +223,16 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
             ]
     if not path.is_file():
         raise InputError(f"{path} is not there; run run_pipeline.py again with --overwrite.")
-    info = media.probe(path)
+    # video.avi carries only the sound that was used.
+    used = (record.get("sound") or {}).get("audio_stream") if path != place.video else None
+    info = media.probe(path, audio_stream=used)
     source = Source(
         path=path,
         frame_rate=float(_output_rate(path, info)),
         size_px=(info.width_px, info.height_px),
         colour=info.colour,
         sar=info.sar,
-        has_audio=info.has_audio,
+        audio_stream=info.audio_stream,
         duration_s=info.duration_s,
     )
     return source, notices
@@ -317,21 +319,26 @@ def _voices(
         raise InputError(f"--audio {unknown[0]}=...: track {unknown[0]} is not among --tracks.")
     given = {number: options.audio.get(number, options.audio.get(None)) for number in chosen}
     own = [number for number, path in given.items() if path is None]
-    if own and not source.has_audio:
+    if own and source.audio_stream is None:
         raise InputError(f"{source.path} has no sound; give some by --audio.")
     own_delay_s = _own_delay_s(place, own)
-    files = {
-        number: (path, 0.0) if path is not None else (source.path, own_delay_s)
-        for number, path in given.items()
+    own_sound = Sound(source.path, own_delay_s, audio_stream=source.audio_stream)
+    sound_of = {
+        number: Sound(path) if path is not None else own_sound for number, path in given.items()
     }
-    read = {
-        key: read_voice(key[0], delay_s=key[1], silence_gate=options.silence_gate)
-        for key in dict.fromkeys(files.values())
+    voices = {
+        sound: read_voice(
+            sound.path,
+            delay_s=sound.delay_s,
+            silence_gate=options.silence_gate,
+            audio_stream=sound.audio_stream,
+        )
+        for sound in dict.fromkeys(sound_of.values())
     }
-    sounds = [Sound(path, delay_s) for path, delay_s in read]
-    if options.keep_background is not None and source.has_audio and not own:
-        sounds.append(Sound(source.path, 0.0, options.keep_background))
-    return {number: read[key] for number, key in files.items()}, sounds
+    sounds = list(voices)
+    if options.keep_background is not None and source.audio_stream is not None and not own:
+        sounds.append(Sound(source.path, 0.0, options.keep_background, source.audio_stream))
+    return {number: voices[sound] for number, sound in sound_of.items()}, sounds
 
 
 def _own_delay_s(place: Workspace, tracks: list[int]) -> float:

@@ -245,6 +245,7 @@ def _run(
             crop_scale=options.crop_scale,
             frame_rate=options.frame_rate,
             progress=bar.update,
+            sar=info.sar,
         )
     notices = [decoding.damage] if decoding.damage else []
     if not info.has_audio:

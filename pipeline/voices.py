@@ -68,7 +68,13 @@ class Voice:
         return features.mel_windows(self.mel[:, first:end], own_s - first / MEL_RATE)
 
 
-def read_voice(path: Path, *, delay_s: float = 0.0, silence_gate: bool = True) -> Voice:
+def read_voice(
+    path: Path,
+    *,
+    delay_s: float = 0.0,
+    silence_gate: bool = True,
+    audio_stream: int | None = None,
+) -> Voice:
     """Reads a sound file, or the sound of a video.
 
     Args:
@@ -76,11 +82,12 @@ def read_voice(path: Path, *, delay_s: float = 0.0, silence_gate: bool = True) -
         delay_s: when it starts on the output's clock.
         silence_gate: hear nothing where nobody speaks, so that the mouth closes there instead of
             following the noise of the room.
+        audio_stream: index among its sound streams; None for the one players take.
 
     Raises:
         InputError: there is no sound in it.
     """
-    samples = media.read_audio(path)
+    samples = media.read_audio(path, info=media.probe(path, audio_stream=audio_stream))
     if not samples.size:
         raise InputError(f"{path} has no sound; give a file with some to --audio.")
     mel = features.mel(samples)

@@ -181,7 +181,7 @@ def test_the_own_sound_is_corrected_by_its_measured_offset(
         "path": str(film),
         "delay_s": offset_ms / 1000,
         "volume_db": 0,
-        "audio_stream": None,
+        "audio_stream": 0,
     }
     said = "120 ms later" if offset_ms > 0 else "160 ms earlier"
     assert done.notices == [f"The sound of {film} comes {said}, as its lips do."]

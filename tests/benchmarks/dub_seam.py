@@ -171,7 +171,8 @@ def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
     named = sorted(folder.name for folder in (data_dir / "pywork").iterdir())
     places = [Workspace(data_dir, name) for name in named]
     sounds = [
-        source.path if (source := find_source(place)[0]).has_audio else SAMPLE for place in places
+        source.path if (source := find_source(place)[0]).audio_stream is not None else SAMPLE
+        for place in places
     ]
     found: list[Seam] = []
     with cli.progress("tracks", most, " tracks") as bar:
