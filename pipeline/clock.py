@@ -212,11 +212,15 @@ def read_contents(
     sound = None
     if info.has_audio:
         rows = _sound_rows(rows_file, sample_rate=rate, channels=info.sound.channels)
-        zero = first_s if info.width_px else rows[0][0] / rate if rows else 0.0
+        zero = info.zero_us / CLOCK_TICKS_PER_S if info.width_px else _start_s(rows, rate)
         _check_gaps(path, "sound", np.array([position / rate for position, _ in rows]) - zero)
         sound = _placed(raw, rows, zero_s=zero, sample_rate=rate, channels=info.sound.channels)
     picture_s = float(ends_s.max()) - first_s if len(ends_s) else 0.0
     return Contents(max(picture_s, 0.0), sound, messages)
+
+
+def _start_s(rows: list[tuple[int, int]], sample_rate: int) -> float:
+    return rows[0][0] / sample_rate if rows else 0.0
 
 
 def read_packet_times(path: Path, info: MediaInfo, folder: Path) -> np.ndarray:

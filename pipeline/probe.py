@@ -101,6 +101,9 @@ class MediaInfo:
         colour: how pixels stand for colours.
         first_picture_us: when the first decoded picture is shown, on the clock that ffmpeg gives
             this file while the picture and the chosen sound are both read (see clock.py).
+        zero_us: the instant on that clock at which sample 0 is heard: the same, except in AVI.
+            It stores no presentation times, and ffmpeg makes pictures late by as many frames as
+            they are reordered, where players start both streams together.
         audio_streams: all of them.
         audio_stream: index of the chosen one among them; None where none can be decoded.
     """
@@ -113,6 +116,7 @@ class MediaInfo:
     sar: Fraction
     colour: Colour
     first_picture_us: int
+    zero_us: int
     audio_streams: tuple[AudioStream, ...]
     audio_stream: int | None
 
@@ -159,7 +163,7 @@ def probe(path: Path, *, audio_stream: int | None = None) -> MediaInfo:
     header = _header(path)
     stream = _chosen(path, header.sounds, header.program, wanted=audio_stream)
     if not header.has_video:
-        return _media_info(header, stream, (0, 0), Fraction(1), Colour(), first_picture_us=0)
+        return _media_info(header, stream, (0, 0), Fraction(1), Colour(), times_us=(0, 0))
     first = _first_picture(path, stream)
     shown = re.search(
         rb"^(?:[^\n]*\r)?(?:frame=[^\n\[]*)?\[Parsed_showinfo_1 @ [^\]]*\] n: *0 pts: *(-?\d+) "
@@ -176,13 +180,16 @@ def probe(path: Path, *, audio_stream: int | None = None) -> MediaInfo:
         )
     width_px, height_px = int(size[1]), int(size[2])
     sar = Fraction(int(shown[3]), int(shown[4])) if int(shown[3]) and int(shown[4]) else Fraction(1)
+    first_us = zero_us = int(shown[1])
+    if first_us and header.format_name == "avi":
+        zero_us = _first_packet_us(path)
     return _media_info(
         header,
         stream,
         (width_px, height_px),
         sar,
         _colour(first.stderr, height_px=height_px),
-        first_picture_us=int(shown[1]),
+        times_us=(first_us, zero_us),
     )
 
 
@@ -193,7 +200,7 @@ def _media_info(
     sar: Fraction,
     colour: Colour,
     *,
-    first_picture_us: int,
+    times_us: tuple[int, int],
 ) -> MediaInfo:
     return MediaInfo(
         format_name=header.format_name,
@@ -203,7 +210,8 @@ def _media_info(
         height_px=size_px[1],
         sar=sar,
         colour=colour,
-        first_picture_us=first_picture_us,
+        first_picture_us=times_us[0],
+        zero_us=times_us[1],
         audio_streams=header.sounds,
         audio_stream=stream,
     )
@@ -347,6 +355,19 @@ def _first_picture(path: Path, audio_stream: int | None) -> "subprocess.Complete
     )
     outputs = [picture, *beside(source, audio_stream, packets=1)]
     return _run(path, arguments(ffmpeg.merge_outputs(*outputs), log_level="info"))
+
+
+def _first_packet_us(path: Path) -> int:
+    """When the first stored picture is decoded."""
+    stream = ffmpeg.output(
+        open_input(path)["V:0"], "pipe:1", format="framecrc", c="copy", **{"frames:v": 1}
+    )
+    rows = _run(path, arguments(stream)).stdout
+    base = re.search(rb"^#tb 0: (\d+)/(\d+)", rows, re.MULTILINE)
+    first = re.search(rb"^0, *(-?\d+),", rows, re.MULTILINE)
+    if not base or not first:
+        return 0
+    return round(int(first[1]) * int(base[1]) / int(base[2]) * CLOCK_TICKS_PER_S)
 
 
 def beside(source: Any, audio_stream: int | None, *, packets: int | None = None) -> list[Any]:

@@ -63,6 +63,7 @@ FORMATS = (
     Format(".flv", H264, AAC),
     Format(".avi", MPEG4, PCM),
     Format(".avi", H264_NO_B, ("-c:a", "libmp3lame")),
+    Format(".avi", H264, PCM),
     Format(".webm", ("-c:v", "libvpx", "-deadline", "realtime"), ("-c:a", "libopus")),
     Format(".3gp", H264, AAC),
     Format(".nut", H264, PCM),
@@ -174,6 +175,8 @@ def skew_of_file_s(clip: Clip, *, path: Path | None = None) -> float:
     grey = np.fromfile(picture_file, np.uint8).reshape(-1, HEIGHT_PX, WIDTH_PX)
     own_s = numbers(grey * (219 / 255) + 16) / float(clip.rate)
     sound_s = first / 1e6 + lag_s(np.fromfile(sound_file, np.int16))
+    if path.suffix == ".avi":  # it has a clock of frames, and no presentation times
+        ticks = ticks - ticks[0]
     return sound_s - float(np.median(ticks / 1e6 - own_s))
 
 

@@ -93,6 +93,28 @@ def test_streams_copied_into_other_containers_say_the_same(tmp_path: Path) -> No
         assert found == pytest.approx(truth, abs=TOLERANCE_S), suffix
 
 
+@pytest.mark.parametrize("video", [H264, MPEG2], ids=["h264", "mpeg2"])
+def test_joined_captures_and_times_that_wrap_around(video: tuple[str, ...], tmp_path: Path) -> None:
+    """Two transport streams end to end, whose times jump back, and one that passes 26.5 hours."""
+    clip = clock_kit.make(tmp_path, Format(".ts", video, MP2), Fraction(25))
+    truth = clock_kit.skew_of_file_s(clip)
+    wrapping, joined = tmp_path / "wraps.ts", tmp_path / "joined.ts"
+    ffmpeg("-i", clip.path, "-c", "copy", "-output_ts_offset", "95441.5", wrapping)
+    found = clock_kit.skew_of_result_s(clip, tmp_path, path=wrapping)
+    assert found == pytest.approx(truth, abs=TOLERANCE_S)
+    joined.write_bytes(2 * clip.path.read_bytes())
+    decoding = media.Normalisation(
+        joined, media.probe(joined), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=None
+    )
+    shown = clock_kit.numbers(np.stack([f[..., 1] for f in decoding]) * (219 / 255) + 16) / 25
+    samples = media.read_audio(tmp_path / "v.avi")
+    assert len(shown) == 200
+    for half in (0, 1):
+        late_s = np.median((decoding.times_s - shown)[100 * half + 5 : 100 * half + 95])
+        sound_s = 4 * half + clock_kit.lag_s(samples[64_000 * half : 64_000 * (half + 1)])
+        assert sound_s - late_s == pytest.approx(truth, abs=TOLERANCE_S)
+
+
 def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
     """Packets taken out of the middle: what follows stays in time, and the hole is told."""
     clip = clock_kit.make(tmp_path, Format(".mkv", H264, MP2), Fraction(25))
