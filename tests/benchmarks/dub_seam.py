@@ -187,7 +187,9 @@ def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
     """The sample again and again at 720p, with its tracks, as run_pipeline.py would leave them."""
     folder.mkdir()
     video, place = folder / "looped.mp4", Workspace(folder / "work", "looped")
-    peak_memory.make_video(SAMPLE, video, minutes=minutes)
+    unit = video.with_name("unit.mp4")
+    peak_memory.make_unit(SAMPLE, unit)
+    peak_memory.make_video(unit, video, minutes=minutes)
     for room in ROOMS:
         place.room(room).mkdir(parents=True)
     info, frames = media.probe(SAMPLE), sum(1 for _ in media.read_frames(SAMPLE))

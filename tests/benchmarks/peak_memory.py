@@ -1,6 +1,8 @@
 """Measures whether memory grows with the length of a video.
 
     python -m tests.benchmarks.peak_memory [--minutes 1 10] [--stages]
+    python -m tests.benchmarks.peak_memory --minutes 10 40 --size 160x90 --seamless --stages
+    python -m tests.benchmarks.peak_memory --minutes 0.2 --grid 8x5 --size 1920x1080
 
 Loops a source into videos of several lengths and runs the real scripts on each. What counts is
 the largest sum of resident memory of Python and its ffmpeg children at one instant.
@@ -18,13 +20,14 @@ from pathlib import Path
 
 import ffmpeg
 
-from pipeline import media, process, workspace
+from pipeline import process, workspace
 from tests.benchmarks import report
 
-MIN_FACE_PX = 100
-WIDTH_PX, HEIGHT_PX = 1280, 720
+SIZE_PX = WIDTH_PX, HEIGHT_PX = 1280, 720
+FACE_SHARE = 100 / HEIGHT_PX  # of the height: the smallest face looked for
 POLL_S = 0.05
 RATIO_BAR = 1.2
+CROWD_BAR_MIB = 1.2 * 1000**3 / 2**20
 MIB = 1 << 20
 PROC = Path("/proc")
 
@@ -36,26 +39,57 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--source", type=Path, default=Path("data") / "example.mp4", help="video that is looped")
     add("--minutes", type=float, nargs="+", default=[1.0, 10.0], help="lengths, shortest first")
+    add("--size", type=_pair, default=SIZE_PX, metavar="WxH", help="of the videos, pixels")
+    add("--grid", type=_pair, default=(1, 1), metavar="CxR", help="the source so often in it")
+    add("--seamless", action="store_true", help="forwards and backwards: one track however long")
     add("--stages", action="store_true", help="also measure run_syncnet.py and run_visualise.py")
     add("--work", type=Path, help="existing folder for passing files; unset: the system's")
     # fmt: on
     return parser
 
 
-def make_video(source: Path, path: Path, *, minutes: float) -> None:
-    """Loops a source to a length, 720p, as quickly as x264 can."""
-    looped = ffmpeg.input(f"file:{source}", stream_loop=-1)
-    picture = looped["v:0"].filter("scale", WIDTH_PX, HEIGHT_PX).filter("setsar", 1)
-    streams = [picture, looped["a:0"]] if media.probe(source).has_audio else [picture]
-    stream = ffmpeg.output(
-        *streams,
-        f"file:{path}",
-        t=60 * minutes,
-        vcodec="libx264",
-        preset="ultrafast",
-        pix_fmt="yuv420p",
-        acodec="aac",
-    )
+def _pair(text: str) -> tuple[int, int]:
+    """The value of a flag like 1280x720."""
+    first, _, second = text.partition("x")
+    return int(first), int(second)
+
+
+def make_unit(
+    source: Path,
+    path: Path,
+    *,
+    size_px: tuple[int, int] = SIZE_PX,
+    grid: tuple[int, int] = (1, 1),
+    seamless: bool = False,
+) -> None:
+    """What is looped: the source in its cells, as quickly as x264 can."""
+    columns, rows = grid
+    width, height = size_px[0] // columns // 2 * 2, size_px[1] // rows // 2 * 2
+    given = ffmpeg.input(f"file:{source}")
+    picture = given["v:0"].filter("scale", width, height).filter("setsar", 1)
+    if columns * rows > 1:
+        cells = picture.filter_multi_output("split", columns * rows)
+        places = [f"{c * width}_{r * height}" for r in range(rows) for c in range(columns)]
+        picture = ffmpeg.filter(
+            [cells[i] for i in range(columns * rows)],
+            "xstack",
+            inputs=columns * rows,
+            layout="|".join(places),
+        )
+    sound = given["a:0"]
+    if seamless:
+        split, heard = picture.filter_multi_output("split", 2), sound.asplit()
+        picture = ffmpeg.concat(split[0], split[1].filter("reverse"))
+        sound = ffmpeg.concat(heard[0], heard[1], v=0, a=1)
+    codecs = {"vcodec": "libx264", "preset": "ultrafast", "pix_fmt": "yuv420p", "acodec": "aac"}
+    stream = ffmpeg.output(picture, sound, f"file:{path}", **codecs)
+    subprocess.run(process.arguments(stream), stdin=subprocess.DEVNULL, check=True)
+
+
+def make_video(unit: Path, path: Path, *, minutes: float) -> None:
+    """Loops what `make_unit` made to a length, without encoding it again."""
+    looped = ffmpeg.input(f"file:{unit}", stream_loop=-1)
+    stream = ffmpeg.output(looped, f"file:{path}", t=60 * minutes, c="copy")
     subprocess.run(process.arguments(stream), stdin=subprocess.DEVNULL, check=True)
 
 
@@ -125,10 +159,12 @@ def peak_rss(command: list[str]) -> tuple[int, float]:
     return peak, time.monotonic() - started
 
 
-def stage_commands(video: Path, data_dir: Path, *, stages: bool) -> dict[str, list[str]]:
+def stage_commands(
+    video: Path, data_dir: Path, *, face_px: int, stages: bool
+) -> dict[str, list[str]]:
     """The command line of every stage measured."""
     results = ["--data_dir", str(data_dir), "--reference", "looped"]
-    pipeline = ["--videofile", str(video), "--min_face_size", str(MIN_FACE_PX)]
+    pipeline = ["--videofile", str(video), "--min_face_size", str(face_px)]
     extra = {"run_pipeline": pipeline}
     if stages:
         extra |= {"run_syncnet": [], "run_visualise": []}
@@ -138,25 +174,29 @@ def stage_commands(video: Path, data_dir: Path, *, stages: bool) -> dict[str, li
     }
 
 
-def measure(
-    source: Path, minutes: float, *, stages: bool, work: Path | None
-) -> dict[str, tuple[int, float]]:
+def measure(args: argparse.Namespace, minutes: float) -> dict[str, tuple[int, float]]:
     """Peak bytes and seconds of every stage on one looped video; its files are removed."""
-    with tempfile.TemporaryDirectory(dir=work) as name:
+    with tempfile.TemporaryDirectory(dir=args.work) as name:
         folder = Path(name).resolve()
-        video = folder / "looped.mp4"
-        make_video(source, video, minutes=minutes)
-        commands = stage_commands(video, folder / "work", stages=stages)
-        return {stage: peak_rss(command) for stage, command in commands.items()}
+        unit, video = folder / "unit.mp4", folder / "looped.mp4"
+        make_unit(args.source, unit, size_px=args.size, grid=args.grid, seamless=args.seamless)
+        make_video(unit, video, minutes=minutes)
+        commands = stage_commands(
+            video,
+            folder / "work",
+            face_px=max(1, int(FACE_SHARE * args.size[1] / args.grid[1])),
+            stages=args.stages,
+        )
+        found = {stage: peak_rss(command) for stage, command in commands.items()}
+        tracks = len(list((folder / "work" / "pycrop" / "looped").iterdir()))
+        print(f"{minutes:g} minutes: {tracks} tracks", flush=True)
+        return found
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measures, prints, and fails when a bar is missed."""
     args = build_parser().parse_args(argv)
-    runs = {
-        minutes: measure(args.source, minutes, stages=args.stages, work=args.work)
-        for minutes in args.minutes
-    }
+    runs = {minutes: measure(args, minutes) for minutes in args.minutes}
     rows = [
         [stage, f"{minutes:g}", peak / MIB, seconds]
         for minutes, run in runs.items()
@@ -166,9 +206,15 @@ def main(argv: list[str] | None = None) -> int:
     print()
     first, last = runs[args.minutes[0]], runs[args.minutes[-1]]
     ratios = {stage: last[stage][0] / first[stage][0] for stage in first}
+    hours = (args.minutes[-1] - args.minutes[0]) / 60
+    for stage in first if hours else ():
+        print(f"{stage}: {(last[stage][0] - first[stage][0]) / MIB / hours:.0f} MiB an hour")
     met = [
         report.verdict(f"{stage}, longest to shortest", ratio, RATIO_BAR, at_most=True)
         for stage, ratio in ratios.items()
+    ] + [
+        report.verdict(f"{stage}, MiB", peak / MIB, CROWD_BAR_MIB, at_most=True)
+        for stage, (peak, _) in last.items()
     ]
     if args.json:
         keys = ("stage", "minutes", "peak_mib", "seconds")
