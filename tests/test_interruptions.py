@@ -105,9 +105,10 @@ def test_a_killed_run_is_simply_run_again(
     stage = stages[name]
     running, said, data_dir = disturb(stage, tmp_path, _kill, at=at)
     assert running.returncode == -signal.SIGKILL, said
-    assert leaves_nobody(running)
+    nobody = leaves_nobody(running)
     assert recovered(data_dir) in (stage.old, stage.new)
     assert after_next_run(stage, data_dir) == stage.new
+    assert nobody, "a process went on for more than 5 s"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

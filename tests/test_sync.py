@@ -18,9 +18,10 @@ from models.weights import WeightsUsed, load_syncnet
 from pipeline import clip_scores, embeddings, sync, writers
 from pipeline.clip_scores import ClipScore, SyncOptions, demo_words, score_clip
 from pipeline.errors import InputError
+from pipeline.pickles import read_pickle
 from pipeline.scores import score_tracks
 from pipeline.tracks import CropPath, Track
-from pipeline.workspace import ROOMS, Workspace, read_pickle
+from pipeline.workspace import ROOMS, Workspace
 from tests.conftest import REPO, Script
 from tests.synthetic import ffmpeg
 
