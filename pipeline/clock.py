@@ -196,7 +196,11 @@ def read_contents(
         outputs.append(
             ffmpeg.output(source["V:0"], file_name(packets_file), format="framecrc", c="copy")
         )
-    with Process(arguments(ffmpeg.merge_outputs(*outputs)), files=[raw, packets_file]) as process:
+    command = arguments(ffmpeg.merge_outputs(*outputs))
+    with Process(command, files=[raw, rows_file, packets_file], source=path) as process:
+        process.wait()
+        if process.stopped:
+            raise PipelineError(f"Reading {path} failed: {process.reason()}.")
         # Sound that breaks off or cannot be decoded at all shows in what there is of it.
         if process.wait() != 0 and not info.width_px and not _size_bytes(raw):
             raise PipelineError(
@@ -237,7 +241,8 @@ def read_packet_times(path: Path, info: MediaInfo, folder: Path) -> np.ndarray:
     source, packets_file = open_input(path), folder / "packets.txt"
     stream = ffmpeg.output(source["V:0"], file_name(packets_file), format="framecrc", c="copy")
     outputs = [stream, *beside(source, info.audio_stream)]
-    with Process(arguments(ffmpeg.merge_outputs(*outputs)), files=[packets_file]) as process:
+    command = arguments(ffmpeg.merge_outputs(*outputs))
+    with Process(command, files=[packets_file], source=path) as process:
         process.check(f"Reading {path}")
     starts_s, _ = _packet_times_s(packets_file)
     times_s = np.sort(starts_s) - info.first_picture_us / CLOCK_TICKS_PER_S

@@ -13,10 +13,9 @@ import ffmpeg
 from models.features import SAMPLE_RATE
 from pipeline.errors import InputError
 from pipeline.process import (
-    STALL_S,
+    Process,
     arguments,
     decodable_codecs,
-    environment,
     every_frame,
     last_line,
     open_input,
@@ -239,20 +238,13 @@ def _header(path: Path) -> _Header:
 
 
 def _run(path: Path, command: list[str]) -> "subprocess.CompletedProcess[bytes]":
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            env=environment(),
-            timeout=STALL_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(
-            f"{path} keeps ffmpeg busy for {STALL_S:.0f} s before its first frame; "
-            "it may be damaged."
-        ) from error
+    with Process(command) as process:
+        printed = process.read()
+        code = process.wait()
+        if process.stopped:
+            raise InputError(f"{path} may be damaged: {process.reason()} before the first frame.")
+        said = process.messages().encode()
+    return subprocess.CompletedProcess(command, code, printed, said)
 
 
 def _parsed(path: Path, format_name: str, described: str) -> _Header:

@@ -29,6 +29,10 @@ WATCH_EVERY_S = 0.5
 OUTPUT_SLACK_BYTES = 64 << 20  # what may be written beyond the pixels and samples that went through
 # The largest block ffmpeg may allocate: a picture of 8192 x 8192 fits, a forged one does not.
 LARGEST_BLOCK_BYTES = 256 << 20
+# The most bytes of sound and times that one byte of a file holds: silence in FLAC is 1000.
+MOST_EXPANSION = 5000
+# Ends a process when whoever holds the other end of the input is gone, however it went.
+LIFELINE = 'trap "" HUP INT TERM; read _; kill -9 "$1"'
 FILE_PREFIX = "file:"  # names with a colon or a leading dash mean nothing else after it
 
 
@@ -170,13 +174,15 @@ class Process:
 
     Its messages go to a file, because an undrained pipe would stall it. While it is waited for, a
     thread watches it: where nothing moves for `STALL_S`, or where it writes more than what went
-    through it explains, it is stopped, and `check` says so.
+    through it explains, it is stopped, and `check` says so. Where this program is killed, a shell
+    that waits for nothing else stops it.
 
     Args:
         command: what `arguments` gives.
         folder: working directory.
         stdin: nothing, or a pipe for `write`.
         files: what it writes; they are watched for growth.
+        source: what it reads, where nothing goes through its pipes that would explain `files`.
     """
 
     def __init__(
@@ -186,8 +192,11 @@ class Process:
         folder: Path | None = None,
         stdin: int = subprocess.DEVNULL,
         files: Sequence[Path] = (),
+        source: Path | None = None,
     ) -> None:
         self._command = command
+        self._explained_bytes = MOST_EXPANSION * _size_bytes(source) if source else 0
+        self._lifeline: subprocess.Popen[bytes] | None = None
         self._folder = folder
         self._stdin = stdin
         self._files = files
@@ -209,6 +218,7 @@ class Process:
             stderr=self._messages,
             env=environment(),
         )
+        self._lifeline = _lifeline(self._process.pid)
         self._watch.start()
         return self
 
@@ -222,6 +232,9 @@ class Process:
                 with contextlib.suppress(BrokenPipeError):  # killed before it took its last bytes
                     pipe.close()
         process.wait()
+        if self._lifeline is not None:
+            with self._lifeline:  # closes its pipe and waits for it
+                self._lifeline.kill()
         self._watch.join()
         self._messages.close()
 
@@ -248,14 +261,11 @@ class Process:
             since = self._waiting_since
             if latest != state or since is None:
                 state, moved = latest, time.monotonic()
-            if sum(sizes) > self._passed_bytes + OUTPUT_SLACK_BYTES and self._explains_output():
+            explained = self._passed_bytes + self._explained_bytes
+            if explained and sum(sizes) > explained + OUTPUT_SLACK_BYTES:
                 self._stop("wrote more than its input can explain")
             elif since is not None and time.monotonic() - max(since, moved) > STALL_S:
                 self._stop(f"made no progress for {STALL_S:.0f} s")
-
-    def _explains_output(self) -> bool:
-        """Whether what passes through the pipes bounds the files that are written."""
-        return self._passed_bytes > 0
 
     def _stop(self, reason: str) -> None:
         self._stopped_because = reason
@@ -312,6 +322,11 @@ class Process:
         if self.wait() != 0:
             raise PipelineError(f"{doing} failed: {self.reason()}.")
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it had to be stopped; `reason` says why."""
+        return bool(self._stopped_because)
+
     def reason(self) -> str:
         """Why the process failed: why it was stopped, else the last thing it said."""
         if self._stopped_because:
@@ -322,6 +337,20 @@ class Process:
         """What the process has written to stderr so far."""
         self._messages.seek(0)
         return self._messages.read().decode(errors="replace")
+
+
+def _lifeline(pid: int) -> "subprocess.Popen[bytes] | None":
+    """A shell that ends a process when this one is gone; None where there is no shell."""
+    if os.name != "posix":
+        return None
+    with contextlib.suppress(OSError):
+        return subprocess.Popen(
+            ["/bin/sh", "-c", LIFELINE, "sh", str(pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    return None
 
 
 def _size_bytes(path: Path) -> int:
