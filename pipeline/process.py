@@ -31,8 +31,6 @@ OUTPUT_SLACK_BYTES = 64 << 20  # what may be written beyond the pixels and sampl
 LARGEST_BLOCK_BYTES = 256 << 20
 # The most bytes of sound and times that one byte of a file holds: silence in FLAC is 1000.
 MOST_EXPANSION = 5000
-# Ends a process when whoever holds the other end of the input is gone, however it went.
-LIFELINE = 'trap "" HUP INT TERM; read _; kill -9 "$1"'
 FILE_PREFIX = "file:"  # names with a colon or a leading dash mean nothing else after it
 
 
@@ -92,6 +90,21 @@ def encoders() -> frozenset[str]:
 def decodable_codecs() -> frozenset[str]:
     """Names of the codecs this ffmpeg can decode."""
     return frozenset(re.findall(r"^ D[A-Z.]{5} (\S+)", _ask("-codecs"), re.MULTILINE))
+
+
+@functools.lru_cache(maxsize=1)
+def ends_with_us() -> tuple[str, ...]:
+    """A command before ffmpeg's that makes Linux end it when this program does, however it went.
+
+    Empty where util-linux's setpriv is not there: then ffmpeg ends when it next uses its pipes.
+    """
+    program = shutil.which("setpriv")
+    if not program:
+        return ()
+    words = (program, "--pdeathsig", "KILL")
+    # Busybox has a setpriv, too, that knows no such option.
+    tried = subprocess.run([*words, "true"], capture_output=True, check=False)
+    return words if tried.returncode == 0 else ()
 
 
 def require_encoders(*names: str) -> None:
@@ -174,8 +187,8 @@ class Process:
 
     Its messages go to a file, because an undrained pipe would stall it. While it is waited for, a
     thread watches it: where nothing moves for `STALL_S`, or where it writes more than what went
-    through it explains, it is stopped, and `check` says so. Where this program is killed, a shell
-    that waits for nothing else stops it.
+    through it explains, it is stopped, and `check` says so. Where this program is killed, Linux
+    ends it; elsewhere its pipes break.
 
     Args:
         command: what `arguments` gives.
@@ -196,7 +209,6 @@ class Process:
     ) -> None:
         self._command = command
         self._explained_bytes = MOST_EXPANSION * _size_bytes(source) if source else 0
-        self._lifeline: subprocess.Popen[bytes] | None = None
         self._folder = folder
         self._stdin = stdin
         self._files = files
@@ -211,14 +223,13 @@ class Process:
     def __enter__(self) -> "Process":
         piped_in = self._stdin == subprocess.PIPE
         self._process = subprocess.Popen(
-            self._command,
+            [*ends_with_us(), *self._command],
             cwd=self._folder,
             stdin=self._stdin,
             stdout=subprocess.DEVNULL if piped_in else subprocess.PIPE,
             stderr=self._messages,
             env=environment(),
         )
-        self._lifeline = _lifeline(self._process.pid)
         self._watch.start()
         return self
 
@@ -232,9 +243,6 @@ class Process:
                 with contextlib.suppress(BrokenPipeError):  # killed before it took its last bytes
                     pipe.close()
         process.wait()
-        if self._lifeline is not None:
-            with self._lifeline:  # closes its pipe and waits for it
-                self._lifeline.kill()
         self._watch.join()
         self._messages.close()
 
@@ -337,20 +345,6 @@ class Process:
         """What the process has written to stderr so far."""
         self._messages.seek(0)
         return self._messages.read().decode(errors="replace")
-
-
-def _lifeline(pid: int) -> "subprocess.Popen[bytes] | None":
-    """A shell that ends a process when this one is gone; None where there is no shell."""
-    if os.name != "posix":
-        return None
-    with contextlib.suppress(OSError):
-        return subprocess.Popen(
-            ["/bin/sh", "-c", LIFELINE, "sh", str(pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    return None
 
 
 def _size_bytes(path: Path) -> int:
