@@ -63,7 +63,8 @@ def score_tracks(
                         picture_late_s=_picture_late_s(place, track),
                     )
                 except InputError as error:  # its advice is for files the user gives
-                    raise _not_ours(clip, "is no video that can be read") from error
+                    reason = str(error).partition(";")[0]
+                    raise _not_ours(clip, f"cannot be scored ({reason})") from error
                 _check_length(place, clip, score, track)
                 scores.append(score)
                 report(score, used)
@@ -140,8 +141,7 @@ def _check_length(place: Workspace, clip: Path, score: ClipScore, track: Track) 
     frames = len(track.frames) * FRAME_RATE / place.read_frame_rate()
     if abs(score.frames - frames) > LENGTH_TOLERANCE_FRAMES:
         raise _not_ours(
-            clip,
-            f"has {score.frames} frames of 40 ms where its track has {frames:.0f}",
+            clip, f"has {score.frames} frames of 40 ms where its track has {frames:.0f}"
         )
 
 

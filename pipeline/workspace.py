@@ -264,7 +264,7 @@ class Workspace(Rooms):
             rows = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{path} is damaged; run run_syncnet.py again.") from error
-        if not isinstance(rows, list):
+        if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
             raise InputError(f"{path} has another format; run run_syncnet.py again.")
         return rows
 

@@ -257,6 +257,11 @@ ADVICE: dict[str, tuple[Callable[[Workspace], None], str, str, list[tuple[str, .
         "offsets.json is damaged; run run_syncnet.py again",
         [("run_syncnet.py",)],
     ),
+    "offsets of another form": (
+        *(_damage("offsets.json", b"[1]"), "run_wav2lip.py"),
+        "offsets.json has another format; run run_syncnet.py again",
+        [("run_syncnet.py",)],
+    ),
     "other offsets": (
         *(_damage("offsets.json", b"{}"), "run_wav2lip.py"),
         "offsets.json has another format; run run_syncnet.py again",
