@@ -82,7 +82,7 @@ def _emphasised(samples: np.ndarray, start: int, end: int) -> np.ndarray:
     return emphasised if start else np.append(wide[:1], emphasised)
 
 
-def mel(samples: np.ndarray) -> np.ndarray:
+def mel(samples: np.ndarray, *, silence_columns: int = 0) -> np.ndarray:
     """Normalised mel spectrogram of a mono signal as the published Wav2Lip expects it.
 
     Within 1e-6 of what its own `audio.py` gives. Ends are mirrored, as librosa did when the
@@ -90,10 +90,11 @@ def mel(samples: np.ndarray) -> np.ndarray:
 
     Args:
         samples: (n,) int16, mono, 16 kHz, n >= 1.
+        silence_columns: put before the first column and after the last.
 
     Returns:
         (80, columns) float32 in -4..4, one column per 12.5 ms: column c is centred on sample
-        200 c; n samples give 1 + n // 200 columns.
+        200 c; n samples give 1 + n // 200 columns, besides those of silence.
 
     Raises:
         ValueError: samples are not a non-empty mono int16 array.
@@ -105,7 +106,8 @@ def mel(samples: np.ndarray) -> np.ndarray:
     columns = 1 + len(samples) // MEL_STEP
     filters = mel_filters()
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_SAMPLES) / MEL_SAMPLES)
-    found = np.empty((MEL_SIZE, columns), np.float32)
+    whole = np.full((MEL_SIZE, columns + 2 * silence_columns), -MEL_LIMIT, np.float32)
+    found = whole[:, silence_columns : silence_columns + columns]
     for start in range(0, columns, MEL_COLUMNS_AT_ONCE):
         end = min(start + MEL_COLUMNS_AT_ONCE, columns)
         first = start * MEL_STEP - MEL_SAMPLES // 2
@@ -115,7 +117,7 @@ def mel(samples: np.ndarray) -> np.ndarray:
         level_db = 20 * np.log10(np.maximum(level, 10 ** (MEL_MIN_DB / 20))) - MEL_REFERENCE_DB
         scaled = 2 * MEL_LIMIT * (level_db - MEL_MIN_DB) / -MEL_MIN_DB - MEL_LIMIT
         found[:, start:end] = scaled.clip(-MEL_LIMIT, MEL_LIMIT)
-    return found
+    return whole
 
 
 def _reflected(samples: np.ndarray, start: int, end: int) -> np.ndarray:

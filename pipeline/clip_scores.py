@@ -172,6 +172,9 @@ def embed_clip(
 
     info = media.probe(clip)
     samples, missing_s = media.read_sound(clip, info=info)
+    columns, sample_count = embeddings.sound_columns(samples, model.config), len(samples)
+    del samples  # hours of them would be the largest thing here
+    sound = embeddings.embed_columns(model, columns, batch_size=batch_size, device=device)
     features = None
     if with_features:
         lips, features = embed_lips_and_features(
@@ -179,19 +182,14 @@ def embed_clip(
         )
     else:
         lips = embeddings.embed_lips(model, counted(), batch_size=batch_size, device=device)
-    windows = sync.window_count(count, len(samples))
-    sound = lips[:0]
-    if windows:
-        sound = embeddings.embed_sound(model, samples, batch_size=batch_size, device=device)[
-            :windows
-        ]
+    windows = sync.window_count(count, sample_count)
     return Embedded(
         frames=count,
-        samples=len(samples),
+        samples=sample_count,
         heard=sync.heard_windows(missing_s, windows),
         picture_late_s=media.picture_late_s(clip, info, frames=count),
         lips=lips[:windows],
-        sound=sound,
+        sound=sound[:windows] if windows else lips[:0],
         features=features,
     )
 

@@ -122,17 +122,24 @@ class Sound:
     channel: int | None
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """(up to `BLOCK_SAMPLES`, channels) int16, in order; views of the mapped file."""
-        if not self.samples:
-            return
-        mapped = np.memmap(self.file, "<i2", mode="r", shape=(self.samples, self.channels))
+        """(up to `BLOCK_SAMPLES`, channels) int16, in order."""
+        # Read, not mapped: pages of a mapped file count as memory once they have been seen.
         for start in range(0, self.samples, BLOCK_SAMPLES):
-            yield mapped[start : start + BLOCK_SAMPLES]
+            length = min(BLOCK_SAMPLES, self.samples - start)
+            yield np.fromfile(
+                self.file,
+                "<i2",
+                count=length * self.channels,
+                offset=2 * start * self.channels,
+            ).reshape(length, self.channels)
 
     def mono(self) -> np.ndarray:
         """(samples,) int16: the mean of the channels, or the one to listen to."""
-        mixed = [self.mixed(block) for block in self.blocks()]
-        return np.concatenate(mixed) if mixed else np.zeros(0, np.int16)
+        mono = np.empty(self.samples, np.int16)
+        for number, block in enumerate(self.blocks()):
+            start = number * BLOCK_SAMPLES
+            mono[start : start + len(block)] = self.mixed(block)
+        return mono
 
     def stereo(self, start: int, end: int) -> np.ndarray:
         """(end - start, 2) float32 samples; one channel on both sides, more than two mixed."""

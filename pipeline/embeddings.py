@@ -3,6 +3,7 @@
 Window i is frames i .. i+4 with MFCC columns 4i .. 4i+19.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -142,7 +143,6 @@ def embed_lips(
     return stream.finish()
 
 
-@torch.inference_mode()
 def embed_sound(
     model: SyncNet, samples: np.ndarray, *, batch_size: int, device: torch.device
 ) -> torch.Tensor:
@@ -157,18 +157,36 @@ def embed_sound(
     Returns:
         (windows, E) float32 on the CPU; empty for less than a window of sound.
     """
+    columns = sound_columns(samples, model.config)
+    return embed_columns(model, columns, batch_size=batch_size, device=device)
+
+
+def sound_columns(samples: np.ndarray, config: SyncNetConfig) -> np.ndarray:
+    """What the sound tower sees of (n,) int16 samples: (columns, 13) float32, less than them."""
     if not samples.size:
-        return torch.zeros(0, 1)
-    columns = syncnet.normalise_mfcc(features.mfcc(samples), model.config)
+        return np.zeros((0, features.MFCC_SIZE), np.float32)
+    return syncnet.normalise_mfcc(features.mfcc(samples), config)
+
+
+@torch.inference_mode()
+def embed_columns(
+    model: SyncNet, columns: np.ndarray, *, batch_size: int, device: torch.device
+) -> torch.Tensor:
+    """`embed_sound` of what `sound_columns` gives."""
     if len(columns) < features.WINDOW_COLUMNS:
         return torch.zeros(0, 1)
     windows = syncnet.audio_windows(columns, model.config)
-    return torch.cat(
-        [
-            model.forward_aud(moved(part.contiguous(), device)).cpu()
-            for part in windows.split(batch_size)
-        ]
+    parts = (
+        model.forward_aud(moved(part.contiguous(), device)).cpu()
+        for part in windows.split(batch_size)
     )
+    first = next(parts)
+    found = torch.empty(len(windows), first.shape[1], dtype=first.dtype)
+    start = 0
+    for part in itertools.chain([first], parts):
+        found[start : start + len(part)] = part
+        start += len(part)
+    return found
 
 
 def distances(lips: torch.Tensor, sound: torch.Tensor, *, vshift: int) -> np.ndarray:
@@ -184,11 +202,14 @@ def distances(lips: torch.Tensor, sound: torch.Tensor, *, vshift: int) -> np.nda
     Returns:
         (n, 2 vshift + 1) float32; column j compares with the sound of window i + j - vshift.
     """
-    padded = torch.nn.functional.pad(sound, (0, 0, vshift, vshift))
     found = torch.empty(len(lips), 2 * vshift + 1)
     for start in range(0, len(lips), ROWS_AT_ONCE):
         rows = lips[start : start + ROWS_AT_ONCE] + PAIRWISE_EPS
+        first, end = start - vshift, start + len(rows) + vshift
+        padded = torch.nn.functional.pad(
+            sound[max(first, 0) : end], (0, 0, max(-first, 0), max(end - len(sound), 0))
+        )
         for column in range(2 * vshift + 1):
-            beside = padded[start + column : start + column + len(rows)]
+            beside = padded[column : column + len(rows)]
             found[start : start + len(rows), column] = (rows - beside).norm(dim=1)
     return found.numpy()

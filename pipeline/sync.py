@@ -18,6 +18,7 @@ CONFIDENCE_FRAMES = 9  # window of the median over framewise confidence
 WINDOW_CENTRE = WINDOW_FRAMES // 2  # window i tells about frame i + 2
 NEIGHBOUR_SHIFTS = 2  # so near the best shift another is the same answer
 ROUNDING_S = 0.001  # of times that are written down
+ROWS_AT_ONCE = 10_000  # of distances: bounds memory
 DRIFT_PIECE_S = 5.0
 DRIFT_PIECES = 4  # fewer give no slope worth telling
 
@@ -131,13 +132,15 @@ def valid_mean(dists: np.ndarray, heard: np.ndarray | None = None) -> np.ndarray
     """Mean distance per shift over the windows whose sound exists; NaN where none does."""
     windows, shifts = dists.shape
     vshift = shifts // 2
-    rows, columns = np.arange(windows)[:, None], np.arange(shifts)[None]
-    source = rows + columns - vshift
-    inside = (source >= 0) & (source < windows)
-    if heard is not None:
-        inside &= heard[source.clip(0, windows - 1)]
-    counted = inside.sum(axis=0)
-    total = np.where(inside, dists, 0).sum(axis=0, dtype=np.float64)
+    counted, total = np.zeros(shifts, np.int64), np.zeros(shifts)
+    for start in range(0, windows, ROWS_AT_ONCE):
+        block = dists[start : start + ROWS_AT_ONCE]
+        source = np.arange(start, start + len(block))[:, None] + np.arange(shifts) - vshift
+        inside = (source >= 0) & (source < windows)
+        if heard is not None:
+            inside &= heard[source.clip(0, windows - 1)]
+        counted += inside.sum(axis=0)
+        total += np.where(inside, block, 0).sum(axis=0, dtype=np.float64)
     return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
 
 

@@ -10,7 +10,6 @@ from models import features
 from models.features import (
     MEL_LIMIT,
     MEL_RATE,
-    MEL_SIZE,
     MEL_STEP,
     MEL_WINDOW_COLUMNS,
     SAMPLE_RATE,
@@ -90,11 +89,9 @@ def read_voice(
     samples = media.read_audio(path, info=media.probe(path, audio_stream=audio_stream))
     if not samples.size:
         raise InputError(f"{path} has no sound; give a file with some to --audio.")
-    mel = features.mel(samples)
+    mel = features.mel(samples, silence_columns=MEL_WINDOW_COLUMNS)
     if silence_gate:
-        mel[:, ~speech(samples)] = -MEL_LIMIT
-    silence = np.full((MEL_SIZE, MEL_WINDOW_COLUMNS), -MEL_LIMIT, np.float32)
-    mel = np.concatenate([silence, mel, silence], axis=1)
+        mel[:, MEL_WINDOW_COLUMNS:-MEL_WINDOW_COLUMNS][:, ~speech(samples)] = -MEL_LIMIT
     return Voice(path, delay_s, mel, len(samples) / SAMPLE_RATE)
 
 
