@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test clock slow lint audit lock clean
+.PHONY: demo test matrix clock slow lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -12,8 +12,14 @@ demo: .venv/ready
 	.venv/bin/python run_wav2lip.py --reference example --data_dir $(WORK) --audio data/example.mp4 --tracks 0
 	@echo && cat $(WORK)/pywork/example/offsets.txt && echo && ls $(WORK)/pyavi/example/video_*
 
+# Under the bundled ffmpeg, which is the same everywhere; matrix: under the others that people have.
 test: lint
-	.venv/bin/python -m pytest -q
+	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
+	    .venv/bin/python -m pytest -q -n 2
+
+matrix: .venv/ready
+	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
+	    .venv/bin/python -m tests.matrix
 
 clock: .venv/ready
 	.venv/bin/python -m tests.benchmarks.clock

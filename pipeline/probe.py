@@ -22,7 +22,10 @@ from pipeline.process import (
 )
 
 # Formats that name other files, or turn any text into a picture.
-REFUSED_FORMATS = {"hls", "concat", "concatf", "dash", "imf", "tty", "webm_dash_manifest"}
+REFUSED_FORMATS = {
+    *("hls", "concat", "concatf", "dash", "webm_dash_manifest", "imf", "sdp", "rtsp"),
+    *("svg_pipe", "tty"),
+}
 LARGEST_SIDE_PX = 8192
 HD_LINES = 720  # untagged pictures from this height on are BT.709, as players take them
 STEREO = 2  # more channels than two are mixed to two
@@ -234,6 +237,8 @@ def _header(path: Path) -> _Header:
         )
     if REFUSED_FORMATS & set(named[1].split(",")):
         raise InputError(f"{path} is a {named[1]} file, not a video; give a video file.")
+    if named[1] == "image2" and "%" in path.name:  # stands for all files of such names
+        raise InputError(f"{path} is named like a series of pictures; give it a name without %.")
     return _parsed(path, named[1], text[named.end() :])
 
 
