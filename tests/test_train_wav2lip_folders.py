@@ -85,7 +85,7 @@ def test_unusable_data_is_named_before_the_first_step(
         (["--init", "nowhere.pt"], "nowhere.pt is not a file"),
         (["--expert", "nowhere.pt"], "nowhere.pt is not a file"),
         (["--filelists", "nowhere"], "nowhere/train.txt cannot be read (No such file"),
-        (["--device", "tpu9"], "--device tpu9 is not available here"),
+        (["--device", "tpu9"], "Invalid --device ('tpu9'); supported: auto, cpu"),
     ],
 )
 def test_flags_that_make_no_run_are_refused(
