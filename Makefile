@@ -12,14 +12,15 @@ demo: .venv/ready
 	.venv/bin/python run_wav2lip.py --reference example --data_dir $(WORK) --audio data/example.mp4 --tracks 0
 	@echo && cat $(WORK)/pywork/example/offsets.txt && echo && ls $(WORK)/pyavi/example/video_*
 
-# Under the bundled ffmpeg, which is the same everywhere; matrix: under the others that people have.
+# Under the bundled ffmpeg, which is the same everywhere; matrix: what starts ffmpeg under the others
+# that people have (MATRIX="tests/test_clock.py ..." for some of it).
 test: lint
 	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
 	    .venv/bin/python -m pytest -q -n 2
 
 matrix: .venv/ready
 	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
-	    .venv/bin/python -m tests.matrix
+	    .venv/bin/python -m tests.matrix $(MATRIX)
 
 clock: .venv/ready
 	.venv/bin/python -m tests.benchmarks.clock

@@ -1,6 +1,7 @@
 """Runs the tests of everything that starts ffmpeg under each ffmpeg that people have.
 
-    python -m tests.matrix
+    python -m tests.matrix                          # make matrix
+    python -m tests.matrix tests/test_clock.py      # some of them
 
 The one that the main suite uses is left out. What cannot be downloaded is skipped, with the reason.
 """
@@ -71,13 +72,16 @@ def others() -> list[Ffmpeg]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs everything, prints a line for each ffmpeg, and fails when a test fails."""
-    argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0]).parse_args(argv)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("files", nargs="*", help="test files, each a run; by default all of them")
+    files = parser.parse_args(argv).files
+    selections = tuple((file,) for file in files) or SELECTIONS
     ffmpegs = others()
     runnable = [ffmpeg for ffmpeg in ffmpegs if ffmpeg.path is not None]
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=2) as pool:
         jobs = {
-            ffmpeg.origin: [pool.submit(run, ffmpeg, files) for files in SELECTIONS]
+            ffmpeg.origin: [pool.submit(run, ffmpeg, files) for files in selections]
             for ffmpeg in runnable
         }
         failed = False
