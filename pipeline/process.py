@@ -94,6 +94,12 @@ def decodable_codecs() -> frozenset[str]:
     return frozenset(re.findall(r"^ D[A-Z.]{5} (\S+)", _ask("-codecs"), re.MULTILINE))
 
 
+@functools.lru_cache(maxsize=1)
+def demuxers() -> frozenset[str]:
+    """Names of the formats this ffmpeg reads from files, each with its other names after commas."""
+    return frozenset(re.findall(r"^ D[ E.] {1,2}(?! )(\S{2,}) ", _ask("-demuxers"), re.MULTILINE))
+
+
 def require_encoders(*names: str) -> None:
     """Checks that this ffmpeg has the encoders.
 
