@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test slow lint audit lock clean
+.PHONY: demo test matrix slow lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -14,6 +14,11 @@ demo: .venv/ready
 
 test: lint
 	.venv/bin/python -m pytest -q
+	$(MAKE) matrix
+
+# The tests of everything that starts ffmpeg, under each other ffmpeg that people have.
+matrix: .venv/ready
+	.venv/bin/python -m tests.matrix
 
 slow: .venv/ready
 	.venv/bin/python -m pytest -q -m slow

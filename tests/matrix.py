@@ -1,0 +1,103 @@
+"""Runs the tests of everything that starts ffmpeg under each ffmpeg that people have.
+
+    python -m tests.matrix
+
+The one that the main suite uses is left out. What cannot be downloaded is skipped, with the reason.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.process import find_ffmpeg
+from tests.ffmpegs import ROOT, Ffmpeg, every_ffmpeg, same_program
+
+# Each entry is one run of pytest.
+SELECTIONS: tuple[tuple[str, ...], ...] = (
+    ("tests/test_dub.py", "tests/test_dub_runs.py"),
+    ("tests/test_clock.py",),
+    ("tests/test_example.py",),
+    ("tests/test_media.py", "tests/test_mp4.py"),
+    ("tests/test_faults.py", "tests/test_watchdog.py", "tests/test_hostile_files.py"),
+)
+LIMIT_S = 900
+NOTHING_RAN = 5  # pytest's exit code
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one run of pytest ended.
+
+    Attributes:
+        ffmpeg: under which it ran.
+        passed: no test failed.
+        last_line: of what pytest said.
+        output: all of it.
+    """
+
+    ffmpeg: Ffmpeg
+    passed: bool
+    last_line: str
+    output: str
+
+
+def run(ffmpeg: Ffmpeg, files: tuple[str, ...]) -> Ran:
+    """Runs test files under one ffmpeg."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    # Two runs side by side: each takes one core.
+    environment = os.environ | {"FFMPEG_BINARY": str(ffmpeg.path), "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        return Ran(ffmpeg, False, f"{' '.join(files)} took more than {LIMIT_S} s", "")
+    lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
+    return Ran(ffmpeg, done.returncode in (0, NOTHING_RAN), lines[-1].strip("= "), done.stdout)
+
+
+def others() -> list[Ffmpeg]:
+    """Every ffmpeg but the one that the main suite uses."""
+    used = Path(find_ffmpeg())
+    return [
+        ffmpeg
+        for ffmpeg in every_ffmpeg()
+        if ffmpeg.path is None or not same_program(ffmpeg.path, used)
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs everything, prints a line for each ffmpeg, and fails when a test fails."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0]).parse_args(argv)
+    ffmpegs = others()
+    runnable = [ffmpeg for ffmpeg in ffmpegs if ffmpeg.path is not None]
+    started = time.monotonic()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = {
+            ffmpeg.origin: [pool.submit(run, ffmpeg, files) for files in SELECTIONS]
+            for ffmpeg in runnable
+        }
+        failed = False
+        for ffmpeg in ffmpegs:
+            if ffmpeg.path is None:
+                print(f"skipped  {ffmpeg.origin}: {ffmpeg.reason}")
+                continue
+            runs = [job.result() for job in jobs[ffmpeg.origin]]
+            broken = [ran for ran in runs if not ran.passed]
+            failed |= bool(broken)
+            verdict = "FAILED" if broken else "passed"
+            said = "; ".join(ran.last_line for ran in runs)
+            print(f"{verdict}   {ffmpeg.version()} ({ffmpeg.origin}): {said}", flush=True)
+            for ran in broken:
+                print(ran.output)
+    print(f"{len(runnable)} ffmpegs, {time.monotonic() - started:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
