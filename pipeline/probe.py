@@ -1,5 +1,6 @@
 """What a media file is: its streams, its first picture, and the time at which that is shown."""
 
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pipeline.process import (
     Process,
     arguments,
     decodable_codecs,
+    demuxers,
     every_frame,
     last_line,
     open_input,
@@ -24,7 +26,7 @@ from pipeline.process import (
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {
     *("hls", "concat", "concatf", "dash", "webm_dash_manifest", "imf", "sdp", "rtsp"),
-    *("svg_pipe", "tty"),
+    *("svg_pipe", "tty", "lavfi"),
 }
 LARGEST_SIDE_PX = 8192
 HD_LINES = 720  # untagged pictures from this height on are BT.709, as players take them
@@ -225,21 +227,30 @@ def _header(path: Path) -> _Header:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; give a video that was written completely.")
     # Without an output ffmpeg describes its input and stops.
-    whole = arguments(ffmpeg.output(open_input(path), "-"), log_level="info")
+    # Nothing of a refused format is read: some ffmpegs would follow a manifest to other machines.
+    source = open_input(path, format_whitelist=_formats())
+    whole = arguments(ffmpeg.output(source, "-"), log_level="info")
     opened = whole[: whole.index("-i") + 2]
     log = _run(path, [*opened, "-hide_banner", "-nostdin", "-loglevel", "info"])
     text = log.stderr.decode(errors="replace")
+    if "Format not on whitelist" in text:
+        raise InputError(f"{path} is a playlist or drawing, not a video; give a video file.")
     named = re.search(r"^Input #0, (.+?), from ", text, re.MULTILINE)
     if not named:
         raise InputError(
             f"{path} is not a video ffmpeg can read ({last_line(text)}); "
             "it may be truncated or of another type."
         )
-    if REFUSED_FORMATS & set(named[1].split(",")):
-        raise InputError(f"{path} is a {named[1]} file, not a video; give a video file.")
     if named[1] == "image2" and "%" in path.name:  # stands for all files of such names
         raise InputError(f"{path} is named like a series of pictures; give it a name without %.")
     return _parsed(path, named[1], text[named.end() :])
+
+
+@functools.lru_cache(maxsize=1)
+def _formats() -> str:
+    """What may be opened, as ffmpeg's option wants it."""
+    names = (names for names in demuxers() if not REFUSED_FORMATS & set(names.split(",")))
+    return ",".join(sorted(names))
 
 
 def _run(path: Path, command: list[str]) -> "subprocess.CompletedProcess[bytes]":
@@ -262,6 +273,8 @@ def _parsed(path: Path, format_name: str, described: str) -> _Header:
         elif kind == "Video" and "(attached pic)" not in text:
             videos.append((text, program))
     size_px = frame_rate = None
+    if videos and videos[0][0].startswith("svg"):
+        raise InputError(f"{path} is a playlist or drawing, not a video; give a video file.")
     if videos:
         size = re.search(r", (\d+)x(\d+)[, ]", videos[0][0] + ",")
         size_px = (int(size[1]), int(size[2])) if size else (0, 0)

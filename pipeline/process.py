@@ -107,6 +107,12 @@ def ends_with_us() -> tuple[str, ...]:
     return words if tried.returncode == 0 else ()
 
 
+@functools.lru_cache(maxsize=1)
+def demuxers() -> frozenset[str]:
+    """Names of the formats this ffmpeg reads from files, each with its other names after commas."""
+    return frozenset(re.findall(r"^ D[ E.] {1,2}(?! )(\S{2,}) ", _ask("-demuxers"), re.MULTILINE))
+
+
 def require_encoders(*names: str) -> None:
     """Checks that this ffmpeg has the encoders.
 

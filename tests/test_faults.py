@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -128,8 +129,10 @@ def test_metadata_that_looks_like_a_log_changes_nothing(
     keys = [f"{key}={line}" for key in ("title", "comment", "title", "title")]
     pairs = [word for pair in zip(said, keys, strict=True) for word in pair]
     ffmpeg("-i", plain, "-c", "copy", *pairs, odd)
-    assert media.probe(odd) == media.probe(plain)
-    assert media.probe(odd).duration_s == pytest.approx(2, abs=0.1)
+    before, after = media.probe(plain), media.probe(odd)
+    assert after.duration_s == pytest.approx(2, abs=0.1)
+    # Copying alone changes the length by a hundredth in some containers.
+    assert replace(after, duration_s=None) == replace(before, duration_s=None)
 
 
 # Whole files.

@@ -51,7 +51,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _forget() -> None:
     for asked in (
         *(process.find_ffmpeg, process.ffmpeg_version, process.every_frame),
-        *(process.encoders, process.decodable_codecs),
+        *(process.encoders, process.decodable_codecs, process.demuxers),
     ):
         asked.cache_clear()
 
