@@ -80,7 +80,8 @@ def test_sound_read_in_blocks(
 def test_a_voice_is_not_held_twice(silence_gate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its mel is made between its silences: not copied there."""
     samples = np.tile(np.r_[np.zeros(8000), np.full(8000, 9000)], 100).astype(np.int16)
-    monkeypatch.setattr(media, "read_audio", lambda _: samples)
+    monkeypatch.setattr(media, "probe", lambda path, **_: None)
+    monkeypatch.setattr(media, "read_audio", lambda path, **_: samples)
     monkeypatch.setattr("models.features.MEL_COLUMNS_AT_ONCE", 40)
     tracemalloc.start()
     try:

@@ -152,7 +152,8 @@ def test_an_encoder_that_never_ends_leaves_nothing(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What once happened to every dubbed video: one sentence, and no file, whole or partial."""
-    endless = "sys.argv.append(arguments[arguments.index('-y') - 1])\n" + FLOODS
+    last = "[word for word in arguments if word.startswith('file:')][-1]"
+    endless = f"sys.argv.append({last}.removeprefix('file:'))\n{FLOODS}"
     _fake(tmp_path, monkeypatch, "'rawvideo' in arguments and 'mp4' in arguments", endless)
     before = set(tmp_path.iterdir())
     with (
