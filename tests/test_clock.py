@@ -86,7 +86,9 @@ def test_streams_copied_into_other_containers_say_the_same(tmp_path: Path) -> No
     """MP2 has no priming, so nothing is to differ: mkv, ts, mov, mpg, nut, m2ts."""
     clip = clock_kit.make(tmp_path, Format(".mkv", MPEG2, MP2), Fraction(25))
     truth = clock_kit.skew_of_file_s(clip)
-    for suffix in (".ts", ".mov", ".mpg", ".nut", ".m2ts"):
+    # What ffmpeg 4 copies into MPEG programme streams has times that tremble by 10 ms.
+    suffixes = (".ts", ".mov", ".nut", ".m2ts") + ((".mpg",) if not older_than(5, 0) else ())
+    for suffix in suffixes:
         copy = tmp_path / f"copy{suffix}"
         ffmpeg("-i", clip.path, "-c", "copy", copy)
         found = clock_kit.skew_of_result_s(clip, tmp_path, path=copy)
