@@ -116,10 +116,6 @@ def _with_picture(path: Path, info: MediaInfo | None) -> MediaInfo:
     return info
 
 
-def _audible(sound: clock.Sound | None) -> clock.Sound | None:
-    return sound if sound is not None and sound.samples else None
-
-
 def _stored(
     path: Path, info: MediaInfo, *, frame_rate: float | None
 ) -> tuple[Any, Any, dict[str, str]]:
@@ -276,7 +272,8 @@ class Normalisation:
 
     Attributes:
         damage: after the iteration, one sentence when the file broke before its end, else None.
-        sound: after the iteration, which sound was taken; None without any.
+        sound: after the iteration, which sound stream was taken; None without any.
+        audible: whether there was anything in it, and so a wav.
         frames: how many frames there were.
         total_frames: how many are expected, once the iteration has begun.
         times_s: after the iteration, (frames,) float64, when the source shows each of them.
@@ -297,6 +294,7 @@ class Normalisation:
         self._frame_rate = frame_rate
         self.damage: str | None = None
         self.sound: SoundReport | None = None
+        self.audible = False
         self.frames = 0
         self.total_frames: int | None = None
         self.times_s = np.zeros(0)
@@ -311,10 +309,11 @@ class Normalisation:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._avi.parent)))
             contents = clock.read_contents(self._path, self._info, folder)
+            self.audible = contents.sound is not None and contents.sound.samples > 0
             self.total_frames = round(contents.picture_s * self._frame_rate) or None
             process = stack.enter_context(
                 Process(
-                    self._command(_audible(contents.sound)),
+                    self._command(contents.sound if self.audible else None),
                     folder=folder,
                     files=[self._avi, self._wav],
                 )

@@ -128,7 +128,7 @@ def prepare(
         again: list[str] = []
         same = record is not None and all(record.get(key) == identity[key] for key in identity)
         if record is not None and same and not overwrite:
-            missing = place.missing(sound=info.has_audio)
+            missing = place.missing()
             if not missing:
                 return Prepared(record["counts"]["tracks"], kept=True, notices=record["notices"])
             again = [f"{_listed(missing)} missing: everything was made again."]
@@ -175,7 +175,7 @@ def _make(
         | {"ffmpeg": process.ffmpeg_version()}
         | {"device": str(device), "versions": provenance.versions()},
     )
-    if missing := staging.missing(sound=info.has_audio):
+    if missing := staging.missing():
         raise PipelineError(
             f"{_listed(missing)} missing at the end of the run: is the disk full, or was "
             "something deleted? Run it again."
@@ -272,7 +272,8 @@ def _run(
             "counts": counts,
             "scenes": found_scenes,
             "notices": notices,
-            "sound": asdict(decoding.sound) if decoding.sound else None,
+            # A sound stream that holds nothing leaves no sound.
+            "sound": asdict(decoding.sound) if decoding.sound and decoding.audible else None,
         },
     )
 

@@ -113,13 +113,10 @@ class Workspace(Rooms):
         """All face clips, in track order."""
         return list(self.clips().values())
 
-    def missing(self, *, sound: bool) -> list[Path]:
-        """Which of the files that pipeline.json promises are not there, or empty.
-
-        Args:
-            sound: the input had sound.
-        """
+    def missing(self) -> list[Path]:
+        """Which of the files that pipeline.json promises are not there, or empty."""
         record = self.read_record() or {}
+        sound = record.get("sound") is not None
         counts, settings = record.get("counts", {}), record.get("settings", {})
         pickled = [self.room("pywork") / name for name in ("faces.pckl", "scene.pckl")]
         wanted = [self.record, self.tracks, *pickled, self.video, *([self.audio] * sound)]

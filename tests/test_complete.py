@@ -124,6 +124,19 @@ def test_a_video_without_sound_or_faces_is_complete(
     assert prepare.prepare(silent, place, FACE_OPTIONS, device=cpu).kept
 
 
+def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
+    no_face_clip: Path, tmp_path: Path, cpu: torch.device, clips: Path
+) -> None:
+    """The header promises sound, the file has none: that is said, and nothing is missed."""
+    mute = clips / "mute_noface.mkv"
+    ffmpeg("-i", no_face_clip, "-c:v", "copy", "-af", "atrim=end=0", "-c:a", "aac", mute)
+    place = Workspace(tmp_path, "mute")
+    first = prepare.prepare(mute, place, FACE_OPTIONS, device=cpu)
+    assert any("breaks off: there is none from 0.00" in notice for notice in first.notices)
+    assert not place.audio.exists()
+    assert prepare.prepare(mute, place, FACE_OPTIONS, device=cpu).kept
+
+
 def test_overwrite_always_runs(place: Workspace, done: Workspace, command: Command) -> None:
     """The same input and settings too; results of later stages go."""
     place.offsets_text.write_text("of an earlier run")
