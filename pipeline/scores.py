@@ -49,6 +49,8 @@ def score_tracks(
     with place.opened():
         tracks = [track for track, _ in place.read_tracks()]
         clips = _clips(place, len(tracks), notice=notice)
+        record, frame_rate = place.read_record() or {}, place.read_frame_rate()
+        times_s = place.read_frame_times()
         scores = []
         with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
             for clip, track in zip(clips, tracks, strict=True):
@@ -59,13 +61,14 @@ def score_tracks(
                         batch_size=options.batch_size,
                         vshift=options.vshift,
                         device=device,
-                        missing_s=_missing_s(place, track),
-                        picture_late_s=_picture_late_s(place, track),
+                        missing_s=_missing_s(record, track, frame_rate),
+                        picture_late_s=_picture_late_s(times_s, track, frame_rate),
                     )
                 except InputError as error:  # its advice is for files the user gives
                     reason = str(error).partition(";")[0]
                     raise _not_ours(clip, f"cannot be scored ({reason})") from error
-                _check_length(place, clip, score, track)
+                if "counts" in record:  # the demo's results do not say their frame rate
+                    _check_length(clip, score, track, frame_rate)
                 scores.append(score)
                 report(score, used)
                 bar.update(1)
@@ -74,19 +77,18 @@ def score_tracks(
     return scores
 
 
-def _missing_s(place: Workspace, track: Track) -> list[tuple[float, float]]:
+def _missing_s(record: dict[str, Any], track: Track, frame_rate: int) -> list[tuple[float, float]]:
     """Where the video has no sound, on the clock of a track's clip."""
-    sound = (place.read_record() or {}).get("sound") or {}
-    start_s = int(track.frames[0]) / place.read_frame_rate()
+    sound = record.get("sound") or {}
+    start_s = int(track.frames[0]) / frame_rate
     return [(start - start_s, end - start_s) for start, end in sound.get("missing_s", [])]
 
 
-def _picture_late_s(place: Workspace, track: Track) -> float:
+def _picture_late_s(times_s: np.ndarray | None, track: Track, frame_rate: int) -> float:
     """By how much a track's pictures stand later on the grid than the video shows them."""
-    times_s = place.read_frame_times()
     if times_s is None or len(times_s) <= track.frames[-1]:
         return 0.0
-    return float(np.mean(track.frames / place.read_frame_rate() - times_s[track.frames]))
+    return float(np.mean(track.frames / frame_rate - times_s[track.frames]))
 
 
 def settings_of(
@@ -134,11 +136,9 @@ def _clips(place: Workspace, tracks: int, *, notice: Callable[[str], object]) ->
     return [clips[number] for number in range(tracks)]
 
 
-def _check_length(place: Workspace, clip: Path, score: ClipScore, track: Track) -> None:
+def _check_length(clip: Path, score: ClipScore, track: Track, frame_rate: int) -> None:
     """Refuses another program's file under the name of a clip: its score would get false times."""
-    if "counts" not in (place.read_record() or {}):  # the demo's do not say their frame rate
-        return
-    frames = len(track.frames) * FRAME_RATE / place.read_frame_rate()
+    frames = len(track.frames) * FRAME_RATE / frame_rate
     if abs(score.frames - frames) > LENGTH_TOLERANCE_FRAMES:
         raise _not_ours(
             clip, f"has {score.frames} frames of 40 ms where its track has {frames:.0f}"
