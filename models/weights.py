@@ -4,6 +4,7 @@
 weights, which are always there.
 """
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,6 +171,13 @@ def _configured(path: Path, from_json: Callable[[str], Config], otherwise: Confi
 
 def _used(path: Path) -> WeightsUsed:
     """Names weights that fit; another file under a published name may be the user's fine-tune."""
+    state = path.stat()
+    return _named(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _named(path: Path, changed_ns: int, size_bytes: int) -> WeightsUsed:
+    """`_used` of a file in one state: it is read, and complained of, once."""
     used = WeightsUsed(path.name, sha256(path))
     published.warn_if_changed(path, used.sha256)
     return used
