@@ -186,19 +186,18 @@ def _first_column(*arguments: str | Path) -> np.ndarray:
     return np.array(re.findall(r"Parsed_a?showinfo_1 @ \S+ n: *\d+ pts: *(-?\d+) ", log), float)
 
 
+def one_pass(path: Path, folder: Path) -> media.Normalisation:
+    """run_pipeline.py's pass over a file, which writes video.avi and audio.wav into a folder."""
+    avi, wav = folder / "video.avi", folder / "audio.wav"
+    return media.Normalisation(path, media.probe(path), avi=avi, wav=wav, pictures=None)
+
+
 def skew_of_result_s(clip: Clip, folder: Path, *, path: Path | None = None) -> float:
     """By how much the sound of what run_pipeline.py makes comes later than its picture.
 
     Each picture counts at the time at which the source shows it; all must agree.
     """
-    path = path or clip.path
-    decoding = media.Normalisation(
-        path,
-        media.probe(path),
-        avi=folder / "video.avi",
-        wav=folder / "audio.wav",
-        pictures=None,
-    )
+    decoding = one_pass(path or clip.path, folder)
     frames = np.stack([frame[..., 1] for frame in decoding])
     own_s = numbers(frames * (219 / 255) + 16) / float(clip.rate)
     late_s = decoding.times_s - own_s

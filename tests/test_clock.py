@@ -105,11 +105,9 @@ def test_joined_captures_and_times_that_wrap_around(video: tuple[str, ...], tmp_
     found = clock_kit.skew_of_result_s(clip, tmp_path, path=wrapping)
     assert found == pytest.approx(truth, abs=TOLERANCE_S)
     joined.write_bytes(2 * clip.path.read_bytes())
-    decoding = media.Normalisation(
-        joined, media.probe(joined), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=None
-    )
+    decoding = clock_kit.one_pass(joined, tmp_path)
     shown = clock_kit.numbers(np.stack([f[..., 1] for f in decoding]) * (219 / 255) + 16) / 25
-    samples = media.read_audio(tmp_path / "v.avi")
+    samples = media.read_audio(tmp_path / "video.avi")
     assert len(shown) == 200
     for half in (0, 1):
         late_s = np.median((decoding.times_s - shown)[100 * half + 5 : 100 * half + 95])
@@ -129,9 +127,7 @@ def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
     samples = media.read_audio(holed)
     first, last = (clock_kit.lag_s(samples, part=part) for part in ((0.05, 0.15), (0.4, 0.9)))
     assert first == pytest.approx(last, abs=TOLERANCE_S)
-    decoding = media.Normalisation(
-        holed, media.probe(holed), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=None
-    )
+    decoding = clock_kit.one_pass(holed, tmp_path)
     assert sum(1 for _ in decoding) == 100
     assert decoding.sound is not None
     ((start_s, end_s),) = decoding.sound.missing_s
@@ -147,9 +143,7 @@ def test_a_time_stamp_that_jumps_by_hours_is_refused(tmp_path: Path) -> None:
         ffmpeg("-i", clip.path, "-c", "copy", "-bsf:v", late, jumps)
     except AssertionError:
         pytest.skip("this ffmpeg cannot move time stamps")
-    decoding = media.Normalisation(
-        jumps, media.probe(jumps), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=None
-    )
+    decoding = clock_kit.one_pass(jumps, tmp_path)
     with pytest.raises(PipelineError, match=r"the time of its picture jumps by 360\d\d s at 1\.9"):
         next(iter(decoding))
 
