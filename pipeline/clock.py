@@ -7,13 +7,13 @@ depends on the streams that are read), and takes the instant away. Discontinuiti
 stream are mended by ffmpeg, for both streams alike, because they are read by one process.
 
 Pictures are put on a grid that starts at zero; how far each lies from its place is known
-(`grid_times_s`). Sound is put in place by the sample (`read_sound`): what is missing is silence.
+(`grid_times_s`). Sound is put in place by the sample (`read_contents`): what is missing is silence.
 No other module converts times or rates.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.probe import CLOCK_TICKS_PER_S, MediaInfo, beside
-from pipeline.process import Process, arguments, file_name, older_than, open_input
+from pipeline.process import Process, arguments, file_name, older_than, open_input, size_bytes
 
 # The grid starts so much before the first picture that times which lie half way between two
 # places, as every sixth of 30 a second does, fall to the same side in every container, although
@@ -205,29 +205,25 @@ def read_contents(
         )
     command = arguments(ffmpeg.merge_outputs(*outputs))
     with Process(command, files=[raw, rows_file, packets_file], source=path) as process:
-        process.wait()
+        failed = process.wait() != 0
         if process.stopped:
             raise PipelineError(f"Reading {path} failed: {process.reason()}.")
         # Sound that breaks off or cannot be decoded at all shows in what there is of it.
-        if process.wait() != 0 and not info.width_px and not _size_bytes(raw):
+        if failed and not info.width_px and not size_bytes(raw):
             raise PipelineError(
                 f"The sound of {path} cannot be decoded ({process.reason()}); give a copy with "
                 "sound that can."
             )
         messages = process.messages()
-    first_s = info.first_picture_us / CLOCK_TICKS_PER_S
-    starts_s, ends_s = _packet_times_s(packets_file)
-    times_s = np.sort(starts_s) - first_s
-    times_s = times_s[times_s > -GRID_LEAD_S]
-    _check_gaps(path, "picture", times_s)
+    starts_s, ends_s = _packet_times_s(packets_file, info)
+    _check_gaps(path, "picture", _shown_s(starts_s))
     sound = None
     if info.has_audio:
-        rows = _sound_rows(rows_file, sample_rate=rate, channels=info.sound.channels)
+        rows = _sound_rows(rows_file, channels=info.sound.channels)
         zero = info.zero_us / CLOCK_TICKS_PER_S if info.width_px else _start_s(rows, rate)
         _check_gaps(path, "sound", np.array([position / rate for position, _ in rows]) - zero)
         sound = _placed(raw, rows, zero_s=zero, sample_rate=rate, channels=info.sound.channels)
-    picture_s = float(ends_s.max()) - first_s if len(ends_s) else 0.0
-    return Contents(max(picture_s, 0.0), sound, messages)
+    return Contents(max(float(ends_s.max(initial=0.0)), 0.0), sound, messages)
 
 
 def _start_s(rows: list[tuple[int, int]], sample_rate: int) -> float:
@@ -251,9 +247,8 @@ def read_packet_times(path: Path, info: MediaInfo, folder: Path) -> np.ndarray:
     command = arguments(ffmpeg.merge_outputs(*outputs))
     with Process(command, files=[packets_file], source=path) as process:
         process.check(f"Reading {path}")
-    starts_s, _ = _packet_times_s(packets_file)
-    times_s = np.sort(starts_s) - info.first_picture_us / CLOCK_TICKS_PER_S
-    return np.asarray(times_s[times_s > -GRID_LEAD_S])
+    starts_s, _ = _packet_times_s(packets_file, info)
+    return _shown_s(starts_s)
 
 
 def _check_gaps(path: Path, what: str, times_s: np.ndarray) -> None:
@@ -266,10 +261,6 @@ def _check_gaps(path: Path, what: str, times_s: np.ndarray) -> None:
         )
 
 
-def _size_bytes(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
 def _lines(path: Path) -> Iterator[list[str]]:
     """Fields of the rows framecrc writes: stream, dts, pts, duration, size, checksum, ..."""
     if path.is_file():
@@ -279,8 +270,8 @@ def _lines(path: Path) -> Iterator[list[str]]:
                     yield line.split(",", 5)
 
 
-def _packet_times_s(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end of each picture packet, in the order of the file, on ffmpeg's clock."""
+def _packet_times_s(path: Path, info: MediaInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end of each picture packet, in the order of the file, after the first picture."""
     if not path.is_file():
         return np.zeros(0), np.zeros(0)
     with path.open(encoding="ascii", errors="replace") as file:
@@ -290,10 +281,17 @@ def _packet_times_s(path: Path) -> tuple[np.ndarray, np.ndarray]:
     decoded, shown, duration = np.array(fields, np.float64).reshape(-1, 3).T
     # AVI and raw streams store no presentation times; there the order of decoding has to do.
     starts = decoded if (shown < NO_TIME).any() else shown
-    return starts * tick_s, (starts + duration) * tick_s
+    first_s = info.first_picture_us / CLOCK_TICKS_PER_S
+    return starts * tick_s - first_s, (starts + duration) * tick_s - first_s
 
 
-def _sound_rows(path: Path, *, sample_rate: int, channels: int) -> list[tuple[int, int]]:
+def _shown_s(starts_s: np.ndarray) -> np.ndarray:
+    """Times of pictures, ascending, without those before the first that can be decoded."""
+    times_s = np.sort(starts_s)
+    return np.asarray(times_s[times_s > -GRID_LEAD_S])
+
+
+def _sound_rows(path: Path, *, channels: int) -> list[tuple[int, int]]:
     """Position and length of each decoded piece of sound, in samples on ffmpeg's clock."""
     return [(int(row[2]), int(row[4]) // (2 * channels)) for row in _lines(path) if len(row) > 4]
 
@@ -337,7 +335,7 @@ def _placed(
 ) -> Sound:
     """Moves decoded sound to its time; the file `raw` is used up."""
     frame_bytes = 2 * channels
-    available = _size_bytes(raw) // frame_bytes
+    available = size_bytes(raw) // frame_bytes
     stretches = [
         (source, target, min(length, available - source))
         for source, target, length in segments(
@@ -360,7 +358,7 @@ def _placed(
         _copy_stretches(raw, placed, stretches, frame_bytes=frame_bytes)
         raw.unlink(missing_ok=True)
     sound = Sound(placed, sample_rate, channels, end, tuple(missing), None)
-    return Sound(placed, sample_rate, channels, end, tuple(missing), _channel_to_hear(sound))
+    return replace(sound, channel=_channel_to_hear(sound))
 
 
 def _copy_stretches(

@@ -142,11 +142,17 @@ def _decoded(
     pixels: str,
     options: dict[str, str],
 ) -> Iterator[np.ndarray]:
-    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixels, **options)
-    outputs = [stream, *beside(source, info.audio_stream)]
-    with Process(arguments(ffmpeg.merge_outputs(*outputs))) as process:
+    with Process(_raw_frames(source, info, video, pixels=pixels, options=options)) as process:
         yield from process.frames(shape)
         process.check(f"Decoding {path}")
+
+
+def _raw_frames(
+    source: Any, info: MediaInfo, video: Any, *, pixels: str, options: dict[str, str] | None = None
+) -> list[str]:
+    """The command that prints frames, while the sound is read beside them."""
+    stream = ffmpeg.output(video, "pipe:1", format="rawvideo", pix_fmt=pixels, **(options or {}))
+    return arguments(ffmpeg.merge_outputs(stream, *beside(source, info.audio_stream)))
 
 
 def read_audio(
@@ -344,10 +350,9 @@ class Normalisation:
             PipelineError: ffmpeg gives fewer of them than before.
         """
         source = open_input(self._path)
-        raw = ffmpeg.output(self._clocked(source), "pipe:1", format="rawvideo", pix_fmt="bgr24")
-        outputs = [raw, *beside(source, self._info.audio_stream)]
+        command = _raw_frames(source, self._info, self._clocked(source), pixels="bgr24")
         count = 0
-        with Process(arguments(ffmpeg.merge_outputs(*outputs))) as process:
+        with Process(command) as process:
             for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
                 count += 1
                 yield frame

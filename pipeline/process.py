@@ -214,7 +214,7 @@ class Process:
         source: Path | None = None,
     ) -> None:
         self._command = command
-        self._explained_bytes = MOST_EXPANSION * _size_bytes(source) if source else 0
+        self._explained_bytes = MOST_EXPANSION * size_bytes(source) if source else 0
         self._folder = folder
         self._stdin = stdin
         self._files = files
@@ -270,7 +270,7 @@ class Process:
         state: tuple[int, ...] = ()
         moved = time.monotonic()
         while not self._ended.wait(WATCH_EVERY_S):
-            sizes = [_size_bytes(path) for path in self._files]
+            sizes = [size_bytes(path) for path in self._files]
             latest = (*sizes, *map(_changed_ns, self._files), self._passed_bytes)
             since = self._waiting_since
             if latest != state or since is None:
@@ -353,7 +353,8 @@ class Process:
         return self._messages.read().decode(errors="replace")
 
 
-def _size_bytes(path: Path) -> int:
+def size_bytes(path: Path) -> int:
+    """Of a file; 0 where there is none."""
     try:
         return path.stat().st_size
     except OSError:

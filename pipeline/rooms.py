@@ -17,6 +17,7 @@ import filelock
 
 from pipeline import swap
 from pipeline.errors import InputError, PipelineError
+from pipeline.writers import partial_path
 
 ROOMS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"
 ROOMS_COMPLETE = "complete"  # in the scratch folder: its rooms are whole and replace those there
@@ -193,7 +194,7 @@ class Rooms:
                 )
         swap.clear(moves)
         mark = self.scratch / FILES_COMPLETE
-        partial = mark.with_name(f".{mark.name}.partial")
+        partial = partial_path(mark)
         partial.write_text("\n".join(names), encoding="utf-8")
         partial.replace(mark)
         self.finish_commit()
