@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test matrix clock slow lint audit lock clean
+.PHONY: demo test matrix mutants clock slow lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -21,6 +21,10 @@ test: lint
 matrix: .venv/ready
 	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
 	    .venv/bin/python -m tests.matrix $(MATRIX)
+
+# Small faults, made one by one in a copy: each must turn a test red (tests/mutants).
+mutants: .venv/ready
+	.venv/bin/python -m tests.mutants
 
 clock: .venv/ready
 	.venv/bin/python -m tests.benchmarks.clock

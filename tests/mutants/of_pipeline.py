@@ -1,0 +1,5 @@
+"""Faults of pipeline/ that the suite must notice."""
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = ()
