@@ -5,6 +5,7 @@ weights, which are always there.
 """
 
 import functools
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_DIR = ROOT / "models" / "weights"
-PUBLISHED_DIR = ROOT / "data"
+# Where downloaded files are looked for; tests name a folder of their own.
+PUBLISHED_DIR = Path(os.environ.get("SYNCNET_WEIGHTS") or ROOT / "data")
 
 S3FD_OWN_FILE = "s3fd_small.safetensors"
 SYNCNET_OWN_FILE = "syncnet_small.safetensors"

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 from models import weights
 from pipeline.prepare import PipelineOptions, prepare
 from pipeline.workspace import Workspace
+from tests.skips import is_allowed
 from tests.synthetic import ffmpeg
 
 REPO = Path(__file__).resolve().parent.parent
@@ -39,8 +40,26 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Published weights a user may have in data/ stay out: answers here are the bundled ones'."""
+    """Published weights a user may have in data/ stay out: answers here are the bundled ones'.
+
+    Of this process, and of every script that it starts.
+    """
     weights.PUBLISHED_DIR = tmp_path_factory.mktemp("no_published_weights")
+    os.environ["SYNCNET_WEIGHTS"] = str(weights.PUBLISHED_DIR)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skip whose reason is not in the list of allowed ones is a failure: nothing goes silent."""
+    report = yield
+    if report.outcome == "skipped" and call.excinfo is not None:
+        reason = str(call.excinfo.value)
+        if not is_allowed(item.path.name, reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, but the reason is not in tests/skips.py: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

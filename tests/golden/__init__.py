@@ -1,1 +1,1 @@
-"""What the networks in the box see and say, in numbers: `python -m tests.golden` writes them anew."""
+"""Numbers of the networks in the box; `python -m tests.golden` writes them anew."""

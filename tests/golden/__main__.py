@@ -23,7 +23,7 @@ from models import weights
 from pipeline.workspace import Workspace
 from tests.conftest import REPO
 from tests.golden import measure
-from tests.golden.kept import DISTANCES_FILE, DIGITS, MOUTH_FILE, NUMBERS_FILE
+from tests.golden.kept import DIGITS, DISTANCES_FILE, MOUTH_FILE, NUMBERS_FILE
 
 
 def run_example(data_dir: Path) -> Workspace:

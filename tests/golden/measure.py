@@ -1,6 +1,6 @@
-"""The numbers that are kept, each group by one function, so that tests and the script measure alike.
+"""The numbers that are kept, measured alike for the tests and for the script.
 
-Each gives what JSON can hold: floats, lists of them, names. Pictures and matrices are arrays.
+Each function gives what JSON can hold: floats, lists of them, names. Pictures and matrices are arrays.
 """
 
 import json
@@ -26,7 +26,7 @@ MOUTH_FRAME = 450
 MOUTH_TRACK_FRAME_PX = (SHOT_TWO_LEFT_FACE[0], SHOT_TWO_LEFT_FACE[1])
 SIGNAL_SAMPLES = SAMPLE_RATE  # one second
 COLUMNS = (0, 40, -1)  # of mel and cepstra: an end, the middle, the other end
-RELIABLE = {"reliable_confidence": 8.0, "reliable_margin": 4.0}
+RELIABLE = {"reliable_confidence": 3.0, "reliable_margin": 2.0}
 
 
 def signal() -> np.ndarray:
@@ -78,13 +78,13 @@ def of_boxes(example: Path) -> dict[str, Any]:
     for frame in _frames(example, BOX_FRAMES):
         detector.feed(frame)
     return {
-        str(index): [[*face.box, face.score] for face in found]
+        str(index): [[*face.box, face.confidence] for face in found]
         for index, found in zip(BOX_FRAMES, detector.faces(), strict=True)
     }
 
 
 def of_mouth(example: Path) -> np.ndarray:
-    """(96, 96, 3) uint8 BGR: the speaker of shot two with the mouth the generator in the box draws."""
+    """(96, 96, 3) uint8 BGR: the speaker of shot two, mouth drawn by the generator in the box."""
     model, _ = weights.load_wav2lip(weights.OWN_DIR / weights.WAV2LIP_OWN_FILE, device=CPU)
     (frame,) = _frames(example, (MOUTH_FRAME,))
     x, y = (round(value) for value in MOUTH_TRACK_FRAME_PX)
@@ -141,9 +141,7 @@ def of_distances() -> dict[str, Any]:
     return {"first": dists[0].tolist(), "middle": dists[20].tolist()}
 
 
-def differences(
-    one: Any, other: Any, *, within: float, where: str = ""
-) -> list[str]:
+def differences(one: Any, other: Any, *, within: float, where: str = "") -> list[str]:
     """Where two measurements differ by more than `within`, in words."""
     if isinstance(one, dict) and isinstance(other, dict):
         if one.keys() != other.keys():
@@ -157,9 +155,7 @@ def differences(
         number = isinstance(one, float) or isinstance(other, float)
         near = math.isclose(one, other, rel_tol=0, abs_tol=within) if number else one == other
         return [] if near else [f"{where}: {one} is not {other}"]
-    return [
-        line for place, a, b in pairs for line in differences(a, b, within=within, where=place)
-    ]
+    return [line for place, a, b in pairs for line in differences(a, b, within=within, where=place)]
 
 
 def _scorer_config() -> syncnet.SyncNetConfig:
