@@ -1,6 +1,6 @@
 """The numbers that are kept, measured alike for the tests and for the script.
 
-Each function gives what JSON can hold: floats, lists of them, names. Pictures and matrices are arrays.
+Each function gives what JSON can hold, floats, lists, names; pictures and matrices are arrays.
 """
 
 import json

@@ -1,0 +1,66 @@
+"""The command lines of README.md, and a shell that says what they would start."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import REPO
+
+# Stands in for every Python of a block: writes down what it was asked.
+STUB = """#!{python}
+import json, sys
+with open({log!r}, "a") as log:
+    log.write(json.dumps(sys.argv[1:]) + "\\n")
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines of commands that stand together.
+
+    Attributes:
+        section: the heading above them.
+        text: the lines, as a user would copy them.
+    """
+
+    section: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    """Every indented block of README.md, in order; what is fenced is no command."""
+    found: list[Block] = []
+    section, lines, fenced = "", [], False
+    for line in [*(REPO / "README.md").read_text("utf-8").splitlines(), ""]:
+        if line.startswith("```"):
+            fenced = not fenced
+        elif line.startswith("#") and not fenced:
+            section = line.strip("# ")
+        if line.startswith("    ") and not fenced:
+            lines.append(line[4:])
+        elif lines:
+            found.append(Block(section, "\n".join(lines) + "\n"))
+            lines = []
+    return found
+
+
+def started(text: str, folder: Path) -> list[list[str]]:
+    """What a block starts in Python, each as its arguments, when typed into a shell in `folder`."""
+    log, names = folder / "started", (folder / "bin" / "python", folder / ".venv/bin/python")
+    for name in names:
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_text(STUB.format(python=sys.executable, log=str(log)))
+        name.chmod(0o755)
+    for name in ("VIDEOS/a.mp4", "CORPUS/train/b.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    subprocess.run(
+        ["sh", "-e", "-c", text],
+        cwd=folder,
+        env={"PATH": f"{folder / 'bin'}:/usr/bin:/bin"},
+        check=True,
+        timeout=60,
+    )
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
