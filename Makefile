@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test matrix mutants clock slow lint audit lock clean
+.PHONY: demo test coverage readme matrix mutants clock slow nightly lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -13,14 +13,23 @@ demo: .venv/ready
 	@echo && cat $(WORK)/pywork/example/offsets.txt && echo && ls $(WORK)/pyavi/example/video_*
 
 # Under the bundled ffmpeg, which is the same everywhere; matrix: what starts ffmpeg under the others
-# that people have (MATRIX="tests/test_clock.py ..." for some of it).
+# that people have (MATRIX="tests/test_clock.py ..." for some of it). The order is random, its seed is
+# printed; SUITE_SEED=N repeats it. A file's tests stay together: they share what is made once.
+BUNDLED = "$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')"
+SUITE = FFMPEG_BINARY=$(BUNDLED) OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist loadscope \
+    $(if $(SUITE_SEED),-p randomly --randomly-seed=$(SUITE_SEED))
+
 test: lint
-	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
-	    .venv/bin/python -m pytest -q -n 2
+	$(SUITE)
+
+coverage: lint
+	$(SUITE) --cov --cov-report=term --cov-fail-under=96
+
+readme: .venv/ready
+	FFMPEG_BINARY=$(BUNDLED) .venv/bin/python -m pytest -q -m slow tests/test_readme.py
 
 matrix: .venv/ready
-	FFMPEG_BINARY="$$(.venv/bin/python -c 'import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())')" \
-	    .venv/bin/python -m tests.matrix $(MATRIX)
+	FFMPEG_BINARY=$(BUNDLED) .venv/bin/python -m tests.matrix $(MATRIX)
 
 # Small faults, made one by one in a copy: each must turn a test red (tests/mutants).
 mutants: .venv/ready
@@ -30,7 +39,11 @@ clock: .venv/ready
 	.venv/bin/python -m tests.benchmarks.clock
 
 slow: .venv/ready
-	.venv/bin/python -m pytest -q -m slow
+	FFMPEG_BINARY=$(BUNDLED) .venv/bin/python -m pytest -q -m slow
+
+# What takes longer than a change should wait: slow tests, kills, other Pythons, every fault.
+nightly: .venv/ready
+	.ci/nightly
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -49,7 +62,7 @@ lock:
 .venv/ready: requirements.txt .ci/requirements.txt .ci/locked.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --require-hashes --no-deps -r .ci/locked.txt
-	.venv/bin/python -m pip install -q -r requirements.txt -r .ci/requirements.txt
+	.venv/bin/python -m pip install -q $(PIP_FLAGS) -r requirements.txt -r .ci/requirements.txt
 	touch .venv/ready
 
 clean:

@@ -118,7 +118,7 @@ def make(folder: Path, kind: Format, rate: Fraction, *, irregular: bool = False)
     wavfile.write(sound, SOUND_HZ, noise())
     path = folder / f"clip{kind.suffix}"
     ffmpeg(
-        *("-f", "lavfi", "-i", picture, "-i", sound, *timing, *kind.video, *kind.audio),
+        *("-f", "lavfi", "-i", picture, "-i", str(sound), *timing, *kind.video, *kind.audio),
         *("-map", "0:v", "-map", "1:a"),
         path,
     )
@@ -162,13 +162,14 @@ def skew_of_file_s(clip: Clip, *, path: Path | None = None) -> float:
     Both are decoded with the file's own time stamps, so that two runs of ffmpeg share its clock.
     """
     path = path or clip.path
-    sound_file, picture_file = (path.with_name(f"{path.name}.{kind}") for kind in ("s16", "grey"))
+    sound_file = path.with_name(f"{path.name}.s16")
+    picture_file = path.with_name(f"{path.name}.grey")
     ticks = _first_column(
-        *("-copyts", "-i", path, "-map", "0:V:0", "-vf", "settb=1/1000000,showinfo"),
-        *(*ALL_FRAMES, "-pix_fmt", "gray", "-f", "rawvideo", picture_file),
+        *("-copyts", "-i", str(path), "-map", "0:V:0", "-vf", "settb=1/1000000,showinfo"),
+        *(*ALL_FRAMES, "-pix_fmt", "gray", "-f", "rawvideo", str(picture_file)),
     )
     (first, *_) = _first_column(
-        *("-copyts", "-i", path, "-map", "0:a:0", "-af", "asettb=1/1000000,ashowinfo"),
+        *("-copyts", "-i", str(path), "-map", "0:a:0", "-af", "asettb=1/1000000,ashowinfo"),
         *("-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le", sound_file),
     )
     # ffmpeg makes limited brightness full when it gives grey.

@@ -75,7 +75,8 @@ def _of_wheel(version: str) -> Ffmpeg:
         return Ffmpeg(origin, program)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = f"imageio-ffmpeg=={version}"
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, wanted]
+    download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
+    command = [*download, "-d", str(folder), wanted]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_S)
     except subprocess.TimeoutExpired:

@@ -53,9 +53,9 @@ def started(text: str, folder: Path) -> list[list[str]]:
         name.parent.mkdir(parents=True, exist_ok=True)
         name.write_text(STUB.format(python=sys.executable, log=str(log)))
         name.chmod(0o755)
-    for name in ("VIDEOS/a.mp4", "CORPUS/train/b.mp4"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
+    for video in ("VIDEOS/a.mp4", "CORPUS/train/b.mp4"):
+        (folder / video).parent.mkdir(parents=True, exist_ok=True)
+        (folder / video).touch()
     subprocess.run(
         ["sh", "-e", "-c", text],
         cwd=folder,

@@ -268,7 +268,8 @@ def _mouth(size: str = SIZE) -> tuple[np.ndarray, np.ndarray]:
     width, height = map(int, size.split("x"))
     mask = np.zeros((height, width), bool)
     mask[4:94, 4:84] = (mouth_mask(80, 90) > 0)[: height - 4]
-    return mask, mask.reshape(height // 2, 2, width // 2, 2).any(axis=(1, 3))
+    blocks = mask.reshape(height // 2, 2, width // 2, 2)
+    return mask, np.asarray(blocks.any(axis=(1, 3)))
 
 
 @pytest.mark.parametrize(

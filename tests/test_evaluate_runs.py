@@ -300,7 +300,10 @@ def test_what_may_work_the_next_time_is_tried_again(
     videos: dict[str, Path], tmp_path: Path
 ) -> None:
     """A full disk is not kept as the answer; a video without a face is."""
-    failures = {"a.mp4": InputError("No track."), "b.mp4": OSError(28, "No space left")}
+    failures: dict[str, BaseException] = {
+        "a.mp4": InputError("No track."),
+        "b.mp4": OSError(28, "No space left"),
+    }
     with _journal(tmp_path) as journal:
         _run(videos, Scorer(failures), journal=journal)
     again = Scorer()

@@ -14,7 +14,7 @@ from pipeline import clock, embeddings, media, medians, sync, voices
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
 def test_medians(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = (np.random.default_rng(0).normal(0, 100, 60)).astype(dtype)
+    values: np.ndarray = (np.random.default_rng(0).normal(0, 100, 60)).astype(dtype)
     whole = medians.running_median(values, 9, edges="edge")
     monkeypatch.setattr(medians, "AT_ONCE", 7)
     np.testing.assert_array_equal(medians.running_median(values, 9, edges="edge"), whole)

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import cv2
@@ -66,7 +66,7 @@ def onsets(
     place.scratch.mkdir()
     crops.write_crops(
         place,
-        lambda: media.read_frames(source),
+        lambda: _frames_of(source),
         [track],
         [path],
         crop_scale=0.4,
@@ -81,6 +81,10 @@ def onsets(
     found["video_out.avi picture"] = picture_onsets(place.labelled_video)
     found["video_out.avi sound"] = sound_onsets(place.labelled_video)
     return found
+
+
+def _frames_of(video: Path) -> Generator[np.ndarray]:
+    yield from media.read_frames(video)
 
 
 def _pictures(place: Workspace) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from pipeline.medians import running_median
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_it_is_scipys(edges: str, mode: str, count: int, kind: type) -> None:
     """Bit by bit, for series shorter than the window too."""
-    values = np.random.default_rng(5).normal(size=count).astype(kind)
+    values: np.ndarray = np.random.default_rng(5).normal(size=count).astype(kind)
     for length in (3, 9, 13):
         found = running_median(values, length, edges=edges)
         assert found.dtype == kind

@@ -159,8 +159,8 @@ def test_the_mask_lies_in_the_mouths_region(box: tuple[int, int, int, int]) -> N
     found = part.seen_from(region)
     assert found.inside(mask) == found
     spare = least.top - found.top, found.bottom - least.bottom
-    spare += least.left - found.left, found.right - least.right
-    assert min(spare) >= 0 and max(spare) <= 2
+    beside = least.left - found.left, found.right - least.right
+    assert min(*spare, *beside) >= 0 and max(*spare, *beside) <= 2
 
 
 def test_a_mouth_beyond_the_edge_is_left() -> None:

@@ -119,10 +119,10 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: evaluate.evaluate(
             {},
             ("Whole",),
-            lambda clip: None,
+            lambda clip: None,  # type: ignore[arg-type, return-value]
             PipelineOptions(),
             device=CPU,
-            report=print,  # type: ignore[arg-type,return-value]
+            report=print,
         ),
         "Invalid route ('Whole'); supported: whole, crops.",
     ),
@@ -207,7 +207,7 @@ def test_a_number_that_means_nothing_is_refused(
 
 def test_numbers_of_numpy_are_numbers() -> None:
     """Who computes an option gets no error for its type."""
-    assert PipelineOptions(min_track=np.int64(5), crop_scale=np.float32(0.5)).min_track == 5  # type: ignore[arg-type]
+    assert PipelineOptions(min_track=np.int64(5), crop_scale=np.float32(0.5)).min_track == 5
     assert PipelineOptions(crop_scale=1, facedet_scale=None).crop_scale == 1
     with pytest.raises(InputError):
         PipelineOptions(min_track=np.bool_(True))  # type: ignore[arg-type]

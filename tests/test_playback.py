@@ -5,6 +5,7 @@ import shutil
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class _Film:
             yield frame
 
 
-def _looped(film: _Film, folder: Path, frames: int) -> list[int]:
+def _looped(film: _Film, folder: Path, frames: int) -> int:
     """Plays a film; gives the largest number of frames that were on the disk at once."""
     shown, on_disk = [], 0
     for index, frame in playback.playback(
@@ -98,7 +99,7 @@ def test_too_little_room_is_told_before_the_work(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
-    options = {"frame_rate": 25, "frames": 20, "kept": tmp_path, "read": _Film(9)}
+    options: Any = {"frame_rate": 25, "frames": 20, "kept": tmp_path, "read": _Film(9)}
     shown = playback.playback(Path("film"), fit="loop", **options)
     with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; make"):
         next(shown)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,12 +240,14 @@ def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[st
     faces: list[list[Face]] = _faces(frames, size) if frames else [[], []]
     scenes = [(0, len(faces))]
     options = PipelineOptions()
-    size = {"frame_size_px": (1280, 720)}
-    (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options, **size)
+    frame_size: Any = {"frame_size_px": (1280, 720)}
+    (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options, **frame_size)
     for part in said:
         assert part in notice
     good = _faces(120, 120)
-    assert why_nothing(good, [(0, 120)], build_tracks(good, [(0, 120)]), options, **size) == []
+    assert (
+        why_nothing(good, [(0, 120)], build_tracks(good, [(0, 120)]), options, **frame_size) == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Who speaks when: part of a track is found, a listener is not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter1d
@@ -75,7 +77,7 @@ def test_the_score_tells_speakers_from_listeners_frame_by_frame() -> None:
 def test_a_runner_up_as_good_is_no_offset() -> None:
     """Two shifts far apart that both stand out leave no margin, so nobody is said to speak."""
     dists = _speaking_at(_speaking_at(_dists(300), 0, 300), 0, 300, column=25)
-    options = {"frames": 305, "reliable_confidence": RELIABLE}
+    options: Any = {"frames": 305, "reliable_confidence": RELIABLE}
     assert speaking(dists, **options).any()
     assert not speaking(dists, **options, reliable_margin=1.0).any()
 

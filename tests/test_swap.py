@@ -109,6 +109,7 @@ def layout(request: pytest.FixtureRequest) -> Callable[[Path], Workspace]:
             "scratch": ("pytmp",),
         }
         for name in links.get(request.param, ()):
+            assert elsewhere is not None
             target = elsewhere / f"{next(counter)}_frames"
             target.mkdir()
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

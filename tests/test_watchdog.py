@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,8 +140,8 @@ def test_a_process_that_writes_without_end_is_stopped(piped: bool, tmp_path: Pat
     """More than what went through it, or what it reads, can explain; soon enough for any disk."""
     target, source = tmp_path / "flood", tmp_path / "source"
     source.write_bytes(bytes(100))
-    how = {"stdin": subprocess.PIPE} if piped else {"source": source}
-    with Process(_command(FLOODS, target), files=[target], **how) as flooding:  # type: ignore[arg-type]
+    how: Any = {"stdin": subprocess.PIPE} if piped else {"source": source}
+    with Process(_command(FLOODS, target), files=[target], **how) as flooding:
         if piped:
             flooding.write(memoryview(bytes(1000)), "Writing x")
         with pytest.raises(PipelineError, match=r"ffmpeg wrote more than its input can explain"):

@@ -50,8 +50,10 @@ def _trained(model: Network) -> Network:
             nn.init.kaiming_normal_(layer.weight)
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             for values in (layer.weight, layer.running_var):
+                assert values is not None
                 values.data.uniform_(0.5, 1.5)
             for values in (layer.bias, layer.running_mean):
+                assert values is not None
                 values.data.normal_(0, 0.2)
     return model.eval().requires_grad_(False)
 
@@ -134,6 +136,7 @@ def test_residual_blocks_add_their_input(network: type[nn.Module], count: int) -
         conv = block.conv_block[0]
         assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
         nn.init.zeros_(conv.weight)
+        assert conv.bias is not None
         nn.init.constant_(conv.bias, -1)
         x = torch.randn(1, conv.in_channels, 4, 4)
         y = block.eval()(x)
@@ -289,7 +292,7 @@ def test_generator_parity(
 ) -> None:
     """The original's faces as it computes them, and as pictures but for values on a threshold."""
     truth = np.load(shared / "parity" / "wav2lip_gen.npz")
-    model = generators[wanted].to(memory_format=memory)
+    model = generators[wanted].to(memory_format=memory)  # type: ignore[call-overload]
     mels = torch.from_numpy(truth["mel_in"])
     faces = wav2lip.generator_input(truth["faces_u8"]).contiguous(memory_format=memory)
     with torch.inference_mode():
@@ -311,7 +314,7 @@ def test_expert_parity(shared: Path, rule: ModuleType, memory: torch.memory_form
     truth = np.load(shared / "parity" / "synccolor.npz")
     model = SyncNetColor().eval()
     rule.fill(model, "synccolor", str(shared / "parity" / "synccolor_overlay.npz"))
-    model = model.to(memory_format=memory)
+    model = model.to(memory_format=memory)  # type: ignore[call-overload]
     faces = torch.from_numpy(truth["face_in"]).contiguous(memory_format=memory)
     with torch.inference_mode():
         sound, mouths = model(torch.from_numpy(truth["mel_in"]), faces)
@@ -347,7 +350,7 @@ def test_a_folded_syncnet_computes_the_same() -> None:
 @FORMATS
 def test_a_folded_generator_computes_the_same(memory: torch.memory_format) -> None:
     """Transposed convolutions too, and the memory format of the weights stays."""
-    model = _trained(Wav2Lip(NARROW)).double().to(memory_format=memory)
+    model = _trained(Wav2Lip(NARROW)).double().to(memory_format=memory)  # type: ignore[call-overload]
     fast = fold_batch_norms(model)
     assert _norms(fast) == 0 and _norms(model) == 50
     assert fast.face_decoder_blocks[2][0].conv_block[0].weight.is_contiguous(memory_format=memory)

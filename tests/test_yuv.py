@@ -51,10 +51,10 @@ def test_colours_are_those_ffmpeg_converts_to(
         plane[:] = levels.reshape(27, 27).repeat(side, axis=0).repeat(side, axis=1)
     raw, converted = tmp_path / "chart.yuv", tmp_path / "chart.bgr"
     chart.buffer.tofile(raw)
-    levels, flags = "pc" if full_range else "tv", "bilinear+accurate_rnd+full_chroma_int"
+    named_range, flags = "pc" if full_range else "tv", "bilinear+accurate_rnd+full_chroma_int"
     ffmpeg(
         *("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{size_px[0]}x{size_px[1]}", "-i", raw),
-        *("-vf", f"scale=in_color_matrix={matrix}:in_range={levels}:flags={flags}"),
+        *("-vf", f"scale=in_color_matrix={matrix}:in_range={named_range}:flags={flags}"),
         *("-f", "rawvideo", "-pix_fmt", "bgr24", converted),
     )
     middles = slice(PATCH_PX // 2, None, PATCH_PX)

@@ -8,6 +8,7 @@ nothing half-written, no process left, no more memory than any video needs. Need
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -165,7 +166,7 @@ def _child(damaged: Path, folder: Path, audio: Path, stages: int) -> None:
         where = ["--data_dir", str(folder / "work"), "--reference", "x"]
         more = [["--videofile", str(damaged), *FLAGS], [], [], ["--audio", str(audio)]]
         for main, flags in zip(STAGES[:stages], more[:stages], strict=True):
-            codes.append(cli.run(lambda main=main, flags=flags: main([*where, *flags])))
+            codes.append(cli.run(functools.partial(main, [*where, *flags])))
             if codes[-1] or (len(codes) == 1 and not Workspace(folder / "work", "x").crops()):
                 break
     except BaseException:

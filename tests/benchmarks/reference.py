@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,14 +37,18 @@ def lip_tower() -> nn.Sequential:
     """SyncNet's lip tower in three dimensions, as it was published."""
 
     def solid(layer: nn.Module) -> nn.Module:
+        size: Any
         if isinstance(layer, StackedConv):
             size = layer.kernel_size, layer.stride, layer.padding
             return nn.Conv3d(layer.in_channels, layer.out_channels, *size)
         if isinstance(layer, nn.BatchNorm2d):
             return nn.BatchNorm3d(layer.num_features)
         if isinstance(layer, nn.MaxPool2d):
-            size, step, edge = layer.kernel_size, layer.stride, layer.padding
-            return nn.MaxPool3d((1, size, size), stride=(1, step, step), padding=(0, edge, edge))
+            size, step, edge = (
+                (value, value) if isinstance(value, int) else value
+                for value in (layer.kernel_size, layer.stride, layer.padding)
+            )
+            return nn.MaxPool3d((1, *size), stride=(1, *step), padding=(0, *edge))
         return layer
 
     return nn.Sequential(*map(solid, SyncNet().netcnnlip))

@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def score(samples: list[FaceSample], *, detector: str, device: torch.device) -> Scored:
+def score(samples: list[FaceSample], *, detector: weights.Detector, device: torch.device) -> Scored:
     """Runs the detector on every picture at its own size."""
     model, _ = weights.load_s3fd(detector, device=device)
     found = []
