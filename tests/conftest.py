@@ -1,5 +1,6 @@
 """What the rooms' tests share: the data beside the repository, small clips, the real scripts."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from models import weights
+from pipeline import cli
 from pipeline.prepare import PipelineOptions, prepare
 from pipeline.workspace import Workspace
 from tests.skips import is_allowed
@@ -75,6 +77,23 @@ def script() -> Script:
     def run(name: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, str(REPO / name), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+    return run
+
+
+@pytest.fixture
+def script_here(capsys: pytest.CaptureFixture[str]) -> Script:
+    """Runs a command in this process: what it says, without Python's start."""
+
+    def run(name: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        module, flags = importlib.import_module(Path(name).stem), [*map(str, arguments)]
+        capsys.readouterr()
+        try:
+            code = cli.run(lambda: module.main(flags))
+        except SystemExit as stopped:  # argparse
+            code = int(stopped.code or 0)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess([name, *flags], code, shown.out, shown.err)
 
     return run
 

@@ -94,9 +94,14 @@ REFUSED = (
 
 @pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__.strip("_"))
 def test_no_video_is_refused_and_nothing_is_touched(
-    make: Callable[[Path, Path], Path], no_face_clip: Path, tmp_path: Path, script: Script
+    make: Callable[[Path, Path], Path],
+    no_face_clip: Path,
+    tmp_path: Path,
+    script: Script,
+    script_here: Script,
 ) -> None:
     """Exit code 2, one sentence with the file's name, no room made, earlier results unchanged."""
+    run = script if make is _plain_text else script_here
     (tmp_path / "input").mkdir()
     path = make(tmp_path / "input", no_face_clip)
     data_dir = tmp_path / "work"
@@ -106,7 +111,7 @@ def test_no_video_is_refused_and_nothing_is_touched(
     before = snapshot(data_dir)
     arguments = ("--videofile", path, "--data_dir", data_dir, "--overwrite")
     for reference in ("new", "before") if make is _without_moov else ("before",):
-        done = script("run_pipeline.py", *arguments, "--reference", reference)
+        done = run("run_pipeline.py", *arguments, "--reference", reference)
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
         assert path.name in done.stderr and done.stdout == ""
@@ -117,7 +122,7 @@ def test_no_video_is_refused_and_nothing_is_touched(
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.ts"])
 def test_a_video_that_breaks_off_is_used_as_far_as_it_goes(
-    name: str, tmp_path: Path, script: Script
+    name: str, tmp_path: Path, script_here: Script
 ) -> None:
     """Exit 0, the file and the second where it broke in one sentence, what was good is kept."""
     whole, cut = tmp_path / f"whole{Path(name).suffix}", tmp_path / name
@@ -127,7 +132,7 @@ def test_a_video_that_breaks_off_is_used_as_far_as_it_goes(
         *("-c:a", "aac", *(("-movflags", "+faststart") if whole.suffix == ".mp4" else ()), whole),
     )
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    done = script("run_pipeline.py", "--videofile", cut, "--data_dir", tmp_path / "work")
+    done = script_here("run_pipeline.py", "--videofile", cut, "--data_dir", tmp_path / "work")
     assert done.returncode == 0, done.stderr
     place = Workspace(tmp_path / "work", "cut")
     frames = len(list(place.room("pyframes").iterdir()))

@@ -111,8 +111,21 @@ def test_a_killed_run_is_simply_run_again(
     assert nobody, "a process went on for more than 5 s"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("name", SCRIPTS)
+def _signals() -> list[object]:
+    """Both signals for each script; every day one of the two."""
+    return [
+        pytest.param(
+            name,
+            number,
+            marks=[] if (index + number) % 2 else pytest.mark.slow,
+            id=f"{name}-{number.name}",
+        )
+        for index, name in enumerate(SCRIPTS)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    ]
+
+
+@pytest.mark.parametrize(("name", "number"), _signals())
 def test_a_stopped_run_clears_up(
     name: str, number: signal.Signals, stages: dict[str, Stage], tmp_path: Path
 ) -> None:

@@ -177,10 +177,12 @@ def demo_clip(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _embedded(folder: Path, rule: ModuleType, shared: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def _embedded(
+    folder: Path, rule: ModuleType, shared: Path, *, frames: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     model = SyncNet().eval().requires_grad_(False)
     rule.fill(model, "syncnet", str(shared / "parity" / "syncnet_overlay.npz"))
-    crops = [cv2.imread(str(path)) for path in sorted(folder.glob("*.jpg"))]
+    crops = [cv2.imread(str(path)) for path in sorted(folder.glob("*.jpg"))[:frames]]
     samples = wavfile.read(folder / "audio.wav")[1]
     cpu = torch.device("cpu")
     lips = embeddings.embed_lips(
@@ -189,12 +191,18 @@ def _embedded(folder: Path, rule: ModuleType, shared: Path) -> tuple[torch.Tenso
     return lips, embeddings.embed_sound(model, samples, batch_size=64, device=cpu)
 
 
-def test_syncnet_parity(shared: Path, rule: ModuleType, demo_clip: Path) -> None:
-    """Every embedding, the whole distance matrix, and offset, distance and confidence."""
+@pytest.mark.parametrize("frames", [40, pytest.param(None, marks=pytest.mark.slow)])
+def test_syncnet_parity(
+    frames: int | None, shared: Path, rule: ModuleType, demo_clip: Path
+) -> None:
+    """Embeddings, the whole distance matrix, and offset, distance and confidence.
+
+    The lip tower of the published size is slow: every day it sees the first 40 frames.
+    """
     truth = np.load(shared / "parity" / "syncnet_example.npz")
-    lips, sound = _embedded(demo_clip, rule, shared)
-    np.testing.assert_allclose(lips[:312], truth["im_feat"], atol=1e-3)
-    dists = embeddings.distances(lips[:312], sound[:312], vshift=15)
+    lips, sound = _embedded(demo_clip, rule, shared, frames=frames)
+    np.testing.assert_allclose(lips[:312], truth["im_feat"][: len(lips)], atol=1e-3)
+    dists = embeddings.distances(torch.from_numpy(truth["im_feat"]), sound[:312], vshift=15)
     np.testing.assert_allclose(dists, truth["dists"], atol=1e-3)
     found = sync.judge(dists, reliable_confidence=3)
     assert found.offset_frames == int(truth["offset"])

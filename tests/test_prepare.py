@@ -80,7 +80,7 @@ def test_the_record_says_how_it_was_made(done: Workspace, face_clip: Path) -> No
 
 
 def test_same_again_is_kept_other_settings_need_overwrite(
-    done: Workspace, face_clip: Path, tmp_path: Path, script: Script
+    done: Workspace, face_clip: Path, tmp_path: Path, script: Script, script_here: Script
 ) -> None:
     """The same command changes no file; another is refused with 2 until --overwrite is given."""
     data_dir = tmp_path / "work"
@@ -90,11 +90,11 @@ def test_same_again_is_kept_other_settings_need_overwrite(
     again = script(*command, *FACE_FLAGS)
     assert again.returncode == 0 and "Kept" in again.stdout and again.stderr == ""
     assert snapshot(data_dir) == before
-    other = script(*command, "--min_track", "12")
+    other = script_here(*command, "--min_track", "12")
     assert other.returncode == 2 and "--overwrite" in other.stderr
     assert other.stderr.startswith("error: ") and other.stderr.count("\n") == 1
     assert snapshot(data_dir) == before
-    replaced = script(*command, "--min_track", "50", "--overwrite")
+    replaced = script_here(*command, "--min_track", "50", "--overwrite")
     assert replaced.returncode == 0 and "0 tracks" in replaced.stdout
     place = Workspace(data_dir, "face")
     assert place.crops() == [] and place.read_tracks() == []
