@@ -246,6 +246,30 @@ def test_text_is_whole_with_unix_lines(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.json"]
 
 
+@pytest.mark.parametrize("name", ["text", "json", "pickle", "times"])
+def test_files_are_replaced_not_written_over(name: str, place: Workspace) -> None:
+    """Whoever holds the old file keeps it whole, so a run that is killed midway loses nothing."""
+    path = {
+        "text": place.offsets_text,
+        "json": place.record,
+        "pickle": place.distances,
+        "times": place.room("pywork") / "frame_times.npy",
+    }[name]
+    path.write_bytes(b"old")
+    held = place.data_dir / "held"
+    os.link(path, held)
+    if name == "text":
+        write_text(path, "new")
+    elif name == "json":
+        write_json(path, {})
+    elif name == "pickle":
+        place.write_distances([])
+    else:
+        place.write_frame_times(np.zeros(2))
+    assert held.read_bytes() == b"old" and path.read_bytes() != b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
 def _fill(place: Workspace, content: str) -> None:
     for room in ROOMS:
         place.room(room).mkdir(parents=True, exist_ok=True)
