@@ -307,6 +307,43 @@ def test_a_killed_commit_is_finished(place: Workspace, moved: int) -> None:
     assert _contents(place) == ["new"] * 4 and not place.scratch.exists()
 
 
+def test_later_stages_finish_a_killed_commit(place: Workspace) -> None:
+    """They open results whose tracks wait beside the old rooms, and find the new ones."""
+    _fill(place, "old")
+    staging = place.begin()
+    _fill(staging, "new")
+    staging.write_tracks([], [])
+    (place.scratch / "complete").touch()
+    with place.opened():
+        assert _contents(place) == ["new"] * 4 and place.read_tracks() == []
+        assert not place.scratch.exists()
+
+
+def test_a_commit_that_breaks_midway_is_finished_by_the_next_run(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two renames: the mark that all is there is still there."""
+    _fill(place, "old")
+    _fill(place.begin(), "new")
+    renames = iter(range(100))
+    rename = os.rename
+
+    def killed(source: Path, target: Path) -> None:
+        if next(renames) >= 6:
+            os._exit(9)
+        rename(source, target)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(os, "rename", killed)
+        place.commit()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with place.locked():
+        place.finish_commit()
+    assert _contents(place) == ["new"] * 4 and not place.scratch.exists()
+
+
 def test_an_incomplete_run_is_never_moved(place: Workspace) -> None:
     """Without the mark that all is there, old results stay and the rest is cleared."""
     _fill(place, "old")
