@@ -223,6 +223,28 @@ def test_every_field_of_wav2lip_json(tmp_path: Path) -> None:
     assert (done.frames, done.regenerated) == (25, {0: 25, 1: 10})
 
 
+@pytest.mark.usefixtures("generator")
+@pytest.mark.parametrize(
+    ("rows", "delay_s"),
+    [
+        (((-40.0, 4.0, True), (120.0, 5.0, True)), 0.12),
+        (((-40.0, 6.0, True), (120.0, 5.0, True)), -0.04),
+        (((-40.0, 6.0, False), (120.0, 5.0, True)), 0.12),
+        (((-40.0, 6.0, False), (120.0, 5.0, False)), 0.0),
+    ],
+)
+def test_sounds_of_wav2lip_json_follow_the_surest_reliable_track(
+    rows: tuple[tuple[float, float, bool], ...], delay_s: float, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mkv", seconds=0.2, sound=(0.1,))
+    tracks = still_track(LEFT, frames=5), still_track(RIGHT, frames=5)
+    place = workspace_of(tmp_path, film, *tracks)
+    measured(place, *rows)
+    run_dub(place)
+    [sound] = json.loads(place.dubbed_record.read_text())["sounds"]
+    assert sound["delay_s"] == pytest.approx(delay_s)
+
+
 SAID = {
     "original": Sync(2, 81.0, 1.5, 6.5, 1.0, np.zeros(1), False, True, None),
     "regenerated": Sync(-1, -39.0, 2.5, 5.5, 2.0, np.zeros(1), False, False, None),
