@@ -192,6 +192,16 @@ def test_sounds_are_mixed_as_asked(tmp_path: Path) -> None:
     assert _loudness(samples, 0.6, 0.95) < 50
 
 
+def test_noise_is_given_the_bits_it_needs(tmp_path: Path) -> None:
+    """Near 192 kbit a second, at which AAC is hardly told from the source."""
+    noise = np.random.default_rng(0).normal(0, 6000, (4 * 48_000, 2)).astype(np.int16)
+    wavfile.write(tmp_path / "noise.wav", 48_000, noise)
+    path = tmp_path / "out.mp4"
+    _write(path, [Sound(tmp_path / "noise.wav")], frames=100)
+    shown = re.search(r"Audio: aac.* (\d+) kb/s", ffmpeg("-i", path, "-f", "null", "-"))
+    assert shown and 150 < int(shown[1]) < 230
+
+
 def test_a_sound_cut_to_nothing_is_silence(tmp_path: Path) -> None:
     """Alone and beside another; this once waited for ever."""
     tone, path = _tone(tmp_path / "tone.wav"), tmp_path / "out.mp4"

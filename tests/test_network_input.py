@@ -1,5 +1,7 @@
 """What the networks are shown, against values worked out by hand: no weights take part."""
 
+import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import s3fd, syncnet
+from models import precision, s3fd, syncnet, weights
 from models.syncnet import SyncNet, SyncNetConfig
+from pipeline import clip_scores
 from pipeline.faces import FaceDetector
+from pipeline.prepare import PipelineOptions, prepare
+from pipeline.workspace import Workspace
 
 GREY = SyncNetConfig(lip_size_px=2, lip_region_px=(80, 56, 112), grey=True, context_s=3.84)
 
@@ -186,3 +191,83 @@ def test_l2norm_brings_even_the_faintest_features_to_its_scale() -> None:
         torch.testing.assert_close(
             layer(features).flatten(), torch.tensor([6.0, 8.0]), rtol=1e-4, atol=0
         )
+
+
+def _found(*boxes: tuple[float, float, float, float], scores: tuple[float, ...]) -> int:
+    """How many faces are left of these x1 y1 x2 y2."""
+    corners = torch.tensor(boxes)
+    anchors = torch.cat(
+        [(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], dim=1
+    )
+    confidence = torch.tensor(scores)
+    logits = torch.stack([torch.zeros(len(scores)), (confidence / (1 - confidence)).log()], dim=1)
+    left = s3fd.faces_from_output(torch.zeros(len(boxes), 4), logits, anchors, confidence=0.9)
+    return len(left)
+
+
+def test_boxes_that_share_more_than_a_tenth_are_one_face() -> None:
+    """Two of 100x100 that share 20 or 17 of their columns: 0.111 and 0.093 of both together."""
+    one = (0.0, 0.0, 100.0, 100.0)
+    assert _found(one, (80.0, 0.0, 180.0, 100.0), scores=(0.99, 0.95)) == 1
+    assert _found(one, (83.0, 0.0, 183.0, 100.0), scores=(0.99, 0.95)) == 2
+
+
+def test_candidates_are_suppressed_from_three_tenths_on_before() -> None:
+    """A box beside the best goes, and takes along the one it shares a half with, but not less."""
+    best, beside = (0.0, 0.0, 100.0, 100.0), (66.0, 0.0, 166.0, 100.0)
+    beyond, further = (100.0, 0.0, 200.0, 100.0), (126.0, 0.0, 226.0, 100.0)
+    assert _found(best, beside, beyond, scores=(0.99, 0.97, 0.95)) == 1
+    assert _found(best, beside, further, scores=(0.99, 0.97, 0.95)) == 2
+
+
+# Precision.
+
+
+@pytest.mark.parametrize(
+    ("asked", "published", "native", "wanted"),
+    [
+        ("auto", True, "bf16", "fp32"),
+        ("auto", False, "bf16", "bf16"),
+        ("auto", False, "fp32", "fp32"),
+        ("fp32", False, "bf16", "fp32"),
+        ("bf16", True, "fp32", "bf16"),
+    ],
+)
+def test_auto_precision_keeps_published_numbers(
+    asked: str, published: bool, native: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own weights run as fast as the device can; who asks for a precision gets it."""
+    monkeypatch.setattr(precision, "precision_on", lambda device: native)
+    chosen = precision.chosen(asked, published=published, device=torch.device("cpu"))
+    assert chosen == wanted
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_scorer_is_narrowed_unless_its_weights_are_published(
+    published: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = dataclasses.replace(syncnet.SMALL, lip_widths=(4,) * 6, audio_widths=(4,) * 6)
+    model = SyncNet(tiny)
+    if published:
+        model.config = syncnet.PUBLISHED
+    used = weights.WeightsUsed("x", "0" * 64)
+    monkeypatch.setattr(weights, "load_syncnet", lambda *_, **__: (model, used))
+    monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
+    found, _ = clip_scores.load_scorer(device=torch.device("cpu"))
+    assert found.dtype == (torch.float32 if published else torch.bfloat16)
+    assert next(found.netfclip.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_detector_is_narrowed_unless_its_weights_are_published(
+    published: bool, no_face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, used = weights.load_s3fd("small", device=torch.device("cpu"))
+    if published:
+        model.config = s3fd.PUBLISHED
+    monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
+    place = Workspace(tmp_path, "r")
+    options = PipelineOptions(detect_every=20, keep_frames=False)
+    prepare(no_face_clip, place, options, device=torch.device("cpu"), loaded_detector=(model, used))
+    record = place.read_record()
+    assert record and record["precision"] == ("fp32" if published else "bf16")

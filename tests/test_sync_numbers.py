@@ -139,3 +139,118 @@ def test_half_of_the_reliable_confidence_is_speech(level: float) -> None:
     spoken = speaking.speaking(dists, frames=505, reliable_confidence=reliable)
     assert spoken[10:190].all() and not spoken[220:240].any() and not spoken[475:].any()
     assert spoken[270:435].all() == spoken[270:435].any() == (level > 0.5)
+
+
+# Windows without sound.
+
+
+def test_unheard_windows_have_no_say_and_no_confidence() -> None:
+    """Sixteen windows that claim another shift: all numbers are those of the others alone."""
+    dists = _rows(noise=0.5, windows=40)
+    dists[:16] = 10
+    dists[:16, 5] = 0
+    heard = np.arange(40) >= 16
+    found = sync.judge(dists, heard, reliable_confidence=3)
+    alone = sync.judge(dists[16:], reliable_confidence=3)
+    for name in ("offset_frames", "min_dist", "confidence", "margin", "reliable"):
+        assert getattr(found, name) == getattr(alone, name), name
+    assert found.offset_ms == pytest.approx(alone.offset_ms, abs=4)
+    assert not found.framewise[:12].any() and found.framewise[20:36].min() > 3
+
+
+def test_valid_mean_leaves_out_windows_compared_with_missing_sound() -> None:
+    """It is the sound that is missing, so of window 1 at one shift and of window 0 at the next."""
+    dists = np.arange(21, dtype=np.float32).reshape(3, 7)
+    mean = sync.valid_mean(dists, np.array([True, False, True]))
+    assert mean[3] == (dists[0, 3] + dists[2, 3]) / 2
+    assert mean[4] == dists[1, 4] and mean[2] == dists[1, 2]
+
+
+def test_drift_takes_pieces_without_a_gap_only() -> None:
+    """Two of five pieces miss the sound of a window: three are too few to tell."""
+    at = np.arange(20, 645.0)
+    dists = embeddings.distances(_smooth(at), _smooth(at), vshift=15)
+    assert sync.judge(dists, reliable_confidence=1).drift_ms_per_min == pytest.approx(0, abs=5)
+    heard = np.ones(625, bool)
+    heard[[130, 400]] = False
+    assert sync.judge(dists, heard, reliable_confidence=1).drift_ms_per_min is None
+
+
+@pytest.mark.parametrize(
+    ("missing_s", "unheard"),
+    [
+        ((1.0, 1.2), [25]),  # exactly one window of 0.2 s
+        ((1.0, 1.199), [25]),  # times are written down to a thousandth
+        ((1.0, 1.19), []),
+        ((1.02, 1.3), [26, 27]),
+        ((-3.0, 0.3), [0, 1, 2]),
+    ],
+)
+def test_window_is_unheard_where_all_of_its_sound_is_missing(
+    missing_s: tuple[float, float], unheard: list[int]
+) -> None:
+    heard = sync.heard_windows([missing_s], 50)
+    assert np.flatnonzero(~heard).tolist() == unheard
+
+
+# Frames.
+
+
+def test_confidence_of_frames_is_a_median_that_repeats_its_ends() -> None:
+    """Four windows are steady in themselves; four odd ones among many are passed over."""
+    flat = np.full((4, 31), 10, np.float32)
+    flat[:, 12] = 5
+    np.testing.assert_allclose(sync.confidence_per_frame(flat, frames=9), 5)
+    long = np.full((60, 31), 10, np.float32)
+    long[:, 12] = 5
+    long[20:24, 12] = 0
+    np.testing.assert_allclose(sync.confidence_per_frame(long, frames=65), 5, atol=1e-5)
+
+
+@pytest.mark.parametrize("frame_rate", [25, 30, 50])
+def test_confidence_of_frames_follows_their_clock(frame_rate: int) -> None:
+    """Window 20 is about 0.88 s, whatever the rate of the frames."""
+    dists = np.full((60, 31), 10, np.float32)
+    dists[:, 12] -= 1
+    dists[20:, 12] = 4
+    frames = 65 * frame_rate // 25
+    found = sync.confidence_per_frame(dists, frames=frames, frame_rate=frame_rate)
+    assert abs(np.flatnonzero(found > 3)[0] - 22 * frame_rate / 25) <= frame_rate / 50 + 0.01
+
+
+# Speech.
+
+SPEECH = 6.0  # confidence of speech where 3 is reliable
+
+
+def _speech(*spans: tuple[int, int], windows: int = 500, confidence: float = SPEECH) -> np.ndarray:
+    dists = np.full((windows, 31), 10, np.float32)
+    for start, end in spans:
+        dists[start:end, 12] -= np.float32(confidence)
+    return dists
+
+
+@pytest.mark.parametrize(
+    ("frame_rate", "pause", "stretches"), [(25, 20, 1), (25, 22, 2), (50, 20, 1), (50, 22, 2)]
+)
+def test_pauses_of_four_tenths_of_a_second_part_speech(
+    frame_rate: int, pause: int, stretches: int
+) -> None:
+    """Over a second 19 silent windows of 25 are silence; 20 make 8 such, 22 make 10."""
+    dists = _speech((50, 250), (250 + pause, 450))
+    frames = 505 * frame_rate // 25
+    spoken = speaking.speaking(dists, frames=frames, reliable_confidence=3, frame_rate=frame_rate)
+    assert len(speaking.stretches(spoken)) == stretches
+
+
+@pytest.mark.parametrize(("windows", "speaks"), [(125, True), (90, False)])
+def test_five_seconds_say_whether_a_face_is_the_speakers(windows: int, speaks: bool) -> None:
+    """At 4 where 3 is reliable: 5 s are enough in any track, 3.6 s of them are not."""
+    dists = _speech((200, 200 + windows), confidence=4)
+    assert speaking.speaking(dists, frames=505, reliable_confidence=3).any() == speaks
+
+
+def test_speaking_score_is_confidence_and_twice_the_margin() -> None:
+    score = speaking.speaking_score(_speech((100, 300)), frames=505)
+    np.testing.assert_allclose(score[130:270], SPEECH + 2 * SPEECH, atol=1e-4)
+    np.testing.assert_allclose(score[350:], 0 + 2 * SPEECH, atol=1e-4)
