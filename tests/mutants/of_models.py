@@ -132,4 +132,32 @@ MUTANTS: tuple[Mutant, ...] = (
         '("wav2lip_gan",)',
         ("tests/test_models.py::test_auto_takes_the_first_published_file_of_its_network",),
     ),
+    Mutant(
+        "boxes that share a quarter are two faces",
+        S3FD,
+        "FACE_IOU = 0.1",
+        "FACE_IOU = 0.25",
+        (f"{INPUT}::test_boxes_that_share_more_than_a_tenth_are_one_face",),
+    ),
+    Mutant(
+        "candidates that share less than 0.6 are not suppressed before",
+        S3FD,
+        "CANDIDATE_IOU = 0.3",
+        "CANDIDATE_IOU = 0.6",
+        (f"{INPUT}::test_candidates_are_suppressed_from_three_tenths_on_before",),
+    ),
+    Mutant(
+        "auto precision is the device's own with published weights, too",
+        "models/precision.py",
+        'return "fp32" if published else precision_on(device)',
+        "return precision_on(device)",
+        (f"{INPUT}::test_auto_precision_keeps_published_numbers",),
+    ),
+    Mutant(
+        "fp32 that is asked for is what the device is fast at",
+        "models/precision.py",
+        'if precision != "auto":',
+        'if precision == "bf16":',
+        (f"{INPUT}::test_auto_precision_keeps_published_numbers",),
+    ),
 )

@@ -1,6 +1,6 @@
 """Faults of pipeline/ and of the scripts that the suite must notice."""
 
-from tests.mutants import of_fields, of_flags
+from tests.mutants import of_fields, of_flags, of_thresholds
 from tests.mutants.mutant import Mutant
 
 NUMBERS = "tests/test_sync_numbers.py"
@@ -257,4 +257,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *STORE,
     *of_flags.MUTANTS,
     *of_fields.MUTANTS,
+    *of_thresholds.MUTANTS,
 )
