@@ -104,6 +104,18 @@ def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
     assert said.count("LSE-D") == 2 and said.count("nothing to compare") == 2
 
 
+@pytest.mark.parametrize(("fit", "frames"), [("video", 10), ("audio", 40), ("loop", 40)])
+def test_output_is_as_long_as_the_longest_of_several_sounds(
+    fit: str, frames: int, tmp_path: Path
+) -> None:
+    """0.8 and 1.6 s of sound for two faces of a film of 0.4 s."""
+    film = make_film(tmp_path / "film.mkv", seconds=0.4)
+    tracks = still_track(LEFT, frames=10), still_track(RIGHT, frames=10)
+    place = workspace_of(tmp_path, film, *tracks)
+    long, short = (make_wav(tmp_path / f"{s}.wav", 0.1, seconds=s) for s in (1.6, 0.8))
+    assert run_dub(place, audio={0: long, 1: short}, fit=fit).frames == frames
+
+
 @pytest.mark.parametrize("crop_scale", [0.4, 0.9])
 def test_scored_crops_have_the_margin_of_the_workspace(
     crop_scale: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device

@@ -6,9 +6,11 @@ test_fields_of_scores.py.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from models.precision import precision_on
 from models.weights import WeightsUsed
 from pipeline import cli, dub_score, evaluate, media, process, provenance
 from pipeline.clip_scores import ClipScore
+from pipeline.evaluate_journal import Journal, video_key
+from pipeline.evaluate_report import Mean, Row, closing_words, table_line
 from pipeline.prepare import PipelineOptions, prepare
 from pipeline.regions import Pads
 from pipeline.sync import Sync
@@ -378,6 +382,70 @@ def test_every_field_of_the_evaluations_json(
     assert len(caveats) == 2 and "two routes" in caveats[0] and "syncnet_v2.model" in caveats[1]
     check(found, truth | {"caveats": caveats})
     assert lines.read_text() == "20.000000 5.000000\n"
+
+
+def test_every_column_of_the_evaluations_table() -> None:
+    rows = {
+        Row(
+            "a.mp4", "crops", 3, 7.1234, 5.5, -2
+        ): "a.mp4     crops      3    7.123    5.500      -2",
+        Row(
+            "a.mp4", "whole", None, 7.5, 5.0, 11
+        ): "a.mp4     whole      -    7.500    5.000     +11",
+        Row("a.mp4", "whole", note="silent"): "a.mp4     whole      -  not scored: silent",
+    }
+    for found, line in rows.items():
+        assert table_line(found, width=8) == line
+
+
+def test_closing_words_tell_each_mean_by_its_name() -> None:
+    """In the published scripts' words: LSE-C is the confidence, LSE-D the minimum distance."""
+    means = {
+        "whole": Mean(30.5, 2.5, 4, 4, 5),
+        "crops": Mean(20.25, 5.125, 7, 3, 5),
+    }
+    used, detector = WeightsUsed("w.pth", "ab"), WeightsUsed("d.pth", "cd")
+    lines = closing_words(means, used, detector).splitlines()
+    assert lines[:10] == [
+        "",
+        "whole: 4 of 5 files",
+        "Average Confidence: 2.5000",
+        "Average Minimum Distance: 30.5000",
+        "",
+        "crops: 7 tracks in 3 of 5 files",
+        "Average Confidence: 5.1250",
+        "Average Minimum Distance: 20.2500",
+        "",
+        "Weights: w.pth, sha256 ab",
+    ]
+    assert lines[10] == "Faces by: d.pth, sha256 cd" and len(lines) == 13
+
+
+def test_every_field_of_the_evaluations_journal(tmp_path: Path) -> None:
+    """A line for the settings and one for each finished video, which tell when it has changed."""
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"12345")
+    os.utime(video, ns=(0, 1_700_000_000_123_456_789))
+    row = asdict(Row("sub/a.mp4", "crops", 2, 30.5, 4.25, -3, "odd"))
+    file = tmp_path / "o.rows.jsonl"
+    with Journal(file, {"vshift": 9, "file": video}) as journal:
+        journal.add(video_key(video, "sub/a.mp4", "crops"), [row])
+    settings, line = map(json.loads, file.read_text().splitlines())
+    check(settings, {"settings.vshift": 9, "settings.file": str(video)})
+    truth: Truth = {
+        "key.file": "sub/a.mp4",
+        "key.route": "crops",
+        "key.bytes": 5,
+        "key.mtime_ns": 1_700_000_000_123_456_789,
+        "rows[0].file": "sub/a.mp4",
+        "rows[0].route": "crops",
+        "rows[0].track": 2,
+        "rows[0].lse_d": 30.5,
+        "rows[0].lse_c": 4.25,
+        "rows[0].offset_frames": -3,
+        "rows[0].note": "odd",
+    }
+    check(line, truth)
 
 
 def test_a_video_keeps_its_offset_through_every_file(

@@ -3,7 +3,7 @@
 import json
 import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from models.syncnet import SyncNetConfig
 from models.weights import WeightsUsed
 from pipeline import clip_scores, scores, workspace
 from pipeline.clip_scores import ClipScore, Embedded, SyncOptions
+from pipeline.sync import Sync
 from pipeline.tracks import CropPath, Track
 from pipeline.workspace import ROOMS, Workspace
 from tests.field_kit import CPU, Truth, check, versions
@@ -252,3 +253,21 @@ def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
     strict = row | {"reliable_margin": 100.0}
     assert scores.speakers_text("a", [score], [strict]) == ""
     assert scores.speakers_text("a", [score], [row | {"reliable_confidence": 100.0}]) == ""
+
+
+def test_words_of_one_clip_are_the_demos() -> None:
+    """Three digits, a tab before each number, the blank behind the offset."""
+    framewise = np.array([1.0, -0.5], np.float32)
+    found = Sync(3, 118.2, 6.5, 4.25, 2.0, framewise, False, True, None)
+    score = ClipScore("00000.avi", 10, np.ones((5, 31)), found, None)
+    used = WeightsUsed("judge.pth", "ab" * 32)
+    words = (
+        "Framewise conf: \n[ 1.000 -0.500]\nAV offset: \t3 \nMin dist: \t6.500\nConfidence: \t4.250"
+    )
+    assert clip_scores.demo_words(score, used) == f"00000.avi (judge.pth)\n{words}"
+    warned = replace(score, warning="WARNING: short.")
+    assert clip_scores.demo_words(warned, used) == (
+        f"00000.avi (judge.pth)\nWARNING: short.\n{words}"
+    )
+    silent = replace(warned, sync=None)
+    assert clip_scores.demo_words(silent, used) == "00000.avi (judge.pth)\nWARNING: short."
