@@ -250,11 +250,45 @@ STORE = (
     ),
 )
 
+WHICH = "tests/test_which_ffmpeg.py"
+
+PROGRAMS = (
+    Mutant(
+        "an ffmpeg on PATH goes before the one that is named",
+        "pipeline/process.py",
+        "    if named:\n",
+        '    if named and not shutil.which("ffmpeg"):\n',
+        (f"{WHICH}::test_named_ffmpeg_goes_before_path_and_path_before_the_wheels",),
+    ),
+    Mutant(
+        "the wheel's ffmpeg goes before the one on PATH",
+        "pipeline/process.py",
+        "    if program:\n        return program\n",
+        "",
+        (f"{WHICH}::test_named_ffmpeg_goes_before_path_and_path_before_the_wheels",),
+    ),
+    Mutant(
+        "releases of ffmpeg are compared as text",
+        "pipeline/process.py",
+        "(int(number[1]), int(number[2])) < (major, minor)",
+        "(number[1], number[2]) < (str(major), str(minor))",
+        (f"{WHICH}::test_releases_are_compared_as_numbers",),
+    ),
+    Mutant(
+        "builds of ffmpeg without a number are old",
+        "pipeline/process.py",
+        "return number is not None and",
+        "return number is None or",
+        (f"{WHICH}::test_releases_are_compared_as_numbers",),
+    ),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
     *SYNC,
     *FACES,
     *DUB,
     *STORE,
+    *PROGRAMS,
     *of_flags.MUTANTS,
     *of_fields.MUTANTS,
     *of_thresholds.MUTANTS,
