@@ -80,6 +80,17 @@ def test_a_change_is_marked_on_the_frame_it_is_about(place: Workspace) -> None:
     assert speaking == [False] * 17 + [True] * 23
 
 
+@pytest.mark.parametrize(("frame_rate", "first"), [(25, 17), (50, 33)])
+def test_marks_follow_the_clock_of_the_video(frame_rate: int, first: int, place: Workspace) -> None:
+    """Lips that match from window 15 on match from 0.68 s on, half a window earlier at 50."""
+    dists = _dists(FRAMES - 5, confidence=8)
+    dists[:15, 15] = 10.0
+    place.write_distances([dists, _dists(15, confidence=0.5)])
+    marks = marks_by_frame(place, frame_rate=frame_rate)
+    matching = [index for index in range(FRAMES) if marks[index][0].confidence > 4]
+    assert abs(matching[0] - first) <= 1 and matching[-1] == FRAMES - 1
+
+
 def test_a_track_without_sound_is_marked_silent(place: Workspace) -> None:
     """No windows, no confidence: a red box, not an error."""
     place.write_distances([np.zeros((0, 31), np.float32), _dists(15, confidence=2)])

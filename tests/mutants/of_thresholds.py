@@ -4,7 +4,7 @@ from tests.mutants.mutant import Mutant
 
 NUMBERS = "tests/test_sync_numbers.py"
 INPUT = "tests/test_network_input.py"
-MOUTHS = "tests/test_mouths.py"
+DUB = "tests/test_dub_numbers.py"
 MP4 = "tests/test_mp4.py"
 VISUALISE = "tests/test_visualise.py"
 RUNS = "tests/test_dub_runs.py"
@@ -107,42 +107,42 @@ MUTANTS: tuple[Mutant, ...] = (
         "pipeline/blend.py",
         "FEATHER = 0.35",
         "FEATHER = 0.1",
-        (f"{MOUTHS}::test_the_mask_falls_off_over_a_third_of_an_ellipse",),
+        (f"{DUB}::test_the_mask_falls_off_over_a_third_of_an_ellipse",),
     ),
     Mutant(
         "the mask lies higher",
         "pipeline/blend.py",
         "CENTRE_X, CENTRE_Y = 0.5, 0.74",
         "CENTRE_X, CENTRE_Y = 0.5, 0.72",
-        (f"{MOUTHS}::test_the_mask_falls_off_over_a_third_of_an_ellipse",),
+        (f"{DUB}::test_the_mask_falls_off_over_a_third_of_an_ellipse",),
     ),
     Mutant(
         "what is 55 dB below speech is speech",
         "pipeline/voices.py",
         "SILENCE_BELOW_SPEECH_DB = (35.0, 20.0)",
         "SILENCE_BELOW_SPEECH_DB = (55.0, 20.0)",
-        (f"{MOUTHS}::test_speech_stands_out_of_pauses_within_bounds",),
+        (f"{DUB}::test_speech_stands_out_of_pauses_within_bounds",),
     ),
     Mutant(
         "in a street only what is 10 dB below speech is speech",
         "pipeline/voices.py",
         "SILENCE_BELOW_SPEECH_DB = (35.0, 20.0)",
         "SILENCE_BELOW_SPEECH_DB = (35.0, 10.0)",
-        (f"{MOUTHS}::test_speech_stands_out_of_pauses_within_bounds",),
+        (f"{DUB}::test_speech_stands_out_of_pauses_within_bounds",),
     ),
     Mutant(
         "the noise of pauses is speech",
         "pipeline/voices.py",
         "ABOVE_PAUSES_DB = 6.0",
         "ABOVE_PAUSES_DB = 0.0",
-        (f"{MOUTHS}::test_speech_stands_out_of_pauses_within_bounds",),
+        (f"{DUB}::test_speech_stands_out_of_pauses_within_bounds",),
     ),
     Mutant(
         "whispers below -40 dB are silence",
         "pipeline/voices.py",
         "QUIETEST_SPEECH_DB = -60.0",
         "QUIETEST_SPEECH_DB = -40.0",
-        (f"{MOUTHS}::test_speech_stands_out_of_pauses_within_bounds",),
+        (f"{DUB}::test_speech_stands_out_of_pauses_within_bounds",),
     ),
     Mutant(
         "sound is written at 64 kbit a second",
@@ -220,5 +220,40 @@ MUTANTS: tuple[Mutant, ...] = (
         "bottom: int = 10",
         "bottom: int = 0",
         (DEFAULTS,),
+    ),
+    Mutant(
+        "boxes are steadied at 25 frames per second always",
+        "pipeline/regions.py",
+        "STEADY_S * frame_rate, axis=0",
+        "STEADY_S * 25, axis=0",
+        (f"{DUB}::test_boxes_are_steadied_over_eight_hundredths_of_a_second",),
+    ),
+    Mutant(
+        "a face of which a pixel is seen gets a mouth",
+        "pipeline/regions.py",
+        "LEAST_SIDE_PX = 8",
+        "LEAST_SIDE_PX = 1",
+        (f"{DUB}::test_face_of_less_than_eight_pixels_inside_is_left",),
+    ),
+    Mutant(
+        "marks are placed as if the video were at 25 frames per second",
+        "pipeline/visualise.py",
+        "frames=len(track.frames), frame_rate=frame_rate\n",
+        "frames=len(track.frames)\n",
+        (f"{VISUALISE}::test_marks_follow_the_clock_of_the_video",),
+    ),
+    Mutant(
+        "only a change of 30 grey levels may be a cut",
+        "pipeline/sampling.py",
+        "CUT_GREY_LEVELS = 8.0",
+        "CUT_GREY_LEVELS = 30.0",
+        ("tests/test_faces.py::test_a_change_of_eight_grey_levels_may_be_a_cut",),
+    ),
+    Mutant(
+        "the output is as long as the shortest of several sounds",
+        "pipeline/dub.py",
+        "max(voice.end_s for voice in voices.values())",
+        "min(voice.end_s for voice in voices.values())",
+        (f"{RUNS}::test_output_is_as_long_as_the_longest_of_several_sounds",),
     ),
 )
