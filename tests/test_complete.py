@@ -188,6 +188,19 @@ def test_a_file_removed_during_the_run_is_noticed(
     assert snapshot(place.data_dir) == before
 
 
+@pytest.mark.parametrize("changed", ["file", "sha256"])
+def test_results_of_other_weights_are_not_kept(
+    changed: str, place: Workspace, command: Command
+) -> None:
+    """A detector that was trained again finds other faces: its results need --overwrite."""
+    record = json.loads(place.record.read_text())
+    record["detector"][changed] = "0" * 64
+    workspace.write_json(place.record, record)
+    before = _contents(place.data_dir)
+    code, said = command("run_pipeline.py")
+    assert code == 2 and "add --overwrite" in said and _contents(place.data_dir) == before
+
+
 # What errors advise is done, and works.
 
 

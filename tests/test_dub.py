@@ -146,6 +146,19 @@ def test_a_face_that_comes_late_and_is_interrupted(rate: int, tmp_path: Path) ->
     np.testing.assert_allclose(onsets, [1.2, 2.2], atol=1 / rate + 0.001)
 
 
+@pytest.mark.parametrize("frame_rate", [25, 50])
+def test_tracks_are_placed_on_the_clock_of_the_workspace(frame_rate: int, tmp_path: Path) -> None:
+    """Frames 20 to 39 of a workspace at 50 are the second fifth of a second, not the fourth."""
+    film = make_film(tmp_path / "film.mkv", seconds=2)
+    track = still_track(LEFT, 20, 20)
+    place = workspace_of(tmp_path, film, track, frame_rate=frame_rate)
+    done = run_dub(place, audio={None: make_wav(tmp_path / "a.wav", seconds=2)})
+    changed = np.flatnonzero(np.abs(mouth_levels(frames_of(done.video)) - GREY) > 20)
+    first, frames = 20 * 25 // frame_rate, 20 * 25 // frame_rate
+    assert changed[0] == first and abs(len(changed) - frames) <= 1
+    assert changed[-1] - changed[0] == len(changed) - 1
+
+
 def test_two_mouths_follow_two_voices(tmp_path: Path) -> None:
     """In one shot, each its own file; the output has both."""
     film = make_film(tmp_path / "film.mkv", sound=(0.2,))

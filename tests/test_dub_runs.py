@@ -24,7 +24,7 @@ from pipeline import cli, dub_score, media, writers
 from pipeline.regions import Pads
 from pipeline.tracks import smooth
 from pipeline.voices import read_voice
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, write_json
 from tests.conftest import REPO, Script, snapshot
 from tests.dub_kit import (
     LEFT,
@@ -102,6 +102,40 @@ def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
     assert json.loads(place.dubbed_record.read_text())["scores"] == done.scores
     said = "\n".join(done.report())
     assert said.count("LSE-D") == 2 and said.count("nothing to compare") == 2
+
+
+@pytest.mark.parametrize(("fit", "frames"), [("video", 10), ("audio", 40), ("loop", 40)])
+def test_output_is_as_long_as_the_longest_of_several_sounds(
+    fit: str, frames: int, tmp_path: Path
+) -> None:
+    """0.8 and 1.6 s of sound for two faces of a film of 0.4 s."""
+    film = make_film(tmp_path / "film.mkv", seconds=0.4)
+    tracks = still_track(LEFT, frames=10), still_track(RIGHT, frames=10)
+    place = workspace_of(tmp_path, film, *tracks)
+    long, short = (make_wav(tmp_path / f"{s}.wav", 0.1, seconds=s) for s in (1.6, 0.8))
+    assert run_dub(place, audio={0: long, 1: short}, fit=fit).frames == frames
+
+
+@pytest.mark.parametrize("crop_scale", [0.4, 0.9])
+def test_scored_crops_have_the_margin_of_the_workspace(
+    crop_scale: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device
+) -> None:
+    """What is scored after is cut like what was scored before, and searched as far."""
+    film = make_film(tmp_path / "film.mkv", seconds=0.4, sound=(0.1,))
+    place = workspace_of(tmp_path, film, still_track(LEFT, frames=10))
+    record = place.read_record() or {}
+    record["settings"]["crop_scale"] = crop_scale
+    write_json(place.record, record)
+    sides: set[float] = set()
+    cut = dub_score.crop_face
+
+    def noting(frame: np.ndarray, *, x: float, y: float, s: float, crop_scale: float) -> np.ndarray:
+        sides.add(crop_scale)
+        return cut(frame, x=x, y=y, s=s, crop_scale=crop_scale)
+
+    monkeypatch.setattr(dub_score, "crop_face", noting)
+    dub_score.score_dubbed(place, film, {0: read_voice(film)}, device=cpu)
+    assert sides == {crop_scale} and (dub_score.VSHIFT, dub_score.BATCH_SIZE) == (15, 20)
 
 
 def test_all_tracks_are_scored_in_one_pass(

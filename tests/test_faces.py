@@ -121,6 +121,14 @@ def test_a_cut_is_seen_in_the_pictures() -> None:
     assert {46, 47} <= set(known.asked) and len(known.asked) <= 23
 
 
+@pytest.mark.parametrize(("step", "cut"), [(5, False), (12, True), (-12, True)])
+def test_a_change_of_eight_grey_levels_may_be_a_cut(step: int, cut: bool) -> None:
+    """Both sides of it are detected; a smaller one is a light that flickers."""
+    shades = [100 if i < 47 else 100 + step for i in range(100)]
+    _, known = _sampled([[_face(10.0)]] * 100, every=5, shades=shades)
+    assert ({46, 47} <= set(known.asked)) == cut
+
+
 def test_any_cuts_at_any_interval() -> None:
     """Shots of 1 frame or more, with 0 to 2 faces each, come out exactly."""
     rng = np.random.default_rng(5)

@@ -2,11 +2,13 @@
 
 import dataclasses
 import importlib.util
+import json
 import os
 import pickle
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -425,6 +427,48 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
     with torch.inference_mode():
         torch.testing.assert_close(again.forward_aud(columns), model.forward_aud(columns))
     assert safetensors.torch.load_file(path).keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("load", "present", "used"),
+    [
+        (weights.load_wav2lip, ("wav2lip.pth", "wav2lip_gan.pth"), "wav2lip_gan.pth"),
+        (weights.load_wav2lip, ("wav2lip.pth", "lipsync_expert.pth"), "wav2lip.pth"),
+        (weights.load_wav2lip, (), "wav2lip_small.safetensors"),
+        (weights.load_expert, ("wav2lip_gan.pth", "lipsync_expert.pth"), "lipsync_expert.pth"),
+        (weights.load_expert, ("wav2lip_gan.pth",), "expert_small.safetensors"),
+        (weights.load_syncnet, ("syncnet_v2.model", "sfd_face.pth"), "syncnet_v2.model"),
+        (weights.load_syncnet, ("sfd_face.pth",), "syncnet_small.safetensors"),
+        (weights.load_s3fd, ("syncnet_v2.model", "sfd_face.pth"), "sfd_face.pth"),
+        (weights.load_s3fd, ("syncnet_v2.model",), "s3fd_small.safetensors"),
+    ],
+)
+def test_auto_takes_the_first_published_file_of_its_network(
+    load: Callable[..., tuple[nn.Module, weights.WeightsUsed]],
+    present: tuple[str, ...],
+    used: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cpu: torch.device,
+) -> None:
+    """The generator trained against a discriminator before the one that was not."""
+    monkeypatch.setattr(weights, "PUBLISHED_DIR", tmp_path)
+    filled: list[str] = []
+    monkeypatch.setattr(weights, "fill", lambda model, path: filled.append(path.name))
+    for name in ("Wav2Lip", "SyncNetColor", "SyncNet", "S3FD"):
+        monkeypatch.setattr(weights, name, lambda config: nn.Identity())
+    for name in present:
+        (tmp_path / name).write_bytes(b"stands for weights")
+    assert load(device=cpu)[1].file == used and filled == [used]
+    if load is weights.load_s3fd:
+        assert weights.s3fd_used().file == used
+
+
+@pytest.mark.parametrize("name", ["expert", "s3fd", "syncnet", "wav2lip"])
+def test_bundled_weights_are_those_their_card_describes(name: str) -> None:
+    folder = weights.OWN_DIR
+    card = json.loads((folder / f"{name}_small.json").read_text(encoding="utf-8"))
+    assert card["sha256"] == weights.sha256(folder / f"{name}_small.safetensors")
 
 
 def test_auto_prefers_the_published_files(

@@ -225,6 +225,20 @@ def _ring_gradient(frame: np.ndarray, ring: np.ndarray) -> float:
     return float(across[ring].mean())
 
 
+def test_light_of_the_upper_half_has_no_say_in_the_mouths() -> None:
+    """Brow and eyes were shown to the generator; only skin around the mouth tells its light."""
+    generated = _photo(4, (96, 96, 3))
+    original = generated.copy()
+    original[:48] = np.clip(original[:48].astype(int) + 60, 0, 255)
+    np.testing.assert_array_equal(blend.match_colour(generated, original), generated)
+    original = generated.astype(np.int16)
+    original[48:] += 20
+    mouth = (slice(64, 80), slice(36, 60))
+    lower = np.clip(original, 0, 255).astype(np.uint8)
+    moved = blend.match_colour(np.minimum(generated, 235), np.minimum(lower, 255))[mouth]
+    np.testing.assert_allclose(moved - np.minimum(generated, 235)[mouth], 20, atol=1)
+
+
 def test_no_seam_is_seen() -> None:
     """Across the mask's edge a foreign mouth is as smooth as the frame was; pasted, it is not."""
     frame, region = _photo(5), Region(20, 150, 40, 160)
@@ -318,6 +332,12 @@ def test_speech_is_told_from_pauses_at_any_noise(noise_db: float | None) -> None
     assert spoken.shape == (1 + 4 * 80,)
     [(start, end)] = speaking.stretches(spoken)
     assert abs(start - (1.0 - 0.12) * 80) <= 3 and abs(end - (1.5 + 0.12) * 80) <= 3
+
+
+def test_speech_keeps_ten_columns_before_and_after() -> None:
+    """0.12 s are 9.6 columns of 12.5 ms, beside the one that the level's own stretch adds."""
+    spoken = voices.speech(_beep(1.0, 0.5, 4.0))
+    assert speaking.stretches(spoken) == [(80 - 1 - 10, 120 + 1 + 10)]
 
 
 def test_speech_without_a_pause_is_all_speech() -> None:

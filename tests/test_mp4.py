@@ -138,6 +138,20 @@ def test_colours_are_those_of_the_frames(tmp_path: Path, matrix: str) -> None:
     np.testing.assert_allclose(found, colour, atol=4)
 
 
+def test_fine_detail_survives_the_encoder(tmp_path: Path) -> None:
+    """Grey noise, the hardest of pictures: what is lost is 31 dB below white."""
+    path, rng = tmp_path / "out.mp4", np.random.default_rng(0)
+    pictures = [
+        np.repeat(rng.integers(40, 216, (48, 64, 1), np.uint8), 3, axis=2) for _ in range(5)
+    ]
+    with Mp4Writer(path, size_px=SIZE_PX, frame_rate=25, sounds=[]) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    found = np.stack(list(media.read_frames(path)))
+    lost = ((found.astype(float) - np.stack(pictures)) ** 2).mean()
+    assert 10 * np.log10(255**2 / lost) > 31
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.48, -0.36])
 def test_sounds_come_at_their_times(tmp_path: Path, delay_s: float) -> None:
     """Later, or with their beginning cut."""
@@ -176,6 +190,16 @@ def test_sounds_are_mixed_as_asked(tmp_path: Path) -> None:
     # 0.25 s are 110 whole periods: the two add up.
     assert _loudness(samples, 0.05, 0.2) == pytest.approx(2 * TONE_LEVEL, rel=0.03)
     assert _loudness(samples, 0.6, 0.95) < 50
+
+
+def test_noise_is_given_the_bits_it_needs(tmp_path: Path) -> None:
+    """Near 192 kbit a second, at which AAC is hardly told from the source."""
+    noise = np.random.default_rng(0).normal(0, 6000, (4 * 48_000, 2)).astype(np.int16)
+    wavfile.write(tmp_path / "noise.wav", 48_000, noise)
+    path = tmp_path / "out.mp4"
+    _write(path, [Sound(tmp_path / "noise.wav")], frames=100)
+    shown = re.search(r"Audio: aac.* (\d+) kb/s", ffmpeg("-i", path, "-f", "null", "-"))
+    assert shown and 150 < int(shown[1]) < 230
 
 
 def test_a_sound_cut_to_nothing_is_silence(tmp_path: Path) -> None:

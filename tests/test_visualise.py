@@ -80,6 +80,17 @@ def test_a_change_is_marked_on_the_frame_it_is_about(place: Workspace) -> None:
     assert speaking == [False] * 17 + [True] * 23
 
 
+@pytest.mark.parametrize(("frame_rate", "first"), [(25, 17), (50, 33)])
+def test_marks_follow_the_clock_of_the_video(frame_rate: int, first: int, place: Workspace) -> None:
+    """Lips that match from window 15 on match from 0.68 s on, half a window earlier at 50."""
+    dists = _dists(FRAMES - 5, confidence=8)
+    dists[:15, 15] = 10.0
+    place.write_distances([dists, _dists(15, confidence=0.5)])
+    marks = marks_by_frame(place, frame_rate=frame_rate)
+    matching = [index for index in range(FRAMES) if marks[index][0].confidence > 4]
+    assert abs(matching[0] - first) <= 1 and matching[-1] == FRAMES - 1
+
+
 def test_a_track_without_sound_is_marked_silent(place: Workspace) -> None:
     """No windows, no confidence: a red box, not an error."""
     place.write_distances([np.zeros((0, 31), np.float32), _dists(15, confidence=2)])
@@ -99,6 +110,18 @@ def test_box_and_colour_are_the_demos(confidence: float, colour: tuple[int, int,
         np.testing.assert_allclose(frame[y, x].astype(int), colour, atol=3)
     assert not frame[45:85, 80:120].any()
     assert (frame[15:40, 70:] > 250).all(axis=2).any(), "no white label at the corner"
+
+
+def test_label_and_line_are_the_demos() -> None:
+    """`Track 3, Conf 4.123` in white from the corner on, and a line three pixels wide."""
+    picture, wanted = _black(240, 160), _black(240, 160)
+    draw(picture, Mark(3, 4.1234, 100.0, 80.0, 30.0))
+    green = int(25 * 4.1234)
+    colour = (0, green, 255 - green)
+    planes.rectangle(wanted, (70, 50), (130, 110), colour, line_px=3)
+    white = (255, 255, 255)
+    planes.text(wanted, "Track 3, Conf 4.123", (70, 50), white, scale=0.5, line_px=2)
+    np.testing.assert_array_equal(picture.buffer, wanted.buffer)
 
 
 def test_boxes_beyond_the_picture_are_no_error() -> None:

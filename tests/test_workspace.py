@@ -246,6 +246,30 @@ def test_text_is_whole_with_unix_lines(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.json"]
 
 
+@pytest.mark.parametrize("name", ["text", "json", "pickle", "times"])
+def test_files_are_replaced_not_written_over(name: str, place: Workspace) -> None:
+    """Whoever holds the old file keeps it whole, so a run that is killed midway loses nothing."""
+    path = {
+        "text": place.offsets_text,
+        "json": place.record,
+        "pickle": place.distances,
+        "times": place.room("pywork") / "frame_times.npy",
+    }[name]
+    path.write_bytes(b"old")
+    held = place.data_dir / "held"
+    os.link(path, held)
+    if name == "text":
+        write_text(path, "new")
+    elif name == "json":
+        write_json(path, {})
+    elif name == "pickle":
+        place.write_distances([])
+    else:
+        place.write_frame_times(np.zeros(2))
+    assert held.read_bytes() == b"old" and path.read_bytes() != b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
 def _fill(place: Workspace, content: str) -> None:
     for room in ROOMS:
         place.room(room).mkdir(parents=True, exist_ok=True)
@@ -280,6 +304,43 @@ def test_a_killed_commit_is_finished(place: Workspace, moved: int) -> None:
         place.room(room).rmdir()
         staging.room(room).rename(place.room(room))
     place.finish_commit()
+    assert _contents(place) == ["new"] * 4 and not place.scratch.exists()
+
+
+def test_later_stages_finish_a_killed_commit(place: Workspace) -> None:
+    """They open results whose tracks wait beside the old rooms, and find the new ones."""
+    _fill(place, "old")
+    staging = place.begin()
+    _fill(staging, "new")
+    staging.write_tracks([], [])
+    (place.scratch / "complete").touch()
+    with place.opened():
+        assert _contents(place) == ["new"] * 4 and place.read_tracks() == []
+        assert not place.scratch.exists()
+
+
+def test_a_commit_that_breaks_midway_is_finished_by_the_next_run(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two renames: the mark that all is there is still there."""
+    _fill(place, "old")
+    _fill(place.begin(), "new")
+    renames = iter(range(100))
+    rename = os.rename
+
+    def killed(source: Path, target: Path) -> None:
+        if next(renames) >= 6:
+            os._exit(9)
+        rename(source, target)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(os, "rename", killed)
+        place.commit()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with place.locked():
+        place.finish_commit()
     assert _contents(place) == ["new"] * 4 and not place.scratch.exists()
 
 

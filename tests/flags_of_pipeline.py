@@ -1,0 +1,230 @@
+"""Flags of run_pipeline.py: two values each, and what differs in the results."""
+
+import wave
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models import published, weights
+from pipeline import media
+from pipeline.workspace import Workspace
+from tests.conftest import snapshot
+from tests.flag_kit import FACE, NO_SUCH_DEVICE, Bench, Ended, read, row, where
+from tests.synthetic import ffmpeg, frame_count
+
+
+def _made(
+    bench: Bench, *flags: str | Path, video: Path | None = None, name: str = "work"
+) -> Workspace:
+    """Results of a run with these flags only, beside those that lead to it."""
+    place = Workspace(bench.folder / name, "r")
+    bench.ran("run_pipeline", "--videofile", video or bench.face, *where(place), *flags)
+    return place
+
+
+def _refused(bench: Bench, *flags: str) -> Ended:
+    place = Workspace(bench.folder / "refused", "r")
+    ended = bench.run("run_pipeline", "--videofile", bench.face, *where(place), *FACE, *flags)
+    assert ended.code == 2 and not place.data_dir.exists()
+    return ended
+
+
+def _usual(bench: Bench) -> Workspace:
+    """Results of `FACE` alone, made once."""
+    return Workspace(bench.clips / "work", "face")
+
+
+@row("run_pipeline", "data_dir")
+def _(bench: Bench) -> None:
+    for name in ("one", "two words"):
+        flags = ("--videofile", bench.clips / "tones.mkv", "--data_dir", bench.folder / name)
+        bench.ran("run_pipeline", *flags)
+        assert Workspace(bench.folder / name, "tones").record.is_file()
+    assert {path.name for path in bench.folder.iterdir()} == {"one", "two words"}
+
+
+@row("run_pipeline", "reference")
+def _(bench: Bench) -> None:
+    flags = ("--videofile", bench.clips / "tones.mkv", "--data_dir", bench.folder)
+    bench.ran("run_pipeline", *flags)
+    bench.ran("run_pipeline", *flags, "--reference", "other name")
+    found = {path.name for path in (bench.folder / "pywork").iterdir()}
+    assert found == {"tones", "other name"}
+
+
+@row("run_pipeline", "videofile")
+def _(bench: Bench) -> None:
+    tones = bench.clips / "tones.mkv"
+    other = _made(bench, video=tones)
+    for place, video in ((_usual(bench), bench.face), (other, tones)):
+        assert read(place.record)["input"]["sha256"] == weights.sha256(video)
+        assert read(place.record)["file"] == str(video)
+
+
+@row("run_pipeline", "facedet_scale")
+def _(bench: Bench) -> None:
+    """At a tenth of the usual scale the face is 4 pixels large and not found."""
+    assert read(_usual(bench).record)["counts"]["detections"] == 16
+    assert read(_usual(bench).record)["settings"]["facedet_scale"] == 0.5
+    small = read(_made(bench, *FACE, "--facedet_scale", "0.05").record)
+    assert small["counts"]["detections"] == 0 and small["settings"]["facedet_scale"] == 0.05
+
+
+def _cut_by_hand(frame: np.ndarray, place: Workspace, scale: float) -> np.ndarray:
+    """The demo's crop of the track's first frame: s above the centre, s (1 + 2 scale) below."""
+    ((_, path),) = place.read_tracks()
+    x, y, s = path.at(0)
+    pad = int(s * (1 + 2 * scale))
+    wide = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), constant_values=110)
+    rows = slice(int(y + pad - s), int(y + pad + s * (1 + 2 * scale)))
+    columns = slice(int(x + pad - s * (1 + scale)), int(x + pad + s * (1 + scale)))
+    return cv2.resize(wide[rows, columns], (224, 224))
+
+
+@row("run_pipeline", "crop_scale")
+def _(bench: Bench) -> None:
+    frame = next(iter(media.read_frames(bench.face)))
+    tight = _made(bench, *FACE, "--crop_scale", "0")
+    for place, scale in ((_usual(bench), 0.4), (tight, 0.0)):
+        crop = next(iter(media.read_frames(place.crop(0)))).astype(int)
+        lost = {each: np.abs(crop - _cut_by_hand(frame, place, each)).mean() for each in (0.4, 0.0)}
+        assert lost.pop(scale) < 4 and min(lost.values()) > 12
+
+
+@row("run_pipeline", "min_track")
+def _(bench: Bench) -> None:
+    """A track of 16 detections is more than 15 and not more than 16."""
+    for number, tracks in ((15, 1), (16, 0)):
+        size = ("--min_face_size", "50", "--min_track", str(number))
+        place = _made(bench, *size, name=str(number))
+        assert read(place.record)["counts"]["tracks"] == tracks == len(place.crops())
+
+
+@row("run_pipeline", "frame_rate")
+def _(bench: Bench) -> None:
+    fast = _made(bench, *FACE, "--frame_rate", "50")
+    for place, rate in ((_usual(bench), 25), (fast, 50)):
+        assert (
+            media.probe(place.video).frame_rate
+            == rate
+            == read(place.record)["settings"]["frame_rate"]
+        )
+        assert frame_count(place.video) == frame_count(place.crop(0)) == 16 * rate // 25
+
+
+@row("run_pipeline", "num_failed_det")
+def _(bench: Bench) -> None:
+    """A face that is gone for frames 3 to 12 is 11 frames from its last detection."""
+    gone = "drawbox=t=fill:c=black:enable='between(n,2,11)'"
+    video = bench.folder / "gone.mkv"
+    ffmpeg("-i", bench.face, "-vf", gone, "-c:v", "ffv1", "-c:a", "copy", video)
+    size = ("--min_track", "1", "--min_face_size", "50")
+    for number, tracks in ((10, 2), (11, 1)):
+        flags = (*size, "--num_failed_det", str(number))
+        place = _made(bench, *flags, video=video, name=str(number))
+        assert read(place.record)["counts"]["scenes"] == 1
+        assert len(place.read_tracks()) == tracks
+
+
+@row("run_pipeline", "min_face_size")
+def _(bench: Bench) -> None:
+    """A face of 30 pixels is looked for, and followed, only where such small ones are wanted."""
+    video = bench.folder / "small.mkv"
+    ffmpeg("-i", bench.face, "-vf", "scale=120:68", "-c:v", "ffv1", "-c:a", "copy", video)
+    for size, detections, tracks in ((100, 0, 0), (35, 16, 0), (20, 16, 1)):
+        flags = ("--min_track", "10", "--min_face_size", str(size))
+        record = read(_made(bench, *flags, video=video, name=str(size)).record)
+        assert record["counts"]["detections"] == detections
+        assert record["counts"]["tracks"] == tracks
+        assert record["settings"]["facedet_scale"] == 25 / size
+
+
+@row("run_pipeline", "detector")
+def _(bench: Bench) -> None:
+    """There are no published weights here: small is found, s3fd is missed by its name."""
+    small = read(_made(bench, *FACE, "--detector", "small").record)
+    assert small["detector"]["file"] == "s3fd_small.safetensors"
+    assert small["settings"]["detector"] == "small"
+    said = _refused(bench, "--detector", "s3fd").err
+    assert published.table()["s3fd"].file in said and "--detector small" in said
+
+
+@row("run_pipeline", "detect_every")
+def _(bench: Bench) -> None:
+    assert read(_usual(bench).record)["counts"]["detected_frames"] == 4  # 0, 5, 10, 15
+    for every, detected in ((1, 16), (15, 2)):
+        record = read(_made(bench, *FACE, "--detect_every", str(every), name=str(every)).record)
+        assert record["counts"]["detected_frames"] == detected
+        assert record["counts"]["detections"] == 16
+
+
+@row("run_pipeline", "audio_stream")
+def _(bench: Bench) -> None:
+    """Tones of 400 and 800 Hz: the loudest frequency of audio.wav says which was taken."""
+    for flags, hz in (((), 400), (("--audio_stream", "0"), 400), (("--audio_stream", "1"), 800)):
+        place = _made(bench, *flags, video=bench.clips / "tones.mkv", name=f"tone{len(flags)}{hz}")
+        with wave.open(str(place.audio)) as file:
+            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        loudest = np.abs(np.fft.rfft(samples)).argmax() * 16_000 / len(samples)
+        assert abs(loudest - hz) < 10
+        assert read(place.record)["sound"]["audio_stream"] == (hz == 800)
+
+
+@row("run_pipeline", "precision")
+def _(bench: Bench) -> None:
+    """Half as wide numbers move boxes a little."""
+    boxes = []
+    for precision in ("fp32", "bf16"):
+        place = _made(bench, *FACE, "--precision", precision, name=precision)
+        assert read(place.record)["precision"] == precision
+        boxes.append(np.array([face.box for (face,) in place.read_faces()]))
+    assert 0.01 < np.abs(boxes[0] - boxes[1]).max() < 8
+
+
+@row("run_pipeline", "keep_frames")
+def _(bench: Bench) -> None:
+    """All but the pictures is the same."""
+    kept = _made(bench, *FACE, "--keep_frames", "yes", name="yes")
+    bare = _made(bench, *FACE, "--keep_frames", "no", name="no")
+    names = [f"{number:06d}.jpg" for number in range(1, 17)]
+    assert sorted(path.name for path in kept.room("pyframes").iterdir()) == names
+    assert not list(bare.room("pyframes").iterdir())
+    others = [
+        {
+            name: content
+            for name, (_, content) in snapshot(place.data_dir).items()
+            if "pyframes" not in name and "pipeline.json" not in name
+        }
+        for place in (kept, bare)
+    ]
+    assert others[0] == others[1] and len(others[0]) == 7
+
+
+@row("run_pipeline", "device")
+def _(bench: Bench) -> None:
+    place = _made(bench, "--device", "cpu", video=bench.clips / "tones.mkv")
+    assert read(place.record)["device"] == "cpu"
+    assert (
+        f"--device {NO_SUCH_DEVICE} is not available"
+        in _refused(bench, "--device", NO_SUCH_DEVICE).err
+    )
+
+
+@row("run_pipeline", "overwrite")
+def _(bench: Bench) -> None:
+    video = bench.clips / "tones.mkv"
+    place = _made(bench, video=video)
+    command = ("--videofile", video, *where(place))
+    before = snapshot(place.data_dir)
+    assert "Kept the complete results" in bench.ran("run_pipeline", *command).out
+    assert snapshot(place.data_dir) == before
+    other = (*command, "--min_track", "7")
+    assert "add --overwrite" in bench.run("run_pipeline", *other).err
+    assert snapshot(place.data_dir) == before
+    bench.ran("run_pipeline", *other, "--overwrite")
+    assert read(place.record)["settings"]["min_track"] == 7
+    before = snapshot(place.data_dir)
+    assert "Kept" not in bench.ran("run_pipeline", *other, "--overwrite").out
+    after = snapshot(place.data_dir)
+    assert after.keys() == before.keys() and after != before

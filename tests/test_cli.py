@@ -1,0 +1,152 @@
+"""What every script does at its end: exit codes, sentences, signals; and the flags they share."""
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.errors import InputError, InvalidOption, PipelineError, WeightsError
+from pipeline import cli
+from tests.conftest import REPO
+from tests.interruption_kit import leaves_nobody
+
+
+def _raising(error: BaseException) -> int:
+    def main() -> int:
+        raise error
+
+    return cli.run(main)
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_exit_code_of_main_is_that_of_the_script(
+    code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(lambda: code) == code
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError("Give a file."), 2, "error: Give a file."),
+        (WeightsError("There is no file."), 2, "error: There is no file."),
+        (PipelineError("The disk is full."), 1, "error: The disk is full."),
+        (InvalidOption("min_x", 0, "one"), 2, "error: Invalid --min_x (0); supported: one."),
+        (KeyboardInterrupt(), 130, "stopped; run the same command again."),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_failures_are_a_sentence_and_an_exit_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr: what a pipe reads of stdout is results only."""
+    assert _raising(error) == code
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == said + "\n" * bool(said)
+
+
+def test_traceback_of_a_mistake_is_kept_with_syncnet_debug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SYNCNET_DEBUG", "1")
+    for error in (InputError("x"), PipelineError("y")):
+        with pytest.raises(type(error)):
+            _raising(error)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("SYNCNET_DEBUG", "")
+    assert _raising(InputError("x")) == 2
+
+
+def test_a_bug_keeps_its_traceback_always() -> None:
+    with pytest.raises(ZeroDivisionError):
+        _raising(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ({"reference": "r", "videofile": Path("a/talk.1.mp4")}, "r"),
+        ({"reference": "", "videofile": Path("a/talk.1.mp4")}, "talk.1"),
+        ({"reference": "r", "videofile": None}, "r"),
+    ],
+)
+def test_results_are_named_by_reference_before_the_videos_stem(
+    flags: dict[str, object], name: str
+) -> None:
+    place = cli.workspace(argparse.Namespace(data_dir=Path("d"), **flags))
+    assert (place.data_dir, place.reference) == (Path("d"), name)
+
+
+def test_yes_and_no_are_the_only_answers() -> None:
+    assert cli.yes_or_no("yes") is True and cli.yes_or_no("no") is False
+    for text in ("", "YES", "true", "1"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is neither yes nor no"):
+            cli.yes_or_no(text)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "wanted"),
+    [(False, False, "cpu"), (False, True, "mps"), (True, False, "cuda"), (True, True, "cuda")],
+)
+def test_auto_is_the_fastest_device_there_is(
+    cuda: bool, mps: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert cli.torch_device("auto") == torch.device(wanted)
+    assert cli.torch_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "mps", "cuda:0", "cuda:12"])
+def test_devices_of_the_list_and_single_gpus_are_known(name: str) -> None:
+    cli.check_device(name)
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:0", "cuda:", "cuda:x", "cuda:1\n", "CUDA"])
+def test_other_devices_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="Invalid device"):
+        cli.check_device(name)
+
+
+# The evaluation is a command, too; the other four are in test_interruptions.py.
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_stopped_evaluation_clears_up_and_keeps_its_rows(
+    number: signal.Signals, face_clip: Path, tmp_path: Path
+) -> None:
+    """130 or 143, nobody is left at work, --tmp_dir is empty, finished rows are there."""
+    root, passing, report = tmp_path / "videos", tmp_path / "passing", tmp_path / "o.json"
+    root.mkdir()
+    passing.mkdir()
+    for name in "abcdefgh":
+        shutil.copy(face_clip, root / f"{name}.mp4")
+    flags = ["--data_root", root, "--tmp_dir", passing, "--json", report, "--route", "crops"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.evaluate", "--device", "cpu", *map(str, flags)],
+        cwd=REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A shell that starts the tests in the background has SIGINT ignored in them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not any(passing.glob("*/pytmp/*/*")):
+        assert running.poll() is None and time.monotonic() < deadline, "it never began"
+        time.sleep(0.005)
+    running.send_signal(number)
+    said = running.communicate(timeout=120)[0]
+    assert running.returncode == 128 + number, said
+    assert "stopped; run the same command again." in said and "Traceback" not in said
+    assert leaves_nobody(running) and not list(passing.iterdir())
+    assert not report.exists() and report.with_suffix(".rows.jsonl").is_file()

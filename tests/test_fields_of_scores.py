@@ -1,0 +1,273 @@
+"""Every field of what run_syncnet.py writes, once against a truth made by hand."""
+
+import json
+import pickle
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from models.syncnet import SyncNetConfig
+from models.weights import WeightsUsed
+from pipeline import clip_scores, scores, workspace
+from pipeline.clip_scores import ClipScore, Embedded, SyncOptions
+from pipeline.sync import Sync
+from pipeline.tracks import CropPath, Track
+from pipeline.workspace import ROOMS, Workspace
+from tests.field_kit import CPU, Truth, check, versions
+
+FAR = float(np.sqrt(200))  # between two unlike embeddings of length 10; to nothing it is 10
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A face clip whose windows are all unlike each other.
+
+    Attributes:
+        start_s: where its track begins in the video.
+        frames: at 25 per second.
+        matching: for each window the one whose sound is its own; None without sound.
+        unheard: so many windows at its beginning have no sound to compare with.
+    """
+
+    start_s: float
+    frames: int
+    matching: list[int] | None
+    unheard: int = 0
+
+    @property
+    def windows(self) -> int:
+        """Five fewer than frames."""
+        return self.frames - 5
+
+    def distance(self, window: int, shift: int) -> float:
+        """Of its lips to the sound of window + shift."""
+        assert self.matching is not None
+        if not 0 <= window + shift < self.windows:
+            return 10.0
+        return 0.0 if self.matching[window] == window + shift else FAR
+
+    def means(self) -> np.ndarray:
+        """At shifts -15 .. 15, over the windows that are heard."""
+        return np.array(
+            [
+                np.mean([self.distance(i, shift) for i in range(self.unheard, self.windows)])
+                for shift in range(-15, 16)
+            ]
+        )
+
+    def embedded(self) -> Embedded:
+        """What the network would say of it."""
+        size = self.windows + 40
+        lips, sound = 10 * torch.eye(size)[: self.windows], torch.zeros(self.windows, size)
+        for window, at in enumerate(self.matching or []):
+            if 0 <= at < self.windows:
+                sound[at] = lips[window]
+        for at in range(self.windows):
+            if not sound[at].any():
+                sound[at, self.windows + at % 40] = 10
+        samples = self.frames * 640 if self.matching is not None else 0
+        count = self.windows if samples else 0
+        heard = np.ones(count, bool)
+        return Embedded(self.frames, samples, heard, 0.0, lips[:count], sound[:count], None)
+
+
+def _leading(windows: int, frames: int) -> list[int]:
+    return [window - frames for window in range(windows)]
+
+
+LEADS, DRIFTS, SILENT, LAGS, EDGE = CLIPS = (
+    _Clip(2.0, 60, _leading(55, 3)),
+    # 124 windows at offsets 0, 1 and 2 each, as two that meet at one sound are the later one's.
+    _Clip(
+        5.0, 520, [i - min(i // 125, 3) if i not in (124, 249, 374) else -99 for i in range(515)]
+    ),
+    _Clip(26.0, 30, None),
+    _Clip(30.0, 45, _leading(40, -2), unheard=16),
+    _Clip(34.0, 60, _leading(55, 15)),
+)
+LATE_S = 0.010  # by which pictures stand later on the grid than the video shows them
+
+
+@pytest.fixture(params=[25, 50])
+def scored(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Workspace:
+    """The clips scored by run_syncnet.py's stage, with the network's answers in its place."""
+    rate: int = request.param
+    place = Workspace(tmp_path, "two words")
+    for room in ROOMS:
+        place.room(room).mkdir(parents=True)
+    tracks = [
+        Track(
+            np.arange(round(clip.start_s * rate), round((clip.start_s + clip.frames / 25) * rate)),
+            np.ones((clip.frames * rate // 25, 4)),
+        )
+        for clip in CLIPS
+    ]
+    place.write_tracks(tracks, [CropPath(*(np.ones(len(t.frames)) for _ in "xys")) for t in tracks])
+    place.write_frame_times(np.arange(40 * rate) / rate - LATE_S)
+    record = {
+        "settings": {"frame_rate": rate},
+        "detector": {"file": "faces.pth", "sha256": "0" * 64},
+        "counts": {},
+        "sound": {"missing_s": [[29.5, 30.8]]},
+    }
+    workspace.write_json(place.record, record)
+    for number in range(len(CLIPS)):
+        place.crop(number).touch()
+    config = SyncNetConfig(reliable_confidence=3.25, reliable_margin=0.25)
+    model = SimpleNamespace(config=config, dtype=torch.bfloat16)
+    used = WeightsUsed("judge.pth", "ab" * 32)
+    monkeypatch.setattr(scores, "load_scorer", lambda *_, **__: (model, used))
+    monkeypatch.setattr(
+        clip_scores, "embed_clip", lambda clip, *_, **__: CLIPS[int(clip.stem)].embedded()
+    )
+    options = SyncOptions(Path("judge.pth"), batch_size=7, precision="auto")
+    scores.score_tracks(place, options, device=CPU, report=lambda *_: None)
+    return place
+
+
+def _measured_by_hand(clip: _Clip) -> tuple[float, float, float]:
+    """min dist, confidence, margin."""
+    means = clip.means()
+    best = int(means.argmin())
+    others = [mean for shift, mean in enumerate(means) if abs(shift - best) > 2]
+    return means[best], float(np.median(means)) - means[best], min(others) - means[best]
+
+
+def _offset_of_drifting_ms() -> float:
+    """The parabola through offsets 4, 3 and 2, over the windows whose sound is in the clip."""
+    left, middle, right = FAR, FAR * (1 - 140 / 512), FAR * (1 - 124 / 513)
+    return 40 * (3 - 0.5 * (left - right) / (left - 2 * middle + right))
+
+
+def test_every_field_of_offsets_json(scored: Workspace) -> None:
+    settings = {
+        "settings.initial_model": "judge.pth",
+        "settings.batch_size": 7,
+        "settings.vshift": 15,
+        "settings.precision": "bf16",  # what "auto" came to
+        "settings.device": "cpu",
+        "settings.detector": "faces.pth",
+    } | {f"settings.{name}": value for name, value in versions().items()}
+    told: dict[int, tuple[int, float, bool, bool, float | None, str | None]] = {
+        0: (3, 120, False, True, None, None),
+        1: (3, _offset_of_drifting_ms(), False, True, 480.0, None),
+        3: (-2, -80, False, True, None, "16 of 40 windows have no sound and no say."),
+        4: (15, 600, True, False, None, None),
+    }
+    rows = json.loads(scored.offsets_json.read_text())
+    assert len(rows) == len(CLIPS)
+    names = ("min_dist", "confidence", "margin", "lse_d", "lse_c")
+    for number, (row, clip) in enumerate(zip(rows, CLIPS, strict=True)):
+        truth: Truth = {
+            "track": number,
+            "file": f"{number:05d}.avi",
+            "start_s": clip.start_s,
+            "end_s": clip.start_s + clip.frames / 25,
+            "weights": "judge.pth",
+            "weights_sha256": "ab" * 32,
+            "reliable_confidence": 3.25,
+            "reliable_margin": 0.25,
+        }
+        if number in told:
+            offset, offset_ms, at_edge, reliable, drift, warning = told[number]
+            least, confidence, margin = _measured_by_hand(clip)
+            truth |= dict(zip(names, (least, confidence, margin, least, confidence), strict=True))
+            # Written down to a tenth of a millisecond.
+            truth["offset_ms"] = round(offset_ms - 1000 * LATE_S, 1)
+        else:
+            offset, at_edge, reliable, drift = None, None, False, None
+            warning = "no sound: there is nothing to compare the lips with."
+            truth |= dict.fromkeys((*names, "offset_ms"))
+        truth |= {
+            "offset_frames": offset,
+            "at_search_edge": at_edge,
+            "reliable": reliable,
+            "drift_ms_per_min": drift,
+            "warning": warning,
+        }
+        check(row, truth | settings)
+
+
+def test_every_line_of_offsets_txt(scored: Workspace) -> None:
+    lines = ["FILENAME\tOFFSET\tCONF"]
+    for number, (clip, offset) in enumerate(zip(CLIPS, (3, 3, 0, -2, 15), strict=True)):
+        confidence = _measured_by_hand(clip)[1] if clip.matching else 0.0
+        lines.append(f"{number:05d}.avi\t{offset}\t{confidence:.3f}")
+    assert scored.offsets_text.read_bytes().decode() == "\n".join(lines) + "\n"
+
+
+def test_every_row_of_activesd_pickle(scored: Workspace) -> None:
+    """As a tool written for the demo reads it; unheard windows are as far from every shift."""
+    with scored.distances.open("rb") as file:
+        found = pickle.load(file, encoding="latin1")
+    assert type(found) is list and {rows.dtype for rows in found} == {np.dtype(np.float32)}
+    assert [rows.shape for rows in found] == [(55, 31), (515, 31), (0, 31), (40, 31), (55, 31)]
+    for rows, clip in zip(found, CLIPS, strict=True):
+        if clip.matching is None:
+            continue
+        wanted = [
+            [clip.distance(i, shift) for shift in range(-15, 16)]
+            if i >= clip.unheard
+            else [np.median(clip.means())] * 31
+            for i in range(clip.windows)
+        ]
+        np.testing.assert_allclose(rows, wanted, atol=1e-3)
+
+
+def test_every_column_of_speakers_rttm(scored: Workspace) -> None:
+    """Times count from the video's start; spaces in the name would make columns."""
+    lines = scored.speakers.read_text().splitlines()
+    assert lines[0] == "SPEAKER two_words 1 2.000 2.400 <NA> <NA> track_0 <NA> <NA>"
+    assert [line.split()[7] for line in lines] == ["track_0", "track_1", "track_3"]
+    for line, clip in zip(lines, (LEADS, DRIFTS, LAGS), strict=True):
+        columns = line.split()
+        assert len(columns) == 10
+        kind, name, channel, start_s, length_s, *rest = columns
+        assert (kind, name, channel) == ("SPEAKER", "two_words", "1")
+        assert rest[:2] + rest[3:] == ["<NA>"] * 4
+        end_s = clip.start_s + clip.frames / 25
+        assert clip.start_s <= float(start_s) < float(start_s) + float(length_s) <= end_s + 1e-6
+
+
+def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
+    """Speech in windows 100 to 299 and 400 to 599 of a track that starts at 7.2 s."""
+    dists = np.full((800, 31), 10, np.float32)
+    dists[100:300, 12] = dists[400:600, 12] = 2
+    score = ClipScore("00003.avi", 805, dists, None, None)
+    row = {"track": 3, "start_s": 7.2, "reliable_confidence": 3.0, "reliable_margin": 0.5}
+    found = [line.split() for line in scores.speakers_text("a", [score], [row]).splitlines()]
+    assert [columns[7] for columns in found] == ["track_3", "track_3"]
+    for columns, first, last in zip(found, (100, 400), (299, 599), strict=True):
+        # A window tells of its middle frame, two later; a second steadies each edge.
+        assert float(columns[3]) == pytest.approx(7.2 + (first + 2) / 25, abs=0.4)
+        end_s = float(columns[3]) + float(columns[4])
+        assert end_s == pytest.approx(7.2 + (last + 3) / 25, abs=0.4)
+        assert re.fullmatch(r"\d+\.\d{3}", columns[3]) and re.fullmatch(r"\d+\.\d{3}", columns[4])
+    strict = row | {"reliable_margin": 100.0}
+    assert scores.speakers_text("a", [score], [strict]) == ""
+    assert scores.speakers_text("a", [score], [row | {"reliable_confidence": 100.0}]) == ""
+
+
+def test_words_of_one_clip_are_the_demos() -> None:
+    """Three digits, a tab before each number, the blank behind the offset."""
+    framewise = np.array([1.0, -0.5], np.float32)
+    found = Sync(3, 118.2, 6.5, 4.25, 2.0, framewise, False, True, None)
+    score = ClipScore("00000.avi", 10, np.ones((5, 31)), found, None)
+    used = WeightsUsed("judge.pth", "ab" * 32)
+    words = (
+        "Framewise conf: \n[ 1.000 -0.500]\nAV offset: \t3 \nMin dist: \t6.500\nConfidence: \t4.250"
+    )
+    assert clip_scores.demo_words(score, used) == f"00000.avi (judge.pth)\n{words}"
+    warned = replace(score, warning="WARNING: short.")
+    assert clip_scores.demo_words(warned, used) == (
+        f"00000.avi (judge.pth)\nWARNING: short.\n{words}"
+    )
+    silent = replace(warned, sync=None)
+    assert clip_scores.demo_words(silent, used) == "00000.avi (judge.pth)\nWARNING: short."
