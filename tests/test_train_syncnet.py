@@ -17,7 +17,7 @@ from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline.workspace import Workspace
 from tests import train_kit
 from tests.conftest import REPO
-from tests.train_kit import assert_same, kill_at, said, torchrun
+from tests.train_kit import TINY, assert_same, kill_at, said, torchrun
 from training import card, loop, samples, syncnet_run
 from training.agreement import Agreement
 from training.drawn_tracks import babble, write_track, write_tracks
@@ -25,12 +25,6 @@ from training.journal import read_rows
 from training.syncnet import Run
 
 SECONDS = 4.4  # of a clip: little more than an excerpt
-TINY = replace(
-    SMALL,
-    lip_widths=(4, 4, 8, 8, 8, 16),
-    audio_widths=(4, 4, 8, 8, 8, 16),
-    embedding_size=16,
-)
 CLOCKS = (*train_kit.CLOCKS, "excerpts_per_s")
 
 

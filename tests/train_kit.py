@@ -7,16 +7,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from models.syncnet import SMALL
 from pipeline import cli
 from tests.conftest import REPO
 from training.journal import read_rows
 
+TINY = replace(  # a SyncNet that is trained in a moment, with the shape of the small one
+    SMALL,
+    lip_widths=(4, 4, 8, 8, 8, 16),
+    audio_widths=(4, 4, 8, 8, 8, 16),
+    embedding_size=16,
+)
 CLOCKS = ("seconds", "data_s")  # of a log row: another run takes another time
 
 
