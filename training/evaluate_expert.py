@@ -7,6 +7,7 @@ cosine of 0.5 as in training. Wrong sound is that of another time of the same cl
 frames away, or of another clip; the figure to compare is the first, where nothing but timing helps.
 """
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -89,8 +90,8 @@ def evaluate(
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
     parser = tables.parser(
         "How often an expert tells right sound from wrong, on tracks cut by run_pipeline.py."
     )
@@ -99,7 +100,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max_offset", type=float, default=10, help="of scored clips, frames")
     parser.add_argument("--without", nargs="*", default=[], help="references to leave out")
     parser.add_argument("--cache_gb", type=float, default=20.0)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    args = build_parser().parse_args(argv)
     device = cli.torch_device(args.device)
     expert, used = weights.load_expert(args.expert, device=device)
     with tempfile.TemporaryDirectory() as passing:

@@ -9,6 +9,7 @@ real clip's. The pictures are a contact sheet, real above generated, and side_by
 clip as it was and with the sound and mouth of another.
 """
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -265,14 +266,19 @@ def _table(own: list[dict[str, float]], foreign: dict[str, dict[str, Any]]) -> d
     return table | {"clips": foreign}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
     parser = tables.parser("What generator weights are worth on tracks cut by run_pipeline.py.")
     parser.add_argument("--checkpoint", default="auto", help="generator weights")
     parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge")
     parser.add_argument("--pictures", type=Path, help="folder for a contact sheet and clips")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    args = build_parser().parse_args(argv)
     device = cli.torch_device(args.device)
     model, used = weights.load_wav2lip(args.checkpoint, device=device)
     judge, judge_used = weights.load_syncnet(args.initial_model, device=device)
