@@ -121,7 +121,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Kit:
     """Runs the scripts in this process, on small networks, and watches.
 
-    Unless `learns`, a step counts and computes nothing.
+    Unless `learns`, a step counts and computes nothing; unless `saves`, checkpoints are counted.
     """
 
     def __init__(
@@ -161,7 +161,9 @@ class Kit:
         words = [str(word) for item in left.items() for word in item if word is not None]
         return [*words, "--run", str(ran.folder), *given]
 
-    def syncnet(self, *flags: Any, learns: bool = False, without: tuple[str, ...] = ()) -> Ran:
+    def syncnet(
+        self, *flags: Any, learns: bool = False, without: tuple[str, ...] = (), saves: bool = False
+    ) -> Ran:
         """Two excerpts a step, one step, nobody drawn."""
         base = {"--data": self.folders / "tracks", "--cache": self.folders / "cache"}
         base |= {"--drawn": 0, "--excerpts": 2, "--log_every": 1, "--device": "cpu"}
@@ -189,9 +191,11 @@ class Kit:
         self.patch.setattr(syncnet_run, "load_data", load)
         self.patch.setattr(excerpts, "draw_batch", draw)
         self.patch.setattr(syncnet_run, "train_step", step)
-        return self._finish(ran, train_syncnet.main, self._flags(ran, base, flags))
+        return self._finish(ran, train_syncnet.main, self._flags(ran, base, flags), saves=saves)
 
-    def wav2lip(self, *flags: Any, learns: bool = False, without: tuple[str, ...] = ()) -> Ran:
+    def wav2lip(
+        self, *flags: Any, learns: bool = False, without: tuple[str, ...] = (), saves: bool = False
+    ) -> Ran:
         """A generator without a teacher, one window a step; all parts of the loss but L1 off."""
         base = {"--data": self.folders / "tracks", "--cache": self.folders / "cache"}
         base |= {"--stage": "generator", "--width": NARROW.width, "--batch_size": 1}
@@ -222,12 +226,13 @@ class Kit:
         self.patch.setattr(wav2lip_run, "load_data", load)
         self.patch.setattr(wav2lip_run, "_batch", draw)
         self.patch.setattr(wav2lip, "train_step", step)
-        return self._finish(ran, train_wav2lip.main, self._flags(ran, base, flags))
+        return self._finish(ran, train_wav2lip.main, self._flags(ran, base, flags), saves=saves)
 
-    def _finish(self, ran: Ran, main: Any, flags: list[str]) -> Ran:
+    def _finish(self, ran: Ran, main: Any, flags: list[str], *, saves: bool) -> Ran:
         def save(path: Path, state: dict[str, Any]) -> None:
             ran.saved.append(state.get("step", state.get("global_step")))
-            self._originals["save"](path, state)
+            if saves:
+                self._originals["save"](path, state)
 
         def device(name: str) -> torch.device:
             self.devices.append(name)
@@ -336,7 +341,7 @@ def _workers(kit: Kit, script: str) -> None:
 
 @_both("run")
 def _run(kit: Kit, script: str) -> None:
-    one, other = kit.either(script), kit.either(script)
+    one, other = kit.either(script, saves=True), kit.either(script, saves=True)
     assert one.folder != other.folder
     for ran in (one, other):
         assert {"checkpoint.pt", "train.jsonl"} <= {path.name for path in ran.folder.iterdir()}

@@ -184,7 +184,7 @@ def test_best_network_is_the_first_of_equals(monkeypatch: pytest.MonkeyPatch) ->
 def test_guessing_network_is_told_of_at_step_400(
     capsys: pytest.CaptureFixture[str], flags: dict[str, str], chance: float
 ) -> None:
-    """With the accuracy of a guess for four excerpts of 30 windows; a learning one gets no advice."""
+    """With the accuracy of a guess for four excerpts of 30 windows; one that learns is let be."""
     run, options, data = _of_a_run(**flags)
     journal = SimpleNamespace(seconds=1.0)
     for step, accuracy in ((399, chance), (400, chance), (400, 0.9), (401, chance)):
