@@ -759,6 +759,34 @@ def _taught_weight(kit: Kit) -> None:
     assert row["loss"] == pytest.approx(row["l1"] + 0.5 * (1 - row["taught"]))
 
 
+# What a flag is where it is not given.
+
+DATA = {"data": [Path("d")], "run": Path("r")}
+BOTH = DATA | {"val": [], "min_confidence": 1.0, "max_offset": 10, "cache": None}
+BOTH |= {"cache_gb": 20.0, "workers": 1, "init": None, "export": None, "device": "auto"}
+BOTH |= {"seed": 1, "log_every": 20, "save_every": 100, "eval_every": 500, "lr": 1e-3}
+BOTH |= {"bf16": True}
+DEFAULTS = {
+    SYNCNET: BOTH
+    | {"val_without": [], "drawn": 60, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}
+    | {"objective": "multiway", "negatives": "same", "refine_at": [300, 800, 1400]}
+    | {"excerpts": 16, "average": 0.996, "dropout": None, "weight_decay": 0.02},
+    WAV2LIP: BOTH
+    | {"stage": "gan", "filelists": None, "teacher": "auto", "taught_steps": 300, "expert": None}
+    | {"width": 0.25, "steps": 3000, "batch_size": 16, "warmup": 100, "average": 0.998}
+    | {"weight_decay": 0.01, "sync_weight": 0.03, "sync_from": 0.75, "sync_at": -1}
+    | {"adversarial_weight": 0.07, "mouth_weight": 4.0, "structure_weight": 0.2}
+    | {"detail_weight": 0.012, "taught_weight": 0.1},
+}
+
+
+@pytest.mark.parametrize("script", [SYNCNET, WAV2LIP])
+def test_training_flags_not_given_are_those_of_the_bundled_weights(script: str) -> None:
+    """The recipe the figures of the model cards are of."""
+    words = ["--data", "d", "--run", "r", *(("--stage", "gan") if script == WAV2LIP else ())]
+    assert vars(TABLE.parsers[script]().parse_args(words)) == DEFAULTS[script]
+
+
 # The table.
 
 

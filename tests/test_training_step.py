@@ -109,6 +109,20 @@ def test_average_forgets_the_random_start_faster_at_first() -> None:
     assert average.model.weight.item() == pytest.approx(0.5 * 1 + 0.5 * 3)
 
 
+def test_command_of_a_card_says_what_changes_the_result() -> None:
+    """Folders by their last name; neither caches and clocks, nor what was not given."""
+    options = SimpleNamespace(
+        **{"data": [Path("/home/me/one"), Path("two")], "val": [], "cache": Path("/tmp/c")},
+        **{"workers": 3, "device": "cpu", "log_every": 1, "save_every": 1, "cache_gb": 2.0},
+        **{"init": "/home/me/start.pt", "export": None, "lr": 0.001, "bf16": False, "drop": True},
+        **{"refine_at": [3, 5], "dropout": 0.0},
+    )
+    assert loop.command("train_syncnet.py", options) == (
+        "python train_syncnet.py --data one two --init start.pt --lr 0.001 --no-bf16 --drop "
+        "--refine_at 3 5 --dropout 0.0"
+    )
+
+
 # What is judged.
 
 
