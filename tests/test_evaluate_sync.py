@@ -11,17 +11,12 @@ import torch
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet
 from pipeline.sync import Sync
+from tests.train_kit import TINY
 from training import agreement, evaluate_sync, judging
 from training.agreement import Agreement, Piece, can_be_judged, reliable_threshold
 from training.distributed import Processes
 from training.samples import Clip
 
-TINY = replace(
-    SMALL,
-    lip_widths=(4, 4, 8, 8, 8, 16),
-    audio_widths=(4, 4, 8, 8, 8, 16),
-    embedding_size=16,
-)
 Answer = Callable[[Clip, int, float], float]
 
 
@@ -187,7 +182,213 @@ def test_clips_are_judged_by_what_their_pieces_agree_on(
     assert judging.refine(model, clips[1:], group) == (clips[1:], [])
 
 
+@pytest.mark.parametrize(
+    ("offsets_ms", "own_ms"),
+    [
+        ([40.0, 40, 40, -300, 300], 40.0),  # three of five
+        ([40.0, 40, 300, -300, 600], None),  # two of five
+        ([0.0, 0, 52, 600, -600], 0.0),  # 1.3 frames from the middle agree
+        ([0.0, 0, 53, 600, -600], None),
+        ([0.0, 0, -52, 600, -600], 0.0),
+        ([320.0] * 5, 320.0),
+        ([321.0] * 5, None),
+        ([-320.0] * 5, -320.0),
+        ([-321.0] * 5, None),
+    ],
+)
+def test_own_offset_at_the_bounds_of_agreement_and_lag(
+    cpu: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+    offsets_ms: list[float],
+    own_ms: float | None,
+) -> None:
+    """Six in ten pieces within 1.3 frames of the middle, at most eight frames from the pictures."""
+    score = _scorer(_offsets_of({"in/talk/00000": offsets_ms}))
+    monkeypatch.setattr(judging, "score_piece", score)
+    clip = _clip("in/talk/00000", seconds=25)
+    assert judging.own_offset(SyncNet(TINY), clip, device=cpu) == own_ms
+
+
+@pytest.mark.parametrize(
+    ("frames", "pieces"),
+    [
+        (1100, [(0, 125), (195, 125), (390, 125), (585, 125), (780, 125), (975, 125)]),
+        (260, [(0, 125), (135, 125)]),
+        (60, [(0, 60)]),
+    ],
+)
+def test_own_offset_asks_at_most_six_pieces_of_five_seconds(
+    cpu: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    pieces: list[tuple[int, int]],
+) -> None:
+    """Spread from the first frame to the last; a short clip is one piece."""
+    asked: list[tuple[int, int]] = []
+
+    def score(_model: object, _clip: Clip, *, first: int, frames: int, device: object) -> Sync:
+        asked.append((first, frames))
+        return Sync(2, 80.0, 5.0, 4.0, 1.0, np.zeros(1), False, True, None)
+
+    monkeypatch.setattr(judging, "score_piece", score)
+    clip = _clip("in/talk/00000", seconds=frames // FRAME_RATE + 1)
+    clip = replace(clip, pictures=clip.pictures[:frames])
+    assert judging.own_offset(SyncNet(TINY), clip, device=cpu) == 80.0
+    assert asked == pieces
+
+
+def test_own_offset_of_a_clip_without_a_window_is_none(cpu: torch.device) -> None:
+    """Five frames have one window, and nothing to compare it with."""
+    clip = _clip("in/talk/00000", seconds=1)
+    assert (
+        judging.own_offset(SyncNet(TINY), replace(clip, pictures=clip.pictures[:5]), device=cpu)
+        is None
+    )
+
+
+@pytest.mark.parametrize(("apart", "right"), [(1, True), (-1, True), (2, False), (-2, False)])
+def test_agreement_allows_one_frame(
+    cpu: torch.device, monkeypatch: pytest.MonkeyPatch, apart: int, right: bool
+) -> None:
+    """The first piece against three others that agree."""
+
+    def answer(_clip: Clip, first: int, lead_ms: float) -> float:
+        return lead_ms + 40 * apart * (first == 0)
+
+    found = _agreement(answer, [_clip("val/one/00000", seconds=20)], cpu, monkeypatch)
+    judged = {piece.first: ok for piece, ok in found.judged if piece.length_s == 5}
+    assert judged == {0: right, 125: True, 250: True, 375: True}
+
+
+def test_agreement_moves_sound_by_up_to_eight_frames_and_reports_the_rest(
+    cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either way, another for each piece, the same for a seed; confidence and edge are kept."""
+    leads: list[float] = []
+
+    def answer(_clip: Clip, _first: int, lead_ms: float) -> float:
+        leads.append(lead_ms)
+        return 600.0
+
+    found = _agreement(answer, [_clip("val/one/00000", seconds=200)], cpu, monkeypatch)
+    assert sorted(set(leads)) == [40.0 * frames for frames in range(-8, 9)]
+    five = {p.first: p for p, _ in found.judged if p.length_s == 5}
+    assert [five[first].confidence for first in (0, 125, 250)] == [4.0, 4.0 + 6, 4.0 + 5]
+    assert all(piece.at_search_edge for piece in five.values())
+    assert sorted({15 - piece.offset for piece, _ in found.judged}) == list(range(-8, 9))
+    before = leads.copy()
+    leads.clear()
+    _agreement(answer, [_clip("val/one/00000", seconds=200)], cpu, monkeypatch)
+    assert leads == before
+    leads.clear()
+    agreement.agreement(
+        SyncNet(TINY), [_clip("val/one/00000", seconds=200)], Processes(0, 1, cpu), seed=2
+    )
+    assert leads != before
+
+
+def test_share_right_counts_pieces_of_all_lengths() -> None:
+    """One figure for all, by piece; parts are left out by the clip's name."""
+    piece = Piece("val/a", "val/a/0", 5, 0, 0, 4.0, 1.0, True)
+    wrong = replace(piece, length_s=2, clip="val/b", reliable=False)
+    judged = Agreement([(piece, True), (piece, False), (wrong, False), (wrong, False)])
+    assert judged.share_right() == 0.25
+    assert judged.without(frozenset({"val/b"})).share_right() == 0.5
+    assert Agreement([]).share_right() is None
+    assert judged.summary() == {
+        **{"2s": 0.0, "2s_pieces": 2, "5s": 0.5, "5s_pieces": 2, "10s": None, "10s_pieces": 0},
+        **{"5s_reliable": 1.0, "5s_reliable_right": 0.5},
+    }
+
+
 # The table of the model card.
+
+
+def test_fine_error_is_measured_against_the_unmoved_estimate(
+    cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A constant lag is no error, ignoring the shift costs all of it; shifts are 0 to 40 ms."""
+    clips = [_clip(f"val/{name}/00000", seconds=70) for name in "ab"]
+    leads: list[float] = []
+
+    def error(answer: Answer) -> dict[str, float]:
+        monkeypatch.setattr(evaluate_sync, "score_piece", _scorer(answer))
+        return evaluate_sync.fine_error_ms(SyncNet(TINY), clips, seed=1, device=cpu)
+
+    def known(_clip: Clip, first: int, lead_ms: float) -> float:
+        if lead_ms and 4 + first % 7 > 5:  # of pieces whose offset is called reliable
+            leads.append(lead_ms)
+        return lead_ms + 123
+
+    found = error(known)
+    assert (
+        found["fine_pieces"]
+        == len(leads)
+        == 2 * sum(first % 7 > 1 for first in range(0, 1750, 250))
+    )
+    assert found["fine_error_ms"] == pytest.approx(0, abs=1e-3)
+    assert 0 < min(leads) < 12 and 28 < max(leads) <= 40
+    assert error(lambda *_: 123.0)["fine_error_ms"] == pytest.approx(np.mean(leads), abs=1e-3)
+    late = error(lambda _clip, _first, lead_ms: 3 * lead_ms)["fine_error_ms"]
+    assert late == pytest.approx(2 * np.mean(leads), abs=1e-3)
+    nobody = [_clip("val/a/00000", seconds=9)]
+    found = evaluate_sync.fine_error_ms(SyncNet(TINY), nobody, seed=1, device=cpu)
+    assert found == {"fine_pieces": 0, "fine_error_ms": None}
+
+
+def test_strangers_and_silence_are_counted_apart(
+    cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five-second pieces, each with another video's sound and with none."""
+    asked: list[int] = []
+
+    def score(_model: object, clip: Clip, *, first: int, frames: int, device: object) -> Sync:
+        asked.append(frames)
+        reliable = bool(clip.samples.any())
+        margin = 7.0 if reliable else 1.0
+        edge = len(asked) > 12 and len(asked) % 2 == 0
+        return Sync(2, 80.0, 5.0, 4.0, margin, np.zeros(1), edge, reliable, None)
+
+    monkeypatch.setattr(evaluate_sync, "score_piece", score)
+    clips = [_clip(f"val/{name}/00000", seconds=16) for name in "ab"]
+    found = evaluate_sync.strangers_called_reliable(SyncNet(TINY), clips, seed=1, device=cpu)
+    assert found == {
+        "foreign_pieces": 6,
+        "foreign_called_reliable": 1.0,
+        "silent_called_reliable": 0.0,
+    }
+    assert asked == [125] * 12
+    margins = evaluate_sync.strange_margins(SyncNet(TINY), clips, seed=1, device=cpu)
+    assert margins == [7.0, float("-inf")] * 3
+
+
+def test_speaking_frames_of_own_sound_score_above_those_of_foreign_sound(
+    cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An oracle that sees and hears the same random angle: the area under ROC is nearly one."""
+
+    def talking(name: str, seed: int) -> Clip:
+        levels = np.random.default_rng(seed).integers(0, 255, 250)
+        clip = _clip(name, seconds=10)
+        pictures = np.broadcast_to(
+            levels.astype(np.uint8)[:, None, None, None], (250, *clip.pictures.shape[1:])
+        )
+        sound = (5000 + levels).astype(np.int16).repeat(SAMPLES_PER_FRAME)
+        return Clip(name, pictures, sound)
+
+    def oracle(
+        _model: object, clip: Clip, *, first: int, frames: int, device: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        seen = clip.pictures[first : first + frames, 0, 0, 0].astype(float)
+        heard = clip.samples[first * SAMPLES_PER_FRAME :: SAMPLES_PER_FRAME][:frames] - 5000.0
+        angles = (torch.from_numpy(values)[: frames - 5] * 0.1 for values in (seen, heard))
+        lips, sound = (10 * torch.stack([a.cos(), a.sin()], dim=1).float() for a in angles)
+        return lips, sound
+
+    monkeypatch.setattr(evaluate_sync, "embed_piece", oracle)
+    clips = [talking("val/a/00000", 1), talking("val/b/00000", 2)]
+    found = evaluate_sync.speaking_auc(SyncNet(TINY), clips, seed=1, device=cpu)
+    assert found["speaking_frames"] == 1000 and found["speaking_auc"] > 0.95
 
 
 @pytest.mark.parametrize(

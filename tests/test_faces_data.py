@@ -296,11 +296,11 @@ def test_without_a_teacher_nothing_is_taught() -> None:
 # Losses.
 
 
-def _asked(mouths: torch.Tensor, sound: torch.Tensor) -> tuple[float, float]:
+def _asked(mouths: torch.Tensor, sound: torch.Tensor, *, pairs: float = 1.0) -> tuple[float, float]:
     """Loss and accuracy of an expert whose vectors (B, W, E) are given."""
     through = SimpleNamespace(face_encoder=nn.Identity(), audio_encoder=nn.Identity())
     batch = ExpertBatch(mouths[..., None, None], sound[..., None, None], mouths[..., :0])
-    loss, parts = objectives.expert_loss(through, batch)  # type: ignore[arg-type]
+    loss, parts = objectives.expert_loss(through, batch, pairs=pairs)  # type: ignore[arg-type]
     return float(loss), float(parts["accuracy"])
 
 
@@ -326,6 +326,45 @@ def test_wrong_sound_is_of_other_times_and_of_other_clips() -> None:
     assert loss == pytest.approx(float(published + sum(which) / 2), rel=1e-4)
 
 
+@pytest.mark.parametrize("pairs", [1.0, 0.0, 0.3])
+def test_experts_loss_of_two_excerpts_by_hand(pairs: float) -> None:
+    """Right pairs weigh a half, wrong ones of the same clip and of other clips a quarter each.
+
+    To it comes which of an excerpt's sounds belongs to a window, in both directions.
+    """
+    generator = torch.Generator().manual_seed(2)
+    mouths, sound = torch.rand(2, 2, 3, 5, generator=generator)
+    cosine = F.normalize(mouths.flatten(0, 1)) @ F.normalize(sound.flatten(0, 1)).T
+    clip = torch.tensor([0, 0, 0, 1, 1, 1])
+    same, right = clip[:, None] == clip, torch.eye(6, dtype=torch.bool)
+    wrong = [-torch.log(1 - cosine[kind]).mean() for kind in (same & ~right, ~same)]
+    loss = -cosine[right].log().mean() / 2 + wrong[0] / 4 + wrong[1] / 4
+    own = torch.stack([cosine[:3, :3], cosine[3:, 3:]])
+    for asked in (own, own.transpose(1, 2)):
+        loss = loss + F.cross_entropy(16 * asked.flatten(0, 1), torch.arange(3).repeat(2)) / 2
+    told = (cosine[right] > 0.5).float().mean() + (cosine[same & ~right] <= 0.5).float().mean()
+    found, accuracy = _asked(mouths, sound, pairs=pairs)
+    assert found == pytest.approx(pairs * float(loss), rel=1e-4)
+    assert accuracy == pytest.approx(float(told) / 2)
+
+
+def test_taught_loss_compares_what_sets_windows_apart() -> None:
+    """Twice the lacking cosine of mouths and sound, each less its excerpt's mean."""
+    generator = torch.Generator().manual_seed(2)
+    mouths, sound = torch.rand(2, 2, 3, 5, generator=generator)
+    taught = torch.randn(2, 3, 2, 4, generator=generator)
+    translation = nn.Linear(5, 4)
+    with torch.no_grad():
+        said = translation(torch.stack([F.normalize(v, dim=2) for v in (mouths, sound)], dim=2))
+        one, other = (v - v.mean(dim=1, keepdim=True) for v in (said, taught))
+        alike = float(F.cosine_similarity(one, other, dim=3).mean())
+        through = SimpleNamespace(face_encoder=nn.Identity(), audio_encoder=nn.Identity())
+        batch = ExpertBatch(mouths[..., None, None], sound[..., None, None], taught + 7)
+        loss, parts = objectives.expert_loss(through, batch, translation=translation, pairs=0.0)  # type: ignore[arg-type]
+    assert float(parts["taught"]) == pytest.approx(alike, abs=1e-5)
+    assert float(loss) == pytest.approx(2 * (1 - alike), abs=1e-5)
+
+
 def test_vectors_that_are_all_alike_have_a_finite_loss_in_mixed_precision() -> None:
     """As at the start of a run: half of the digits would make a cosine of 0.999 a 1."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -343,23 +382,67 @@ def test_a_generators_loss_is_the_sum_of_its_parts() -> None:
     mouth = batch.target.clone()
     mouth[..., 48:, :] = 0.5
     assert torch.equal(objectives.draw(model, replace(batch, target=mouth)), drawn)
-    for kinds in (LossWeights(0.03, 0.07), LossWeights(0.0, 0.07), LossWeights(0.5, 0.0)):
+    for kinds in (
+        LossWeights(0.03, 0.07),
+        LossWeights(0.0, 0.07),
+        LossWeights(0.5, 0.0),
+        LossWeights(0.1, 0.2, structure=0.3),
+        LossWeights(0.1, 0.2, detail=0.7),
+    ):
         loss, parts = objectives.generator_loss(
             drawn, batch, kinds, expert=expert, discriminator=judge
         )
         l1_share = 1 - kinds.sync - kinds.adversarial
         wanted = l1_share * parts["l1"] + kinds.sync * parts["sync"]
         wanted += kinds.adversarial * parts["adversarial"]
+        wanted += kinds.structure * parts["structure"] + kinds.detail * parts["detail"]
         assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
     l1 = (drawn - batch.target).abs().mean()
     assert parts["l1"].item() == pytest.approx(l1.item(), rel=1e-5)
-    real, fake = judge(batch.target.flatten(0, 1)), judge(drawn.flatten(0, 1))
-    told = F.binary_cross_entropy(real, torch.ones_like(real))
-    told = told + F.binary_cross_entropy(fake, torch.zeros_like(fake))
-    found = objectives.discriminator_loss(judge, drawn, batch)
-    assert found.item() == pytest.approx(told.item(), rel=1e-4)
-    found.backward()
-    assert all(parameter.grad is None for parameter in model.parameters())
+    assert parts["structure"] == objectives.structure_loss(drawn, batch.target)
+    assert parts["detail"] == objectives.detail_loss(drawn, batch.target)
+
+
+class _Brightness(nn.Module):
+    """In place of a discriminator: the brighter a picture, the more real."""
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return faces.mean(dim=(1, 2, 3))
+
+
+def test_discriminator_learns_that_real_faces_are_real() -> None:
+    """By a judge that calls 0.9 of a real and 0.2 of a drawn picture: both surprises are small."""
+    judge = _Brightness()
+    batch = face_batch([_numbered()], seed=1, step=0, size=2)
+    batch = replace(batch, target=torch.full_like(batch.target, 0.9))
+    drawn = torch.full_like(batch.target, 0.2).requires_grad_()
+    loss = objectives.discriminator_loss(judge, drawn, batch)  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx(-np.log(0.9) - np.log(0.8), rel=1e-4)
+    assert (
+        not loss.requires_grad
+    )  # neither the judge nor the drawn faces: those are the generator's
+    fooled, parts = objectives.generator_loss(
+        drawn,
+        batch,
+        LossWeights(adversarial=1.0),
+        expert=None,
+        discriminator=judge,  # type: ignore[arg-type]
+    )
+    assert parts["adversarial"].item() == pytest.approx(-np.log(0.2), rel=1e-4)
+    (slope,) = torch.autograd.grad(fooled, drawn)
+    assert float(slope.max()) < 0  # brighter is more real
+
+
+def test_sync_loss_is_the_logarithm_of_the_cosine() -> None:
+    """Of unit vectors of the sound and the mouths, in the order the expert gives them."""
+
+    def expert(mels: torch.Tensor, _mouths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        count = len(mels)
+        return torch.tensor([[0.6, 0.8]] * count), torch.tensor([[1.0, 0.0]] * count)
+
+    batch = face_batch([_numbered()], seed=1, step=0, size=2)
+    loss = objectives.sync_loss(expert, batch.target, batch)  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx(-np.log(0.6), rel=1e-5)
 
 
 def test_a_frame_alone_of_the_sound_decides_about_sync() -> None:

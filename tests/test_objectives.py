@@ -1,11 +1,21 @@
 """What the objectives ask: right pairs beat shuffled ones, wrong sound is wrong, a guess is one."""
 
+import math
 from typing import get_args
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from training.objectives import OBJECTIVES, CosineBCE, MultiWay, Negatives, Objective
+from training.objectives import (
+    OBJECTIVES,
+    CosineBCE,
+    DistanceBCE,
+    Margin,
+    MultiWay,
+    Negatives,
+    Objective,
+)
 
 EXCERPTS, WINDOWS, SIZE = 4, 30, 64
 PAIRWISE = ("margin", "bce", "cosine")
@@ -89,9 +99,9 @@ def test_following_the_gradient_brings_pairs_together(name: str) -> None:
     """
     objective = OBJECTIVES[name]()
     lips, sound = _random(1).requires_grad_(), _random(2).requires_grad_()
-    optimizer = torch.optim.Adam([lips, sound, *objective.parameters()], lr=0.1)
+    optimizer = torch.optim.Adam([lips, sound, *objective.parameters()], lr=0.3)
     first, _ = _asked(objective, lips, sound)
-    for step in range(150):
+    for step in range(60):
         optimizer.zero_grad()
         loss, accuracy = objective(lips, sound, torch.Generator().manual_seed(step))
         loss.backward()
@@ -124,3 +134,84 @@ def test_the_cosine_is_the_probability() -> None:
     loss, accuracy = _asked(Known(), lips, right.expand(1, 2, 3))
     wanted = -(torch.log(torch.tensor(0.8)) + torch.log(torch.tensor(0.7))) / 2
     assert loss == pytest.approx(wanted.item(), abs=1e-5) and accuracy == 1.0
+
+
+# Losses by hand: two excerpts of two windows.
+
+LIPS = torch.tensor([[[3.0, 4.0], [4.0, -3.0]], [[0.0, 5.0], [5.0, 0.0]]])
+SOUND = torch.tensor([[[5.0, 0.0], [3.0, 4.0]], [[-1.4, 4.8], [4.0, 3.0]]])
+
+
+def _cosines() -> torch.Tensor:
+    """(4, 4) of all windows of lips and sound."""
+    return (LIPS.flatten(0, 1) / 5) @ (SOUND.flatten(0, 1) / 5).T
+
+
+@pytest.mark.parametrize("negatives", get_args(Negatives))
+def test_many_ways_are_asked_in_both_directions(negatives: Negatives) -> None:
+    """Which sound belongs to these lips, and which lips to this sound; cosines times ten."""
+    cosines = _cosines()
+    others = {0: [2, 3], 1: [2, 3], 2: [0, 1], 3: [0, 1]}
+    losses, right = [], []
+    for window in range(4):
+        near = window ^ 1
+        wrong = {"same": [near], "cross": others[window], "both": [near, *others[window]]}
+        for matrix in (cosines, cosines.T):
+            values = [math.exp(10 * float(matrix[window, w])) for w in (window, *wrong[negatives])]
+            losses.append(-math.log(values[0] / sum(values)))
+            if matrix is cosines:
+                right.append(values[0] == max(values))
+    loss, accuracy = _asked(MultiWay(negatives=negatives), LIPS, SOUND)
+    assert loss == pytest.approx(sum(losses) / 8, rel=1e-4)
+    assert accuracy == pytest.approx(sum(right) / 4)
+
+
+def test_scale_of_many_ways_is_learned_up_to_sixty() -> None:
+    """Ten at first; beyond sixty it changes nothing any more."""
+    objective = MultiWay()
+    found = []
+    for scale in (10.0, 60.0, 600.0):
+        torch.nn.init.constant_(objective.log_scale, math.log(scale))
+        found.append(_asked(objective, LIPS, SOUND)[0])
+    assert found[0] == _asked(MultiWay(), LIPS, SOUND)[0]
+    assert found[0] != pytest.approx(found[1], rel=0.1)
+    assert found[1] == pytest.approx(found[2], rel=1e-4)
+
+
+def _distances(scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of right pairs, and of the only wrong ones there are in an excerpt of two windows."""
+    right = scale * (LIPS - SOUND).norm(dim=2)
+    return right, scale * (LIPS - SOUND.flip(1)).norm(dim=2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_margin_pushes_wrong_pairs_twenty_apart(scale: float) -> None:
+    """Squares of right distances and of what wrong ones lack of 20; half of that decides."""
+    right, wrong = _distances(scale)
+    lacking = (20 - wrong).clamp(min=0)
+    loss, accuracy = _asked(Margin(), scale * LIPS, scale * SOUND)
+    assert loss == pytest.approx(float((right**2).mean() + (lacking**2).mean()) / 2, rel=1e-4)
+    known = ((right < 10).float().mean() + (wrong > 10).float().mean()) / 2
+    assert accuracy == pytest.approx(float(known)) and 0 < accuracy < 1
+
+
+def test_distance_decides_by_cross_entropy_around_the_middle() -> None:
+    """Nearer than the mean of all distances is in sync, the surer the nearer."""
+    right, wrong = _distances(1.0)
+    middle = torch.cat([right, wrong]).mean()
+    surprise = F.softplus(right - middle).mean() + F.softplus(middle - wrong).mean()
+    loss, accuracy = _asked(DistanceBCE(), LIPS, SOUND)
+    assert loss == pytest.approx(float(surprise) / 2, rel=1e-4)
+    known = ((right < middle).float().mean() + (wrong > middle).float().mean()) / 2
+    assert accuracy == pytest.approx(float(known))
+
+
+def test_a_negative_cosine_costs_by_a_straight_line() -> None:
+    """Below a probability of 0.05: its logarithm there, and one more for each 0.05."""
+    lips = torch.tensor([1.0, 0.0]).expand(1, 2, 2)
+    for cosine in (0.02, -0.5):
+        right = torch.tensor([cosine, (1 - cosine**2) ** 0.5]).expand(1, 2, 2)
+        loss, accuracy = _asked(CosineBCE(), lips, right)
+        apart = -math.log(1 - max(cosine, 0.0))
+        together = (0.05 - cosine) / 0.05 - math.log(0.05)
+        assert loss == pytest.approx((apart + together) / 2, rel=1e-4) and accuracy == 0.5

@@ -10,20 +10,19 @@ from scipy.io import wavfile
 import train_wav2lip
 from pipeline.workspace import Workspace
 from tests.conftest import REPO
-from tests.train_kit import said
-from training import wav2lip_run
-from training.drawn_tracks import babble, write_track, write_tracks
-from training.journal import Journal, read_rows
+from tests.quick_wav2lip import spare
+from tests.train_kit import said, write_noise
+from training.drawn_tracks import babble, write_track
+from training.journal import read_rows
 
 
 @pytest.fixture
 def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Of one step of a narrow generator; the data is still to be named. No curves are drawn."""
-    monkeypatch.setattr(wav2lip_run, "UNSEEN_BATCHES", 2)
-    monkeypatch.setattr(Journal, "draw", lambda _: None)
+    spare(monkeypatch)
     return [
         *("--run", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"), "--steps", "1"),
-        *("--data", str(tmp_path / "data"), "--stage", "generator", "--width", "0.05"),
+        *("--data", str(tmp_path / "data"), "--stage", "generator", "--width", "0.02"),
         *("--batch_size", "2", "--log_every", "1", "--device", "cpu", "--teacher", "none"),
     ]
 
@@ -105,14 +104,14 @@ def test_training_goes_on_without_a_broken_clip(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A crop that is no video and one too short for an excerpt are named."""
-    write_tracks(tmp_path / "data", clips=2, seconds=3.2, seed=7)
-    place = Workspace(tmp_path / "data", "drawn001")
+    write_noise(tmp_path / "data", clips=2, frames=75, seed=7)
+    place = Workspace(tmp_path / "data", "noise001")
     place.crop(1).write_bytes(b"RIFF, and then nothing")
     write_track(place.crop(2), np.zeros((50, 224, 224, 3), np.uint8), np.ones(50 * 640, np.int16))
     code, shown, _ = said(train_wav2lip.main, [*flags, "--stage", "expert"], capsys)
     assert code == 0 and "2 of 4 clips" in shown
-    assert "2 clips left out (1 unreadable, 1 too short): data/drawn001/00001: unread" in shown
-    assert "data/drawn001/00002: too short (50 frames)" in shown
+    assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in shown
+    assert "data/noise001/00002: too short (50 frames)" in shown
 
 
 def test_a_preprocessed_root_is_trained_on_as_it_is(

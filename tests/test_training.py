@@ -1,7 +1,9 @@
 """The detector's training on drawn data, and the drawings: what is drawn follows the sound."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,9 +14,11 @@ from models import s3fd, weights
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL
 from pipeline import cli, writers
+from tests.train_kit import assert_same
 from training import detector, drawn_tracks, loop, samples
 from training.drawn import drawn_scene, mouth_motion
 from training.drawn_tracks import babble
+from training.face_samples import FaceSample
 
 
 def test_mouths_open_with_the_sound() -> None:
@@ -111,6 +115,129 @@ def test_the_detector_trains_exports_and_resumes(tmp_path: Path) -> None:
         assert state is not None and state["step"] == steps
     weights.fill(s3fd.S3FD(s3fd.SMALL), file)
     assert json.loads(file.with_suffix(".json").read_text())["sha256"] == weights.sha256(file)
+
+
+def test_resumed_detector_equals_one_never_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Network, optimiser and average after two steps and two more are those of four in one go."""
+    _stills(tmp_path / "stills", tmp_path / "corpus")
+    monkeypatch.setattr(detector, "VIEW_PX", 64)
+    monkeypatch.setattr(detector, "recall_at", lambda *_, **__: {"recall": 0.0})
+    flags = ["--stills", str(tmp_path / "stills"), "--corpus", str(tmp_path / "corpus")]
+    flags += ["--drawn", "1", "--batch_size", "2", "--eval_every", "2", "--steps", "4"]
+    assert detector.main([*flags, "--run", str(tmp_path / "whole")]) == 0
+    original = detector.train_step
+
+    def stopped(*batch: Any, **options: Any) -> dict[str, float]:
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return original(*batch, **options)
+
+    steps: list[int] = []
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(detector, "train_step", stopped)
+        detector.main([*flags, "--run", str(tmp_path / "broken")])
+    assert detector.main([*flags, "--run", str(tmp_path / "broken")]) == 0
+    assert "resumed at step 2" in capsys.readouterr().out
+    one, other = (
+        loop.load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "broken")
+    )
+    assert_same(one, other)
+    assert one is not None and one["step"] == 4
+
+
+# What a detector is worth.
+
+
+def _sample(boxes: list[list[float]], ignore: list[list[float]] | None = None) -> FaceSample:
+    image = np.zeros((200, 200, 3), np.uint8)
+    return FaceSample(
+        image,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(ignore or [], np.float32).reshape(-1, 4),
+        "x",
+    )
+
+
+FACE = [10.0, 10.0, 50.0, 50.0]
+
+
+def test_detections_are_compared_with_labels() -> None:
+    """Half of the union is a hit, once for each face; ignored regions and small faces count not."""
+    found = np.array(
+        [
+            [*FACE, 0.9],
+            [12, 10, 52, 50, 0.8],  # the same face again: false
+            [100, 100, 140, 140, 0.7],  # in the ignored region
+            [60, 60, 100, 100, 0.6],  # nothing there
+        ],
+        np.float32,
+    )
+    sample = _sample([FACE, [150, 10, 190, 50], [0, 150, 31, 181]], [[90, 90, 150, 150]])
+    false, faces, count = detector.score_detections([found], [sample])
+    assert false.tolist() == pytest.approx([0.8, 0.6])
+    assert faces.tolist() == pytest.approx([0.9, 0.0]) and count == 2
+    off = np.array([[24.0, 10, 64, 50, 0.5]], np.float32)  # 26 of 54 columns are shared
+    false, faces, _ = detector.score_detections([off], [_sample([FACE])])
+    assert false.tolist() == [0.5] and faces.tolist() == [0.0]
+    false, faces, count = detector.score_detections([found[:1]], [_sample([])])
+    assert len(false) == 1 and count == len(faces) == 0
+
+
+def test_recall_is_at_the_confidence_that_allows_so_many_false_boxes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of ten pictures a tenth: the second false box sets it, faces above it are found."""
+    answers = iter(
+        [np.array([[*FACE, 0.5 + 0.04 * n], [150, 150, 190, 190, 0.1 * n]]) for n in range(10)]
+    )
+    monkeypatch.setattr(detector, "detect", lambda *_: next(answers))
+    samples = [_sample([FACE])] * 10
+    found = detector.recall_at(None, samples, false_per_image=0.1)  # type: ignore[arg-type]
+    assert found["confidence"] == pytest.approx(0.8) and found["recall"] == 0.2
+    assert (found["faces"], found["images"]) == (10, 10)
+
+
+def test_calibration_makes_a_confidence_the_pipelines() -> None:
+    """What scored 0.6 scores 0.9, in every head."""
+    model = s3fd.S3FD(s3fd.SMALL)
+    before = [head.bias.detach().clone() for head in model.conf]
+    detector.calibrate(model, 0.6)
+    for head, old in zip(model.conf, before, strict=True):
+        shift = (head.bias - old).detach()
+        assert float(shift[-1]) == pytest.approx(np.log(9) - np.log(1.5), abs=1e-5)
+        assert not shift[:-1].any()
+
+
+def test_whole_sources_are_set_aside() -> None:
+    """At most the share asked for; nobody is on both sides; another seed sets others aside."""
+    samples = [replace(_sample([]), source=str(n // 2)) for n in range(40)]
+    rest, aside = detector.split_by_source(samples, share=0.25, seed=1)
+    assert (len(rest), len(aside)) == (30, 10)
+    assert not {s.source for s in rest} & {s.source for s in aside}
+    other = detector.split_by_source(samples, share=0.25, seed=2)[1]
+    assert {s.source for s in other} != {s.source for s in aside}
+
+
+def test_detection_loss_asks_the_hardest_background() -> None:
+    """Three for each anchor with a face and 24 a view; boxes count twice, by matched anchor."""
+    anchors = s3fd.anchor_grid(((16, 16), (8, 8), (4, 4), (2, 2), (1, 1), (1, 1)))
+    sample = _sample([[20.0, 18.0, 44.0, 50.0]])
+    positive, negative, targets = detector.assign(anchors, sample.boxes, sample.ignore)
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(1, len(anchors), 2, generator=generator)
+    regressions = torch.randn(1, len(anchors), 4, generator=generator)
+    score, box = detector.detection_loss(regressions, logits, anchors, [sample])
+    surprise = -torch.log_softmax(logits[0], dim=1)
+    found = int(positive.sum())
+    hard = surprise[negative, 0].sort(descending=True).values[: 3 * found + 24]
+    wanted = (surprise[positive, 1].sum() + hard.sum()) / found
+    assert score.item() == pytest.approx(wanted.item(), rel=1e-5)
+    off = (regressions[0, positive] - s3fd.encode_boxes(targets[positive], anchors[positive])).abs()
+    smooth = torch.where(off < 0.5, off**2, off - 0.25)  # beta is one half
+    assert box.item() == pytest.approx(2 * smooth.sum().item() / 4 / found, rel=1e-5)
 
 
 def test_folding_batch_norm_changes_nothing() -> None:

@@ -280,6 +280,33 @@ def test_a_batch_holds_windows_of_both_streams() -> None:
     assert batch.lips.shape == (2, 30, 1, 9, 48, 48) and batch.sound.shape == (2, 30, 1, 13, 36)
     assert abs(float(batch.lips.mean())) < 0.1 and 0.5 < float(batch.lips.std()) < 1.5
     assert bool(batch.sound.isfinite().all()) and len(set(batch.seeds)) == 2
+    assert float(batch.sound.mean(dim=(0, 1, 2, 4)).abs().max()) < 0.1  # of each coefficient
+
+
+def test_batch_for_the_published_network_is_not_normalised() -> None:
+    """Colour in 0 to 255 and cepstra as they are: windows of five frames, 3.84 s an excerpt."""
+    config = replace(SMALL, grey=False, context_s=0.0, window_frames=5)
+    size = samples.margin_config(config).lip_size_px
+    pictures = np.full((130, 3, size, size), 120, np.uint8)
+    clip = replace(_long_clip(1), pictures=pictures)
+    batch = excerpts.draw_batch([clip], config, Draw(seed=3, excerpts=4), step=0)
+    assert excerpts.excerpt_frames(config) == 96
+    assert batch.lips.shape == (4, 30, 3, 5, 48, 48) and batch.sound.shape == (4, 30, 1, 13, 20)
+    assert 60 < float(batch.lips.mean()) < 200
+    assert float(batch.sound[:, :, 0, 0].mean()) > 5  # the loudness of noise
+
+
+@pytest.mark.parametrize("grey", [0.0, 1.0])
+def test_grey_takes_the_colour_of_a_colour_clip(grey: float) -> None:
+    """Of no excerpt at 0, of every one at 1: blue, green and red are alike then."""
+    config = replace(SMALL, grey=False)
+    size = samples.margin_config(config).lip_size_px
+    pictures = np.random.default_rng(1).integers(0, 255, (130, 3, size, size), dtype=np.uint8)
+    clip = replace(_long_clip(1), pictures=pictures)
+    batch = excerpts.draw_batch([clip], config, Draw(seed=3, excerpts=3, grey=grey), step=0)
+    for excerpt in batch.lips:
+        alike = np.corrcoef(excerpt[:, 0].flatten(), excerpt[:, 2].flatten())[0, 1]
+        assert (alike > 0.9) == bool(grey)
 
 
 def test_processes_share_the_batch_a_single_one_makes() -> None:

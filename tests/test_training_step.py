@@ -11,12 +11,204 @@ from torch import distributed, nn
 
 from models.syncnet import SMALL, SyncNet
 from pipeline.errors import PipelineError
-from training import card
+from tests.train_kit import TINY
+from training import card, loop, syncnet_run
 from training.agreement import Agreement, Piece
 from training.distributed import Processes, share_batch_statistics
 from training.excerpts import Batch
-from training.objectives import MultiWay
-from training.syncnet import Lesson, new_run, still_guessing, train_step
+from training.objectives import MultiWay, Objective
+from training.syncnet import Lesson, Run, new_run, still_guessing, train_step
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def _batch() -> Batch:
+    generator = torch.Generator().manual_seed(4)
+    lips = torch.randn(1, 4, 1, 9, 48, 48, generator=generator)
+    return Batch(lips, torch.randn(1, 4, 1, 13, 36, generator=generator), [5])
+
+
+class _Constant(Objective):
+    """A loss that is `factor` times the sum of all embeddings: its gradient is known."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.factor * (lips + sound)[..., 0].sum(), torch.tensor(0.5)
+
+
+# The step.
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.02, 0.5])
+def test_weights_decay_where_the_loss_asks_for_nothing(weight_decay: float) -> None:
+    """By rate times decay a step; those of the objective do not."""
+    torch.manual_seed(1)
+    run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9, weight_decay=weight_decay)
+    scale = run.lesson.objective.log_scale
+    run.lesson.objective.forward = _Constant(0.0).forward  # type: ignore[method-assign]
+    before = {name: value.clone() for name, value in run.lesson.model.named_parameters()}
+    old_scale = scale.item()
+    scale.grad = torch.zeros_like(scale)
+    train_step(run, run.lesson, _batch(), lr=0.1, device=ALONE.device, bf16=False)
+    for name, value in run.lesson.model.named_parameters():
+        assert torch.allclose(value, before[name] * (1 - 0.1 * weight_decay), rtol=1e-5), name
+    assert scale.item() == old_scale
+    kept = [part["weight_decay"] for part in run.optimizer.param_groups]
+    assert kept == [weight_decay, 0.0]
+
+
+def test_run_decays_weights_unless_asked_otherwise() -> None:
+    """The default is that of --weight_decay."""
+    run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9)
+    assert run.optimizer.param_groups[0]["weight_decay"] == 0.02
+
+
+@pytest.mark.parametrize(("factor", "clipped"), [(1e3, True), (1e-4, False)])
+def test_large_gradients_are_clipped_to_three_and_reported_as_they_were(
+    factor: float, clipped: bool
+) -> None:
+    """Adam is blind to the scale of one step's gradient, its memory of many is not."""
+    torch.manual_seed(1)
+    run = new_run(SyncNet(TINY), _Constant(factor), [], decay=0.9)
+    row = train_step(run, run.lesson, _batch(), lr=0.1, device=ALONE.device, bf16=False)
+    gradients = [p.grad.flatten() for p in run.lesson.parameters() if p.grad is not None]
+    norm = torch.cat(gradients).norm().item()
+    assert norm == pytest.approx(3.0 if clipped else row["gradient"], rel=1e-3)
+    assert (row["gradient"] > 30) == clipped and row["accuracy"] == 0.5
+
+
+def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
+    """Linear over ten steps, then half a cosine to step 110, and no further."""
+    found = [
+        loop.learning_rate(step, peak=2.0, warmup_steps=10, total_steps=110)
+        for step in (0, 4, 9, 10, 60, 110, 200)
+    ]
+    assert found == pytest.approx([0.2, 1.0, 2.0, 2.0, 2 * (0.01 + 0.99 / 2), 0.02, 0.02])
+    assert loop.learning_rate(0, peak=2.0, warmup_steps=0, total_steps=1) == 2.0
+
+
+def test_average_forgets_the_random_start_faster_at_first() -> None:
+    """(1 + step) / (10 + step) of the old while that is less than the decay; counts are copied."""
+    model = nn.BatchNorm1d(1)
+    average = loop.AveragedWeights(model, decay=0.5)
+    assert not average.model.training and not any(
+        p.requires_grad for p in average.model.parameters()
+    )
+    nn.init.constant_(model.weight, 3.0)
+    model(torch.randn(4, 1))
+    average.update(model, 0)
+    assert average.model.weight.item() == pytest.approx(0.1 * 1 + 0.9 * 3)
+    assert average.model.num_batches_tracked == 1
+    nn.init.constant_(average.model.weight, 1.0)
+    average.update(model, 100)
+    assert average.model.weight.item() == pytest.approx(0.5 * 1 + 0.5 * 3)
+
+
+def test_command_of_a_card_says_what_changes_the_result() -> None:
+    """Folders by their last name; neither caches and clocks, nor what was not given."""
+    options = SimpleNamespace(
+        **{"data": [Path("/home/me/one"), Path("two")], "val": [], "cache": Path("/tmp/c")},
+        **{"workers": 3, "device": "cpu", "log_every": 1, "save_every": 1, "cache_gb": 2.0},
+        **{"init": "/home/me/start.pt", "export": None, "lr": 0.001, "bf16": False, "drop": True},
+        **{"refine_at": [3, 5], "dropout": 0.0},
+    )
+    assert loop.command("train_syncnet.py", options) == (
+        "python train_syncnet.py --data one two --init start.pt --lr 0.001 --no-bf16 --drop "
+        "--refine_at 3 5 --dropout 0.0"
+    )
+
+
+# What is judged.
+
+
+def _of_a_run(**flags: Any) -> tuple[Run, SimpleNamespace, syncnet_run.Data]:
+    """A run after its first step, options that report and save nothing, and no clips."""
+    run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9)
+    run.step = 1
+    quiet = {"log_every": 9, "eval_every": 9, "save_every": 9, "steps": 99, "patience": 0}
+    quiet |= {"seed": 5, "excerpts": 4, "objective": "multiway", "negatives": "same"}
+    return run, SimpleNamespace(**(quiet | flags)), syncnet_run.Data([], [], [], {})
+
+
+def test_clips_and_other_people_are_judged_by_the_averaged_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All clips, those dropped before as well; other people with the run's seed."""
+    run, options, data = _of_a_run(eval_every=1)
+    asked: list[tuple[str, object, object, object]] = []
+
+    def refine(model: object, clips: object, _group: object) -> tuple[list[Any], list[str]]:
+        asked.append(("clips", model, clips, None))
+        return [], ["a"]
+
+    def agreement(model: object, clips: object, _group: object, *, seed: int) -> Agreement:
+        asked.append(("others", model, clips, seed))
+        return Agreement([(Piece("c", "t", 5, 0, 0, 9.0, 9.0, True), True)])
+
+    monkeypatch.setattr(syncnet_run.judging, "refine", refine)
+    monkeypatch.setattr(syncnet_run, "agreement", agreement)
+    data = syncnet_run.Data(["real"], [], ["unseen"], {})  # type: ignore[list-item]
+    syncnet_run._refine(run, data, ALONE, None)
+    syncnet_run._after_step(options, run, data, ALONE, None, {}, [])  # type: ignore[arg-type]
+    average = run.average.model
+    assert average is not run.lesson.model
+    assert asked == [("clips", average, ["real"], None), ("others", average, ["unseen"], 5)]
+    assert run.clips == [] and run.dropped == ["a"]
+    assert run.best is not None and run.best["score"] == 1.0 and run.best["step"] == 1
+
+
+def test_best_network_is_the_first_of_equals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are kept as they were; reports since then are counted, empty ones are not."""
+    run, _, data = _of_a_run()
+    scores = iter([None, 0.5, 0.5, 0.4, 0.6])
+
+    class Found:
+        def summary(self) -> dict[str, None]:
+            return {"5s": None}
+
+        def share_right(self) -> float | None:
+            return next(scores)
+
+    monkeypatch.setattr(syncnet_run, "agreement", lambda *_, **__: Found())
+    since, best = [], []
+    for step in range(1, 6):
+        run.step = step
+        with torch.no_grad():
+            run.average.model.netfclip[0].weight.fill_(step)
+        syncnet_run._judge_unseen(run, data, ALONE, None, seed=1)
+        since.append(run.since_best)
+        best.append(run.best and run.best["average"]["netfclip.0.weight"].flatten()[0].item())
+    assert since == [0, 0, 1, 2, 0] and best == [None, 2, 2, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("flags", "chance"),
+    [
+        ({}, 1 / 30),
+        ({"negatives": "cross"}, 1 / 91),
+        ({"negatives": "both"}, 1 / 120),
+        ({"objective": "bce", "negatives": "both"}, 1 / 2),
+    ],
+)
+def test_guessing_network_is_told_of_at_step_400(
+    capsys: pytest.CaptureFixture[str], flags: dict[str, str], chance: float
+) -> None:
+    """With the accuracy of a guess for four excerpts of 30 windows; one that learns is let be."""
+    run, options, data = _of_a_run(**flags)
+    journal = SimpleNamespace(seconds=1.0)
+    for step, accuracy in ((399, chance), (400, chance), (400, 0.9), (401, chance)):
+        run.step = step
+        syncnet_run._after_step(options, run, data, ALONE, journal, {}, [accuracy] * 3)  # type: ignore[arg-type]
+    warning, fine = capsys.readouterr().out.splitlines()
+    assert warning.startswith(
+        f"WARNING: accuracy is still {chance:.3f}, a guess gives {chance:.3f}."
+    )
+    assert fine == f"a guess gives {chance:.3f}"
 
 
 def test_a_guessing_network_is_told_from_a_learning_one() -> None:
@@ -100,8 +292,40 @@ def test_export_makes_confidence_3_mean_reliable(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(card, "strange_margins", lambda *_, **__: [0.1])
     model = SyncNet(SMALL)
     data = SimpleNamespace(unseen=[])
-    alone = Processes(0, 1, torch.device("cpu"))
-    card._calibrate(model, data, SimpleNamespace(seed=1), without=frozenset(), group=alone)
+    card._calibrate(model, data, SimpleNamespace(seed=1), without=frozenset(), group=ALONE)
     assert model.config.embedding_scale == pytest.approx(15, rel=0.01)
     assert model.config.reliable_confidence == 3.0
     assert 1.49 < model.config.reliable_margin < 1.5 < 1.5015
+
+
+def test_clips_left_out_of_the_card_do_not_calibrate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """--val_without: neither accuracy nor strangers of the threshold come from those clips."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def seen(name: str, answer: Any) -> Any:
+        def stub(_model: object, clips: list[Any], *_: object, **options: Any) -> Any:
+            asked.append((name, [clip.name for clip in clips]))
+            if "without" in options:
+                assert options["without"] == {"val/anna"}
+            return answer
+
+        return stub
+
+    monkeypatch.setattr(card, "agreement", seen("agreement", Agreement([])))
+    monkeypatch.setattr(card, "strange_margins", seen("strangers", []))
+    monkeypatch.setattr(card, "figures", seen("figures", {"all": 1}))
+    monkeypatch.setattr(card, "_card", lambda *_, unseen, **__: {"unseen": unseen})
+    clips = [
+        SimpleNamespace(name=f"val/{name}/00000", reference=f"val/{name}")
+        for name in ("anna", "carl")
+    ]
+    run, _, _ = _of_a_run()
+    options = SimpleNamespace(
+        val_without=["anna", "nobody"], seed=3, export=tmp_path / "own.safetensors"
+    )
+    data = syncnet_run.Data([], [], clips, {})  # type: ignore[arg-type]
+    card.export(run, options, data=data, group=ALONE)  # type: ignore[arg-type]
+    carl, both = ["val/carl/00000"], ["val/anna/00000", "val/carl/00000"]
+    assert asked == [("agreement", carl), ("strangers", carl), ("figures", both)]

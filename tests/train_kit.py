@@ -5,18 +5,35 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import pytest
 import torch
 
+from models.features import SAMPLES_PER_FRAME
+from models.syncnet import SMALL
 from pipeline import cli
+from pipeline.workspace import Workspace
 from tests.conftest import REPO
+from training.drawn_tracks import write_track
 from training.journal import read_rows
 
+TINY = replace(  # a SyncNet that is trained in a moment, with the shape of the small one
+    SMALL,
+    lip_widths=(4, 4, 8, 8, 8, 16),
+    audio_widths=(4, 4, 8, 8, 8, 16),
+    embedding_size=16,
+)
+SHORT = replace(TINY, context_s=0.96)  # and of excerpts of 24 frames, in which it sees six windows
+WHOLE_SYNCNET = [str(REPO / "train_syncnet.py")]
+QUICK_WAV2LIP = ["-m", "tests.quick_wav2lip"]
+LONGEST_WAIT_S = 120
 CLOCKS = ("seconds", "data_s")  # of a log row: another run takes another time
 
 
@@ -47,29 +64,59 @@ def assert_same(one: Any, other: Any, where: str = "state") -> None:
         assert one == other, where
 
 
-def kill_at(step: int, script: str, flags: list[str], log: Path, *, within_s: float) -> None:
-    """Starts a run and kills it a moment of at most `within_s` after the log tells of `step`."""
-    process = subprocess.Popen(
-        [sys.executable, str(REPO / script), *flags], stdout=subprocess.DEVNULL
-    )
-    try:
-        while process.poll() is None and not any(row["step"] >= step for row in read_rows(log)):
-            time.sleep(0.01)
-        time.sleep(random.SystemRandom().uniform(0, within_s))
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
+def kill_seed() -> random.Random:
+    """Chance of a kill: KILL_SEED of the environment repeats it; a failure shows it."""
+    seed = int(os.environ.get("KILL_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"KILL_SEED={seed}")
+    return random.Random(seed)
 
 
-def torchrun(script: str, flags: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Two processes of a script."""
+def kill_at(
+    step: int, program: list[str], flags: list[str], log: Path, *, after_s: float = 0.0
+) -> None:
+    """Starts a run and kills it `after_s` after its log tells of `step`."""
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [sys.executable, *program, *flags], stdout=subprocess.DEVNULL, stderr=errors
+        )
+        try:
+            give_up_s = time.monotonic() + LONGEST_WAIT_S
+            while not any(row["step"] >= step for row in read_rows(log)):
+                assert process.poll() is None, _said(errors)
+                assert time.monotonic() < give_up_s, f"no step {step} in {LONGEST_WAIT_S} s"
+                time.sleep(0.01)
+            time.sleep(after_s)
+            process.send_signal(signal.SIGKILL)
+        finally:
+            process.kill()
+            code = process.wait(timeout=LONGEST_WAIT_S)
+        assert code == -signal.SIGKILL, _said(errors)
+
+
+def _said(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    return f"ended by itself: {errors.read()[-2000:]!r}"
+
+
+def two_processes(program: list[str], flags: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Two processes of a script, as torchrun starts them."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     return subprocess.run(
-        [*command, "--", str(REPO / script), *flags],
+        [*command, "--", *program, *flags],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
-        timeout=1200,
+        timeout=2 * LONGEST_WAIT_S,
     )
+
+
+def write_noise(data_dir: Path, *, clips: int, frames: int, seed: int) -> None:
+    """Face tracks of blurry noise and loud sound, a video each: what they show is of no matter."""
+    for number in range(clips):
+        rng = np.random.default_rng((seed, number))
+        place = Workspace(data_dir, f"noise{number:03d}")
+        place.room("pycrop").mkdir(parents=True)
+        small = rng.integers(0, 255, (frames, 14, 14, 3), dtype=np.uint8)
+        sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
+        write_track(place.crop(0), small.repeat(16, axis=1).repeat(16, axis=2), sound)

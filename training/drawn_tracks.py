@@ -156,8 +156,8 @@ def write_track(file: Path, pictures: np.ndarray, samples: np.ndarray) -> None:
                 writer.write(picture)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Writes the tracks and says where."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
     parser = argparse.ArgumentParser(
         description="Drawn talking heads as face tracks, to try the training on.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -166,7 +166,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=40, help="how many, each a video of its own")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of each")
     parser.add_argument("--seed", type=int, default=1, help="another gives other people")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes the tracks and says where."""
+    args = build_parser().parse_args(argv)
     if args.clips < 1 or not 1 <= args.seconds <= 600 or args.seed < 0:
         raise InputError(
             "--clips must be at least 1, --seconds 1 to 600 and --seed not negative; see --help."

@@ -7,6 +7,7 @@ cosine of 0.5 as in training. Wrong sound is that of another time of the same cl
 frames away, or of another clip; the figure to compare is the first, where nothing but timing helps.
 """
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -51,8 +52,13 @@ def far_windows(starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(far.any(axis=1), drawn.argmax(axis=1), -1)
 
 
-def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
-    """Share told right at the threshold, right and wrong weighing the same, and area under ROC."""
+def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:
+    """Share told right at the threshold, right and wrong weighing the same, and area under ROC.
+
+    None for both where there is no wrong sound.
+    """
+    if not len(wrong):
+        return {"accuracy": None, "roc_area": None}
     ranks = rankdata(np.concatenate([right, wrong]))[: len(right)].sum()
     area = (ranks - len(right) * (len(right) + 1) / 2) / (len(right) * len(wrong))
     told = ((right > THRESHOLD).mean() + (wrong <= THRESHOLD).mean()) / 2
@@ -74,23 +80,24 @@ def evaluate(
         other = far_windows(starts, rng)
         own = (sound * mouths).sum(axis=1)
         late = (sound[other] * mouths).sum(axis=1)[other >= 0]
-        stranger = embedded[names[(number + 1 + rng.integers(len(names) - 1)) % len(names)]][1]
-        strange = (stranger[rng.integers(len(stranger), size=len(mouths))] * mouths).sum(axis=1)
         clips[name] = {"windows": len(starts)} | separation(own, late)
         right.append(own)
         near.append(late)
-        far.append(strange)
+        if len(names) > 1:
+            stranger = embedded[names[(number + 1 + rng.integers(len(names) - 1)) % len(names)]][1]
+            drawn = stranger[rng.integers(len(stranger), size=len(mouths))]
+            far.append((drawn * mouths).sum(axis=1))
     own = np.concatenate(right)
     return {
         "windows": len(own),
         "other_times": separation(own, np.concatenate(near)),
-        "other_clips": separation(own, np.concatenate(far)),
+        "other_clips": separation(own, np.concatenate([np.zeros(0), *far])),
         "clips": clips,
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
     parser = tables.parser(
         "How often an expert tells right sound from wrong, on tracks cut by run_pipeline.py."
     )
@@ -99,7 +106,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max_offset", type=float, default=10, help="of scored clips, frames")
     parser.add_argument("--without", nargs="*", default=[], help="references to leave out")
     parser.add_argument("--cache_gb", type=float, default=20.0)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    args = build_parser().parse_args(argv)
     device = cli.torch_device(args.device)
     expert, used = weights.load_expert(args.expert, device=device)
     with tempfile.TemporaryDirectory() as passing:

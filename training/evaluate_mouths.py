@@ -9,6 +9,7 @@ real clip's. The pictures are a contact sheet, real above generated, and side_by
 clip as it was and with the sound and mouth of another.
 """
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from models.syncnet import CROP_PX, SyncNet
 from models.wav2lip import FACE_PX, face_tensor
 from pipeline import blend, cli, media, regions, sync
 from pipeline.dub_score import judge_crops
+from pipeline.errors import InputError
 from pipeline.mouths import Generator
 from pipeline.mp4 import Mp4Writer, Sound
 from pipeline.regions import Region
@@ -41,6 +43,7 @@ from training.structure import ssim
 OWN_FRAMES = 50  # drawn with the face's own sound, per clip
 FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
 LARGEST_CLIPS = 40
+LEAST_SHARPNESS = 1.0  # of a real mouth; below, noise of a codec is all there is
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
         "l1": float(np.abs(error).mean() / 255),
         "psnr_db": float(np.mean(10 * np.log10(255**2 / (error**2).mean(axis=(1, 2, 3))))),
         "ssim": float(alike.mean()),
-        "sharpness": sharpness(a) / sharpness(b),
+        "sharpness": sharpness(a) / max(sharpness(b), LEAST_SHARPNESS),
     }
     return Redrawn(real, drawn, figures)
 
@@ -207,7 +210,11 @@ def evaluate(
     pictures: Path | None,
     seed: int,
 ) -> dict[str, Any]:
-    """The whole table; with `pictures`, a contact sheet and side_by_side.mp4 are left there."""
+    """The whole table; with `pictures`, a contact sheet and side_by_side.mp4 are left there.
+
+    Raises:
+        InputError: no clip is long enough.
+    """
     known = selection.known_offsets(files)
     clips = samples.load_clips(files, VIEW, cache=cache, margin=False).clips
     by_name = {samples.clip_name(file): file for file in files}
@@ -216,6 +223,11 @@ def evaluate(
         for clip in selection.aligned(clips, known)
     ]
     redrawn = [found for face in faces if (found := with_own_sound(face, generator, seed=seed))]
+    if not redrawn:
+        raise InputError(
+            f"No clip has the {OWN_FRAMES // 2 + LEAST_APART_FRAMES} frames with sound that it "
+            "takes; give longer videos."
+        )
     own = [one.figures for one in redrawn]
     distance = fid.distance(
         np.concatenate([one.real for one in redrawn]),
@@ -227,7 +239,7 @@ def evaluate(
     foreign = {}
     pairs = exchanges(faces, by_name)
     with ExitStack() as stack:
-        writer = stack.enter_context(_side_by_side(pairs, pictures)) if pictures else None
+        writer = stack.enter_context(_side_by_side(pairs, pictures)) if pictures and pairs else None
         for pair in pairs:
             figures, crops, made = with_foreign_sound(pair, generator, scorer)
             foreign[pair.face.clip.name] = figures
@@ -265,14 +277,19 @@ def _table(own: list[dict[str, float]], foreign: dict[str, dict[str, Any]]) -> d
     return table | {"clips": foreign}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
     parser = tables.parser("What generator weights are worth on tracks cut by run_pipeline.py.")
     parser.add_argument("--checkpoint", default="auto", help="generator weights")
     parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge")
     parser.add_argument("--pictures", type=Path, help="folder for a contact sheet and clips")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    args = build_parser().parse_args(argv)
     device = cli.torch_device(args.device)
     model, used = weights.load_wav2lip(args.checkpoint, device=device)
     judge, judge_used = weights.load_syncnet(args.initial_model, device=device)

@@ -8,6 +8,7 @@ milliseconds a fine shift is missed; how well frames with the face's own sound a
 with somebody else's.
 """
 
+import argparse
 import json
 import sys
 import tempfile
@@ -199,13 +200,18 @@ def figures(
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
     parser = tables.parser("What SyncNet weights are worth on tracks cut by run_pipeline.py.")
     parser.add_argument("--weights", default="auto", help="SyncNet weights file")
     parser.add_argument("--without", nargs="*", default=[], help="references to leave out, too")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table."""
+    args = build_parser().parse_args(argv)
     device = cli.torch_device(args.device)
     model, used = weights.load_syncnet(args.weights, device=device)
     files = samples.clip_files(args.data)

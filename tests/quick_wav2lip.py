@@ -1,0 +1,24 @@
+"""train_wav2lip.py in a process of its own, without what outlasts its steps: curves and reports."""
+
+import sys
+
+import train_wav2lip
+from pipeline import cli
+from training import wav2lip_run
+from training.journal import Journal
+
+
+def spare(patch: object = None) -> None:
+    """Runs report on two batches and draw no curves.
+
+    Args:
+        patch: pytest's monkeypatch, where other tests shall have them.
+    """
+    change = getattr(patch, "setattr", setattr)
+    change(wav2lip_run, "UNSEEN_BATCHES", 2)
+    change(Journal, "draw", lambda _: None)
+
+
+if __name__ == "__main__":
+    spare()
+    sys.exit(cli.run(train_wav2lip.main))
