@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -84,7 +85,8 @@ def test_step_moves_both_networks_at_the_rate_given_and_the_average_after() -> N
         before_norm = name.endswith("conv_block.0.bias") and "discriminator" not in name
         assert moved == pytest.approx(1e-3, rel=0.05) or (before_norm and moved < 1e-3), name
     assert run.step == 1 and {"loss", "l1", "adversarial", "discriminator", "taught"} <= row.keys()
-    average, model = run.average.model.output_block[1].bias, run.lesson.model.output_block[1].bias
+    blocks: Any = run.average.model.output_block, run.lesson.model.output_block
+    average, model = (block[1].bias for block in blocks)
     old = before["model.output_block.1.bias"]
     assert torch.allclose(average, 0.1 * old + 0.9 * model, atol=1e-6)
 
@@ -93,7 +95,8 @@ def test_step_moves_both_networks_at_the_rate_given_and_the_average_after() -> N
 def test_gradient_is_clipped_to_five_and_reported_as_it_was(factor: float, clipped: bool) -> None:
     """Of the network and of the discriminator, each by itself."""
     run = _gan()
-    parameters = list(run.lesson.model.output_block.parameters())
+    block: Any = run.lesson.model.output_block
+    parameters = list(block.parameters())
     loss = factor * sum(p.sum() for p in parameters)
     before = [p.detach().clone() for p in parameters]
     told = wav2lip._descend(torch.optim.SGD(parameters, lr=9.0), loss, 0.5, ALONE, step=0)

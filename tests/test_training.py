@@ -203,9 +203,10 @@ def test_recall_is_at_the_confidence_that_allows_so_many_false_boxes(
 def test_calibration_makes_a_confidence_the_pipelines() -> None:
     """What scored 0.6 scores 0.9, in every head."""
     model = s3fd.S3FD(s3fd.SMALL)
-    before = [head.bias.detach().clone() for head in model.conf]
+    heads: Any = [*model.conf]
+    before = [head.bias.detach().clone() for head in heads]
     detector.calibrate(model, 0.6)
-    for head, old in zip(model.conf, before, strict=True):
+    for head, old in zip(heads, before, strict=True):
         shift = (head.bias - old).detach()
         assert float(shift[-1]) == pytest.approx(np.log(9) - np.log(1.5), abs=1e-5)
         assert not shift[:-1].any()

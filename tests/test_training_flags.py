@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,10 @@ class Kit:
         self, *flags: Any, learns: bool = False, without: tuple[str, ...] = (), saves: bool = False
     ) -> Ran:
         """Two excerpts a step, one step, nobody drawn."""
-        base = {"--data": self.folders / "tracks", "--cache": self.folders / "cache"}
+        base: Any = {
+            "--data": self.folders / "tracks",
+            "--cache": self.folders / "cache",
+        }
         base |= {"--drawn": 0, "--excerpts": 2, "--log_every": 1, "--device": "cpu"}
         base |= {"--steps": 1, "--workers": 0, "--warmup": 0, "--no-bf16": None}
         base = {name: value for name, value in base.items() if name not in without}
@@ -184,7 +188,8 @@ class Kit:
             ran.run = run
             ran.steps.append((batch, options))
             if learns:
-                return self._originals["step"](run, called, batch, **options)  # type: ignore[no-any-return]
+                learned: dict[str, float] = self._originals["step"](run, called, batch, **options)
+                return learned
             run.step += 1
             return {"loss": 1.0, "accuracy": 0.5, "gradient": 1.0}
 
@@ -197,7 +202,10 @@ class Kit:
         self, *flags: Any, learns: bool = False, without: tuple[str, ...] = (), saves: bool = False
     ) -> Ran:
         """A generator without a teacher, one window a step; all parts of the loss but L1 off."""
-        base = {"--data": self.folders / "tracks", "--cache": self.folders / "cache"}
+        base: Any = {
+            "--data": self.folders / "tracks",
+            "--cache": self.folders / "cache",
+        }
         base |= {"--stage": "generator", "--width": NARROW.width, "--batch_size": 1}
         base |= {"--steps": 1, "--workers": 0, "--warmup": 0, "--log_every": 1}
         base |= {"--device": "cpu", "--no-bf16": None, "--teacher": "none"}
@@ -219,7 +227,8 @@ class Kit:
             ran.run = run
             ran.steps.append((batch, options | {"weighted": run.weighted}))
             if learns:
-                return self._originals["other_step"](run, batch, **options)  # type: ignore[no-any-return]
+                learned: dict[str, float] = self._originals["other_step"](run, batch, **options)
+                return learned
             run.step += 1
             return {"loss": 1.0, "gradient": 1.0}
 
@@ -230,7 +239,7 @@ class Kit:
 
     def _finish(self, ran: Ran, main: Any, flags: list[str], *, saves: bool) -> Ran:
         def save(path: Path, state: dict[str, Any]) -> None:
-            ran.saved.append(state.get("step", state.get("global_step")))
+            ran.saved.append(int(state.get("step", state.get("global_step", -1))))
             if saves:
                 self._originals["save"](path, state)
 
@@ -275,10 +284,14 @@ def _picture(batch: Any) -> torch.Tensor:
 # Flags that both have.
 
 
+def _with(test: Any, script: str, kit: Any) -> None:
+    test(kit, script)
+
+
 def _both(flag: str) -> Any:
     def put(test: Any) -> Any:
         for script in (SYNCNET, WAV2LIP):
-            TABLE.row(script, flag)(lambda kit, script=script: test(kit, script))
+            TABLE.row(script, flag)(partial(_with, test, script))
         return test
 
     return put

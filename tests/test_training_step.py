@@ -49,7 +49,7 @@ def test_weights_decay_where_the_loss_asks_for_nothing(weight_decay: float) -> N
     """By rate times decay a step; those of the objective do not."""
     torch.manual_seed(1)
     run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9, weight_decay=weight_decay)
-    scale = run.lesson.objective.log_scale
+    scale: Any = run.lesson.objective.log_scale
     run.lesson.objective.forward = _Constant(0.0).forward  # type: ignore[method-assign]
     before = {name: value.clone() for name, value in run.lesson.model.named_parameters()}
     old_scale = scale.item()
@@ -130,7 +130,13 @@ def _of_a_run(**flags: Any) -> tuple[Run, SimpleNamespace, syncnet_run.Data]:
     """A run after its first step, options that report and save nothing, and no clips."""
     run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9)
     run.step = 1
-    quiet = {"log_every": 9, "eval_every": 9, "save_every": 9, "steps": 99, "patience": 0}
+    quiet: Any = {
+        "log_every": 9,
+        "eval_every": 9,
+        "save_every": 9,
+        "steps": 99,
+        "patience": 0,
+    }
     quiet |= {"seed": 5, "excerpts": 4, "objective": "multiway", "negatives": "same"}
     return run, SimpleNamespace(**(quiet | flags)), syncnet_run.Data([], [], [], {})
 
@@ -179,7 +185,8 @@ def test_best_network_is_the_first_of_equals(monkeypatch: pytest.MonkeyPatch) ->
     for step in range(1, 6):
         run.step = step
         with torch.no_grad():
-            run.average.model.netfclip[0].weight.fill_(step)
+            first: Any = run.average.model.netfclip[0]
+            first.weight.fill_(step)
         syncnet_run._judge_unseen(run, data, ALONE, None, seed=1)
         since.append(run.since_best)
         best.append(run.best and run.best["average"]["netfclip.0.weight"].flatten()[0].item())
@@ -291,8 +298,9 @@ def test_export_makes_confidence_3_mean_reliable(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(card, "agreement", lambda *_, **__: judged)
     monkeypatch.setattr(card, "strange_margins", lambda *_, **__: [0.1])
     model = SyncNet(SMALL)
-    data = SimpleNamespace(unseen=[])
-    card._calibrate(model, data, SimpleNamespace(seed=1), without=frozenset(), group=ALONE)
+    data: Any = SimpleNamespace(unseen=[])
+    options: Any = SimpleNamespace(seed=1)
+    card._calibrate(model, data, options, without=frozenset(), group=ALONE)
     assert model.config.embedding_scale == pytest.approx(15, rel=0.01)
     assert model.config.reliable_confidence == 3.0
     assert 1.49 < model.config.reliable_margin < 1.5 < 1.5015
