@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.calibration import Calibration
 from models.features import FRAME_RATE, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 
 CROP_PX = 224  # side of the face crops the pipeline cuts
@@ -41,7 +42,10 @@ class SyncNetConfig:
             unrelated embeddings, so that the zero padding of the shift search favours nothing.
         dropout: share of both towers' features that training leaves out at random.
         reliable_confidence: a clip's confidence from which its offset has proved right.
-        reliable_margin: and the margin over every other offset that takes, see `pipeline.sync`.
+        reliable_margin: and the margin over every other offset that takes in 5 s, see
+            `pipeline.sync`.
+        calibration: how probable it is that an offset is right, where that has been fitted; then
+            it decides, and not confidence and margin.
     """
 
     lip_size_px: int = CROP_PX
@@ -58,6 +62,7 @@ class SyncNetConfig:
     dropout: float = 0.0
     reliable_confidence: float = 3.0
     reliable_margin: float = 0.0
+    calibration: Calibration | None = None
 
     @property
     def context_frames(self) -> int:
@@ -91,6 +96,8 @@ class SyncNetConfig:
         """The inverse of `to_json`."""
         stored = json.loads(text).items()
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}
+        if fields.get("calibration"):
+            fields["calibration"] = Calibration.from_dict(fields["calibration"])
         return SyncNetConfig(**fields)
 
 

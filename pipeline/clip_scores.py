@@ -14,7 +14,7 @@ from models.options import check_fields, check_number
 from models.precision import PRECISIONS, Precision, check_precision, chosen
 from models.syncnet import CROP_PX, PUBLISHED, SyncNet
 from models.weights import WeightsUsed
-from pipeline import embeddings, media, sync
+from pipeline import embeddings, media, reliability, sync
 
 LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
 LARGEST_VSHIFT = 250  # frames: ten seconds
@@ -73,6 +73,7 @@ class Embedded:
         frames: how many it has, at 25 per second.
         samples: how many it has, at 16000 per second.
         heard: (windows,) bool, which windows have sound to compare with.
+        audible_share: of the sound's frames, those within 35 dB of the loudest.
         picture_late_s: by how much pictures stand later than the source shows them, in the mean.
         lips, sound: (windows, E) float32, window by window; `sync.window_count` says how many.
         features: (frames - 4, F) float32, lip features before the head; None unless asked for.
@@ -81,6 +82,7 @@ class Embedded:
     frames: int
     samples: int
     heard: np.ndarray
+    audible_share: float
     picture_late_s: float
     lips: torch.Tensor
     sound: torch.Tensor
@@ -173,6 +175,7 @@ def embed_clip(
     info = media.probe(clip)
     samples, missing_s = media.read_sound(clip, info=info)
     columns, sample_count = embeddings.sound_columns(samples, model.config), len(samples)
+    audible_share = reliability.audible_share(samples)
     del samples  # hours of them would be the largest thing here
     sound = embeddings.embed_columns(model, columns, batch_size=batch_size, device=device)
     features = None
@@ -187,6 +190,7 @@ def embed_clip(
         frames=count,
         samples=sample_count,
         heard=sync.heard_windows(missing_s, windows),
+        audible_share=audible_share,
         picture_late_s=media.picture_late_s(clip, info, frames=count),
         lips=lips[:windows],
         sound=sound[:windows] if windows else lips[:0],
@@ -236,7 +240,13 @@ def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -
         empty = np.zeros((0, 2 * vshift + 1), np.float32)
         return ClipScore(clip.name, embedded.frames, empty, None, warning)
     dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
-    judged = sync.judge(dists, embedded.heard, **model.config.reliable_from)
+    judged = sync.judge(
+        dists,
+        embedded.heard,
+        **model.config.reliable_from,
+        calibration=model.config.calibration,
+        audible_share=embedded.audible_share,
+    )
     # Sound leads by as much more as the pictures are late.
     offset_ms = judged.offset_ms - 1000 * embedded.picture_late_s
     judged = replace(judged, offset_ms=offset_ms)

@@ -11,7 +11,7 @@ import torch
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SyncNet
-from pipeline import embeddings, media, sync
+from pipeline import embeddings, media, reliability, sync
 from pipeline.clip_scores import DEFAULT_SYNC, load_scorer, score_clip
 from pipeline.crops import CROP_SCALE, crop_face
 from pipeline.tracks import CropPath, Track
@@ -110,7 +110,12 @@ def _judged(
     if windows < 1:
         return None
     dists = embeddings.distances(lips[:windows], sound[:windows], vshift=VSHIFT)
-    return sync.judge(dists, **model.config.reliable_from)
+    return sync.judge(
+        dists,
+        **model.config.reliable_from,
+        calibration=model.config.calibration,
+        audible_share=reliability.audible_share(samples),
+    )
 
 
 def _crops(

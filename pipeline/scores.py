@@ -211,6 +211,10 @@ def speakers_text(reference: str, scores: list[ClipScore], rows: list[dict[str, 
     return "".join(line + "\n" for line in lines)
 
 
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
 def _row(number: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> dict[str, Any]:
     found = score.sync
     return {
@@ -224,6 +228,7 @@ def _row(number: int, score: ClipScore, used: WeightsUsed, *, start_s: float) ->
         "confidence": found.confidence if found else None,
         "margin": found.margin if found else None,
         "at_search_edge": found.at_search_edge if found else None,
+        "probability": _rounded(found.probability, 4) if found else None,
         "reliable": found.reliable if found else False,
         "drift_ms_per_min": found.drift_ms_per_min if found else None,
         "lse_d": found.min_dist if found else None,

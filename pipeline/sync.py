@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.calibration import REFERENCE_WINDOWS, Calibration
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
+from pipeline import reliability
 from pipeline.medians import running_median
+from pipeline.reliability import NEIGHBOUR_SHIFTS
 
 FRAME_MS = 1000 / FRAME_RATE
 CONFIDENCE_FRAMES = 9  # window of the median over framewise confidence
 WINDOW_CENTRE = WINDOW_FRAMES // 2  # window i tells about frame i + 2
-NEIGHBOUR_SHIFTS = 2  # so near the best shift another is the same answer
 ROUNDING_S = 0.001  # of times that are written down
 ROWS_AT_ONCE = 10_000  # of distances: bounds memory
 DRIFT_PIECE_S = 5.0
@@ -35,9 +37,12 @@ class Sync:
         margin: by how much every other offset, more than two frames away, is further off.
         framewise: (windows,) float32, confidence of each window at the clip's offset.
         at_search_edge: the offset is the largest that was tried, so the true one may be larger.
-        reliable: confidence and margin have been right so far, and the offset is not at the edge.
+        reliable: the offset can be relied on: hardly any clip with somebody else's sound is called
+            so.
         drift_ms_per_min: how the offset changes along the clip; None where it is too short
             or the offset not reliable.
+        probability: that the offset is right within a frame, against somebody else's sound as often
+            as not; None where the network was not calibrated.
     """
 
     offset_frames: int
@@ -49,6 +54,7 @@ class Sync:
     at_search_edge: bool
     reliable: bool
     drift_ms_per_min: float | None
+    probability: float | None = None
 
 
 def window_count(frames: int, samples: int) -> int:
@@ -81,6 +87,8 @@ def judge(
     *,
     reliable_confidence: float,
     reliable_margin: float = 0.0,
+    calibration: Calibration | None = None,
+    audible_share: float = 1.0,
 ) -> Sync:
     """Offset and confidence from a distance matrix; numbers as the published program's.
 
@@ -89,7 +97,9 @@ def judge(
         heard: (windows,) bool, False where there is no sound to compare with, see
             `heard_windows`: those windows have no say. At least one is True; None: all are.
         reliable_confidence: confidence from which an offset is called reliable.
-        reliable_margin: and the margin that takes.
+        reliable_margin: and the margin that takes of a clip of 5 s; of shorter ones it takes more.
+        calibration: decides instead of these two, where there is one.
+        audible_share: share of the frames with audible sound, which the calibration weighs.
     """
     vshift = dists.shape[1] // 2
     heard = np.ones(len(dists), bool) if heard is None else heard
@@ -98,8 +108,15 @@ def judge(
     confidence = float(np.median(mean) - mean[best])
     at_edge = best in (0, 2 * vshift)
     margin = margin_of(mean)
-    sure = confidence >= reliable_confidence and margin >= reliable_margin
-    reliable = sure and not at_edge
+    if calibration is None:
+        # The mean over fewer windows scatters more, as one by the root of their number.
+        least = reliable_margin * max(1.0, REFERENCE_WINDOWS / np.count_nonzero(heard)) ** 0.5
+        probability, sure = None, confidence >= reliable_confidence and margin >= least
+    else:
+        probability, sure = reliability.probability(
+            dists[heard], calibration, audible_share=audible_share
+        )
+    reliable = bool(sure and not at_edge)
     return Sync(
         offset_frames=vshift - best,
         offset_ms=_subframe_offset(dists, near=best, heard=heard) * FRAME_MS,
@@ -114,6 +131,7 @@ def judge(
         at_search_edge=at_edge,
         reliable=reliable,
         drift_ms_per_min=_drift(dists, heard) if reliable else None,
+        probability=probability,
     )
 
 

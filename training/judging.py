@@ -12,7 +12,7 @@ import torch
 from models import syncnet
 from models.features import WINDOW_FRAMES
 from models.syncnet import SyncNet
-from pipeline import embeddings, sync
+from pipeline import embeddings, reliability, sync
 from training.distributed import Processes, gathered
 from training.samples import Clip, shifted_sound
 from training.selection import FRAME_MS
@@ -81,7 +81,13 @@ def score_piece(
         model, clip, first=first, frames=frames, lead_ms=lead_ms, device=device
     )
     dists = embeddings.distances(lips, sound, vshift=vshift)
-    return sync.judge(dists, **model.config.reliable_from)
+    samples = shifted_sound(clip, first=first, frames=frames, lead_ms=lead_ms)
+    return sync.judge(
+        dists,
+        **model.config.reliable_from,
+        calibration=model.config.calibration,
+        audible_share=reliability.audible_share(samples),
+    )
 
 
 def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> float | None:

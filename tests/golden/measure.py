@@ -26,7 +26,7 @@ MOUTH_FRAME = 450
 MOUTH_TRACK_FRAME_PX = (SHOT_TWO_LEFT_FACE[0], SHOT_TWO_LEFT_FACE[1])
 SIGNAL_SAMPLES = SAMPLE_RATE  # one second
 COLUMNS = (0, 40, -1)  # of mel and cepstra: an end, the middle, the other end
-RELIABLE = {"reliable_confidence": 3.0, "reliable_margin": 2.0}
+RELIABLE: Any = {"reliable_confidence": 3.0, "reliable_margin": 2.0}
 
 
 def signal() -> np.ndarray:

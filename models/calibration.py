@@ -1,0 +1,89 @@
+"""From the numbers of a distance matrix to the probability that its offset is right.
+
+A logistic regression: eleven numbers of the matrix (`pipeline.reliability.numbers`), each with a
+weight that changes with the logarithm of the length, so that one set of coefficients serves any
+number of windows. It is fitted by `python -m training.calibrate` on people the network was not
+trained on, and kept in the configuration of its weights.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+REFERENCE_WINDOWS = 120  # of a 5 s piece: where the logarithm of the length is zero
+LARGEST_DEVIATION = 6.0  # of a scaled number
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Coefficients of one network.
+
+    Attributes:
+        vshift: largest shift of the distances it was fitted on, frames.
+        windows: fewest and most windows it was fitted on.
+        means, deviations: (11,) of the numbers, by which they are brought to one scale.
+        bias: logit of a piece of `REFERENCE_WINDOWS` whose numbers are all average.
+        weights: (11,) of the scaled numbers.
+        slopes: (11,) by how much each weight grows as the length doubles.
+        length: (2,) weights of the length's logarithm and of its square.
+        threshold: (3,) coefficients of a polynomial in the length's logarithm, constant first:
+            the logit that a hundredth of other people's sound exceeds.
+        people: how many it was fitted on.
+    """
+
+    vshift: int
+    windows: tuple[int, int]
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    bias: float
+    weights: tuple[float, ...]
+    slopes: tuple[float, ...]
+    length: tuple[float, float]
+    threshold: tuple[float, float, float]
+    people: int
+
+    def logit(self, numbers: np.ndarray, windows: int) -> float:
+        """Log odds that the offset is right, against somebody else's sound as often as not.
+
+        Args:
+            numbers: (11,) of the distance matrix.
+            windows: how many it has; a longer clip counts as the longest that was fitted.
+        """
+        return float(self.inputs(numbers, windows) @ self._coefficients())
+
+    def inputs(self, numbers: np.ndarray, windows: int) -> np.ndarray:
+        """(25,) what the regression weighs, in the order of bias, weights, slopes, length."""
+        scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
+        # Beyond what was seen a number says no more than the most extreme one that was.
+        scaled = scaled.clip(-LARGEST_DEVIATION, LARGEST_DEVIATION)
+        octaves = self.octaves(windows)
+        return np.concatenate([[1.0], scaled, scaled * octaves, [octaves, octaves**2]])
+
+    def octaves(self, windows: int) -> float:
+        """Logarithm of the length to the base of 2, zero at `REFERENCE_WINDOWS`."""
+        return float(np.log2(np.clip(windows, *self.windows) / REFERENCE_WINDOWS))
+
+    def least_logit(self, windows: int) -> float:
+        """From where on an offset is reliable."""
+        return float(np.polynomial.polynomial.polyval(self.octaves(windows), self.threshold))
+
+    def _coefficients(self) -> np.ndarray:
+        return np.array([self.bias, *self.weights, *self.slopes, *self.length])
+
+    @staticmethod
+    def from_dict(stored: dict[str, Any]) -> "Calibration":
+        """The inverse of `dataclasses.asdict`, also after JSON.
+
+        Raises:
+            TypeError, ValueError: it is none.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list | tuple) else value
+            for name, value in stored.items()
+        }
+        made = Calibration(**values)
+        lengths = {len(v) for v in (made.means, made.deviations, made.weights, made.slopes)}
+        if len(lengths) != 1 or len(made.length) != 2 or len(made.threshold) != 3:
+            raise ValueError("a calibration has one weight, slope, mean, deviation per number")
+        return made

@@ -1,0 +1,113 @@
+"""Fits how probable it is that an offset is right, for weights that are trained already.
+
+    python -m training.calibrate --data TRACKS --weights FILE --export FILE [--val OTHER_TRACKS]
+
+TRACKS are of people the network was NOT trained on. Pieces of every length, with their own sound
+and with somebody else's, give numbers (pipeline/reliability.py); a logistic regression over them
+becomes `probability`, and the level that one in a hundred pieces with somebody else's sound passes
+becomes `reliable`. With --val the promise is checked on other people, with intervals.
+
+An optional people.csv in a data folder (columns reference, person) says which videos show the same
+person; else each video is a person of its own.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from models import weights
+from models.syncnet import SyncNet
+from pipeline import cli
+from pipeline.errors import InputError
+from pipeline.workspace import write_json
+from training import people, reliability_fit, samples, selection
+from training.reliability_fit import Options
+from training.samples import Clip
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = Options()
+    # fmt: off
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", required=True,
+        help="data folders of people the network was not trained on")
+    add("--val", type=Path, nargs="*", default=[], help="data folders of yet other people")
+    add("--val_without", nargs="*", default=[], help="references of --val to leave out")
+    add("--weights", default="auto", help="SyncNet weights file")
+    add("--export", type=Path, help="weights file to write: the same network, calibrated")
+    add("--json", type=Path, help="file for the figures")
+    add("--cache", type=Path, help="folder for decoded clips; unset: a passing one")
+    add("--pieces", type=int, default=default.pieces, help="of each length, spread over all people")
+    add("--foreign", type=int, default=default.foreign, help="sounds of others for each piece")
+    add("--seed", type=int, default=default.seed, help="of everything random")
+    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    # fmt: on
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fits, checks, writes."""
+    args = build_parser().parse_args(argv)
+    options = Options(pieces=args.pieces, foreign=args.foreign, seed=args.seed)
+    if args.export and not args.export.parent.is_dir():
+        raise InputError(f"{args.export.parent} is not a folder; give --export in one that exists.")
+    device = cli.torch_device(args.device)
+    model, used = weights.load_syncnet(args.weights, device=device)
+    with tempfile.TemporaryDirectory() as passing:
+        cache = args.cache or Path(passing)
+        fitting = _clips(args.data, model, cache, without=())
+        checking = _clips(args.val, model, cache, without=args.val_without) if args.val else []
+        persons = people.read(args.data + args.val)
+        people.check_apart(fitting, checking, persons)
+        pieces = reliability_fit.measure(
+            model, fitting, options=options, persons=persons, device=device
+        )
+        calibration = reliability_fit.fit(pieces, vshift=options.vshift)
+        figures = {"fitted_on": reliability_fit.table(pieces, calibration, seed=options.seed)}
+        if checking:
+            others = reliability_fit.measure(
+                model,
+                checking,
+                # The same draws would meet the same luck.
+                options=replace(options, seed=options.seed + 1),
+                persons=persons,
+                device=device,
+            )
+            figures["other_people"] = reliability_fit.table(others, calibration, seed=options.seed)
+    for name, rows in figures.items():
+        print(name.replace("_", " "))
+        for row in rows:
+            print(" ", json.dumps(row))
+    if args.json:
+        write_json(args.json, {"weights": asdict(used)} | figures)
+    if args.export:
+        model.config = replace(model.config, calibration=calibration)
+        weights.write_own(model, args.export, config=model.config)
+        print(f"{args.export} written")
+    return 0
+
+
+def _clips(
+    data_dirs: list[Path],
+    model: SyncNet,
+    cache: Path,
+    *,
+    without: tuple[str, ...],
+) -> list[Clip]:
+    files = samples.clip_files(data_dirs)
+    loaded = samples.load_clips(files, model.config, cache=cache, margin=False)
+    if loaded.left_out:
+        print(selection.in_words(loaded.left_out), file=sys.stderr)
+    return [clip for clip in loaded.clips if Path(clip.reference).name not in without]
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
