@@ -282,7 +282,7 @@ def test_features_appear_whole_or_not_at_all(
 
     monkeypatch.setattr(np, "save", save)
     rows = torch.zeros(3, 2)
-    embedded = clip_scores.Embedded(8, 5120, np.ones(3, bool), 0.0, rows, rows, rows)
+    embedded = clip_scores.Embedded(8, 5120, np.ones(3, bool), 1.0, 0.0, rows, rows, rows)
     with pytest.raises(crop_scores.PipelineError, match="No space left"):
         crop_scores.write_embedded(old, embedded)
     assert _files(tmp_path) == ["out.npy"] and old.read_bytes() == b"old"

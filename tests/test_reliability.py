@@ -1,0 +1,221 @@
+"""Whether an offset can be relied on: the numbers, the regression, its promise at every length."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.calibration import Calibration
+from models.syncnet import SMALL, SyncNetConfig
+from pipeline import reliability, sync
+from pipeline.errors import InputError
+from training import people, reliability_fit
+from training.reliability_fit import Piece
+from training.samples import Clip
+
+LENGTHS = (15, 25, 50, 125, 250)
+
+
+def _calibration(**changes: object) -> Calibration:
+    plain = Calibration(
+        vshift=15,
+        windows=(10, 500),
+        means=(0.0,) * 11,
+        deviations=(1.0,) * 11,
+        bias=0.5,
+        weights=(0.3,) + (0.0,) * 10,
+        slopes=(0.1,) + (0.0,) * 10,
+        length=(0.2, 0.05),
+        threshold=(1.0, 0.0, 0.0),
+        people=7,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def _dists(windows: int, *, depth: float, seed: int, shifts: int = 31) -> np.ndarray:
+    """Unrelated windows, with a valley of this depth at shift 3 to the left of the middle."""
+    rng = np.random.default_rng(seed)
+    dists = rng.normal(10, 1, (windows, shifts))
+    dists[:, shifts // 2 - 3] -= depth
+    return dists.astype(np.float32)
+
+
+def test_numbers_are_those_of_the_matrix() -> None:
+    """Worked out by hand on a matrix without noise: one shift two nearer, another one nearer."""
+    dists = np.full((100, 31), 10, np.float32)
+    dists[:, 12] = 8
+    dists[:, 20] = 9
+    found = dict(
+        zip(reliability.NUMBERS, reliability.numbers(dists, audible_share=0.7), strict=True)
+    )
+    assert found["margin"] == pytest.approx(10 * 1)  # (9 - 8) times the root of 100
+    assert found["confidence"] == pytest.approx(10 * 2)
+    assert found["curvature"] == pytest.approx(10 * 4)
+    assert found["halves_that_agree"] == 2
+    assert found["at_search_edge"] == 0 and found["audible_share"] == 0.7
+    assert found["shift"] == pytest.approx(3 / 15)
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3, 400])
+def test_numbers_of_flat_distances_are_finite(windows: int) -> None:
+    """Nothing stands out: no division by nothing."""
+    assert np.isfinite(
+        reliability.numbers(np.full((windows, 31), 4, np.float32), audible_share=0)
+    ).all()
+
+
+def test_audible_share_counts_frames_within_35_db_of_the_loudest() -> None:
+    """A loud frame, one 30 dB below it, two of silence; and silence alone."""
+    loud = np.full(640, 10_000, np.int16)
+    sound = np.concatenate([loud, loud // 31, np.zeros(1280, np.int16)])
+    assert reliability.audible_share(sound) == 0.5
+    assert reliability.audible_share(np.zeros(6400, np.int16)) == 0
+    assert reliability.audible_share(np.zeros(100, np.int16)) == 0
+
+
+def test_probability_is_the_logistic_of_the_weighted_numbers() -> None:
+    """One weight only, at the reference length and at twice that."""
+    calibration = _calibration(means=(2.0,) * 11, deviations=(4.0,) * 11)
+    for windows, octaves in ((120, 0.0), (240, 1.0)):
+        dists = _dists(windows, depth=1, seed=1)
+        margin = reliability.numbers(dists, audible_share=1)[0]
+        scaled = np.clip((margin - 2) / 4, -6, 6)
+        logit = 0.5 + (0.3 + 0.1 * octaves) * scaled + 0.2 * octaves + 0.05 * octaves**2
+        found, _ = reliability.probability(dists, calibration, audible_share=1)
+        assert found == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+def test_reliable_needs_the_logit_of_the_threshold() -> None:
+    """Just at it, and just above."""
+    dists = _dists(120, depth=1, seed=1)
+    logit = _calibration().logit(reliability.numbers(dists, audible_share=1), 120)
+    for least, wanted in ((logit - 1e-9, True), (logit + 1e-6, False)):
+        rule = _calibration(threshold=(least, 0.0, 0.0))
+        assert reliability.probability(dists, rule, audible_share=1)[1] is wanted
+        judged = sync.judge(dists, reliable_confidence=99, calibration=rule)
+        assert judged.reliable is wanted
+        assert judged.probability == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+def test_a_narrower_search_or_shorter_clip_than_fitted_is_not_reliable() -> None:
+    """Their chance of being wrong was not measured."""
+    sure = _calibration(threshold=(-99.0, 0.0, 0.0))
+    assert sync.judge(_dists(10, depth=9, seed=1), reliable_confidence=0, calibration=sure).reliable
+    for dists in (_dists(9, depth=9, seed=1), _dists(10, depth=9, seed=1, shifts=29)):
+        assert not sync.judge(dists, reliable_confidence=0, calibration=sure).reliable
+
+
+def test_offset_at_search_edge_is_not_reliable_whatever_its_probability() -> None:
+    """The true offset may be larger."""
+    dists = np.roll(_dists(200, depth=9, seed=1), -12, axis=1)
+    sure = _calibration(threshold=(-99.0, 0.0, 0.0))
+    judged = sync.judge(dists, reliable_confidence=0, calibration=sure)
+    assert judged.at_search_edge and not judged.reliable
+
+
+def test_without_calibration_shorter_clips_need_more_margin() -> None:
+    """Four times fewer windows than 5 s have: twice the margin; longer ones no less."""
+    for windows, factor in ((30, 2.0), (120, 1.0), (480, 1.0)):
+        dists = np.full((windows, 31), 10, np.float32)
+        dists[:, 12] = 8
+        for margin, wanted in ((2 / factor - 0.01, True), (2 / factor + 0.01, False)):
+            judged = sync.judge(dists, reliable_confidence=1, reliable_margin=margin)
+            assert judged.reliable is wanted and judged.probability is None
+
+
+def test_calibration_survives_the_weights_configuration() -> None:
+    """As JSON and back; configurations written before there was one still load."""
+    config = replace(SMALL, calibration=_calibration())
+    assert SyncNetConfig.from_json(config.to_json()) == config
+    old = json.loads(SMALL.to_json())
+    del old["calibration"]
+    assert SyncNetConfig.from_json(json.dumps(old)) == SMALL
+    broken = asdict(config)
+    broken["calibration"]["weights"] = [1.0]
+    with pytest.raises(ValueError, match="one weight"):
+        SyncNetConfig.from_json(json.dumps(broken))
+
+
+def _pieces(people_from: int, *, count: int, seed: int) -> list[Piece]:
+    """Made pieces: own sound has a valley that varies with the person, foreign has none."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for frames in LENGTHS:
+        windows = frames - 5
+        for index in range(count):
+            person = people_from + index % 20
+            depth = 0.3 + 0.9 * np.random.default_rng(person).uniform()
+            for foreign in (False, True, True):
+                dists = _dists(windows, depth=0 if foreign else depth, seed=int(rng.integers(1e9)))
+                offset = 15 - int(dists.mean(axis=0).argmin())
+                made.append(
+                    Piece(
+                        f"p{person}",
+                        frames,
+                        windows,
+                        reliability.numbers(dists, audible_share=1),
+                        foreign,
+                        None if foreign else abs(offset - 3) <= 1,
+                    )
+                )
+    return made
+
+
+def test_foreign_sound_passes_as_rarely_as_promised_on_other_people() -> None:
+    """Fitted on twenty persons, checked on twenty others: 1 % at every length, within chance."""
+    calibration = reliability_fit.fit(_pieces(0, count=300, seed=1), vshift=15)
+    assert calibration.windows == (10, 245) and calibration.people == 20
+    rows = reliability_fit.table(_pieces(100, count=300, seed=2), calibration, seed=1)
+    assert [row["seconds"] for row in rows] == [length / 25 for length in LENGTHS]
+    for row in rows:
+        assert row["foreign"] == 600 and row["foreign_reliable"][0] <= 0.025
+        low, high = row["foreign_reliable"][1:]
+        assert low <= row["foreign_reliable"][0] <= high
+    assert [row["own_reliable"][0] for row in rows] == sorted(r["own_reliable"][0] for r in rows)
+    assert rows[-1]["own_reliable"][0] > 0.9 and rows[-1]["right_of_those"][0] > 0.98
+
+
+def test_intervals_are_over_people_not_pieces() -> None:
+    """A hundred equal pieces of one person are one person's word."""
+    alone = reliability_fit._with_interval([("a", 1.0)] * 100 + [("b", 0.0)] * 100, 1)
+    assert alone == [0.5, 0.0, 1.0]
+    many = reliability_fit._with_interval([(str(i), float(i % 2)) for i in range(200)], 1)
+    assert many is not None and 0.4 < many[1] < 0.5 < many[2] < 0.6
+
+
+def _clip(name: str) -> Clip:
+    return Clip(name, np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int16))
+
+
+def test_one_person_on_both_sides_is_refused(tmp_path: Path) -> None:
+    """By video where nobody says who is who, by people.csv where it does."""
+    (tmp_path / "people.csv").write_text("\ufeffreference,person\r\na,ann\r\nb,bob\r\nc,ann\r\n")
+    persons = people.read([tmp_path])
+    folder = tmp_path.name
+    clips = [_clip(f"{folder}/{name}/00000") for name in "abcd"]
+    assert [people.person_of(clip, persons) for clip in clips] == [
+        *("ann", "bob", "ann"),
+        f"{folder}/d",
+    ]
+    people.check_apart(clips[:1], clips[1:2], persons)
+    people.check_apart(clips[3:], clips[:3], persons)
+    for others in ([clips[2]], [clips[0]]):
+        with pytest.raises(InputError, match="ann is in --data and in --val"):
+            people.check_apart(clips[:1], others, persons)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("reference\na\n", "needs the columns reference and person"),
+        ("reference,person\na,ann\na,bob\n", "names two persons for a"),
+    ],
+)
+def test_a_people_file_that_is_none_is_named(text: str, words: str, tmp_path: Path) -> None:
+    """One sentence with the file."""
+    (tmp_path / "people.csv").write_text(text)
+    with pytest.raises(InputError, match=words) as refused:
+        people.read([tmp_path])
+    assert str(tmp_path / "people.csv") in str(refused.value)
