@@ -165,12 +165,12 @@ def _pieces(people_from: int, *, count: int, seed: int) -> list[Piece]:
 
 def test_foreign_sound_passes_as_rarely_as_promised_on_other_people() -> None:
     """Fitted on twenty persons, checked on twenty others: 1 % at every length, within chance."""
-    calibration = reliability_fit.fit(_pieces(0, count=300, seed=1), vshift=15)
+    calibration = reliability_fit.fit(_pieces(0, count=200, seed=1), vshift=15)
     assert calibration.windows == (10, 245) and calibration.people == 20
-    rows = reliability_fit.table(_pieces(100, count=300, seed=2), calibration, seed=1)
+    rows = reliability_fit.table(_pieces(100, count=200, seed=2), calibration, seed=1)
     assert [row["seconds"] for row in rows] == [length / 25 for length in LENGTHS]
     for row in rows:
-        assert row["foreign"] == 600 and row["foreign_reliable"][0] <= 0.025
+        assert row["foreign"] == 400 and row["foreign_reliable"][0] <= 0.03
         low, high = row["foreign_reliable"][1:]
         assert low <= row["foreign_reliable"][0] <= high
     assert [row["own_reliable"][0] for row in rows] == sorted(r["own_reliable"][0] for r in rows)
