@@ -6,7 +6,7 @@ number of windows. It is fitted by `python -m training.calibrate` on people the 
 trained on, and kept in the configuration of its weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,15 @@ class Calibration:
     def least_logit(self, windows: int) -> float:
         """From where on an offset is reliable."""
         return float(np.polynomial.polynomial.polyval(self.octaves(windows), self.threshold))
+
+    def rescaled(self, factor: float, numbers: tuple[int, ...]) -> "Calibration":
+        """The same where embeddings have grown by `factor`, and with them these numbers."""
+        factors = [factor if index in numbers else 1.0 for index in range(len(self.means))]
+        return replace(
+            self,
+            means=tuple(v * f for v, f in zip(self.means, factors, strict=True)),
+            deviations=tuple(v * f for v, f in zip(self.deviations, factors, strict=True)),
+        )
 
     def _coefficients(self) -> np.ndarray:
         return np.array([self.bias, *self.weights, *self.slopes, *self.length])

@@ -6,6 +6,7 @@ same two towers, narrower, on a 48x48 grey mouth region, with normalised inputs 
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,11 +82,27 @@ class SyncNetConfig:
 
     @property
     def reliable_from(self) -> dict[str, float]:
-        """What `pipeline.sync.judge` takes an offset for reliable from."""
+        """Confidence and margin of an offset that has proved right."""
         return {
             "reliable_confidence": self.reliable_confidence,
             "reliable_margin": self.reliable_margin,
         }
+
+    @property
+    def is_calibrated(self) -> bool:
+        """It is known how rarely somebody else's sound would be called reliable.
+
+        Published weights are not ours to calibrate: their users' rule of thumb, a confidence of
+        3, stands until somebody does.
+        """
+        ours = bool(self.embedding_scale)
+        return self.calibration is not None or bool(self.reliable_margin) or not ours
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """How `pipeline.sync.judge` decides what is reliable: nothing is without a calibration."""
+        least = self.reliable_confidence if self.is_calibrated else math.inf
+        return self.reliable_from | {"reliable_confidence": least, "calibration": self.calibration}
 
     def to_json(self) -> str:
         """The form kept inside a weights file."""

@@ -243,8 +243,7 @@ def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -
     judged = sync.judge(
         dists,
         embedded.heard,
-        **model.config.reliable_from,
-        calibration=model.config.calibration,
+        **model.config.rule,
         audible_share=embedded.audible_share,
     )
     # Sound leads by as much more as the pictures are late.

@@ -112,8 +112,7 @@ def _judged(
     dists = embeddings.distances(lips[:windows], sound[:windows], vshift=VSHIFT)
     return sync.judge(
         dists,
-        **model.config.reliable_from,
-        calibration=model.config.calibration,
+        **model.config.rule,
         audible_share=reliability.audible_share(samples),
     )
 

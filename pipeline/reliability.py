@@ -25,6 +25,8 @@ NUMBERS = (
     "audible_share",
     "shift",
 )
+# Those that grow with the scale of the embeddings.
+SCALED = ("margin", "confidence", "curvature")
 
 
 def numbers(dists: np.ndarray, *, audible_share: float) -> np.ndarray:

@@ -46,6 +46,11 @@ def score_tracks(
         PipelineError: a clip cannot be read.
     """
     model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
+    if not model.config.is_calibrated:
+        notice(
+            f"{used.file} was never calibrated, so no offset is called reliable; "
+            "python -m training.calibrate does it, on people it was not trained on."
+        )
     with place.opened():
         tracks = [track for track, _ in place.read_tracks()]
         clips = _clips(place, len(tracks), notice=notice)

@@ -13,7 +13,7 @@ from models.syncnet import SMALL, SyncNet
 from pipeline.sync import Sync
 from tests.train_kit import TINY
 from training import agreement, evaluate_sync, judging
-from training.agreement import Agreement, Piece, can_be_judged, reliable_threshold
+from training.agreement import Agreement, Piece, can_be_judged
 from training.distributed import Processes
 from training.samples import Clip
 
@@ -124,37 +124,6 @@ def test_a_tail_without_pieces_of_5_s_has_no_median(
     )
     (row,) = found.by_clip().values()
     assert row["2s"] == 1.0 and row["offset"] is None and row["confidence"] is None
-
-
-def _margins(values: list[float], *, right_above: float) -> list[tuple[Piece, bool]]:
-    return [
-        (Piece("c", "t", 5, 0, 0, 2 * value, value, False), value > right_above) for value in values
-    ]
-
-
-def test_the_threshold_is_right_99_times_in_100() -> None:
-    """It lies just below the right ones, as far as one wrong in a hundred reaches."""
-    margins = np.arange(0.5, 9, 0.01).tolist()
-    judged = _margins(margins, right_above=2)
-    least = reliable_threshold(Agreement(judged), [])
-    assert least is not None
-    assert least.margin == pytest.approx(1.93, abs=0.03)
-    assert least.confidence == pytest.approx(2 * least.margin)
-    assert reliable_threshold(Agreement([(piece, False) for piece, _ in judged]), []) is None
-    others = [
-        (Piece("c", "t", 10, 0, 0, 9, 9, False), False),
-        (Piece("c", "t", 5, 0, 15, 9, 9, False, at_search_edge=True), False),
-    ]
-    assert reliable_threshold(Agreement([*judged, *others]), []) == least
-
-
-def test_strangers_raise_the_threshold() -> None:
-    """No more than two in a hundred pieces with somebody else's sound may pass."""
-    judged = _margins(np.arange(0.5, 9, 0.01).tolist(), right_above=2)
-    strangers = [0.0] * 97 + [4.0, 5.0, 6.0]
-    least = reliable_threshold(Agreement(judged), strangers)
-    assert least is not None and 4 < least.margin < 4.02
-    assert reliable_threshold(Agreement(judged), [99.0]) is None
 
 
 # What a network in training says of the clips.
@@ -345,9 +314,7 @@ def test_strangers_and_silence_are_counted_apart(
     def score(_model: object, clip: Clip, *, first: int, frames: int, device: object) -> Sync:
         asked.append(frames)
         reliable = bool(clip.samples.any())
-        margin = 7.0 if reliable else 1.0
-        edge = len(asked) > 12 and len(asked) % 2 == 0
-        return Sync(2, 80.0, 5.0, 4.0, margin, np.zeros(1), edge, reliable, None)
+        return Sync(2, 80.0, 5.0, 4.0, 1.0, np.zeros(1), False, reliable, None)
 
     monkeypatch.setattr(evaluate_sync, "score_piece", score)
     clips = [_clip(f"val/{name}/00000", seconds=16) for name in "ab"]
@@ -358,8 +325,6 @@ def test_strangers_and_silence_are_counted_apart(
         "silent_called_reliable": 0.0,
     }
     assert asked == [125] * 12
-    margins = evaluate_sync.strange_margins(SyncNet(TINY), clips, seed=1, device=cpu)
-    assert margins == [7.0, float("-inf")] * 3
 
 
 def test_speaking_frames_of_own_sound_score_above_those_of_foreign_sound(

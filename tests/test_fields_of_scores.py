@@ -73,7 +73,7 @@ class _Clip:
         samples = self.frames * 640 if self.matching is not None else 0
         count = self.windows if samples else 0
         heard = np.ones(count, bool)
-        return Embedded(self.frames, samples, heard, 0.0, lips[:count], sound[:count], None)
+        return Embedded(self.frames, samples, heard, 1.0, 0.0, lips[:count], sound[:count], None)
 
 
 def _leading(windows: int, frames: int) -> list[int]:
@@ -188,6 +188,7 @@ def test_every_field_of_offsets_json(scored: Workspace) -> None:
         truth |= {
             "offset_frames": offset,
             "at_search_edge": at_edge,
+            "probability": None,  # this network was not calibrated
             "reliable": reliable,
             "drift_ms_per_min": drift,
             "warning": warning,

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.calibration import Calibration
-from models.syncnet import SMALL, SyncNetConfig
-from pipeline import reliability, sync
+from models.syncnet import SMALL, SyncNet, SyncNetConfig
+from models.weights import WeightsUsed
+from pipeline import clip_scores, reliability, scores, sync
+from pipeline.clip_scores import Embedded
 from pipeline.errors import InputError
 from training import people, reliability_fit
 from training.reliability_fit import Piece
@@ -148,7 +151,9 @@ def _pieces(people_from: int, *, count: int, seed: int) -> list[Piece]:
             person = people_from + index % 20
             depth = 0.3 + 0.9 * np.random.default_rng(person).uniform()
             for foreign in (False, True, True):
-                dists = _dists(windows, depth=0 if foreign else depth, seed=int(rng.integers(1e9)))
+                dists = _dists(
+                    windows, depth=0 if foreign else depth, seed=int(rng.integers(10**9))
+                )
                 offset = 15 - int(dists.mean(axis=0).argmin())
                 made.append(
                     Piece(
@@ -219,3 +224,18 @@ def test_a_people_file_that_is_none_is_named(text: str, words: str, tmp_path: Pa
     with pytest.raises(InputError, match=words) as refused:
         people.read([tmp_path])
     assert str(tmp_path / "people.csv") in str(refused.value)
+
+
+def test_probability_of_a_clip_weighs_its_audible_share_and_is_written_down() -> None:
+    """From the clip's sound to offsets.json, with four digits; None without a calibration."""
+    weights = (0.0,) * 9 + (2.0, 0.0)  # the audible share alone
+    model = SyncNet(replace(SMALL, calibration=_calibration(weights=weights, slopes=(0.0,) * 11)))
+    lips = torch.eye(120, 128)
+    embedded = Embedded(125, 80_000, np.ones(120, bool), 0.25, 0.0, lips, lips, None)
+    score = clip_scores.judge_clip(Path("00000.avi"), embedded, model, vshift=15)
+    assert score.sync is not None and score.sync.probability is not None
+    assert score.sync.probability == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 0.25))))
+    row = scores._row(0, score, WeightsUsed("own", "0"), start_s=0.0)
+    assert row["probability"] == round(score.sync.probability, 4) == 0.7311
+    silent = scores._row(0, replace(score, sync=None), WeightsUsed("own", "0"), start_s=0.0)
+    assert silent["probability"] is None

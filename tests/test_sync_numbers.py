@@ -67,7 +67,7 @@ def test_two_equal_valleys_are_not_reliable() -> None:
     ("confidence", "margin", "reliable"), [(5, 6, True), (5.01, 6, False), (5, 6.01, False)]
 )
 def test_reliable_from_the_thresholds_on(confidence: float, margin: float, reliable: bool) -> None:
-    dists = np.tile(MEANS, (20, 1))  # confidence 5, margin 6
+    dists = np.tile(MEANS, (120, 1))  # confidence 5, margin 6, of 5 s
     found = sync.judge(dists, reliable_confidence=confidence, reliable_margin=margin)
     assert found.reliable == reliable
 

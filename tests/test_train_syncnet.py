@@ -26,7 +26,6 @@ from tests.train_kit import (
     write_noise,
 )
 from training import card, loop, syncnet_run
-from training.agreement import Agreement
 from training.drawn_tracks import babble, write_track, write_tracks
 from training.journal import Journal, read_rows
 from training.syncnet import Run
@@ -280,9 +279,8 @@ def test_a_run_stops_early_and_exports_its_best(
 ) -> None:
     """Two reports without a better one end it, once and for all; the best weights are exported."""
     monkeypatch.setattr(syncnet_run, "agreement", _Scores([0.5, 0.6, 0.4, 0.6]))
-    monkeypatch.setattr(card, "agreement", lambda *_, **__: Agreement([]))
     file = tmp_path / "own.safetensors"
-    monkeypatch.setattr(card, "strange_margins", lambda *_, **__: [])
+    monkeypatch.setattr(card, "_calibrate", lambda *_, **__: None)
     monkeypatch.setattr(card, "figures", lambda *_, **__: {"all": {}})
     flags += ["--val", str(tracks), "--steps", "50", "--eval_every", "1", "--patience", "2"]
     flags += ["--export", str(file), "--warmup", "0"]

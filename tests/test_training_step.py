@@ -1,22 +1,27 @@
 """One training step and its parts: loss, dropout, shared statistics, calibration, warnings."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed, nn
 
-from models.syncnet import SMALL, SyncNet
+from models.syncnet import PUBLISHED, SMALL, SyncNet
+from pipeline import reliability, sync
 from pipeline.errors import PipelineError
 from tests.train_kit import TINY
-from training import card, loop, syncnet_run
-from training.agreement import Agreement, Piece
+from training import card, loop, reliability_fit, syncnet_run
+from training.agreement import Agreement
+from training.agreement import Piece as JudgedPiece
 from training.distributed import Processes, share_batch_statistics
 from training.excerpts import Batch
 from training.objectives import MultiWay, Objective
+from training.reliability_fit import Piece
 from training.syncnet import Lesson, Run, new_run, still_guessing, train_step
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -154,7 +159,7 @@ def test_clips_and_other_people_are_judged_by_the_averaged_network(
 
     def agreement(model: object, clips: object, _group: object, *, seed: int) -> Agreement:
         asked.append(("others", model, clips, seed))
-        return Agreement([(Piece("c", "t", 5, 0, 0, 9.0, 9.0, True), True)])
+        return Agreement([(JudgedPiece("c", "t", 5, 0, 0, 9.0, 9.0, True), True)])
 
     monkeypatch.setattr(syncnet_run.judging, "refine", refine)
     monkeypatch.setattr(syncnet_run, "agreement", agreement)
@@ -290,26 +295,75 @@ def test_shared_batch_statistics_are_torchs_own(
     assert half.dtype == torch.bfloat16
 
 
-def test_export_makes_confidence_3_mean_reliable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Right from margin 1 on, where confidence is 2: embeddings and margin grow by half."""
-    judged = Agreement(
-        [(Piece("v/a", "t", 5, 0, 0, 2 * m, m, False), m >= 1) for m in (0.5, 0.75, 1.0, 1.5, 2.0)]
-    )
-    monkeypatch.setattr(card, "agreement", lambda *_, **__: judged)
-    monkeypatch.setattr(card, "strange_margins", lambda *_, **__: [0.1])
+def _measured(people_from: int, seed: int) -> list[Piece]:
+    """Pieces of twelve persons whose own sound stands out, at two lengths."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for frames in (50, 125):
+        for index in range(96):
+            for foreign in (False, True):
+                dists = rng.normal(10, 1, (frames - 5, 31)).astype(np.float32)
+                dists[:, 12] -= 0 if foreign else 2
+                numbers = reliability.numbers(dists, audible_share=1)
+                person = f"p{people_from + index % 12}"
+                made.append(Piece(person, frames, frames - 5, numbers, foreign, not foreign))
+    return made
+
+
+def test_export_makes_confidence_3_mean_reliable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One half of the people decides, the other half is reported; embeddings grow by half."""
+    asked: list[set[str]] = []
+
+    def measure(_: object, clips: list[Any], **options: Any) -> list[Piece]:
+        asked.append({clip.reference for clip in clips})
+        return _measured(12 * len(asked), seed=options["options"].seed)
+
+    monkeypatch.setattr(card.reliability_fit, "measure", measure)
     model = SyncNet(SMALL)
-    data: Any = SimpleNamespace(unseen=[])
-    options: Any = SimpleNamespace(seed=1)
-    card._calibrate(model, data, options, without=frozenset(), group=ALONE)
-    assert model.config.embedding_scale == pytest.approx(15, rel=0.01)
-    assert model.config.reliable_confidence == 3.0
-    assert 1.49 < model.config.reliable_margin < 1.5 < 1.5015
+    clips: Any = [SimpleNamespace(reference=f"val/{number}") for number in range(4)]
+    options: Any = SimpleNamespace(seed=1, val=[])
+    found = card._calibrate(model, clips, options, device=ALONE.device)
+    assert asked == [{"val/0", "val/2"}, {"val/1", "val/3"}]
+    assert found is not None and found["table"][1]["own_reliable"][0] > 0.95
+    # Two of ten stand out: reliable pieces of 5 s begin at a confidence of about 1.8.
+    assert model.config.embedding_scale == pytest.approx(10 * 3 / 1.8, rel=0.1)
+    assert model.config.reliable_confidence == 3.0 and model.config.is_calibrated
+    factor = model.config.embedding_scale / 10
+    dists = np.random.default_rng(5).normal(10, 1, (120, 31)).astype(np.float32)
+    dists[:, 12] -= 2
+    unscaled = reliability_fit.fit(_measured(12, seed=1), vshift=15)
+    logit = unscaled.logit(reliability.numbers(dists, audible_share=1), 120)
+    judged = sync.judge(factor * dists, **model.config.rule)
+    assert judged.probability == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-4)
+    assert "WARNING" not in capsys.readouterr().out
+
+
+def test_export_with_few_people_calls_nothing_reliable_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the network it started from was calibrated: these are other weights."""
+    monkeypatch.setattr(
+        card.reliability_fit,
+        "measure",
+        lambda *_, **__: [piece for piece in _measured(0, seed=1) if piece.person < "p12"],
+    )
+    model = SyncNet(dataclasses.replace(SMALL, reliable_margin=1.75))
+    options: Any = SimpleNamespace(seed=1, val=[])
+    assert card._calibrate(model, [], options, device=ALONE.device) is None
+    assert "no offset of these weights is called reliable" in capsys.readouterr().out
+    assert not model.config.is_calibrated
+    dists = np.random.default_rng(5).normal(10, 1, (120, 31)).astype(np.float32)
+    dists[:, 12] -= 9
+    assert not sync.judge(dists, **model.config.rule).reliable
+    assert sync.judge(dists, **PUBLISHED.rule).reliable
 
 
 def test_clips_left_out_of_the_card_do_not_calibrate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """--val_without: neither accuracy nor strangers of the threshold come from those clips."""
+    """--val_without: the calibration does not see them, the figures do."""
     asked: list[tuple[str, list[str]]] = []
 
     def seen(name: str, answer: Any) -> Any:
@@ -321,8 +375,7 @@ def test_clips_left_out_of_the_card_do_not_calibrate(
 
         return stub
 
-    monkeypatch.setattr(card, "agreement", seen("agreement", Agreement([])))
-    monkeypatch.setattr(card, "strange_margins", seen("strangers", []))
+    monkeypatch.setattr(card, "_calibrate", seen("calibration", None))
     monkeypatch.setattr(card, "figures", seen("figures", {"all": 1}))
     monkeypatch.setattr(card, "_card", lambda *_, unseen, **__: {"unseen": unseen})
     clips = [
@@ -336,4 +389,4 @@ def test_clips_left_out_of_the_card_do_not_calibrate(
     data = syncnet_run.Data([], [], clips, {})  # type: ignore[arg-type]
     card.export(run, options, data=data, group=ALONE)  # type: ignore[arg-type]
     carl, both = ["val/carl/00000"], ["val/anna/00000", "val/carl/00000"]
-    assert asked == [("agreement", carl), ("strangers", carl), ("figures", both)]
+    assert asked == [("calibration", carl), ("figures", both)]

@@ -23,8 +23,6 @@ REFERENCE_LENGTH_S = 5  # of the pieces whose median is the clip's own offset
 FEWEST_OTHERS = 3
 LARGEST_SHIFT = 8  # frames, either way
 TOLERANCE = 1  # frames
-RELIABLE_SHARE = 0.99  # of the offsets called reliable must be right
-STRANGERS_SHARE = 0.02  # of pieces with somebody else's sound may be called reliable
 
 
 @dataclass(frozen=True)
@@ -169,40 +167,3 @@ def _judged(pieces: list[Piece]) -> list[tuple[Piece, bool]]:
         if len(others) >= FEWEST_OTHERS:
             judged.append((piece, abs(piece.offset - np.median(others)) <= TOLERANCE))
     return judged
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """From where on 5 s pieces are to be relied on.
-
-    Attributes:
-        margin: least margin.
-        confidence: least confidence such a piece has had.
-    """
-
-    margin: float
-    confidence: float
-
-
-def reliable_threshold(result: Agreement, strangers: list[float]) -> Threshold | None:
-    """The lowest margin from which 99 of 100 pieces have been right and few strangers pass.
-
-    Args:
-        result: judged pieces, some of them wrong.
-        strangers: margins of pieces with somebody else's sound.
-
-    Returns:
-        None where no margin will do.
-    """
-    five = [
-        (piece, ok)
-        for piece, ok in result.judged
-        if piece.length_s == REFERENCE_LENGTH_S and not piece.at_search_edge
-    ]
-    for least in sorted({piece.margin for piece, _ in five}):
-        trusted = [(piece.confidence, ok) for piece, ok in five if piece.margin >= least]
-        passing = np.mean([margin >= least for margin in strangers]) if strangers else 0.0
-        right = np.mean([ok for _, ok in trusted])
-        if right >= RELIABLE_SHARE and passing <= STRANGERS_SHARE:
-            return Threshold(least, min(confidence for confidence, _ in trusted))
-    return None

@@ -4,23 +4,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
 from models import weights
-from models.syncnet import SyncNet
-from training import loop, samples
-from training.agreement import agreement, reliable_threshold
+from models.calibration import Calibration
+from models.features import FRAME_RATE
+from models.syncnet import SyncNet, SyncNetConfig
+from pipeline import reliability
+from training import loop, people, reliability_fit, samples
+from training.agreement import REFERENCE_LENGTH_S
 from training.distributed import Processes
-from training.evaluate_sync import figures, strange_margins
+from training.evaluate_sync import figures
+from training.reliability_fit import Piece
+from training.samples import Clip
 from training.syncnet import Run
 
 if TYPE_CHECKING:
     from training.syncnet_run import Data, TrainOptions
 
+FEWEST_PEOPLE = 5  # in each half of those a network is calibrated on
+
 
 def export(run: Run, options: "TrainOptions", *, data: "Data", group: Processes) -> None:
     """Writes the averaged weights (the best on other people, if there were reports) and their card.
-
-    Confidence grows with the scale of the embeddings, and nothing else changes: it is set so that
-    3 means what users of the published network take it to mean, an offset to rely on.
 
     Args:
         run: that has ended.
@@ -33,46 +40,94 @@ def export(run: Run, options: "TrainOptions", *, data: "Data", group: Processes)
     if run.best:
         model.load_state_dict(run.best["average"])
     unseen: dict[str, Any] | None = None
+    calibrated: dict[str, Any] | None = None
     if data.unseen:
         without = frozenset(
             clip.reference
             for clip in data.unseen
             if Path(clip.reference).name in options.val_without
         )
-        _calibrate(model, data, options, without=without, group=group)
+        on_screen = [clip for clip in data.unseen if clip.reference not in without]
+        calibrated = _calibrate(model, on_screen, options, device=group.device)
         unseen = figures(
             model, data.unseen, without=without, seed=options.seed, device=group.device
         )
+    else:
+        print(
+            "WARNING: without --val nothing is known of other people: no offset of these weights "
+            "is called reliable until python -m training.calibrate has looked at some."
+        )
     options.export.parent.mkdir(parents=True, exist_ok=True)
     weights.write_own(model, options.export, config=model.config)
-    card = _card(run, options, data=data, unseen=unseen, model=model)
+    card = _card(run, options, data=data, unseen=unseen, calibrated=calibrated, model=model)
     loop.write_model_card(options.export.with_suffix(".json"), card)
     print(f"{options.export} written")
 
 
 def _calibrate(
-    model: SyncNet,
-    data: "Data",
-    options: "TrainOptions",
-    *,
-    without: frozenset[str],
-    group: Processes,
-) -> None:
-    """Sets from where on the model's offsets are called reliable, and its scale."""
-    config = model.config
-    clips = [clip for clip in data.unseen if clip.reference not in without]
-    judged = agreement(model, clips, Processes(0, 1, group.device), seed=options.seed)
-    strangers = strange_margins(model, clips, seed=options.seed, device=group.device)
-    least = reliable_threshold(judged, strangers)
-    if least is None or not config.embedding_scale or least.confidence <= 0:
-        return
-    # A little more, so that rounding turns none of the pieces away that decided the threshold.
-    factor = 1.001 * config.reliable_confidence / least.confidence
+    model: SyncNet, clips: list[Clip], options: "TrainOptions", *, device: torch.device
+) -> dict[str, Any] | None:
+    """Finds out from where on the model's offsets are reliable, and sets its scale.
+
+    Half of the people decide, the other half say how it turned out: figures on those who decided
+    would be too good.
+
+    Args:
+        model: in eval mode; its configuration is changed.
+        clips: of people it was not trained on.
+        options: of the run.
+        device: where the model is.
+
+    Returns:
+        What became of the promise on the other half; None where there are too few people.
+    """
+    model.config = replace(model.config, calibration=None, reliable_margin=0.0)
+    persons = people.read(options.val)
+    names = sorted({people.person_of(clip, persons) for clip in clips})
+    measured = [
+        reliability_fit.measure(
+            model,
+            [clip for clip in clips if people.person_of(clip, persons) in half],
+            options=reliability_fit.Options(seed=options.seed + number),
+            persons=persons,
+            device=device,
+        )
+        for number, half in enumerate((names[::2], names[1::2]))
+    ]
+    if min(len({piece.person for piece in half}) for half in measured) < FEWEST_PEOPLE:
+        print(
+            f"WARNING: --val has fewer than {2 * FEWEST_PEOPLE} people whose offset is clear, too "
+            "few to calibrate on: no offset of these weights is called reliable. python -m "
+            "training.calibrate does it on more."
+        )
+        return None
+    calibration = reliability_fit.fit(measured[0], vshift=reliability_fit.Options.vshift)
+    factor = _scale_factor(measured[0], calibration, model.config)
+    scaled = tuple(map(reliability.NUMBERS.index, reliability.SCALED))
     model.config = replace(
-        config,
-        embedding_scale=config.embedding_scale * factor,
-        reliable_margin=least.margin * factor * 0.999,
+        model.config,
+        embedding_scale=model.config.embedding_scale * factor,
+        calibration=calibration.rescaled(factor, scaled),
     )
+    return {"table": reliability_fit.table(measured[1], calibration, seed=options.seed)}
+
+
+def _scale_factor(pieces: list[Piece], calibration: Calibration, config: SyncNetConfig) -> float:
+    """By how much embeddings grow so that reliable offsets of 5 s begin at a confidence of 3.
+
+    Confidence grows with the scale of the embeddings, and nothing else changes. 3 is what users of
+    the published network take for an offset to rely on; a hundredth may lie below.
+    """
+    confidence = reliability.NUMBERS.index("confidence")
+    trusted = [
+        piece.numbers[confidence] / piece.windows**0.5
+        for piece in pieces
+        if piece.frames == REFERENCE_LENGTH_S * FRAME_RATE and not piece.foreign
+        if calibration.logit(piece.numbers, piece.windows) >= calibration.least_logit(piece.windows)
+    ]
+    if not trusted or not config.embedding_scale:
+        return 1.0
+    return float(config.reliable_confidence / max(np.quantile(trusted, 0.01), 1e-3))
 
 
 def _card(
@@ -81,6 +136,7 @@ def _card(
     *,
     data: "Data",
     unseen: dict[str, Any] | None,
+    calibrated: dict[str, Any] | None,
     model: SyncNet,
 ) -> dict[str, Any]:
     return {
@@ -100,7 +156,8 @@ def _card(
         "steps": run.best["step"] if run.best else run.step,
         "minutes": round(run.seconds / 60, 1),
         "reliable_from": model.config.reliable_from,
-        "calibrated_on": "the unseen people below, without those left out" if unseen else None,
+        "calibrated_on": "half of the unseen people" if calibrated else None,
+        "reliable_on_the_other_half": calibrated and calibrated["table"],
         "unseen_people": unseen,
         "licence": "MIT, as the repository; no training picture or sound is part of it",
         "sha256": weights.sha256(options.export) if options.export else None,

@@ -66,20 +66,6 @@ def pairs(clips: list[Clip], *, frames: int, seed: int) -> list[Pair]:
     return found
 
 
-def strange_margins(
-    model: SyncNet, clips: list[Clip], *, seed: int, device: torch.device
-) -> list[float]:
-    """Margins of 5 s pieces with foreign sound; minus infinity at the search edge."""
-    frames = REFERENCE_LENGTH_S * FRAME_RATE
-    found = []
-    for pair in pairs(clips, frames=frames, seed=seed):
-        strange = pair.with_strange_sound(frames)
-        judged = score_piece(model, strange, first=0, frames=frames, device=device)
-        assert judged is not None, "pieces are longer than a window"
-        found.append(float("-inf") if judged.at_search_edge else judged.margin)
-    return found
-
-
 def strangers_called_reliable(
     model: SyncNet, clips: list[Clip], *, seed: int, device: torch.device
 ) -> dict[str, Any]:

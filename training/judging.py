@@ -84,8 +84,7 @@ def score_piece(
     samples = shifted_sound(clip, first=first, frames=frames, lead_ms=lead_ms)
     return sync.judge(
         dists,
-        **model.config.reliable_from,
-        calibration=model.config.calibration,
+        **model.config.rule,
         audible_share=reliability.audible_share(samples),
     )
 

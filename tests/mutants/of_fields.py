@@ -73,8 +73,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "windows without sound have a say in the offset",
         "pipeline/clip_scores.py",
-        "sync.judge(dists, embedded.heard, **model",
-        "sync.judge(dists, **model",
+        "        dists,\n        embedded.heard,\n",
+        "        dists,\n        None,\n",
         (f"{SCORES}::test_every_field_of_offsets_json",),
     ),
     Mutant(

@@ -10,15 +10,15 @@ SYNC = (
     Mutant(
         "the margin is not asked for where an offset is called reliable",
         "pipeline/sync.py",
-        "confidence >= reliable_confidence and margin >= reliable_margin",
+        "confidence >= reliable_confidence and margin >= least",
         "confidence >= reliable_confidence",
         (f"{NUMBERS}::test_two_equal_valleys_are_not_reliable",),
     ),
     Mutant(
         "an offset exactly at the thresholds is not reliable",
         "pipeline/sync.py",
-        "confidence >= reliable_confidence and margin >= reliable_margin",
-        "confidence > reliable_confidence and margin > reliable_margin",
+        "confidence >= reliable_confidence and margin >= least",
+        "confidence > reliable_confidence and margin > least",
         (f"{NUMBERS}::test_reliable_from_the_thresholds_on",),
     ),
     Mutant(

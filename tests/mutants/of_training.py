@@ -91,8 +91,8 @@ JUDGING = (
     Mutant(
         "clips left out of the card calibrate it all the same",
         "training/card.py",
-        "clips = [clip for clip in data.unseen if clip.reference not in without]",
-        "clips = list(data.unseen)",
+        "on_screen = [clip for clip in data.unseen if clip.reference not in without]",
+        "on_screen = list(data.unseen)",
         (f"{STEP}::test_clips_left_out_of_the_card_do_not_calibrate",),
     ),
 )
