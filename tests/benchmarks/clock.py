@@ -83,7 +83,9 @@ def real_clip(clip: Path, folder: Path, *, cuts: int) -> None:
         print(f"copied into {suffix}: {_offset(copy, folder)}")
     for rate in ENCODED_RATES:
         encoded = folder / f"rate{rate}.mkv"
-        ffmpeg("-i", clip, "-r", str(RATES[rate]), "-c:v", "libx264", "-c:a", "pcm_s16le", encoded)
+        # Not -r, which shows each picture of 29.97 fps up to two frames late at 24.
+        nearest = ("-vf", f"fps={RATES[rate]}:round=near", "-c:v", "libx264")
+        ffmpeg("-i", clip, *nearest, "-c:a", "pcm_s16le", encoded)
         print(f"at {rate} fps: {_offset(encoded, folder)}")
     stream = folder / "copy.ts"
     whole = stream.read_bytes() if stream.is_file() else b""
