@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,3 +240,59 @@ def test_probability_of_a_clip_weighs_its_audible_share_and_is_written_down() ->
     assert row["probability"] == round(score.sync.probability, 4) == 0.7311
     silent = scores._row(0, replace(score, sync=None), WeightsUsed("own", "0"), start_s=0.0)
     assert silent["probability"] is None
+
+
+def test_each_piece_meets_its_own_and_only_other_peoples_sound(
+    monkeypatch: pytest.MonkeyPatch, cpu: torch.device
+) -> None:
+    """An oracle whose embeddings name the person and the moment: own offsets right, others not."""
+    codes = torch.nn.functional.normalize(
+        torch.randn(4, 1000, 64, generator=torch.Generator().manual_seed(1)), dim=2
+    )
+
+    def embed(_: object, clip: Clip, *, first: int, frames: int, device: object) -> Any:
+        number = int(clip.name.split("/")[1])
+        lips = codes[number, first : first + frames - 5]
+        lead = 2  # the sound leads by two frames
+        return lips, codes[number, first + lead : first + lead + frames - 5]
+
+    monkeypatch.setattr(reliability_fit, "embed_piece", embed)
+    pictures, sound = np.zeros((900, 1, 1, 1), np.uint8), np.ones(900 * 640, np.int16)
+    clips = [Clip(f"d/{number}/00000", pictures, sound) for number in range(4)]
+    persons = {"d/0": "ann", "d/1": "ann"}  # two videos of one person
+    options = reliability_fit.Options(pieces=6, foreign=9)
+    found = reliability_fit.measure(
+        SyncNet(SMALL), clips, options=options, persons=persons, device=cpu
+    )
+    own = [piece for piece in found if not piece.foreign]
+    assert len(own) == 6 * len(reliability_fit.FRAMES) and all(piece.right for piece in own)
+    assert {piece.person for piece in own} == {"ann", "d/2", "d/3"}
+    for frames in reliability_fit.FRAMES:
+        foreign = [piece for piece in found if piece.foreign and piece.frames == frames]
+        # Two of six pieces are each person's: each meets the four of the two others.
+        assert len(foreign) == 6 * 4 and {piece.windows for piece in foreign} == {frames - 5}
+    long = [piece for piece in found if piece.frames == 375]
+    margin = reliability.NUMBERS.index("margin")
+    assert min(p.numbers[margin] for p in long if not p.foreign) > max(
+        p.numbers[margin] for p in long if p.foreign
+    )
+
+
+def test_clips_whose_pieces_disagree_are_not_measured(
+    monkeypatch: pytest.MonkeyPatch, cpu: torch.device
+) -> None:
+    """Voice-over: nobody knows what would be right. Nor where there are fewer than three."""
+    generator = torch.Generator().manual_seed(2)
+
+    def embed(_: object, clip: Clip, *, first: int, frames: int, device: object) -> Any:
+        lips = torch.randn(frames - 5, 64, generator=generator)
+        own = "own" in clip.name
+        return lips, lips if own else torch.randn(frames - 5, 64, generator=generator)
+
+    monkeypatch.setattr(reliability_fit, "embed_piece", embed)
+    clips = [
+        Clip(f"d/{name}/00000", np.zeros((frames, 1, 1, 1), np.uint8), np.zeros(1, np.int16))
+        for name, frames in (("own", 375), ("other", 900), ("own_but_short", 374))
+    ]
+    found = reliability_fit.own_offsets(SyncNet(SMALL), clips, vshift=15, device=cpu)
+    assert found == {"d/own/00000": 0.0}

@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from models.calibration import Calibration
-from models.features import FRAME_RATE, WINDOW_FRAMES
+from models.features import FRAME_RATE
 from models.syncnet import SyncNet
-from pipeline import cli, embeddings, reliability, sync
+from pipeline import cli, embeddings, reliability
 from training.judging import embed_piece
 from training.people import person_of
 from training.samples import Clip, shifted_sound
@@ -95,14 +95,16 @@ def measure(
     own = own_offsets(model, clips, vshift=options.vshift, device=device)
     sure = [clip for clip in clips if clip.name in own]
     rng = np.random.default_rng(options.seed)
-    plans = [plan for frames in FRAMES for plan in _plans(sure, frames, options, persons, rng)]
     pieces: list[Piece] = []
-    with cli.progress("pieces", len(plans), unit=" pieces") as bar:
-        for clip, first, frames, others in plans:
-            pieces += _measured(
-                model, clip, first, frames, others, own[clip.name], options, persons, device
-            )
-            bar.update(1)
+    with cli.progress("pieces", len(FRAMES) * options.pieces, unit=" pieces") as bar:
+        for frames in FRAMES:
+            stretches = []
+            for clip, first in _drawn(sure, frames, options.pieces, persons, rng):
+                stretches.append(
+                    _embedded(model, clip, first, frames, own[clip.name], persons, device)
+                )
+                bar.update(1)
+            pieces += _paired(stretches, options, rng)
     return pieces
 
 
@@ -135,17 +137,30 @@ def own_offsets(
     return found
 
 
-Plan = tuple[Clip, int, int, list[tuple[Clip, int]]]
+@dataclass(frozen=True)
+class _Stretch:
+    """A piece of a clip as the network sees and hears it.
+
+    Attributes:
+        person: whose lips and sound.
+        frames: length.
+        own_frames: offset of the whole clip, frames.
+        lips, sound: (windows, E) embeddings.
+        audible_share: of its sound.
+    """
+
+    person: str
+    frames: int
+    own_frames: float
+    lips: torch.Tensor
+    sound: torch.Tensor
+    audible_share: float
 
 
-def _plans(
-    clips: list[Clip],
-    frames: int,
-    options: Options,
-    persons: dict[str, str],
-    rng: np.random.Generator,
-) -> list[Plan]:
-    """Pieces of one length, evenly over people: clip, first frame, length, other sounds."""
+def _drawn(
+    clips: list[Clip], frames: int, count: int, persons: dict[str, str], rng: np.random.Generator
+) -> list[tuple[Clip, int]]:
+    """Pieces of one length, as many of each person as of the others: clip and first frame."""
     by_person: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         if clip.frames >= frames:
@@ -153,53 +168,48 @@ def _plans(
     names = sorted(by_person)
     if len(names) < 2:
         return []
-    plans = []
-    for index in range(options.pieces):
-        name = names[index % len(names)]
-        clip = by_person[name][rng.integers(len(by_person[name]))]
-        first = int(rng.integers(clip.frames - frames + 1))
-        others = []
-        for _ in range(options.foreign):
-            other_name = names[(index + 1 + rng.integers(len(names) - 1)) % len(names)]
-            other = by_person[other_name][rng.integers(len(by_person[other_name]))]
-            others.append((other, int(rng.integers(other.frames - frames + 1))))
-        plans.append((clip, first, frames, others))
-    return plans
+    drawn = []
+    for index in range(count):
+        choices = by_person[names[index % len(names)]]
+        clip = choices[rng.integers(len(choices))]
+        drawn.append((clip, int(rng.integers(clip.frames - frames + 1))))
+    return drawn
 
 
-def _measured(
+def _embedded(
     model: SyncNet,
     clip: Clip,
     first: int,
     frames: int,
-    others: list[tuple[Clip, int]],
     own_frames: float,
-    options: Options,
     persons: dict[str, str],
     device: torch.device,
-) -> list[Piece]:
+) -> _Stretch:
     lips, sound = embed_piece(model, clip, first=first, frames=frames, device=device)
-    windows = frames - WINDOW_FRAMES
+    share = reliability.audible_share(shifted_sound(clip, first=first, frames=frames))
+    return _Stretch(person_of(clip, persons), frames, own_frames, lips, sound, share)
 
-    def piece(sound: torch.Tensor, samples: np.ndarray, *, foreign: bool) -> Piece:
-        dists = embeddings.distances(lips, sound, vshift=options.vshift)
-        offset = sync.judge(dists, reliable_confidence=0).offset_frames
-        share = reliability.audible_share(samples)
-        return Piece(
-            person_of(clip, persons),
-            frames,
-            windows,
-            reliability.numbers(dists, audible_share=share),
-            foreign,
-            None if foreign else abs(offset - own_frames) <= TOLERANCE,
-        )
 
-    samples = shifted_sound(clip, first=first, frames=frames)
-    pieces = [piece(sound, samples, foreign=False)]
-    for other, other_first in others:
-        samples = shifted_sound(other, first=other_first, frames=frames)
-        sound = embeddings.embed_sound(model, samples, batch_size=128, device=device)[:windows]
-        pieces.append(piece(sound, samples, foreign=True))
+def _paired(stretches: list[_Stretch], options: Options, rng: np.random.Generator) -> list[Piece]:
+    """Each with its own sound, and with that of some other persons' stretches."""
+    pieces = []
+    for stretch in stretches:
+        others = [other for other in stretches if other.person != stretch.person]
+        chosen = rng.permutation(len(others))[: options.foreign]
+        for other in (stretch, *(others[index] for index in chosen)):
+            dists = embeddings.distances(stretch.lips, other.sound, vshift=options.vshift)
+            offset = options.vshift - int(dists.mean(axis=0).argmin())
+            foreign = other is not stretch
+            pieces.append(
+                Piece(
+                    stretch.person,
+                    stretch.frames,
+                    len(dists),
+                    reliability.numbers(dists, audible_share=other.audible_share),
+                    foreign,
+                    None if foreign else abs(offset - stretch.own_frames) <= TOLERANCE,
+                )
+            )
     return pieces
 
 
