@@ -288,7 +288,8 @@ def _threshold(pieces: list[Piece], fitted: Calibration) -> tuple[float, float, 
         passing = max(1, round(FOREIGN_SHARE * total))
         levels.append(sorted(logits)[-min(passing, len(logits))])
     octaves = [fitted.octaves(windows) for windows in lengths]
-    first, second, third = polynomial.polyfit(octaves, levels, 2).tolist()
+    fitted_levels = polynomial.polyfit(octaves, levels, min(2, len(lengths) - 1)).tolist()
+    first, second, third = [*fitted_levels, 0.0, 0.0][:3]
     return first, second, third
 
 

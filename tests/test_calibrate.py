@@ -1,0 +1,145 @@
+"""`python -m training.calibrate`: each flag reaches what it is for, and the file is a network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import weights
+from models.syncnet import SyncNet
+from pipeline import reliability
+from tests.train_kit import TINY
+from training import calibrate
+from training.reliability_fit import Options, Piece
+from training.samples import Clip, Loaded
+
+
+class Seen:
+    """What was asked of the parts that take time."""
+
+    def __init__(self) -> None:
+        self.measured: list[tuple[list[str], Options, str]] = []
+        self.caches: list[Path] = []
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Tracks that are named only, and pieces that are made up."""
+    asked = Seen()
+
+    def files(folders: list[Path]) -> list[Path]:
+        return [folder / "pycrop" / name / "0.avi" for folder in folders for name in "ab"]
+
+    def load(files: list[Path], *_: object, cache: Path, margin: bool) -> Loaded:
+        asked.caches.append(cache)
+        assert not margin
+        sound = np.zeros(1, np.int16)
+        return Loaded(
+            [
+                Clip(f"{file.parents[2].name}/{file.parent.name}/0", np.zeros((1, 1)), sound)
+                for file in files
+            ],
+            {"broken": "no sound"},
+        )
+
+    def measure(
+        _: SyncNet, clips: list[Clip], *, options: Options, persons: object, device: torch.device
+    ) -> list[Piece]:
+        asked.measured.append(([clip.reference for clip in clips], options, str(device)))
+        rng = np.random.default_rng(options.seed)
+        return [
+            Piece(
+                f"p{index % 8}",
+                125,
+                120,
+                reliability.numbers(
+                    rng.normal(10, 1, (120, 31)) - 2 * own * (np.arange(31) == 15),
+                    audible_share=1,
+                ),
+                not own,
+                own or None,
+            )
+            for index in range(40)
+            for own in (True, False)
+        ]
+
+    monkeypatch.setattr(calibrate.samples, "clip_files", files)
+    monkeypatch.setattr(calibrate.samples, "load_clips", load)
+    monkeypatch.setattr(calibrate.reliability_fit, "measure", measure)
+    return asked
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Weights of a small network that was never calibrated."""
+    torch.manual_seed(3)
+    file = tmp_path / "tiny.safetensors"
+    weights.write_own(SyncNet(TINY), file, config=TINY)
+    return file
+
+
+def _run(tmp_path: Path, tiny: Path, *flags: object) -> int:
+    base = ("--data", tmp_path / "x", "--weights", tiny, "--device", "cpu")
+    return calibrate.main([str(flag) for flag in (*base, *flags)])
+
+
+def test_exported_weights_are_the_same_network_calibrated(
+    tmp_path: Path, tiny: Path, seen: Seen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--weights, --export, --json: nothing but the configuration differs; figures are written."""
+    out, figures = tmp_path / "out.safetensors", tmp_path / "figures.json"
+    assert _run(tmp_path, tiny, "--export", out, "--json", figures) == 0
+    model, _ = weights.load_syncnet(out, device=torch.device("cpu"))
+    before, _ = weights.load_syncnet(tiny, device=torch.device("cpu"))
+    for name, value in before.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+    assert not before.config.is_calibrated and model.config.is_calibrated
+    assert model.config.calibration is not None and model.config.calibration.people == 8
+    shown = capsys.readouterr()
+    assert "out.safetensors written" in shown.out and "broken: no sound" in shown.err
+    told = json.loads(figures.read_text())
+    assert told["weights"]["file"] == "tiny.safetensors" and set(told) == {"weights", "fitted_on"}
+    (row,) = told["fitted_on"]
+    assert row["seconds"] == 5 and row["own"] == row["foreign"] == 40
+    assert json.dumps(row) in shown.out
+    assert not (tmp_path / "figures.json.partial").exists()
+
+
+def test_other_people_are_measured_with_another_seed(
+    tmp_path: Path, tiny: Path, seen: Seen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--val, --val_without, --seed, --pieces, --foreign, --cache, --device."""
+    flags = ("--val", tmp_path / "v", "--val_without", "b", "--seed", 5, "--pieces", 7)
+    assert _run(tmp_path, tiny, *flags, "--foreign", 2, "--cache", tmp_path / "c") == 0
+    assert [references for references, _, _ in seen.measured] == [["x/a", "x/b"], ["v/a"]]
+    options = [options for _, options, _ in seen.measured]
+    assert options == [Options(pieces=7, foreign=2, seed=5), Options(pieces=7, foreign=2, seed=6)]
+    assert {device for _, _, device in seen.measured} == {"cpu"}
+    assert seen.caches == [tmp_path / "c"] * 2
+    assert "other people" in capsys.readouterr().out
+
+
+def test_defaults_measure_without_a_lasting_cache(tmp_path: Path, tiny: Path, seen: Seen) -> None:
+    """Nothing is left behind where no file was asked for."""
+    assert _run(tmp_path, tiny) == 0
+    assert [options for _, options, _ in seen.measured] == [Options()]
+    assert not seen.caches[0].exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.safetensors"]
+
+
+def test_every_flag_is_named_in_a_test() -> None:
+    """A new flag without a test fails."""
+    flags = {action.dest for action in calibrate.build_parser()._actions} - {"help"}
+    text = Path(__file__).read_text("utf-8")
+    assert not {flag for flag in flags if f"--{flag}" not in text}
+
+
+def test_the_folder_to_export_to_is_looked_at_first(tmp_path: Path, tiny: Path, seen: Seen) -> None:
+    """Before an hour of measuring; and one person on both sides, too."""
+    with pytest.raises(calibrate.InputError, match="is not a folder"):
+        _run(tmp_path, tiny, "--export", tmp_path / "absent" / "out.safetensors")
+    with pytest.raises(calibrate.InputError, match="x/a is in --data and in --val"):
+        _run(tmp_path, tiny, "--val", tmp_path / "x")
+    assert seen.measured == []
