@@ -26,7 +26,7 @@ SELECTIONS: tuple[tuple[str, ...], ...] = (
     ("tests/test_media.py", "tests/test_mp4.py"),
     ("tests/test_faults.py", "tests/test_watchdog.py", "tests/test_hostile_files.py"),
 )
-LIMIT_S = 900
+LIMIT_S = 1500
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ DIGITS = 5
 WITHIN = 1e-3
 # Crops are encoded: other encoders give slightly other pixels (ffmpeg 4.2, 5.1 and 7.0: by 0.02).
 WITHIN_OF_OTHER_FFMPEGS = 0.1
+EMBEDDING_WITHIN_OF_OTHER_FFMPEGS = 0.5  # a component, of vectors 33 long
 
 
 def numbers() -> dict[str, Any]:
