@@ -11,6 +11,7 @@ import torch
 
 import train_syncnet
 from models import weights
+from models.precision import precision_on
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline.workspace import Workspace
 from tests import train_kit
@@ -202,7 +203,18 @@ def _losses(run: Path) -> list[float]:
 
 def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> None:
     """Every row's loss within 1e-3, from an empty cache on; batch normalisation is trained, too."""
-    flags += ["--excerpts", "4", "--steps", "5", "--warmup", "20", "--refine_at", "2", "--no-bf16"]
+    flags += [
+        "--excerpts",
+        "4",
+        "--steps",
+        "5",
+        "--warmup",
+        "20",
+        "--refine_at",
+        "2",
+        "--precision",
+        "fp32",
+    ]
     single, shared = tmp_path / "single", tmp_path / "shared"
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
     done = two_processes(
@@ -225,7 +237,7 @@ def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> No
 @pytest.mark.slow
 def test_two_processes_after_50_steps(small_flags: list[str], tmp_path: Path) -> None:
     """A gentle rate: all 50 losses within 1e-3, and the same weights to four digits."""
-    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at", "--no-bf16"]
+    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at", "--precision", "fp32"]
     single, shared = tmp_path / "single", tmp_path / "shared"
     flags += ["--lr", "1e-5"]
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
@@ -312,7 +324,8 @@ def test_export_loads_and_has_a_card(
     told = json.loads(file.with_suffix(".json").read_text())
     assert told["sha256"] == used.sha256 and told["data"]["kept"] == 3 and told["steps"] == 1
     assert told["unseen_people"]["all"]["5s"] is None
-    assert "--excerpts 2" in told["command"] and "--bf16" in told["command"]
+    assert "--excerpts 2" in told["command"] and "--precision auto" in told["command"]
+    assert told["precision"] == precision_on(torch.device("cpu"))
     assert str(tmp_path) not in json.dumps(told)  # whose machine it was made on says nothing
 
 

@@ -236,7 +236,9 @@ def test_two_processes_train_as_one_does(
 
     The expert's wrong pairs of other clips are those of each process's own share.
     """
-    flags = _of_stage(stage, [*flags, "--sync_at", "1", "--no-bf16", "--steps", "2"], taught)
+    flags = _of_stage(
+        stage, [*flags, "--sync_at", "1", "--precision", "fp32", "--steps", "2"], taught
+    )
     flags += ["--batch_size", "48" if stage == "expert" else "2", "--warmup", "0"]
     flags += ["--val", str(val), "--eval_every", "2", "--lr", "1e-4"]
     # A ratio of contrasts and a norm, after a step of every weight: of 0.4 and 1, and of 0.8.

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from models import weights
 from models.syncnet import SyncNet
 from training import loop, samples
@@ -45,7 +47,7 @@ def export(run: Run, options: "TrainOptions", *, data: "Data", group: Processes)
         )
     options.export.parent.mkdir(parents=True, exist_ok=True)
     weights.write_own(model, options.export, config=model.config)
-    card = _card(run, options, data=data, unseen=unseen, model=model)
+    card = _card(run, options, data=data, unseen=unseen, model=model, device=group.device)
     loop.write_model_card(options.export.with_suffix(".json"), card)
     print(f"{options.export} written")
 
@@ -82,6 +84,7 @@ def _card(
     data: "Data",
     unseen: dict[str, Any] | None,
     model: SyncNet,
+    device: torch.device,
 ) -> dict[str, Any]:
     return {
         "network": f"SyncNet (models/syncnet.py), {model.config.lip_size_px} px lips, "
@@ -96,6 +99,7 @@ def _card(
             "drawn": f"{options.drawn} drawn heads with sound of the clips (training/drawn.py)",
         },
         "command": loop.command("train_syncnet.py", options),
+        "precision": loop.precision(options, device),
         "starts_from": options.init and Path(options.init).name,
         "steps": run.best["step"] if run.best else run.step,
         "minutes": round(run.seconds / 60, 1),

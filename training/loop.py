@@ -11,6 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn
 
+from models import precision as precisions
+from models.precision import Precision
 from pipeline.errors import InputError
 from pipeline.workspace import write_json
 from pipeline.writers import partial_path
@@ -75,6 +77,21 @@ def check_flags(
         raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
     if options.run.exists() and not options.run.is_dir():
         raise InputError(f"--run {options.run} is a file; give a folder.")
+
+
+class _PrecisionFlag(Protocol):
+    """What `precision` reads of a training script's options."""
+
+    @property
+    def precision(self) -> Precision: ...
+
+
+def precision(options: _PrecisionFlag, device: torch.device) -> str:
+    """The arithmetic of a run's steps, fp32 or bf16: "auto" is what the device itself computes in.
+
+    Where bf16 is emulated, as on most CPUs, a step takes ten times as long as in fp32.
+    """
+    return precisions.chosen(options.precision, published=False, device=device)
 
 
 def log_line(path: Path, row: dict[str, Any]) -> None:

@@ -173,8 +173,8 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(run.lesson.parameters(), LARGEST_GRADIENT)
     if not torch.isfinite(norm):
         raise PipelineError(
-            f"The loss at step {run.step} is not a number; start again from the last checkpoint "
-            "with a smaller --lr or with --no-bf16."
+            f"The loss at step {run.step} is not a number; go on from the last checkpoint "
+            "with --precision fp32, or in another --run with a smaller --lr."
         )
     run.optimizer.step()
     run.average.update(run.lesson.model, run.step)

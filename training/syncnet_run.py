@@ -8,6 +8,7 @@ import torch
 
 from models import weights
 from models.options import check_choice, check_fields
+from models.precision import Precision
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
@@ -66,7 +67,7 @@ class TrainOptions:
     average: float
     dropout: float | None
     weight_decay: float
-    bf16: bool
+    precision: Precision
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -230,6 +231,9 @@ def _steps(
     called = wrapped(run.lesson, group)
     recent: deque[float] = deque(maxlen=100)
     config = run.lesson.model.config
+    arithmetic = loop.precision(options, group.device)
+    if journal:
+        print(f"precision {arithmetic} on {group.device}", flush=True)
     draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world)
     while run.step < options.steps and not _finished(options, run):
         if run.step in options.refine_at:  # a checkpoint of this step is from before it
@@ -247,7 +251,9 @@ def _steps(
             lr = loop.learning_rate(
                 run.step, peak=options.lr, warmup_steps=options.warmup, total_steps=options.steps
             )
-            row = train_step(run, called, batch, lr=lr, device=group.device, bf16=options.bf16)
+            row = train_step(
+                run, called, batch, lr=lr, device=group.device, bf16=arithmetic == "bf16"
+            )
             row = averaged(row, group) | {"lr": lr, "data_s": data_s}
             recent.append(row["accuracy"])
             _after_step(options, run, data, group, journal, row, list(recent))

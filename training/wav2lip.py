@@ -201,8 +201,8 @@ def _descend(
     norm = nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
     if not torch.isfinite(norm):
         raise PipelineError(
-            f"The loss at step {step} is not a number; start again from the last checkpoint "
-            "with a smaller --lr or with --no-bf16."
+            f"The loss at step {step} is not a number; go on from the last checkpoint "
+            "with --precision fp32, or in another --run with a smaller --lr."
         )
     optimizer.step()
     return norm.item()

@@ -12,6 +12,7 @@ import torch
 
 from models import weights
 from models.options import check_fields
+from models.precision import Precision
 from models.wav2lip import (
     EXPERT_FRAMES,
     SyncNetColor,
@@ -87,7 +88,7 @@ class TrainOptions:
     structure_weight: float
     detail_weight: float
     taught_weight: float
-    bf16: bool
+    precision: Precision
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -253,6 +254,9 @@ def train(options: TrainOptions) -> int:
             journal = Journal(
                 options.run, step=run.step, seconds=run.seconds, total_steps=options.steps
             )
+        arithmetic = loop.precision(options, group.device)
+        if journal:
+            print(f"precision {arithmetic} on {group.device}", flush=True)
         try:
             for batch, data_s in _batches(options, run, data, group):
                 lr = loop.learning_rate(
@@ -263,7 +267,7 @@ def train(options: TrainOptions) -> int:
                 )
                 only_taught = data.taught_size > 0 and run.step < options.taught_steps
                 run.weighted = replace(run.weighted, pairs=float(not only_taught))
-                row = wav2lip.train_step(run, batch, lr=lr, group=group, bf16=options.bf16)
+                row = wav2lip.train_step(run, batch, lr=lr, group=group, bf16=arithmetic == "bf16")
                 row = averaged(row | {"lr": lr, "data_s": data_s}, group)
                 _after_step(options, run, data, group, journal, row)
         finally:
@@ -361,6 +365,7 @@ def _export(options: TrainOptions, run: Run, data: Data, group: Processes) -> No
             "data_dirs": [folder.name for folder in options.data],
         },
         "command": loop.command("train_wav2lip.py", options),
+        "precision": loop.precision(options, group.device),
         "steps": run.step,
         "minutes": round(run.seconds / 60, 1),
         "unseen_people": wav2lip.judge(run, data.unseen, group.device) if data.unseen else None,

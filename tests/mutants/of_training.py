@@ -99,6 +99,13 @@ JUDGING = (
 
 SYNCNET = (
     Mutant(
+        "a step is bf16 unless asked otherwise, whatever the device can",
+        "training/loop.py",
+        "return precisions.chosen(options.precision, published=False, device=device)",
+        'return options.precision.replace("auto", "bf16")',
+        (_flag("train_syncnet", "precision"), _flag("train_wav2lip", "precision")),
+    ),
+    Mutant(
         "training sound is not normalised",
         "training/excerpts.py",
         "columns = syncnet.normalise_mfcc(columns, config)",
