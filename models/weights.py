@@ -106,9 +106,28 @@ def load_syncnet(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
-    model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
-    fill(model, path)
+    state, described = _contents(path)
+    model = SyncNet(_configured(path, described, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
+    _fit(model, state, path)
     return _ready(model, device), _used(path)
+
+
+def syncnet_used(initial_model: str | Path = "auto") -> WeightsUsed:
+    """What `load_syncnet` would load.
+
+    Raises:
+        WeightsError: the file is absent.
+    """
+    return _used(_chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE))
+
+
+def expert_used(expert: str | Path = "auto") -> WeightsUsed:
+    """What `load_expert` would load.
+
+    Raises:
+        WeightsError: the file is absent.
+    """
+    return _used(_chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE))
 
 
 def load_wav2lip(
@@ -125,8 +144,9 @@ def load_wav2lip(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(checkpoint, ("wav2lip_gan", "wav2lip"), WAV2LIP_OWN_FILE)
-    model = Wav2Lip(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
-    fill(model, path)
+    state, described = _contents(path)
+    model = Wav2Lip(_configured(path, described, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    _fit(model, state, path)
     return _ready(model, device), _used(path)
 
 
@@ -143,8 +163,9 @@ def load_expert(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE)
-    model = SyncNetColor(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
-    fill(model, path)
+    state, described = _contents(path)
+    model = SyncNetColor(_configured(path, described, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    _fit(model, state, path)
     return _ready(model, device), _used(path)
 
 
@@ -160,9 +181,10 @@ def _chosen(asked: str | Path, published_names: tuple[str, ...], own_file: str) 
     return path
 
 
-def _configured(path: Path, from_json: Callable[[str], Config], otherwise: Config) -> Config:
+def _configured(
+    path: Path, described: str | None, from_json: Callable[[str], Config], otherwise: Config
+) -> Config:
     """The configuration a file of ours carries; files of others are of the published shape."""
-    described = metadata(path).get("config")
     try:
         return from_json(described) if described else otherwise
     except (ValueError, TypeError) as error:
@@ -199,7 +221,10 @@ def fill(model: nn.Module, path: Path) -> None:
     Raises:
         WeightsError: names the file and the first keys that do not fit.
     """
-    state = read_state(path)
+    _fit(model, read_state(path), path)
+
+
+def _fit(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     wanted = model.state_dict()
     missing = [key for key in wanted if key not in state]
     unexpected = [key for key in state if key not in wanted]
@@ -221,26 +246,53 @@ def fill(model: nn.Module, path: Path) -> None:
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name, on the CPU; nothing in the file is executed.
 
-    Reads safetensors, a bare PyTorch state dict, or {"state_dict": ...}; a `module.` prefix left
-    by data-parallel training is removed.
+    Reads safetensors, a bare PyTorch state dict, {"state_dict": ...}, or the checkpoint of a
+    training run, of which it takes the network that --export would; a `module.` prefix left by
+    data-parallel training is removed.
 
     Raises:
         WeightsError: the file is absent, or no weights file.
     """
+    return _contents(path)[0]
+
+
+def config_text(path: Path) -> str | None:
+    """The configuration a weights file or a run's checkpoint holds, as JSON; None without one.
+
+    Raises:
+        WeightsError: the file is absent, or no weights file.
+    """
+    return _contents(path)[1]
+
+
+def _contents(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
+    """Tensors and configuration of a file."""
     if not path.is_file():
         raise WeightsError(f"{path} is not there; run ./download_model.sh or restore the file.")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            return safetensors.torch.load_file(path), metadata(path).get("config")
         with warnings.catch_warnings():  # torch remarks on pickles it then refuses
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises five types here, all of them the file's fault
         raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    held = loaded if isinstance(loaded, dict) else {}
+    state, described = _network_of(held), held.get("config")
     if not _is_state_dict(state):
         raise WeightsError(f"{path} holds no state dict; give a checkpoint of this network.")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    tensors = {key.removeprefix("module."): value for key, value in state.items()}
+    return tensors, described if isinstance(described, str) else None
+
+
+def _network_of(held: dict[str, object]) -> object:
+    """What a file of torch.save says of one network: of a run, the best or the last average."""
+    best, average = held.get("best"), held.get("average")
+    if isinstance(best, dict) and isinstance(best.get("average"), dict):
+        return best["average"]
+    if isinstance(average, dict):
+        return average
+    return held.get("state_dict", held)
 
 
 def _is_state_dict(state: object) -> TypeGuard[dict[str, torch.Tensor]]:

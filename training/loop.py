@@ -3,8 +3,8 @@
 import copy
 import json
 import math
-import pickle
 import platform
+import warnings
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -117,13 +117,17 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    wrong = (
+        f"{path} is no checkpoint of this program; remove it to start again, or use another --run."
+    )
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(
-            f"{path} is no checkpoint of this program; remove it to start again, or use another "
-            "--run."
-        ) from error
+        with warnings.catch_warnings():  # torch remarks on pickles it then refuses
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types here, all of them the file's fault
+        raise InputError(wrong) from error
+    if not isinstance(state, dict):
+        raise InputError(wrong)
     return state
 
 

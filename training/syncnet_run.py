@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,13 +13,14 @@ from models.precision import Precision
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
-from training import excerpts, judging, loop, samples, selection
+from training import excerpts, judging, loop, resume, samples, selection
 from training.agreement import agreement, can_be_judged
 from training.ahead import timed
 from training.card import export
 from training.distributed import (
     Processes,
     averaged,
+    largest,
     leader_first,
     processes,
     share_batch_statistics,
@@ -27,10 +29,13 @@ from training.distributed import (
 from training.excerpts import Draw
 from training.journal import Journal
 from training.objectives import OBJECTIVES, Negatives
+from training.resume import Origin
 from training.samples import Clip
+from training.stopping import Stop, say_stopped, stopped_between_steps
 from training.syncnet import Run, new_run, still_guessing, train_step
 
 DRAWN_FRAMES = 200  # of each drawn clip
+NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
 GUESSING_STEPS = 400  # by then every healthy run is past a guess
 
 
@@ -38,36 +43,36 @@ GUESSING_STEPS = 400  # by then every healthy run is past a guess
 class TrainOptions:
     """Flags of train_syncnet.py, by name; its --help says what each is."""
 
-    data: list[Path]
-    run: Path
-    val: list[Path]
-    val_without: list[str]
-    min_confidence: float
-    max_offset: float
-    drawn: int
-    cache: Path | None
-    cache_gb: float
-    grey: float
-    workers: int
-    init: str | None
-    export: Path | None
-    device: str
-    seed: int
-    log_every: int
-    save_every: int
-    eval_every: int
-    patience: int
-    steps: int
-    objective: str
-    negatives: Negatives
-    refine_at: list[int]
-    excerpts: int
-    lr: float
-    warmup: int
-    average: float
-    dropout: float | None
-    weight_decay: float
-    precision: Precision
+    data: list[Path] = resume.clip_folders()
+    run: Path = resume.own_folder()
+    val: list[Path] = resume.fixed_once_given()
+    val_without: list[str] = resume.free()
+    min_confidence: float = resume.fixed()
+    max_offset: float = resume.fixed()
+    drawn: int = resume.fixed()
+    cache: Path | None = resume.free()
+    cache_gb: float = resume.free()
+    grey: float = resume.fixed()
+    workers: int = resume.free()
+    init: str | None = resume.fixed()
+    export: Path | None = resume.free()
+    device: str = resume.free()
+    seed: int = resume.fixed()
+    log_every: int = resume.free()
+    save_every: int = resume.free()
+    eval_every: int = resume.free()
+    patience: int = resume.free()
+    steps: int = resume.free()
+    objective: str = resume.fixed()
+    negatives: Negatives = resume.fixed()
+    refine_at: list[int] = resume.fixed()
+    excerpts: int = resume.fixed()
+    lr: float = resume.fixed()
+    warmup: int = resume.fixed()
+    average: float = resume.fixed()
+    dropout: float | None = resume.fixed()
+    weight_decay: float = resume.fixed()
+    precision: Precision = resume.free()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -166,6 +171,9 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
     Raises:
         InputError: the data, the weights to start from, or the checkpoint are of no use.
     """
+    made_of = _origin(options)
+    checkpoint = options.run / "checkpoint.pt"
+    state = loop.load_checkpoint(checkpoint)
     torch.manual_seed(options.seed)
     model = SyncNet(SMALL)
     if options.init:
@@ -175,6 +183,8 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
             print(f"starts from {used.file}")
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
+    if state:
+        _check_checkpoint(state, made_of, options, model.config, say=group.leads)
     data = load_data(options, model.config, group)
     objective = OBJECTIVES[options.objective](negatives=options.negatives)
     run = new_run(
@@ -185,24 +195,37 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
         weight_decay=options.weight_decay,
     )
     share_batch_statistics(run.lesson, group)
-    if state := loop.load_checkpoint(options.run / "checkpoint.pt"):
-        if (
-            state.get("config") != model.config.to_json()
-            or state["lesson"].keys() != run.lesson.state_dict().keys()
-        ):
-            raise InputError(
-                f"{options.run / 'checkpoint.pt'} is of another network or objective; use "
-                "another --run."
-            )
+    run.origin = made_of
+    if state:
+        if state["lesson"].keys() != run.lesson.state_dict().keys():
+            raise InputError(f"{checkpoint} is of another objective; use another --run.")
         run.restore(state)
-        if not run.clips:
-            raise InputError(
-                f"{options.run / 'checkpoint.pt'} was trained on none of these clips; give its "
-                "--data or another --run."
-            )
         if group.leads:
             print(f"resumed at step {run.step} with {len(run.clips)} clips")
     return run, data
+
+
+def _origin(options: TrainOptions) -> Origin:
+    """What the run is made of; data folders and weights are found missing here, early."""
+    described = {}
+    if options.val:
+        sizes = resume.clip_sizes(options.val)
+        described["val"] = resume.described_folders(options.val, sizes)
+    if options.init:
+        described["init"] = resume.described_weights(weights.syncnet_used(options.init))
+    return resume.origin(options, resume.clip_sizes(options.data), described)
+
+
+def _check_checkpoint(
+    state: dict[str, Any], now: Origin, options: TrainOptions, config: SyncNetConfig, *, say: bool
+) -> None:
+    checkpoint = options.run / "checkpoint.pt"
+    resume.check_complete(state, NEEDED, checkpoint)
+    for line in resume.check(state, now, options, checkpoint):
+        if say:
+            print(line, flush=True)
+    if state["config"] != config.to_json():
+        raise InputError(f"{checkpoint} is of another network; use another --run.")
 
 
 def train(options: TrainOptions) -> int:
@@ -211,11 +234,16 @@ def train(options: TrainOptions) -> int:
         check_options(options, group)
         run, data = start(options, group)
         journal = _journal(options, run) if group.leads else None
-        try:
-            _steps(options, run, data, group, journal)
-        finally:
-            if journal:
-                journal.close()
+        with stopped_between_steps(say=group.leads) as stop:
+            try:
+                ended_by = _steps(options, run, data, group, journal, stop)
+            finally:
+                if journal:
+                    journal.close()
+            if ended_by:
+                if group.leads:
+                    say_stopped(run.step, options.steps)
+                return 128 + ended_by
         if options.export and group.leads:
             export(run, options, data=data, group=group)
     return 0
@@ -226,8 +254,14 @@ def _journal(options: TrainOptions, run: Run) -> Journal:
 
 
 def _steps(
-    options: TrainOptions, run: Run, data: Data, group: Processes, journal: Journal | None
-) -> None:
+    options: TrainOptions,
+    run: Run,
+    data: Data,
+    group: Processes,
+    journal: Journal | None,
+    stop: Stop,
+) -> int:
+    """Makes the steps that are left; returns the signal that ended them early, or 0."""
     called = wrapped(run.lesson, group)
     recent: deque[float] = deque(maxlen=100)
     config = run.lesson.model.config
@@ -238,13 +272,13 @@ def _steps(
     while run.step < options.steps and not _finished(options, run):
         if run.step in options.refine_at:  # a checkpoint of this step is from before it
             _refine(run, data, group, journal)
-        stop = min(step for step in [*options.refine_at, options.steps] if step > run.step)
+        last = min(step for step in [*options.refine_at, options.steps] if step > run.step)
         made = excerpts.batches(
             run.clips + data.drawn,
             config,
             draw,
             first_step=run.step,
-            last_step=stop,
+            last_step=last,
             workers=options.workers,
         )
         for batch, data_s in timed(made):
@@ -256,9 +290,13 @@ def _steps(
             )
             row = averaged(row, group) | {"lr": lr, "data_s": data_s}
             recent.append(row["accuracy"])
-            _after_step(options, run, data, group, journal, row, list(recent))
+            ended_by = largest(stop.number, group)
+            _after_step(options, run, data, group, journal, row, list(recent), save=bool(ended_by))
+            if ended_by:
+                return ended_by
             if _finished(options, run):
                 break
+    return 0
 
 
 def _finished(options: TrainOptions, run: Run) -> bool:
@@ -279,8 +317,10 @@ def _after_step(
     journal: Journal | None,
     row: dict[str, float],
     recent: list[float],
+    *,
+    save: bool = False,
 ) -> None:
-    """Reports and saves where it is time to."""
+    """Reports and saves where it is time to; saves in any case where told to."""
     if journal:
         run.seconds = journal.seconds
         if run.step % options.log_every == 0:
@@ -291,8 +331,8 @@ def _after_step(
             print(still_guessing(recent, chance) or f"a guess gives {chance:.3f}", flush=True)
     if data.unseen and run.step % options.eval_every == 0:
         _judge_unseen(run, data, group, journal, seed=options.seed)
-    ended = run.step == options.steps or _finished(options, run)
-    if journal and (run.step % options.save_every == 0 or ended):
+    save |= run.step % options.save_every == 0 or run.step == options.steps
+    if journal and (save or _finished(options, run)):
         loop.save_checkpoint(options.run / "checkpoint.pt", run.state())
         journal.draw()
 

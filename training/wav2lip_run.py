@@ -24,11 +24,12 @@ from models.wav2lip import (
 )
 from pipeline import cli
 from pipeline.errors import InputError
-from training import loop, samples, teacher, wav2lip
+from training import loop, resume, samples, teacher, wav2lip
 from training.ahead import made_ahead, timed
 from training.distributed import (
     Processes,
     averaged,
+    largest,
     leader_first,
     processes,
     share_batch_statistics,
@@ -39,11 +40,22 @@ from training.face_data import FaceSource, Teacher, load_faces
 from training.faces import FaceClip
 from training.journal import Journal
 from training.preprocessed import listed_videos
+from training.resume import Origin
+from training.stopping import Stop, say_stopped, stopped_between_steps
 from training.wav2lip import AnyBatch, Lesson, Run
 from training.wav2lip_objectives import LossWeights, draw
 
 Stage = Literal["expert", "generator", "gan"]
 STAGES: tuple[str, ...] = get_args(Stage)
+NEEDED = (
+    "state_dict",
+    "optimizer",
+    "average",
+    "config",
+    "translation",
+    "discriminator",
+    "global_step",
+)
 UNSEEN_BATCHES = 12  # of --val, always the same
 UNSEEN_SEED = 20200823
 SHOWN_WINDOWS = 8  # in a picture of samples
@@ -53,42 +65,42 @@ SHOWN_WINDOWS = 8  # in a picture of samples
 class TrainOptions:
     """Flags of train_wav2lip.py, by name; its --help says what each is."""
 
-    data: list[Path]
-    val: list[Path]
-    min_confidence: float
-    max_offset: float
-    filelists: Path | None
-    cache: Path | None
-    cache_gb: float
-    workers: int
-    stage: Stage
-    run: Path
-    teacher: str
-    taught_steps: int
-    expert: Path | None
-    init: Path | None
-    export: Path | None
-    device: str
-    seed: int
-    log_every: int
-    save_every: int
-    eval_every: int
-    width: float
-    steps: int
-    batch_size: int
-    lr: float
-    warmup: int
-    average: float
-    weight_decay: float
-    sync_weight: float
-    sync_from: float
-    sync_at: int
-    adversarial_weight: float
-    mouth_weight: float
-    structure_weight: float
-    detail_weight: float
-    taught_weight: float
-    precision: Precision
+    data: list[Path] = resume.clip_folders()
+    val: list[Path] = resume.fixed_once_given()
+    min_confidence: float = resume.fixed()
+    max_offset: float = resume.fixed()
+    filelists: Path | None = resume.clip_folders()
+    cache: Path | None = resume.free()
+    cache_gb: float = resume.free()
+    workers: int = resume.free()
+    stage: Stage = resume.fixed()
+    run: Path = resume.own_folder()
+    teacher: str = resume.fixed()
+    taught_steps: int = resume.fixed()
+    expert: Path | None = resume.fixed()
+    init: Path | None = resume.fixed()
+    export: Path | None = resume.free()
+    device: str = resume.free()
+    seed: int = resume.fixed()
+    log_every: int = resume.free()
+    save_every: int = resume.free()
+    eval_every: int = resume.free()
+    width: float = resume.fixed()
+    steps: int = resume.free()
+    batch_size: int = resume.fixed()
+    lr: float = resume.fixed()
+    warmup: int = resume.fixed()
+    average: float = resume.fixed()
+    weight_decay: float = resume.fixed()
+    sync_weight: float = resume.fixed()
+    sync_from: float = resume.fixed()
+    sync_at: int = resume.fixed()
+    adversarial_weight: float = resume.fixed()
+    mouth_weight: float = resume.fixed()
+    structure_weight: float = resume.fixed()
+    detail_weight: float = resume.fixed()
+    taught_weight: float = resume.fixed()
+    precision: Precision = resume.free()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -186,8 +198,73 @@ def _batch(
     )
 
 
-def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> Run:
-    """A new run, or the one whose checkpoint is there.
+def _origin(options: TrainOptions) -> Origin:
+    """What the run is made of; data folders, lists and weights are found missing here, early."""
+
+    def sizes(folders: list[Path], part: str) -> dict[str, int]:
+        lists = options.filelists
+        return resume.clip_sizes(folders, listed_videos(lists / part) if lists else None)
+
+    described = {}
+    if options.val:
+        described["val"] = resume.described_folders(options.val, sizes(options.val, "val.txt"))
+    if options.init:
+        used = weights.WeightsUsed(options.init.name, weights.sha256(options.init))
+        described["init"] = resume.described_weights(used)
+    if options.expert:
+        described["expert"] = resume.described_weights(weights.expert_used(options.expert))
+    if options.teacher != "none":
+        described["teacher"] = resume.described_weights(weights.syncnet_used(options.teacher))
+    return resume.origin(options, sizes(options.data, "train.txt"), described)
+
+
+def read_checkpoint(options: TrainOptions, now: Origin, *, say: bool) -> dict[str, Any] | None:
+    """The checkpoint of the run, if there is one and the run can go on from it.
+
+    Args:
+        options: of the run.
+        now: what it is made of.
+        say: print what has changed.
+
+    Raises:
+        InputError: the checkpoint is damaged, or another run's.
+    """
+    checkpoint = options.run / "checkpoint.pt"
+    state = loop.load_checkpoint(checkpoint)
+    if state is None:
+        return None
+    resume.check_complete(state, NEEDED, checkpoint)
+    for line in resume.check(state, now, options, checkpoint):
+        if say:
+            print(line, flush=True)
+    if state["config"] != Wav2LipConfig(options.width).to_json():
+        raise _another(options)
+    return state
+
+
+def _another(options: TrainOptions) -> InputError:
+    return InputError(
+        f"{options.run / 'checkpoint.pt'} is of another --stage, --width or --teacher; "
+        "give those, or another --run."
+    )
+
+
+def start(
+    options: TrainOptions,
+    group: Processes,
+    *,
+    taught_size: int = 0,
+    state: dict[str, Any] | None = None,
+    made_of: Origin | None = None,
+) -> Run:
+    """A new run, or the one whose checkpoint is given.
+
+    Args:
+        options: of the run.
+        group: of the run.
+        taught_size: of the vectors of the expert's teacher; 0 without one.
+        state: a checkpoint to go on from.
+        made_of: options and clips, for the checkpoints to come.
 
     Raises:
         InputError: weights or checkpoint are of no use, or the checkpoint is another network's.
@@ -196,7 +273,6 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
     config = Wav2LipConfig(options.width)
     model: SyncNetColor | Wav2Lip
     model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
-    state = loop.load_checkpoint(options.run / "checkpoint.pt")
     if options.init and not state:
         weights.fill(model, options.init)
     expert = None
@@ -217,13 +293,10 @@ def start(options: TrainOptions, group: Processes, *, taught_size: int = 0) -> R
     run = wav2lip.new_run(
         lesson, decay=options.average, weight_decay=options.weight_decay, weighted=weighted
     )
+    run.origin = made_of
     if state:
-        fits = state.get("config") == config.to_json()
-        if not (fits and _is_of(state, options.stage, taught_size=taught_size)):
-            raise InputError(
-                f"{options.run / 'checkpoint.pt'} is of another --stage, --width or --teacher; "
-                "give those, or another --run."
-            )
+        if not _is_of(state, options.stage, taught_size=taught_size):
+            raise _another(options)
         run.restore(state)
     elif options.sync_at == 0:
         _switch_on(options, run, None)
@@ -243,10 +316,12 @@ def train(options: TrainOptions) -> int:
         check_options(options, group)
         if group.leads and options.stage != "expert" and options.sync_weight:
             _say_without_expert(options)
+        made_of = _origin(options)
+        state = read_checkpoint(options, made_of, say=group.leads)
         options.run.mkdir(parents=True, exist_ok=True)
         with leader_first(group):
             data = load_data(options, say=group.leads)
-        run = start(options, group, taught_size=data.taught_size)
+        run = start(options, group, taught_size=data.taught_size, state=state, made_of=made_of)
         journal = None
         if group.leads:
             if run.step:
@@ -254,27 +329,45 @@ def train(options: TrainOptions) -> int:
             journal = Journal(
                 options.run, step=run.step, seconds=run.seconds, total_steps=options.steps
             )
-        arithmetic = loop.precision(options, group.device)
-        if journal:
-            print(f"precision {arithmetic} on {group.device}", flush=True)
-        try:
-            for batch, data_s in _batches(options, run, data, group):
-                lr = loop.learning_rate(
-                    run.step,
-                    peak=options.lr,
-                    warmup_steps=options.warmup,
-                    total_steps=options.steps,
-                )
-                only_taught = data.taught_size > 0 and run.step < options.taught_steps
-                run.weighted = replace(run.weighted, pairs=float(not only_taught))
-                row = wav2lip.train_step(run, batch, lr=lr, group=group, bf16=arithmetic == "bf16")
-                row = averaged(row | {"lr": lr, "data_s": data_s}, group)
-                _after_step(options, run, data, group, journal, row)
-        finally:
-            if journal:
-                journal.close()
+        with stopped_between_steps(say=group.leads) as stop:
+            try:
+                ended_by = _steps(options, run, data, group, journal, stop)
+            finally:
+                if journal:
+                    journal.close()
+            if ended_by:
+                if group.leads:
+                    say_stopped(run.step, options.steps)
+                return 128 + ended_by
         if options.export and group.leads:
             _export(options, run, data, group)
+    return 0
+
+
+def _steps(
+    options: TrainOptions,
+    run: Run,
+    data: Data,
+    group: Processes,
+    journal: Journal | None,
+    stop: Stop,
+) -> int:
+    """Makes the steps that are left; returns the signal that ended them early, or 0."""
+    arithmetic = loop.precision(options, group.device)
+    if journal:
+        print(f"precision {arithmetic} on {group.device}", flush=True)
+    for batch, data_s in _batches(options, run, data, group):
+        lr = loop.learning_rate(
+            run.step, peak=options.lr, warmup_steps=options.warmup, total_steps=options.steps
+        )
+        only_taught = data.taught_size > 0 and run.step < options.taught_steps
+        run.weighted = replace(run.weighted, pairs=float(not only_taught))
+        row = wav2lip.train_step(run, batch, lr=lr, group=group, bf16=arithmetic == "bf16")
+        row = averaged(row | {"lr": lr, "data_s": data_s}, group)
+        ended_by = largest(stop.number, group)
+        _after_step(options, run, data, group, journal, row, save=bool(ended_by))
+        if ended_by:
+            return ended_by
     return 0
 
 
@@ -307,8 +400,10 @@ def _after_step(
     group: Processes,
     journal: Journal | None,
     row: dict[str, float],
+    *,
+    save: bool,
 ) -> None:
-    """Reports and saves where it is time to; switches the expert's loss on."""
+    """Reports and saves where it is time, or told, to; switches the expert's loss on."""
     if journal and run.step % options.log_every == 0:
         rate = journal.steps_per_second(run.step) * options.batch_size
         journal.write(run.step, row | {"windows_per_s": rate})
@@ -323,7 +418,8 @@ def _after_step(
             _switch_on(options, run, journal)
     if run.step == options.sync_at:
         _switch_on(options, run, journal)
-    if journal and (run.step % options.save_every == 0 or run.step == options.steps):
+    save |= run.step % options.save_every == 0 or run.step == options.steps
+    if journal and save:
         run.seconds = journal.seconds
         loop.save_checkpoint(options.run / "checkpoint.pt", run.state())
         journal.draw()

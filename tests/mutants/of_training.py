@@ -10,6 +10,11 @@ OBJECTIVES = "tests/test_objectives.py"
 WAV2LIP_STEP = "tests/test_train_wav2lip_step.py"
 EVALUATIONS = "tests/test_training_evaluations.py"
 DETECTOR = "tests/test_training.py"
+RESUMED = "tests/test_resume.py"
+STOPPED = (
+    "tests/test_stopping.py::"
+    "test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_stopped"
+)
 
 
 def _flag(script: str, name: str) -> str:
@@ -94,6 +99,88 @@ JUDGING = (
         "clips = [clip for clip in data.unseen if clip.reference not in without]",
         "clips = list(data.unseen)",
         (f"{STEP}::test_clips_left_out_of_the_card_do_not_calibrate",),
+    ),
+)
+
+RESUME = (
+    Mutant(
+        "a resumed run takes another seed, rate or objective",
+        "training/resume.py",
+        'return str(one.metadata.get("resume", "fixed"))',
+        'return str(one.metadata.get("resume", "fixed")).replace("fixed", "free")',
+        (f"{RESUMED}::test_resume_with_one_option_that_changes_the_result_names_it_alone",),
+    ),
+    Mutant(
+        "a resumed run names only the first option in its way",
+        "training/resume.py",
+        "options: {', '.join(refused)}; ",
+        "options: {refused[0]}; ",
+        (
+            f"{RESUMED}::test_resume_with_options_that_change_the_result_is_refused_and_names_every_one",
+        ),
+    ),
+    Mutant(
+        "the seed may be changed by a resumed run",
+        "training/syncnet_run.py",
+        "    seed: int = resume.fixed()",
+        "    seed: int = resume.free()",
+        (f"{RESUMED}::test_every_option_says_whether_a_resumed_run_may_change_it",),
+    ),
+    Mutant(
+        "data in another folder is taken by a resumed run",
+        "training/resume.py",
+        'elif kind != "clips" or clips != now.clips:',
+        'elif kind != "clips":',
+        (f"{RESUMED}::test_data_in_another_folder_is_another_run_unless_its_clips_are_the_same",),
+    ),
+    Mutant(
+        "a new clip waits for the next judgement of the clips",
+        "training/syncnet.py",
+        "            *joining,\n",
+        "",
+        (f"{RESUMED}::test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named",),
+    ),
+    Mutant(
+        "a dropped clip joins at every resume",
+        "training/syncnet.py",
+        "if c.name not in known and c.name not in self.dropped]",
+        "if c.name not in known]",
+        (f"{RESUMED}::test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another",),
+    ),
+    Mutant(
+        "a checkpoint that is a list is read on",
+        "training/loop.py",
+        "if not isinstance(state, dict):",
+        "if state is None:",
+        (f"{RESUMED}::test_checkpoint_that_is_something_else_is_one_sentence[list]",),
+    ),
+    Mutant(
+        "a stopped run of SyncNet does not save its last step",
+        "training/syncnet_run.py",
+        "save=bool(ended_by)",
+        "save=False",
+        (f"{STOPPED}[SIGINT-syncnet]",),
+    ),
+    Mutant(
+        "a stopped run of Wav2Lip does not save its last step",
+        "training/wav2lip_run.py",
+        "save=bool(ended_by)",
+        "save=False",
+        (f"{STOPPED}[SIGTERM-expert]",),
+    ),
+    Mutant(
+        "SIGTERM breaks a step off",
+        "training/stopping.py",
+        "SIGNALS = (signal.SIGINT, signal.SIGTERM)",
+        "SIGNALS = (signal.SIGINT,)",
+        (f"{STOPPED}[SIGTERM-expert]",),
+    ),
+    Mutant(
+        "a checkpoint as weights is the network in training, not the averaged one",
+        "models/weights.py",
+        'best, average = held.get("best"), held.get("average")',
+        'best, average = None, held.get("lesson")',
+        ("tests/test_stopping.py::test_checkpoint_of_a_run_is_weights_of_its_averaged_network",),
     ),
 )
 
@@ -640,4 +727,4 @@ TOOLS = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*JUDGING, *SYNCNET, *LOSSES, *WAV2LIP, *TOOLS)
+MUTANTS: tuple[Mutant, ...] = (*JUDGING, *RESUME, *SYNCNET, *LOSSES, *WAV2LIP, *TOOLS)
