@@ -7,6 +7,7 @@ weights, which are always there.
 import functools
 import os
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ S3FD_OWN_FILE = "s3fd_small.safetensors"
 SYNCNET_OWN_FILE = "syncnet_small.safetensors"
 WAV2LIP_OWN_FILE = "wav2lip_small.safetensors"
 EXPERT_OWN_FILE = "expert_small.safetensors"
+
+LARGEST_NAMES_BYTES = 64_000_000  # of the names in a file of torch.save
 
 Detector = Literal["auto", "s3fd", "small"]
 DETECTORS: tuple[str, ...] = get_args(Detector)
@@ -106,9 +109,8 @@ def load_syncnet(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
-    state, described = _contents(path)
-    model = SyncNet(_configured(path, described, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
-    _fit(model, state, path)
+    model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
+    fill(model, path)
     return _ready(model, device), _used(path)
 
 
@@ -144,9 +146,8 @@ def load_wav2lip(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(checkpoint, ("wav2lip_gan", "wav2lip"), WAV2LIP_OWN_FILE)
-    state, described = _contents(path)
-    model = Wav2Lip(_configured(path, described, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
-    _fit(model, state, path)
+    model = Wav2Lip(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    fill(model, path)
     return _ready(model, device), _used(path)
 
 
@@ -163,9 +164,8 @@ def load_expert(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE)
-    state, described = _contents(path)
-    model = SyncNetColor(_configured(path, described, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
-    _fit(model, state, path)
+    model = SyncNetColor(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    fill(model, path)
     return _ready(model, device), _used(path)
 
 
@@ -181,10 +181,9 @@ def _chosen(asked: str | Path, published_names: tuple[str, ...], own_file: str) 
     return path
 
 
-def _configured(
-    path: Path, described: str | None, from_json: Callable[[str], Config], otherwise: Config
-) -> Config:
+def _configured(path: Path, from_json: Callable[[str], Config], otherwise: Config) -> Config:
     """The configuration a file of ours carries; files of others are of the published shape."""
+    described = config_text(path)
     try:
         return from_json(described) if described else otherwise
     except (ValueError, TypeError) as error:
@@ -221,10 +220,7 @@ def fill(model: nn.Module, path: Path) -> None:
     Raises:
         WeightsError: names the file and the first keys that do not fit.
     """
-    _fit(model, read_state(path), path)
-
-
-def _fit(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    state = read_state(path)
     wanted = model.state_dict()
     missing = [key for key in wanted if key not in state]
     unexpected = [key for key in state if key not in wanted]
@@ -253,36 +249,20 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         WeightsError: the file is absent, or no weights file.
     """
-    return _contents(path)[0]
-
-
-def config_text(path: Path) -> str | None:
-    """The configuration a weights file or a run's checkpoint holds, as JSON; None without one.
-
-    Raises:
-        WeightsError: the file is absent, or no weights file.
-    """
-    return _contents(path)[1]
-
-
-def _contents(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
-    """Tensors and configuration of a file."""
     if not path.is_file():
         raise WeightsError(f"{path} is not there; run ./download_model.sh or restore the file.")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path), metadata(path).get("config")
+            return safetensors.torch.load_file(path)
         with warnings.catch_warnings():  # torch remarks on pickles it then refuses
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises five types here, all of them the file's fault
         raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
-    held = loaded if isinstance(loaded, dict) else {}
-    state, described = _network_of(held), held.get("config")
+    state = _network_of(loaded) if isinstance(loaded, dict) else {}
     if not _is_state_dict(state):
         raise WeightsError(f"{path} holds no state dict; give a checkpoint of this network.")
-    tensors = {key.removeprefix("module."): value for key, value in state.items()}
-    return tensors, described if isinstance(described, str) else None
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _network_of(held: dict[str, object]) -> object:
@@ -313,6 +293,35 @@ def metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except Exception as error:  # the library's own error type is private
         raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
+
+
+def config_text(path: Path) -> str | None:
+    """The configuration that weights or a run's checkpoint hold, as JSON; None without one.
+
+    Raises:
+        WeightsError: a safetensors file that is none.
+    """
+    if path.suffix == ".safetensors":
+        return metadata(path).get("config")
+    if not _may_be_of_a_run(path):
+        return None
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # who reads its tensors says what is wrong with it
+        return None
+    described = held.get("config") if isinstance(held, dict) else None
+    return described if isinstance(described, str) else None
+
+
+def _may_be_of_a_run(path: Path) -> bool:
+    """Whether the names of a run's checkpoint are in a file: large published ones are read once."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            listed = next(one for one in file.infolist() if one.filename.endswith("/data.pkl"))
+            names = file.read(listed) if listed.file_size < LARGEST_NAMES_BYTES else b""
+    except Exception:  # no such file, or none of torch's: who reads its tensors says so
+        return False
+    return b"average" in names and b"config" in names
 
 
 def write_own(

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.workspace import write_text
+from training.loop import unwritable, written
 
 SMOOTHED_ROWS = 25
 SHOWN_NAMES = 3  # of a list, on the screen
@@ -58,8 +59,11 @@ class Journal:
         """
         row = {"step": step, "seconds": round(self.seconds, 1)} | values
         self._rows.append(row)
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise unwritable(self._file, error) from error
         for name, value in values.items():
             if self._board and isinstance(value, int | float):
                 self._board.add_scalar(name, value, step)
@@ -87,9 +91,8 @@ class Journal:
             axis.plot(steps, _smoothed(values), linewidth=1.5)
             axis.set_ylabel(name)
         axes[-1].set_xlabel("step")
-        partial = self._picture.with_suffix(".partial.png")
-        figure.savefig(partial, dpi=80)
-        partial.replace(self._picture)
+        with written(self._picture) as partial:
+            figure.savefig(partial, dpi=80, format="png")
 
     def close(self) -> None:
         """Draws the curves a last time."""

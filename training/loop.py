@@ -1,10 +1,13 @@
 """What every training script shares: schedule, averaged weights, log, checkpoints, model card."""
 
+import contextlib
 import copy
 import json
 import math
 import platform
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,7 +16,7 @@ from torch import nn
 
 from models import precision as precisions
 from models.precision import Precision
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.workspace import write_json
 from pipeline.writers import partial_path
 
@@ -57,6 +60,9 @@ class _RunFlags(Protocol):
     @property
     def export(self) -> Path | None: ...
 
+    @property
+    def cache(self) -> Path | None: ...
+
 
 def check_flags(
     options: _RunFlags, *, at_least_one: tuple[str, ...], not_negative: tuple[str, ...]
@@ -77,6 +83,11 @@ def check_flags(
         raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
     if options.run.exists() and not options.run.is_dir():
         raise InputError(f"--run {options.run} is a file; give a folder.")
+    check_writable("run", options.run)
+    if options.cache:
+        check_writable("cache", options.cache)
+    if options.export:
+        check_writable("export", options.export.parent)
 
 
 class _PrecisionFlag(Protocol):
@@ -102,11 +113,61 @@ def log_line(path: Path, row: dict[str, Any]) -> None:
     print(line, flush=True)
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors and plain values; a killed save leaves the previous checkpoint."""
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` when all of it is there; nothing is left of a half.
+
+    Raises:
+        PipelineError: the disk is full, say; the file of before is kept.
+    """
     partial = partial_path(path)
-    torch.save(state, partial)
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch has no error of its own for a full disk
+        raise unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: Exception) -> PipelineError:
+    """The error of a file that a run could not write."""
+    reason = getattr(error, "strerror", None) or "is the disk full?"
+    return PipelineError(
+        f"{path} cannot be written ({reason}); make room and run the same command again, which "
+        "goes on from the last checkpoint."
+    )
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes tensors and plain values; a killed save leaves the previous checkpoint.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    with written(path) as partial:
+        torch.save(state, partial)
+
+
+def check_writable(flag: str, folder: Path) -> None:
+    """Refuses a folder that could not be made or written, before anything is read.
+
+    Args:
+        flag: that names it.
+        folder: need not be there, and is not made.
+
+    Raises:
+        InputError: of the flag.
+    """
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--{flag} {folder} cannot be written ({error.strerror}); choose another folder."
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

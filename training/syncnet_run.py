@@ -102,7 +102,10 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     loop.check_flags(
         options,
         at_least_one=("steps", "excerpts", "log_every", "save_every", "eval_every"),
-        not_negative=("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"),
+        not_negative=(
+            *("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"),
+            *("seed", "max_offset"),
+        ),
     )
     if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
         raise InputError("--average and --grey are shares of 0 to 1; see --help.")
@@ -146,8 +149,17 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     unseen = _unseen(options, config, group) if options.val else []
     real = selection.aligned(real, known)
     frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
-    drawn = samples.drawn_clips(real, config, count=options.drawn, frames=frames, seed=options.seed)
-    return Data(real, list(drawn), unseen, left_out)
+    if options.drawn and group.leads:
+        print(f"{options.drawn} drawn heads; those that the cache lacks are drawn now", flush=True)
+    with leader_first(group), cli.progress("heads drawn", options.drawn, unit=" heads") as bar:
+        room = samples.Room(cache, limit_bytes=int(options.cache_gb * 1e9))
+        drawn = []
+        for clip in samples.drawn_clips(
+            real, config, count=options.drawn, frames=frames, seed=options.seed, room=room
+        ):
+            drawn.append(clip)
+            bar.update(1)
+    return Data(real, drawn, unseen, left_out)
 
 
 def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> list[Clip]:

@@ -125,7 +125,10 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     loop.check_flags(
         options,
         at_least_one=("steps", "batch_size", "log_every", "save_every", "eval_every"),
-        not_negative=("workers", "warmup", "cache_gb", "lr", "weight_decay", "seed"),
+        not_negative=(
+            *("workers", "warmup", "cache_gb", "lr", "weight_decay", "seed", "max_offset"),
+            *("taught_steps", "mouth_weight", "structure_weight", "detail_weight", "taught_weight"),
+        ),
     )
     if not (0 < options.width <= 4 and 0 <= options.average < 1):
         raise InputError("--width is above 0 and at most 4, --average 0 to below 1; see --help.")
@@ -141,6 +144,35 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     for file in (options.init, options.expert):
         if file and str(file) != "auto" and not file.is_file():
             raise InputError(f"{file} is not a file; give a checkpoint.")
+
+
+def check_weights(options: TrainOptions) -> None:
+    """Refuses weights that do not fit, before anything is decoded for an hour.
+
+    Raises:
+        InputError: --init is of another --width.
+        WeightsError: a file is no weights file, or another network's.
+    """
+    cpu = torch.device("cpu")
+    if options.expert and options.stage != "expert":
+        weights.load_expert(options.expert, device=cpu)
+    if options.teacher != "none":
+        weights.load_syncnet(options.teacher, device=cpu)
+    if not options.init:
+        return
+    config = Wav2LipConfig(options.width)
+    model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
+    try:
+        weights.fill(model, options.init)
+    except weights.WeightsError as error:
+        if "has other shapes" not in str(error):
+            raise
+        text = weights.config_text(options.init)
+        width = Wav2LipConfig.from_json(text).width if text else Wav2LipConfig().width
+        raise InputError(
+            f"--init {options.init} is not of --width {options.width:g}; give --width {width:g}, "
+            f"of which {'it is' if text else 'published weights are'}."
+        ) from error
 
 
 def load_data(options: TrainOptions, *, say: bool) -> Data:
@@ -318,6 +350,7 @@ def train(options: TrainOptions) -> int:
             _say_without_expert(options)
         made_of = _origin(options)
         state = read_checkpoint(options, made_of, say=group.leads)
+        check_weights(options)
         options.run.mkdir(parents=True, exist_ok=True)
         with leader_first(group):
             data = load_data(options, say=group.leads)

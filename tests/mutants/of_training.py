@@ -11,6 +11,7 @@ WAV2LIP_STEP = "tests/test_train_wav2lip_step.py"
 EVALUATIONS = "tests/test_training_evaluations.py"
 DETECTOR = "tests/test_training.py"
 RESUMED = "tests/test_resume.py"
+CACHED = "tests/test_training_cache.py"
 STOPPED = (
     "tests/test_stopping.py::"
     "test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_stopped"
@@ -181,6 +182,65 @@ RESUME = (
         'best, average = held.get("best"), held.get("average")',
         'best, average = None, held.get("lesson")',
         ("tests/test_stopping.py::test_checkpoint_of_a_run_is_weights_of_its_averaged_network",),
+    ),
+)
+
+CACHE = (
+    Mutant(
+        "what nobody asks for any more keeps clips out of the cache",
+        "training/samples.py",
+        "        if size_bytes > self._left_bytes + sum(self._oldest_first[key] for key in unused):",
+        "        if size_bytes > self._left_bytes:",
+        (f"{CACHED}::test_clip_that_was_cut_again_takes_the_place_of_its_older_self",),
+    ),
+    Mutant(
+        "the entry used last makes room first",
+        "training/samples.py",
+        "self._remove(unused.pop(0))",
+        "self._remove(unused.pop())",
+        (f"{CACHED}::test_least_recently_used_entry_makes_room",),
+    ),
+    Mutant(
+        "an entry that is read stays as old as it was",
+        "training/samples.py",
+        "        os.utime(path)",
+        "        pass",
+        (f"{CACHED}::test_least_recently_used_entry_makes_room",),
+    ),
+    Mutant(
+        "an entry in use makes room",
+        "training/samples.py",
+        "if self._pictures(key) not in _SHOWN]",
+        "]",
+        (f"{CACHED}::test_entry_in_use_makes_no_room",),
+    ),
+    Mutant(
+        "a full disk is the fault of a clip",
+        "training/samples.py",
+        "    except CacheUnwritable:\n        raise\n",
+        "",
+        (f"{CACHED}::test_full_disk_while_decoding_is_no_fault_of_a_clip",),
+    ),
+    Mutant(
+        "heads of another seed are taken from the cache",
+        "training/samples.py",
+        'about = f"drawn {drawing_version()} {seed} {number}',
+        'about = f"drawn {drawing_version()} {number}',
+        (f"{CACHED}::test_drawn_heads_are_drawn_once_and_found_by_the_next_run",),
+    ),
+    Mutant(
+        "a folder that cannot be written is found out after decoding",
+        "training/loop.py",
+        '    check_writable("run", options.run)\n',
+        "",
+        (f"{CACHED}::test_folder_that_cannot_be_written_is_refused_before_decoding",),
+    ),
+    Mutant(
+        "weights that do not fit are found out after decoding",
+        "training/wav2lip_run.py",
+        "        check_weights(options)\n",
+        "",
+        (f"{CACHED}::test_weights_that_do_not_fit_are_refused_before_decoding",),
     ),
 )
 
@@ -727,4 +787,4 @@ TOOLS = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*JUDGING, *RESUME, *SYNCNET, *LOSSES, *WAV2LIP, *TOOLS)
+MUTANTS: tuple[Mutant, ...] = (*JUDGING, *RESUME, *CACHE, *SYNCNET, *LOSSES, *WAV2LIP, *TOOLS)
