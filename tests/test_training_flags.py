@@ -439,7 +439,7 @@ def _precision(kit: Kit, script: str) -> None:
     for units, wanted in (({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")):
         kit.patch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
         auto = kit.either(script, without=("--precision",), learns=True)
-        assert auto.losses == ran[wanted].losses and f"precision {wanted} on cpu" in auto.out
+        assert auto.losses == ran[wanted].losses and f"on cpu, precision {wanted}" in auto.out
         assert auto.steps[0][1]["bf16"] == (wanted == "bf16")
 
 

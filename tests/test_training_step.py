@@ -117,6 +117,8 @@ def test_command_of_a_card_says_what_changes_the_result() -> None:
         **{"init": "/home/me/start.pt", "export": None, "lr": 0.001, "bf16": False, "drop": True},
         **{"refine_at": [3, 5], "dropout": 0.0},
     )
+    never = SimpleNamespace(refine_at=[], val=[])  # the default of the first is not empty
+    assert loop.command("train_syncnet.py", never) == "python train_syncnet.py --refine_at"
     assert loop.command("train_syncnet.py", options) == (
         "python train_syncnet.py --data one two --init start.pt --lr 0.001 --no-bf16 --drop "
         "--refine_at 3 5 --dropout 0.0"

@@ -49,7 +49,6 @@ def export(run: Run, options: "TrainOptions", *, data: "Data", group: Processes)
     weights.write_own(model, options.export, config=model.config)
     card = _card(run, options, data=data, unseen=unseen, model=model, device=group.device)
     loop.write_model_card(options.export.with_suffix(".json"), card)
-    print(f"{options.export} written")
 
 
 def _calibrate(
@@ -101,6 +100,7 @@ def _card(
         "command": loop.command("train_syncnet.py", options),
         "precision": loop.precision(options, device),
         "starts_from": options.init and Path(options.init).name,
+        "weights_used": run.origin.weights() if run.origin else {},
         "steps": run.best["step"] if run.best else run.step,
         "minutes": round(run.seconds / 60, 1),
         "reliable_from": model.config.reliable_from,

@@ -20,6 +20,8 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.workspace import write_json
 from pipeline.writers import partial_path
 
+MEANT_EMPTY = ("refine_at",)  # lists whose default is not empty
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -198,6 +200,25 @@ def write_model_card(path: Path, card: dict[str, Any]) -> None:
     write_json(path, card | {"versions": versions})
 
 
+def say_where(options: _RunFlags, *, after: str, script_flag: str) -> None:
+    """The last lines of a run: where the weights are, and what can be done with them.
+
+    Args:
+        options: of the run.
+        after: a command, with {file} for the weights.
+        script_flag: the script and flag that take them, in words.
+    """
+    if options.export:
+        print(f"{options.export} written; the model card is {options.export.stem}.json beside it")
+        print(f"next: {after.format(file=options.export)}", flush=True)
+        return
+    print(
+        f"{options.run / 'checkpoint.pt'} holds the weights, and {script_flag} takes it; the same "
+        "command with --export FILE.safetensors writes them alone, with a model card",
+        flush=True,
+    )
+
+
 def command(script: str, options: object) -> str:
     """The command line again, with what changes the result.
 
@@ -208,14 +229,14 @@ def command(script: str, options: object) -> str:
     skipped = ("cache", "cache_gb", "workers", "device", "log_every", "save_every")
     words = [f"python {script}"]
     for name, value in vars(options).items():
-        if name in skipped or value is None or value == []:
+        if name in skipped or value is None or (value == [] and name not in MEANT_EMPTY):
             continue
         if name == "init":
             value = Path(value)
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, list):
-            words.append(f"--{name} {' '.join(map(_shown, value))}")
+            words.append(" ".join([f"--{name}", *map(_shown, value)]))
         else:
             words.append(f"--{name} {_shown(value)}")
     return " ".join(words)

@@ -52,6 +52,11 @@ class Origin:
     options: dict[str, Any]
     clips: dict[str, int]
 
+    def weights(self) -> dict[str, str]:
+        """Name and digest of the weights it starts or learns from, by flag."""
+        names = ("init", "expert", "teacher")
+        return {name: self.options[name] for name in names if "SHA" in str(self.options.get(name))}
+
     def state(self) -> dict[str, Any]:
         """Its part of a checkpoint."""
         return {"options": self.options, "clips": self.clips}

@@ -1,5 +1,6 @@
 """A whole training run of a SyncNet: data checked, steps made, reported, saved, exported."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from training.distributed import (
     wrapped,
 )
 from training.excerpts import Draw
-from training.journal import Journal
+from training.journal import Beginning, Journal
 from training.objectives import OBJECTIVES, Negatives
 from training.resume import Origin
 from training.samples import Clip
@@ -258,6 +259,13 @@ def train(options: TrainOptions) -> int:
                 return 128 + ended_by
         if options.export and group.leads:
             export(run, options, data=data, group=group)
+        if group.leads:
+            loop.say_where(
+                options,
+                after="python run_syncnet.py --initial_model {file} --videofile VIDEO, "
+                "or python -m training.evaluate_sync --weights {file} --data OTHERS",
+                script_flag="--initial_model of run_syncnet.py",
+            )
     return 0
 
 
@@ -278,8 +286,8 @@ def _steps(
     recent: deque[float] = deque(maxlen=100)
     config = run.lesson.model.config
     arithmetic = loop.precision(options, group.device)
-    if journal:
-        print(f"precision {arithmetic} on {group.device}", flush=True)
+    if journal and run.step < options.steps:
+        _say_beginning(options, run, data, group, arithmetic)
     draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world)
     while run.step < options.steps and not _finished(options, run):
         if run.step in options.refine_at:  # a checkpoint of this step is from before it
@@ -302,6 +310,8 @@ def _steps(
             )
             row = averaged(row, group) | {"lr": lr, "data_s": data_s}
             recent.append(row["accuracy"])
+            if journal:
+                journal.estimate(run.step)
             ended_by = largest(stop.number, group)
             _after_step(options, run, data, group, journal, row, list(recent), save=bool(ended_by))
             if ended_by:
@@ -309,6 +319,28 @@ def _steps(
             if _finished(options, run):
                 break
     return 0
+
+
+def _say_beginning(
+    options: TrainOptions, run: Run, data: Data, group: Processes, arithmetic: str
+) -> None:
+    """Everything about the run that is known before its first step."""
+    model = run.lesson.model
+    beginning = Beginning(
+        network=f"SyncNet of {model.config.lip_size_px} px lips",
+        parameters=sum(p.numel() for p in model.parameters()),
+        device=str(group.device),
+        precision=arithmetic,
+        clips=len(run.clips),
+        videos={clip.reference for clip in run.clips},
+        minutes=samples.minutes(run.clips),
+    )
+    chance = _chance(options, run, share=options.excerpts // group.world)
+    guess = f"a guess gives an accuracy of {chance:.3f}"
+    if options.objective == "multiway":
+        guess += f" and a loss of {-math.log(chance):.2f}"
+    for line in [*beginning.lines(options.run), guess]:
+        print(line, flush=True)
 
 
 def _finished(options: TrainOptions, run: Run) -> bool:

@@ -38,7 +38,7 @@ from training.expert_excerpts import EXCERPT_FRAMES, EXCERPT_WINDOWS, expert_bat
 from training.face_batches import FaceBatch, face_batch
 from training.face_data import FaceSource, Teacher, load_faces
 from training.faces import FaceClip
-from training.journal import Journal
+from training.journal import Beginning, Journal
 from training.preprocessed import listed_videos
 from training.resume import Origin
 from training.stopping import Stop, say_stopped, stopped_between_steps
@@ -374,6 +374,8 @@ def train(options: TrainOptions) -> int:
                 return 128 + ended_by
         if options.export and group.leads:
             _export(options, run, data, group)
+        if group.leads:
+            _say_end(options, run, data)
     return 0
 
 
@@ -387,8 +389,8 @@ def _steps(
 ) -> int:
     """Makes the steps that are left; returns the signal that ended them early, or 0."""
     arithmetic = loop.precision(options, group.device)
-    if journal:
-        print(f"precision {arithmetic} on {group.device}", flush=True)
+    if journal and run.step < options.steps:
+        _say_beginning(options, run, data, group, arithmetic)
     for batch, data_s in _batches(options, run, data, group):
         lr = loop.learning_rate(
             run.step, peak=options.lr, warmup_steps=options.warmup, total_steps=options.steps
@@ -397,11 +399,60 @@ def _steps(
         run.weighted = replace(run.weighted, pairs=float(not only_taught))
         row = wav2lip.train_step(run, batch, lr=lr, group=group, bf16=arithmetic == "bf16")
         row = averaged(row | {"lr": lr, "data_s": data_s}, group)
+        if journal:
+            journal.estimate(run.step)
         ended_by = largest(stop.number, group)
         _after_step(options, run, data, group, journal, row, save=bool(ended_by))
         if ended_by:
             return ended_by
     return 0
+
+
+def _say_beginning(
+    options: TrainOptions, run: Run, data: Data, group: Processes, arithmetic: str
+) -> None:
+    """Everything about the run that is known before its first step."""
+    clips = [face.clip for face in data.clips]
+    named = {"expert": "expert", "generator": "generator", "gan": "generator and discriminator"}
+    beginning = Beginning(
+        network=f"{named[options.stage]} of width {options.width:g}",
+        parameters=sum(p.numel() for p in run.lesson.parameters()),
+        device=str(group.device),
+        precision=arithmetic,
+        clips=len(clips),
+        videos={clip.reference for clip in clips},
+        minutes=samples.minutes(clips),
+    )
+    for line in beginning.lines(options.run):
+        print(line, flush=True)
+    if options.stage == "expert" and data.taught_size and run.step < options.taught_steps:
+        print(
+            f"up to step {options.taught_steps} the expert learns from --teacher alone: accuracy "
+            "is a coin's, 0.5, until pairs are asked"
+        )
+    if run.lesson.expert is not None and not run.weighted.sync:
+        print("sync is the expert's loss: reported, and of no weight until it is switched on")
+
+
+def _say_end(options: TrainOptions, run: Run, data: Data) -> None:
+    """Where the weights are, what they are good for, and what comes next."""
+    if options.stage == "expert" and data.taught_size and run.step <= options.taught_steps:
+        print(
+            f"WARNING: this expert has been asked about no pair: --steps {options.steps} ends "
+            f"before --taught_steps {options.taught_steps} are over; go on with more --steps."
+        )
+    if options.stage == "expert":
+        after = (
+            "python train_wav2lip.py --stage generator --expert {file} --data TRACKS --run GEN, "
+            "or python -m training.evaluate_expert --expert {file} --data OTHERS"
+        )
+        loop.say_where(options, after=after, script_flag="--expert of train_wav2lip.py")
+        return
+    after = (
+        "python run_wav2lip.py --checkpoint {file} --reference NAME --audio SPEECH.wav, "
+        "or python -m training.evaluate_mouths --checkpoint {file} --data OTHERS"
+    )
+    loop.say_where(options, after=after, script_flag="--checkpoint of run_wav2lip.py")
 
 
 def _say_without_expert(options: TrainOptions) -> None:
@@ -485,6 +536,7 @@ def _export(options: TrainOptions, run: Run, data: Data, group: Processes) -> No
     options.export.parent.mkdir(parents=True, exist_ok=True)
     model = run.average.model
     weights.write_own(model, options.export, config=model.config, half=True)
+    weights.fill(model, options.export)  # what is reported is what is in the file
     card = {
         "network": f"{type(model).__name__} (models/wav2lip.py), width {options.width}",
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -495,6 +547,7 @@ def _export(options: TrainOptions, run: Run, data: Data, group: Processes) -> No
         },
         "command": loop.command("train_wav2lip.py", options),
         "precision": loop.precision(options, group.device),
+        "weights_used": run.origin.weights() if run.origin else {},
         "steps": run.step,
         "minutes": round(run.seconds / 60, 1),
         "unseen_people": wav2lip.judge(run, data.unseen, group.device) if data.unseen else None,
@@ -502,4 +555,3 @@ def _export(options: TrainOptions, run: Run, data: Data, group: Processes) -> No
         "sha256": weights.sha256(options.export),
     }
     loop.write_model_card(options.export.with_suffix(".json"), card)
-    print(f"{options.export} written")

@@ -11,6 +11,7 @@ WAV2LIP_STEP = "tests/test_train_wav2lip_step.py"
 EVALUATIONS = "tests/test_training_evaluations.py"
 DETECTOR = "tests/test_training.py"
 RESUMED = "tests/test_resume.py"
+TOLD = "tests/test_training_words.py"
 CACHED = "tests/test_training_cache.py"
 STOPPED = (
     "tests/test_stopping.py::"
@@ -185,12 +186,43 @@ RESUME = (
     ),
 )
 
+WORDS = (
+    Mutant(
+        "clips of one video are not warned of",
+        "training/journal.py",
+        "        if videos == 1:",
+        "        if videos == 0:",
+        (f"{TOLD}::test_run_that_cannot_generalise_is_warned_of",),
+    ),
+    Mutant(
+        "how long a run takes is estimated from its first step",
+        "training/journal.py",
+        "ESTIMATE_STEPS = 3 ",
+        "ESTIMATE_STEPS = 1 ",
+        (f"{TOLD}::test_estimate_comes_once_after_the_first_steps",),
+    ),
+    Mutant(
+        "an expert that was asked about no pair is exported without a word",
+        "training/wav2lip_run.py",
+        "data.taught_size and run.step <= options.taught_steps:",
+        "data.taught_size and run.step < 0:",
+        (f"{TOLD}::test_expert_that_was_asked_about_no_pair_is_warned_of",),
+    ),
+    Mutant(
+        "a card says --refine_at 300 800 1400 where it was never",
+        "training/loop.py",
+        'MEANT_EMPTY = ("refine_at",)',
+        "MEANT_EMPTY = ()",
+        (f"{STEP}::test_command_of_a_card_says_what_changes_the_result",),
+    ),
+)
+
 CACHE = (
     Mutant(
         "what nobody asks for any more keeps clips out of the cache",
         "training/samples.py",
-        "        if size_bytes > self._left_bytes + sum(self._oldest_first[key] for key in unused):",
-        "        if size_bytes > self._left_bytes:",
+        "self._left_bytes + sum(self._oldest_first[key] for key in unused)",
+        "self._left_bytes",
         (f"{CACHED}::test_clip_that_was_cut_again_takes_the_place_of_its_older_self",),
     ),
     Mutant(
@@ -787,4 +819,13 @@ TOOLS = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*JUDGING, *RESUME, *CACHE, *SYNCNET, *LOSSES, *WAV2LIP, *TOOLS)
+MUTANTS: tuple[Mutant, ...] = (
+    *JUDGING,
+    *RESUME,
+    *WORDS,
+    *CACHE,
+    *SYNCNET,
+    *LOSSES,
+    *WAV2LIP,
+    *TOOLS,
+)
