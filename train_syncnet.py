@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from models.precision import CHOICES
 from pipeline import cli
 from training.objectives import NEGATIVES, OBJECTIVES
 from training.syncnet_run import TrainOptions, train
@@ -26,7 +27,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Trains a SyncNet on face clips that run_pipeline.py has cut.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    switch = argparse.BooleanOptionalAction
     # fmt: off
     data = parser.add_argument_group("data").add_argument
     data("--data", type=Path, nargs="+", required=True, help="data_dirs of run_pipeline.py")
@@ -60,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     step("--average", type=float, default=0.996, help="decay of the averaged weights")
     step("--dropout", type=float, help="share of features left out; unset: the network's own")
     step("--weight_decay", type=float, default=0.02)
-    step("--bf16", action=switch, default=True, help="mixed precision")
+    step("--precision", choices=CHOICES, default="auto",
+         help="arithmetic of the steps; auto: bf16 where the device computes in it, else fp32")
     # fmt: on
     return parser
 

@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from models.precision import CHOICES
 from pipeline import cli
 from training.wav2lip_run import STAGES, TrainOptions, train
 
@@ -22,7 +23,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Trains Wav2Lip's networks on face clips that run_pipeline.py has cut.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    switch = argparse.BooleanOptionalAction
     # fmt: off
     data = parser.add_argument_group("data").add_argument
     data("--data", type=Path, nargs="+", required=True, help="data_dirs or preprocessed_roots")
@@ -62,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     step("--structure_weight", type=float, default=0.2, help="of the mouth's 1 - SSIM; paper: 0")
     step("--detail_weight", type=float, default=0.012, help="of its fine contrast; paper: 0")
     step("--taught_weight", type=float, default=0.1, help="of what the teacher hears; paper: 0")
-    step("--bf16", action=switch, default=True, help="mixed precision")
+    step("--precision", choices=CHOICES, default="auto",
+         help="arithmetic of the steps; auto: bf16 where the device computes in it, else fp32")
     # fmt: on
     return parser
 

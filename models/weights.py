@@ -7,6 +7,7 @@ weights, which are always there.
 import functools
 import os
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ S3FD_OWN_FILE = "s3fd_small.safetensors"
 SYNCNET_OWN_FILE = "syncnet_small.safetensors"
 WAV2LIP_OWN_FILE = "wav2lip_small.safetensors"
 EXPERT_OWN_FILE = "expert_small.safetensors"
+
+LARGEST_NAMES_BYTES = 64_000_000  # of the names in a file of torch.save
 
 Detector = Literal["auto", "s3fd", "small"]
 DETECTORS: tuple[str, ...] = get_args(Detector)
@@ -111,6 +114,24 @@ def load_syncnet(
     return _ready(model, device), _used(path)
 
 
+def syncnet_used(initial_model: str | Path = "auto") -> WeightsUsed:
+    """What `load_syncnet` would load.
+
+    Raises:
+        WeightsError: the file is absent.
+    """
+    return _used(_chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE))
+
+
+def expert_used(expert: str | Path = "auto") -> WeightsUsed:
+    """What `load_expert` would load.
+
+    Raises:
+        WeightsError: the file is absent.
+    """
+    return _used(_chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE))
+
+
 def load_wav2lip(
     checkpoint: str | Path = "auto", *, device: torch.device
 ) -> tuple[Wav2Lip, WeightsUsed]:
@@ -162,7 +183,7 @@ def _chosen(asked: str | Path, published_names: tuple[str, ...], own_file: str) 
 
 def _configured(path: Path, from_json: Callable[[str], Config], otherwise: Config) -> Config:
     """The configuration a file of ours carries; files of others are of the published shape."""
-    described = metadata(path).get("config")
+    described = config_text(path)
     try:
         return from_json(described) if described else otherwise
     except (ValueError, TypeError) as error:
@@ -221,8 +242,9 @@ def fill(model: nn.Module, path: Path) -> None:
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name, on the CPU; nothing in the file is executed.
 
-    Reads safetensors, a bare PyTorch state dict, or {"state_dict": ...}; a `module.` prefix left
-    by data-parallel training is removed.
+    Reads safetensors, a bare PyTorch state dict, {"state_dict": ...}, or the checkpoint of a
+    training run, of which it takes the network that --export would; a `module.` prefix left by
+    data-parallel training is removed.
 
     Raises:
         WeightsError: the file is absent, or no weights file.
@@ -234,13 +256,23 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             return safetensors.torch.load_file(path)
         with warnings.catch_warnings():  # torch remarks on pickles it then refuses
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises five types here, all of them the file's fault
         raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    state = _network_of(loaded) if isinstance(loaded, dict) else {}
     if not _is_state_dict(state):
         raise WeightsError(f"{path} holds no state dict; give a checkpoint of this network.")
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _network_of(held: dict[str, object]) -> object:
+    """What a file of torch.save says of one network: of a run, the best or the last average."""
+    best, average = held.get("best"), held.get("average")
+    if isinstance(best, dict) and isinstance(best.get("average"), dict):
+        return best["average"]
+    if isinstance(average, dict):
+        return average
+    return held.get("state_dict", held)
 
 
 def _is_state_dict(state: object) -> TypeGuard[dict[str, torch.Tensor]]:
@@ -261,6 +293,35 @@ def metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except Exception as error:  # the library's own error type is private
         raise WeightsError(f"{path} is not a weights file: {published.fault(path)}") from error
+
+
+def config_text(path: Path) -> str | None:
+    """The configuration that weights or a run's checkpoint hold, as JSON; None without one.
+
+    Raises:
+        WeightsError: a safetensors file that is none.
+    """
+    if path.suffix == ".safetensors":
+        return metadata(path).get("config")
+    if not _may_be_of_a_run(path):
+        return None
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # who reads its tensors says what is wrong with it
+        return None
+    described = held.get("config") if isinstance(held, dict) else None
+    return described if isinstance(described, str) else None
+
+
+def _may_be_of_a_run(path: Path) -> bool:
+    """Whether the names of a run's checkpoint are in a file: large published ones are read once."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            listed = next(one for one in file.infolist() if one.filename.endswith("/data.pkl"))
+            names = file.read(listed) if listed.file_size < LARGEST_NAMES_BYTES else b""
+    except Exception:  # no such file, or none of torch's: who reads its tensors says so
+        return False
+    return b"average" in names and b"config" in names
 
 
 def write_own(

@@ -187,7 +187,7 @@ NUMBERS: list[tuple[Callable[..., object], str, list[object]]] = [
     (Pads, "left", [-1, 0.5, True]),
     (_train_syncnet, "steps", ["100", 2.5, True]),
     (_train_syncnet, "lr", [float("nan"), "1e-3", True]),
-    (_train_wav2lip, "bf16", ["no", 1]),
+    (_train_wav2lip, "precision", ["half", None, True]),
     (_train_wav2lip, "width", [float("inf"), None]),
 ]
 

@@ -11,6 +11,7 @@ import torch
 
 import train_syncnet
 from models import weights
+from models.precision import precision_on
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline.workspace import Workspace
 from tests import train_kit
@@ -181,10 +182,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     """Another objective, other clips, a damaged file: one sentence that names the checkpoint."""
     assert train_syncnet.main([*flags, "--steps", "1"]) == 0
     code, _, error = said(train_syncnet.main, [*flags, "--objective", "margin"], capsys)
-    assert code == 2 and "checkpoint.pt is of another network or objective" in error
+    assert code == 2 and "--objective (was multiway, is margin)" in error
     shutil.copytree(tracks, tmp_path / "others")
     code, _, error = said(train_syncnet.main, [*flags, "--data", str(tmp_path / "others")], capsys)
-    assert code == 2 and "checkpoint.pt was trained on none of these clips" in error
+    assert code == 2 and "checkpoint.pt was made with other options: --data (was " in error
     path = tmp_path / "run" / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
     code, _, error = said(train_syncnet.main, flags, capsys)
@@ -201,7 +202,18 @@ def _losses(run: Path) -> list[float]:
 
 def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> None:
     """Every row's loss within 1e-3, from an empty cache on; batch normalisation is trained, too."""
-    flags += ["--excerpts", "4", "--steps", "5", "--warmup", "20", "--refine_at", "2", "--no-bf16"]
+    flags += [
+        "--excerpts",
+        "4",
+        "--steps",
+        "5",
+        "--warmup",
+        "20",
+        "--refine_at",
+        "2",
+        "--precision",
+        "fp32",
+    ]
     single, shared = tmp_path / "single", tmp_path / "shared"
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
     done = two_processes(
@@ -224,7 +236,7 @@ def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> No
 @pytest.mark.slow
 def test_two_processes_after_50_steps(small_flags: list[str], tmp_path: Path) -> None:
     """A gentle rate: all 50 losses within 1e-3, and the same weights to four digits."""
-    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at", "--no-bf16"]
+    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at", "--precision", "fp32"]
     single, shared = tmp_path / "single", tmp_path / "shared"
     flags += ["--lr", "1e-5"]
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
@@ -310,7 +322,8 @@ def test_export_loads_and_has_a_card(
     told = json.loads(file.with_suffix(".json").read_text())
     assert told["sha256"] == used.sha256 and told["data"]["kept"] == 3 and told["steps"] == 1
     assert told["unseen_people"]["all"]["5s"] is None
-    assert "--excerpts 2" in told["command"] and "--bf16" in told["command"]
+    assert "--excerpts 2" in told["command"] and "--precision auto" in told["command"]
+    assert told["precision"] == precision_on(torch.device("cpu"))
     assert str(tmp_path) not in json.dumps(told)  # whose machine it was made on says nothing
 
 

@@ -171,7 +171,7 @@ class Kit:
             "--cache": self.folders / "cache",
         }
         base |= {"--drawn": 0, "--excerpts": 2, "--log_every": 1, "--device": "cpu"}
-        base |= {"--steps": 1, "--workers": 0, "--warmup": 0, "--no-bf16": None}
+        base |= {"--steps": 1, "--workers": 0, "--warmup": 0, "--precision": "fp32"}
         base = {name: value for name, value in base.items() if name not in without}
         ran = self._new()
 
@@ -208,7 +208,7 @@ class Kit:
         }
         base |= {"--stage": "generator", "--width": NARROW.width, "--batch_size": 1}
         base |= {"--steps": 1, "--workers": 0, "--warmup": 0, "--log_every": 1}
-        base |= {"--device": "cpu", "--no-bf16": None, "--teacher": "none"}
+        base |= {"--device": "cpu", "--precision": "fp32", "--teacher": "none"}
         base |= {f"--{part}_weight": 0 for part in ("mouth", "structure", "detail", "taught")}
         base = {name: value for name, value in base.items() if name not in without}
         ran = self._new()
@@ -444,12 +444,16 @@ def _weight_decay(kit: Kit, script: str) -> None:
         assert optimizer.param_groups[0]["weight_decay"] == decay
 
 
-@_both("bf16")
-def _bf16(kit: Kit, script: str) -> None:
-    half = kit.either(script, "--bf16", without=("--no-bf16",), learns=True)
-    full = kit.either(script, "--no-bf16", learns=True)
-    assert half.losses != full.losses and half.losses == pytest.approx(full.losses, rel=0.05)
-    assert kit.either(script, without=("--no-bf16",)).steps[0][1]["bf16"]
+@_both("precision")
+def _precision(kit: Kit, script: str) -> None:
+    ran = {word: kit.either(script, "--precision", word, learns=True) for word in ("fp32", "bf16")}
+    exact, rough = (ran[word].losses for word in ("fp32", "bf16"))
+    assert rough != exact and rough == pytest.approx(exact, rel=0.05)
+    for units, wanted in (({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")):
+        kit.patch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
+        auto = kit.either(script, without=("--precision",), learns=True)
+        assert auto.losses == ran[wanted].losses and f"on cpu, precision {wanted}" in auto.out
+        assert auto.steps[0][1]["bf16"] == (wanted == "bf16")
 
 
 # Of train_syncnet.py.
@@ -778,7 +782,7 @@ DATA = {"data": [Path("d")], "run": Path("r")}
 BOTH = DATA | {"val": [], "min_confidence": 1.0, "max_offset": 10, "cache": None}
 BOTH |= {"cache_gb": 20.0, "workers": 1, "init": None, "export": None, "device": "auto"}
 BOTH |= {"seed": 1, "log_every": 20, "save_every": 100, "eval_every": 500, "lr": 1e-3}
-BOTH |= {"bf16": True}
+BOTH |= {"precision": "auto"}
 DEFAULTS = {
     SYNCNET: BOTH
     | {"val_without": [], "drawn": 60, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}

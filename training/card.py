@@ -53,15 +53,24 @@ def export(run: Run, options: "TrainOptions", *, data: "Data", group: Processes)
             model, data.unseen, without=without, seed=options.seed, device=group.device
         )
     else:
+        # Of the network it started from; these are other weights.
+        model.config = replace(model.config, calibration=None, reliable_margin=0.0)
         print(
             "WARNING: without --val nothing is known of other people: no offset of these weights "
             "is called reliable until python -m training.calibrate has looked at some."
         )
     options.export.parent.mkdir(parents=True, exist_ok=True)
     weights.write_own(model, options.export, config=model.config)
-    card = _card(run, options, data=data, unseen=unseen, calibrated=calibrated, model=model)
+    card = _card(
+        run,
+        options,
+        data=data,
+        unseen=unseen,
+        calibrated=calibrated,
+        model=model,
+        device=group.device,
+    )
     loop.write_model_card(options.export.with_suffix(".json"), card)
-    print(f"{options.export} written")
 
 
 def _calibrate(
@@ -138,6 +147,7 @@ def _card(
     unseen: dict[str, Any] | None,
     calibrated: dict[str, Any] | None,
     model: SyncNet,
+    device: torch.device,
 ) -> dict[str, Any]:
     return {
         "network": f"SyncNet (models/syncnet.py), {model.config.lip_size_px} px lips, "
@@ -152,7 +162,9 @@ def _card(
             "drawn": f"{options.drawn} drawn heads with sound of the clips (training/drawn.py)",
         },
         "command": loop.command("train_syncnet.py", options),
+        "precision": loop.precision(options, device),
         "starts_from": options.init and Path(options.init).name,
+        "weights_used": run.origin.weights() if run.origin else {},
         "steps": run.best["step"] if run.best else run.step,
         "minutes": round(run.seconds / 60, 1),
         "reliable_from": model.config.reliable_from,

@@ -107,6 +107,15 @@ def average_gradients(parameters: Iterable[nn.Parameter], group: Processes) -> N
         gradient.copy_(mean.view_as(gradient))
 
 
+def largest(value: int, group: Processes) -> int:
+    """The largest of all processes' numbers, in every process."""
+    if group.world == 1:
+        return value
+    found = torch.tensor([value], device=group.device)
+    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+    return int(found)
+
+
 def gathered(value: Any, group: Processes) -> list[Any]:
     """The plain values of all processes, in their order, in every process."""
     if group.world == 1:

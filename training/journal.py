@@ -2,15 +2,67 @@
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from pipeline.workspace import write_text
+from training.loop import unwritable, written
 
 SMOOTHED_ROWS = 25
 SHOWN_NAMES = 3  # of a list, on the screen
+FILED_NAMES = ("data_s", "gradient")  # for who looks into the log; not on the screen
+FEW_MINUTES = 30  # fewer teach about the people in them
+ESTIMATE_STEPS = 3  # the first one is slower than the others
+LONG_STEP_S = 10.0
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a person wants to know before the first step.
+
+    Attributes:
+        network: its name, with its kind or size.
+        parameters: how many are trained.
+        device: where it is trained.
+        precision: of a step.
+        clips: how many.
+        videos: names of what they are from; clips of one video are of one person or few.
+        minutes: how long they are together.
+    """
+
+    network: str
+    parameters: int
+    device: str
+    precision: str
+    clips: int
+    videos: set[str]
+    minutes: float
+
+    def lines(self, folder: Path) -> list[str]:
+        """To print, warnings included; `folder` is the run's."""
+        videos = len(self.videos)
+        of_videos = f"{videos} video{'s' * (videos != 1)}"
+        clips = f"{self.clips} clip{'s' * (self.clips != 1)}"
+        lines = [
+            f"{self.network}, {self.parameters:,} parameters, on {self.device}, "
+            f"precision {self.precision}",
+            f"{clips} of {of_videos}, {self.minutes:.1f} minutes",
+            f"{folder / 'train.jsonl'} holds every number, {folder / 'curves.png'} shows them",
+        ]
+        if videos == 1:
+            lines.append(
+                "WARNING: all clips are of one video. What is learned from one person does not "
+                "hold for others; add videos of other people."
+            )
+        if self.minutes < FEW_MINUTES:
+            lines.append(
+                f"WARNING: {self.minutes:.1f} minutes are too few for a network that shall work "
+                "for people it has not seen: that takes hours, of many people."
+            )
+        return lines
 
 
 class Journal:
@@ -39,6 +91,7 @@ class Journal:
         self._total_steps = total_steps
         self._first_step, self._earlier_s = step, seconds
         self._started_s = time.monotonic()
+        self._estimated = False
 
     @property
     def seconds(self) -> float:
@@ -49,6 +102,19 @@ class Journal:
         """Since this session's start, pauses for reports included."""
         return (step - self._first_step) / (time.monotonic() - self._started_s)
 
+    def estimate(self, step: int) -> None:
+        """Says once, after the first steps, how long the rest will take."""
+        done, spent_s = step - self._first_step, time.monotonic() - self._started_s
+        if self._estimated or not done or (done < ESTIMATE_STEPS and spent_s < LONG_STEP_S):
+            return
+        self._estimated = True
+        if left := self._total_steps - step:
+            left_s = spent_s / done * left
+            print(
+                f"{_duration(left_s)} to go: {left} steps of {spent_s / done:.2g} s, and reports",
+                flush=True,
+            )
+
     def write(self, step: int, values: dict[str, Any]) -> None:
         """One row: to the log, to TensorBoard (numbers only) and to the screen.
 
@@ -58,8 +124,11 @@ class Journal:
         """
         row = {"step": step, "seconds": round(self.seconds, 1)} | values
         self._rows.append(row)
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise unwritable(self._file, error) from error
         for name, value in values.items():
             if self._board and isinstance(value, int | float):
                 self._board.add_scalar(name, value, step)
@@ -69,8 +138,10 @@ class Journal:
         done = step - self._first_step
         spent_s = time.monotonic() - self._started_s
         left_s = spent_s / done * (self._total_steps - step) if done else 0.0
-        shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
-        return f"step {step}/{self._total_steps}  {shown}  ({left_s / 60:.0f} min left)"
+        named = {name: value for name, value in values.items() if name not in FILED_NAMES}
+        shown = "  ".join(f"{name} {_short(value)}" for name, value in named.items())
+        left = f"  ({_minutes(left_s)} left)" if step < self._total_steps else ""
+        return f"step {step}/{self._total_steps}  {shown}{left}"
 
     def draw(self) -> None:
         """The curves of every number so far, as a picture."""
@@ -87,9 +158,8 @@ class Journal:
             axis.plot(steps, _smoothed(values), linewidth=1.5)
             axis.set_ylabel(name)
         axes[-1].set_xlabel("step")
-        partial = self._picture.with_suffix(".partial.png")
-        figure.savefig(partial, dpi=80)
-        partial.replace(self._picture)
+        with written(self._picture) as partial:
+            figure.savefig(partial, dpi=80, format="png")
 
     def close(self) -> None:
         """Draws the curves a last time."""
@@ -107,6 +177,17 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else "<1 min"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute"
+    hours = seconds / 3600
+    return f"about {hours:.1f} hours" if hours >= 2 else f"about {seconds / 60:.0f} min"
 
 
 def _short(value: Any) -> str:

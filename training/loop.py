@@ -1,19 +1,26 @@
 """What every training script shares: schedule, averaged weights, log, checkpoints, model card."""
 
+import contextlib
 import copy
 import json
 import math
-import pickle
 import platform
+import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
 
-from pipeline.errors import InputError
+from models import precision as precisions
+from models.precision import Precision
+from pipeline.errors import InputError, PipelineError
 from pipeline.workspace import write_json
 from pipeline.writers import partial_path
+
+MEANT_EMPTY = ("refine_at",)  # lists whose default is not empty
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -55,6 +62,9 @@ class _RunFlags(Protocol):
     @property
     def export(self) -> Path | None: ...
 
+    @property
+    def cache(self) -> Path | None: ...
+
 
 def check_flags(
     options: _RunFlags, *, at_least_one: tuple[str, ...], not_negative: tuple[str, ...]
@@ -75,6 +85,26 @@ def check_flags(
         raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
     if options.run.exists() and not options.run.is_dir():
         raise InputError(f"--run {options.run} is a file; give a folder.")
+    check_writable("run", options.run)
+    if options.cache:
+        check_writable("cache", options.cache)
+    if options.export:
+        check_writable("export", options.export.parent)
+
+
+class _PrecisionFlag(Protocol):
+    """What `precision` reads of a training script's options."""
+
+    @property
+    def precision(self) -> Precision: ...
+
+
+def precision(options: _PrecisionFlag, device: torch.device) -> str:
+    """The arithmetic of a run's steps, fp32 or bf16: "auto" is what the device itself computes in.
+
+    Where bf16 is emulated, as on most CPUs, a step takes ten times as long as in fp32.
+    """
+    return precisions.chosen(options.precision, published=False, device=device)
 
 
 def log_line(path: Path, row: dict[str, Any]) -> None:
@@ -85,11 +115,61 @@ def log_line(path: Path, row: dict[str, Any]) -> None:
     print(line, flush=True)
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors and plain values; a killed save leaves the previous checkpoint."""
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` when all of it is there; nothing is left of a half.
+
+    Raises:
+        PipelineError: the disk is full, say; the file of before is kept.
+    """
     partial = partial_path(path)
-    torch.save(state, partial)
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch has no error of its own for a full disk
+        raise unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: Exception) -> PipelineError:
+    """The error of a file that a run could not write."""
+    reason = getattr(error, "strerror", None) or "is the disk full?"
+    return PipelineError(
+        f"{path} cannot be written ({reason}); make room and run the same command again, which "
+        "goes on from the last checkpoint."
+    )
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes tensors and plain values; a killed save leaves the previous checkpoint.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    with written(path) as partial:
+        torch.save(state, partial)
+
+
+def check_writable(flag: str, folder: Path) -> None:
+    """Refuses a folder that could not be made or written, before anything is read.
+
+    Args:
+        flag: that names it.
+        folder: need not be there, and is not made.
+
+    Raises:
+        InputError: of the flag.
+    """
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--{flag} {folder} cannot be written ({error.strerror}); choose another folder."
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -100,13 +180,17 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    wrong = (
+        f"{path} is no checkpoint of this program; remove it to start again, or use another --run."
+    )
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(
-            f"{path} is no checkpoint of this program; remove it to start again, or use another "
-            "--run."
-        ) from error
+        with warnings.catch_warnings():  # torch remarks on pickles it then refuses
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types here, all of them the file's fault
+        raise InputError(wrong) from error
+    if not isinstance(state, dict):
+        raise InputError(wrong)
     return state
 
 
@@ -114,6 +198,25 @@ def write_model_card(path: Path, card: dict[str, Any]) -> None:
     """Writes the JSON beside a weights file; adds the versions it was trained with."""
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     write_json(path, card | {"versions": versions})
+
+
+def say_where(options: _RunFlags, *, after: str, script_flag: str) -> None:
+    """The last lines of a run: where the weights are, and what can be done with them.
+
+    Args:
+        options: of the run.
+        after: a command, with {file} for the weights.
+        script_flag: the script and flag that take them, in words.
+    """
+    if options.export:
+        print(f"{options.export} written; the model card is {options.export.stem}.json beside it")
+        print(f"next: {after.format(file=options.export)}", flush=True)
+        return
+    print(
+        f"{options.run / 'checkpoint.pt'} holds the weights, and {script_flag} takes it; the same "
+        "command with --export FILE.safetensors writes them alone, with a model card",
+        flush=True,
+    )
 
 
 def command(script: str, options: object) -> str:
@@ -126,14 +229,14 @@ def command(script: str, options: object) -> str:
     skipped = ("cache", "cache_gb", "workers", "device", "log_every", "save_every")
     words = [f"python {script}"]
     for name, value in vars(options).items():
-        if name in skipped or value is None or value == []:
+        if name in skipped or value is None or (value == [] and name not in MEANT_EMPTY):
             continue
         if name == "init":
             value = Path(value)
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, list):
-            words.append(f"--{name} {' '.join(map(_shown, value))}")
+            words.append(" ".join([f"--{name}", *map(_shown, value)]))
         else:
             words.append(f"--{name} {_shown(value)}")
     return " ".join(words)

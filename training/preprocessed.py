@@ -119,3 +119,13 @@ def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndar
         small = cv2.resize(picture, (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA)
         faces[number] = small.transpose(2, 0, 1)
     return faces, spoken
+
+
+def sizes(roots: list[Path], listed: list[str] | None) -> dict[str, int]:
+    """Bytes of the sound of each video that `load_videos` would read, by its name there."""
+    found = {}
+    for folder in _folders(roots, listed):
+        sound = folder / "audio.wav"
+        name = "/".join(folder.absolute().parts[-3:])
+        found[name] = sound.stat().st_size if sound.is_file() else 0
+    return found

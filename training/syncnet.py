@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError
 from training import loop
 from training.excerpts import Batch
 from training.objectives import Objective
+from training.resume import Origin
 from training.samples import Clip
 
 LARGEST_GRADIENT = 3.0  # norm
@@ -76,6 +77,7 @@ class Run:
         seconds: spent so far.
         best: score and weights of the best averaged network on other people, if there are any.
         since_best: reports made since.
+        origin: options and clips of the run.
     """
 
     lesson: Lesson
@@ -87,6 +89,7 @@ class Run:
     seconds: float = 0.0
     best: dict[str, Any] | None = None
     since_best: int = 0
+    origin: Origin | None = None
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: tensors and plain values."""
@@ -101,20 +104,30 @@ class Run:
             "seconds": self.seconds,
             "best": self.best,
             "since_best": self.since_best,
+            **(self.origin.state() if self.origin else {}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`; the clips must be loaded."""
+        """The inverse of `state`; the clips must be loaded. New and changed ones join."""
         self.lesson.load_state_dict(state["lesson"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.model.load_state_dict(state["average"])
+        earlier: dict[str, int] = state.get("clips", {})
+        now = self.origin.clips if self.origin else {}
+        changed = {name for name in earlier if name in now and now[name] != earlier[name]}
         by_name = {clip.name: clip for clip in self.clips}
+        known = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
+        self.dropped = [name for name in state["dropped"] if name not in changed]
+        joining = [c for c in self.clips if c.name not in known and c.name not in self.dropped]
         self.clips = [
-            replace(by_name[name], offset_ms=offset_ms)
-            for name, offset_ms in state["offsets_ms"].items()
-            if name in by_name
+            *(
+                replace(by_name[name], offset_ms=ms)
+                for name, ms in known.items()
+                if name in by_name
+            ),
+            *joining,
         ]
-        self.dropped, self.step, self.seconds = state["dropped"], state["step"], state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.since_best = state["best"], state["since_best"]
 
 
@@ -173,8 +186,8 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(run.lesson.parameters(), LARGEST_GRADIENT)
     if not torch.isfinite(norm):
         raise PipelineError(
-            f"The loss at step {run.step} is not a number; start again from the last checkpoint "
-            "with a smaller --lr or with --no-bf16."
+            f"The loss at step {run.step} is not a number; go on from the last checkpoint "
+            "with --precision fp32, or in another --run with a smaller --lr."
         )
     run.optimizer.step()
     run.average.update(run.lesson.model, run.step)

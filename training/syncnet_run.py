@@ -1,35 +1,42 @@
 """A whole training run of a SyncNet: data checked, steps made, reported, saved, exported."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from models import weights
 from models.options import check_choice, check_fields
+from models.precision import Precision
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
-from training import excerpts, judging, loop, samples, selection
+from training import excerpts, judging, loop, resume, samples, selection
 from training.agreement import agreement, can_be_judged
 from training.ahead import timed
 from training.card import export
 from training.distributed import (
     Processes,
     averaged,
+    largest,
     leader_first,
     processes,
     share_batch_statistics,
     wrapped,
 )
 from training.excerpts import Draw
-from training.journal import Journal
+from training.journal import Beginning, Journal
 from training.objectives import OBJECTIVES, Negatives
+from training.resume import Origin
 from training.samples import Clip
+from training.stopping import Stop, say_stopped, stopped_between_steps
 from training.syncnet import Run, new_run, still_guessing, train_step
 
 DRAWN_FRAMES = 200  # of each drawn clip
+NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
 GUESSING_STEPS = 400  # by then every healthy run is past a guess
 
 
@@ -37,36 +44,36 @@ GUESSING_STEPS = 400  # by then every healthy run is past a guess
 class TrainOptions:
     """Flags of train_syncnet.py, by name; its --help says what each is."""
 
-    data: list[Path]
-    run: Path
-    val: list[Path]
-    val_without: list[str]
-    min_confidence: float
-    max_offset: float
-    drawn: int
-    cache: Path | None
-    cache_gb: float
-    grey: float
-    workers: int
-    init: str | None
-    export: Path | None
-    device: str
-    seed: int
-    log_every: int
-    save_every: int
-    eval_every: int
-    patience: int
-    steps: int
-    objective: str
-    negatives: Negatives
-    refine_at: list[int]
-    excerpts: int
-    lr: float
-    warmup: int
-    average: float
-    dropout: float | None
-    weight_decay: float
-    bf16: bool
+    data: list[Path] = resume.clip_folders()
+    run: Path = resume.own_folder()
+    val: list[Path] = resume.fixed_once_given()
+    val_without: list[str] = resume.free()
+    min_confidence: float = resume.fixed()
+    max_offset: float = resume.fixed()
+    drawn: int = resume.fixed()
+    cache: Path | None = resume.free()
+    cache_gb: float = resume.free()
+    grey: float = resume.fixed()
+    workers: int = resume.free()
+    init: str | None = resume.fixed()
+    export: Path | None = resume.free()
+    device: str = resume.free()
+    seed: int = resume.fixed()
+    log_every: int = resume.free()
+    save_every: int = resume.free()
+    eval_every: int = resume.free()
+    patience: int = resume.free()
+    steps: int = resume.free()
+    objective: str = resume.fixed()
+    negatives: Negatives = resume.fixed()
+    refine_at: list[int] = resume.fixed()
+    excerpts: int = resume.fixed()
+    lr: float = resume.fixed()
+    warmup: int = resume.fixed()
+    average: float = resume.fixed()
+    dropout: float | None = resume.fixed()
+    weight_decay: float = resume.fixed()
+    precision: Precision = resume.free()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -96,7 +103,10 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     loop.check_flags(
         options,
         at_least_one=("steps", "excerpts", "log_every", "save_every", "eval_every"),
-        not_negative=("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"),
+        not_negative=(
+            *("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"),
+            *("seed", "max_offset"),
+        ),
     )
     if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
         raise InputError("--average and --grey are shares of 0 to 1; see --help.")
@@ -140,8 +150,17 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     unseen = _unseen(options, config, group) if options.val else []
     real = selection.aligned(real, known)
     frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
-    drawn = samples.drawn_clips(real, config, count=options.drawn, frames=frames, seed=options.seed)
-    return Data(real, list(drawn), unseen, left_out)
+    if options.drawn and group.leads:
+        print(f"{options.drawn} drawn heads; those that the cache lacks are drawn now", flush=True)
+    with leader_first(group), cli.progress("heads drawn", options.drawn, unit=" heads") as bar:
+        room = samples.Room(cache, limit_bytes=int(options.cache_gb * 1e9))
+        drawn = []
+        for clip in samples.drawn_clips(
+            real, config, count=options.drawn, frames=frames, seed=options.seed, room=room
+        ):
+            drawn.append(clip)
+            bar.update(1)
+    return Data(real, drawn, unseen, left_out)
 
 
 def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> list[Clip]:
@@ -165,6 +184,9 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
     Raises:
         InputError: the data, the weights to start from, or the checkpoint are of no use.
     """
+    made_of = _origin(options)
+    checkpoint = options.run / "checkpoint.pt"
+    state = loop.load_checkpoint(checkpoint)
     torch.manual_seed(options.seed)
     model = SyncNet(SMALL)
     if options.init:
@@ -174,6 +196,8 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
             print(f"starts from {used.file}")
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
+    if state:
+        _check_checkpoint(state, made_of, options, model.config, say=group.leads)
     data = load_data(options, model.config, group)
     objective = OBJECTIVES[options.objective](negatives=options.negatives)
     run = new_run(
@@ -184,24 +208,37 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
         weight_decay=options.weight_decay,
     )
     share_batch_statistics(run.lesson, group)
-    if state := loop.load_checkpoint(options.run / "checkpoint.pt"):
-        if (
-            state.get("config") != model.config.to_json()
-            or state["lesson"].keys() != run.lesson.state_dict().keys()
-        ):
-            raise InputError(
-                f"{options.run / 'checkpoint.pt'} is of another network or objective; use "
-                "another --run."
-            )
+    run.origin = made_of
+    if state:
+        if state["lesson"].keys() != run.lesson.state_dict().keys():
+            raise InputError(f"{checkpoint} is of another objective; use another --run.")
         run.restore(state)
-        if not run.clips:
-            raise InputError(
-                f"{options.run / 'checkpoint.pt'} was trained on none of these clips; give its "
-                "--data or another --run."
-            )
         if group.leads:
             print(f"resumed at step {run.step} with {len(run.clips)} clips")
     return run, data
+
+
+def _origin(options: TrainOptions) -> Origin:
+    """What the run is made of; data folders and weights are found missing here, early."""
+    described = {}
+    if options.val:
+        sizes = resume.clip_sizes(options.val)
+        described["val"] = resume.described_folders(options.val, sizes)
+    if options.init:
+        described["init"] = resume.described_weights(weights.syncnet_used(options.init))
+    return resume.origin(options, resume.clip_sizes(options.data), described)
+
+
+def _check_checkpoint(
+    state: dict[str, Any], now: Origin, options: TrainOptions, config: SyncNetConfig, *, say: bool
+) -> None:
+    checkpoint = options.run / "checkpoint.pt"
+    resume.check_complete(state, NEEDED, checkpoint)
+    for line in resume.check(state, now, options, checkpoint):
+        if say:
+            print(line, flush=True)
+    if state["config"] != config.to_json():
+        raise InputError(f"{checkpoint} is of another network; use another --run.")
 
 
 def train(options: TrainOptions) -> int:
@@ -210,13 +247,25 @@ def train(options: TrainOptions) -> int:
         check_options(options, group)
         run, data = start(options, group)
         journal = _journal(options, run) if group.leads else None
-        try:
-            _steps(options, run, data, group, journal)
-        finally:
-            if journal:
-                journal.close()
+        with stopped_between_steps(say=group.leads) as stop:
+            try:
+                ended_by = _steps(options, run, data, group, journal, stop)
+            finally:
+                if journal:
+                    journal.close()
+            if ended_by:
+                if group.leads:
+                    say_stopped(run.step, options.steps)
+                return 128 + ended_by
         if options.export and group.leads:
             export(run, options, data=data, group=group)
+        if group.leads:
+            loop.say_where(
+                options,
+                after="python run_syncnet.py --initial_model {file} --videofile VIDEO, "
+                "or python -m training.evaluate_sync --weights {file} --data OTHERS",
+                script_flag="--initial_model of run_syncnet.py",
+            )
     return 0
 
 
@@ -225,34 +274,73 @@ def _journal(options: TrainOptions, run: Run) -> Journal:
 
 
 def _steps(
-    options: TrainOptions, run: Run, data: Data, group: Processes, journal: Journal | None
-) -> None:
+    options: TrainOptions,
+    run: Run,
+    data: Data,
+    group: Processes,
+    journal: Journal | None,
+    stop: Stop,
+) -> int:
+    """Makes the steps that are left; returns the signal that ended them early, or 0."""
     called = wrapped(run.lesson, group)
     recent: deque[float] = deque(maxlen=100)
     config = run.lesson.model.config
+    arithmetic = loop.precision(options, group.device)
+    if journal and run.step < options.steps:
+        _say_beginning(options, run, data, group, arithmetic)
     draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world)
     while run.step < options.steps and not _finished(options, run):
         if run.step in options.refine_at:  # a checkpoint of this step is from before it
             _refine(run, data, group, journal)
-        stop = min(step for step in [*options.refine_at, options.steps] if step > run.step)
+        last = min(step for step in [*options.refine_at, options.steps] if step > run.step)
         made = excerpts.batches(
             run.clips + data.drawn,
             config,
             draw,
             first_step=run.step,
-            last_step=stop,
+            last_step=last,
             workers=options.workers,
         )
         for batch, data_s in timed(made):
             lr = loop.learning_rate(
                 run.step, peak=options.lr, warmup_steps=options.warmup, total_steps=options.steps
             )
-            row = train_step(run, called, batch, lr=lr, device=group.device, bf16=options.bf16)
+            row = train_step(
+                run, called, batch, lr=lr, device=group.device, bf16=arithmetic == "bf16"
+            )
             row = averaged(row, group) | {"lr": lr, "data_s": data_s}
             recent.append(row["accuracy"])
-            _after_step(options, run, data, group, journal, row, list(recent))
+            if journal:
+                journal.estimate(run.step)
+            ended_by = largest(stop.number, group)
+            _after_step(options, run, data, group, journal, row, list(recent), save=bool(ended_by))
+            if ended_by:
+                return ended_by
             if _finished(options, run):
                 break
+    return 0
+
+
+def _say_beginning(
+    options: TrainOptions, run: Run, data: Data, group: Processes, arithmetic: str
+) -> None:
+    """Everything about the run that is known before its first step."""
+    model = run.lesson.model
+    beginning = Beginning(
+        network=f"SyncNet of {model.config.lip_size_px} px lips",
+        parameters=sum(p.numel() for p in model.parameters()),
+        device=str(group.device),
+        precision=arithmetic,
+        clips=len(run.clips),
+        videos={clip.reference for clip in run.clips},
+        minutes=samples.minutes(run.clips),
+    )
+    chance = _chance(options, run, share=options.excerpts // group.world)
+    guess = f"a guess gives an accuracy of {chance:.3f}"
+    if options.objective == "multiway":
+        guess += f" and a loss of {-math.log(chance):.2f}"
+    for line in [*beginning.lines(options.run), guess]:
+        print(line, flush=True)
 
 
 def _finished(options: TrainOptions, run: Run) -> bool:
@@ -273,8 +361,10 @@ def _after_step(
     journal: Journal | None,
     row: dict[str, float],
     recent: list[float],
+    *,
+    save: bool = False,
 ) -> None:
-    """Reports and saves where it is time to."""
+    """Reports and saves where it is time to; saves in any case where told to."""
     if journal:
         run.seconds = journal.seconds
         if run.step % options.log_every == 0:
@@ -285,8 +375,8 @@ def _after_step(
             print(still_guessing(recent, chance) or f"a guess gives {chance:.3f}", flush=True)
     if data.unseen and run.step % options.eval_every == 0:
         _judge_unseen(run, data, group, journal, seed=options.seed)
-    ended = run.step == options.steps or _finished(options, run)
-    if journal and (run.step % options.save_every == 0 or ended):
+    save |= run.step % options.save_every == 0 or run.step == options.steps
+    if journal and (save or _finished(options, run)):
         loop.save_checkpoint(options.run / "checkpoint.pt", run.state())
         journal.draw()
 

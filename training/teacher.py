@@ -15,7 +15,7 @@ import torch
 
 from models.syncnet import CROP_PX, SyncNet
 from pipeline import cli, embeddings, media
-from training.samples import clip_name, write_array
+from training.samples import clip_name, touch, write_array
 
 BATCH_WINDOWS = 64
 
@@ -57,6 +57,7 @@ def teach(
             stored = cache / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.taught.npy"
             if not stored.exists():
                 write_array(stored, _embedded(file, model, device))
+            touch(stored)
             found[clip_name(file)] = Taught(*np.load(stored, allow_pickle=False))
             bar.update(1)
     return found

@@ -18,6 +18,7 @@ from training import wav2lip_objectives as objectives
 from training.distributed import Processes, average_gradients
 from training.expert_excerpts import ExpertBatch
 from training.face_batches import FaceBatch
+from training.resume import Origin
 from training.wav2lip_objectives import LossWeights
 
 LARGEST_GRADIENT = 5.0  # norm
@@ -95,6 +96,7 @@ class Run:
         weighted: parts of the generator's loss; the expert's is switched on later.
         step: optimiser steps made.
         seconds: spent so far.
+        origin: options and clips of the run.
     """
 
     lesson: Lesson
@@ -104,6 +106,7 @@ class Run:
     weighted: LossWeights = field(default_factory=LossWeights)
     step: int = 0
     seconds: float = 0.0
+    origin: Origin | None = None
 
     def state(self) -> dict[str, Any]:
         """The published checkpoint's dict, and what else a resumed run needs."""
@@ -120,6 +123,7 @@ class Run:
             "rival": self.rival.state_dict() if self.rival else None,
             "sync_weight": self.weighted.sync,
             "seconds": self.seconds,
+            **(self.origin.state() if self.origin else {}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -201,8 +205,8 @@ def _descend(
     norm = nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
     if not torch.isfinite(norm):
         raise PipelineError(
-            f"The loss at step {step} is not a number; start again from the last checkpoint "
-            "with a smaller --lr or with --no-bf16."
+            f"The loss at step {step} is not a number; go on from the last checkpoint "
+            "with --precision fp32, or in another --run with a smaller --lr."
         )
     optimizer.step()
     return norm.item()

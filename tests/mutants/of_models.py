@@ -128,8 +128,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the expert is looked for among generators",
         WEIGHTS,
-        '("lipsync_expert",)',
-        '("wav2lip_gan",)',
+        'path = _chosen(expert, ("lipsync_expert",)',
+        'path = _chosen(expert, ("wav2lip_gan",)',
         ("tests/test_models.py::test_auto_takes_the_first_published_file_of_its_network",),
     ),
     Mutant(

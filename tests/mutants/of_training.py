@@ -10,6 +10,13 @@ OBJECTIVES = "tests/test_objectives.py"
 WAV2LIP_STEP = "tests/test_train_wav2lip_step.py"
 EVALUATIONS = "tests/test_training_evaluations.py"
 DETECTOR = "tests/test_training.py"
+RESUMED = "tests/test_resume.py"
+TOLD = "tests/test_training_words.py"
+CACHED = "tests/test_training_cache.py"
+STOPPED = (
+    "tests/test_stopping.py::"
+    "test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_stopped"
+)
 
 
 def _flag(script: str, name: str) -> str:
@@ -97,7 +104,186 @@ JUDGING = (
     ),
 )
 
+RESUME = (
+    Mutant(
+        "a resumed run takes another seed, rate or objective",
+        "training/resume.py",
+        'return str(one.metadata.get("resume", "fixed"))',
+        'return str(one.metadata.get("resume", "fixed")).replace("fixed", "free")',
+        (f"{RESUMED}::test_resume_with_one_option_that_changes_the_result_names_it_alone",),
+    ),
+    Mutant(
+        "a resumed run names only the first option in its way",
+        "training/resume.py",
+        "options: {', '.join(refused)}; ",
+        "options: {refused[0]}; ",
+        (
+            f"{RESUMED}::test_resume_with_options_that_change_the_result_is_refused_and_names_every_one",
+        ),
+    ),
+    Mutant(
+        "the seed may be changed by a resumed run",
+        "training/syncnet_run.py",
+        "    seed: int = resume.fixed()",
+        "    seed: int = resume.free()",
+        (f"{RESUMED}::test_every_option_says_whether_a_resumed_run_may_change_it",),
+    ),
+    Mutant(
+        "data in another folder is taken by a resumed run",
+        "training/resume.py",
+        'elif kind != "clips" or clips != now.clips:',
+        'elif kind != "clips":',
+        (f"{RESUMED}::test_data_in_another_folder_is_another_run_unless_its_clips_are_the_same",),
+    ),
+    Mutant(
+        "a new clip waits for the next judgement of the clips",
+        "training/syncnet.py",
+        "            *joining,\n",
+        "",
+        (f"{RESUMED}::test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named",),
+    ),
+    Mutant(
+        "a dropped clip joins at every resume",
+        "training/syncnet.py",
+        "if c.name not in known and c.name not in self.dropped]",
+        "if c.name not in known]",
+        (f"{RESUMED}::test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another",),
+    ),
+    Mutant(
+        "a checkpoint that is a list is read on",
+        "training/loop.py",
+        "if not isinstance(state, dict):",
+        "if state is None:",
+        (f"{RESUMED}::test_checkpoint_that_is_something_else_is_one_sentence[list]",),
+    ),
+    Mutant(
+        "a stopped run of SyncNet does not save its last step",
+        "training/syncnet_run.py",
+        "save=bool(ended_by)",
+        "save=False",
+        (f"{STOPPED}[SIGINT-syncnet]",),
+    ),
+    Mutant(
+        "a stopped run of Wav2Lip does not save its last step",
+        "training/wav2lip_run.py",
+        "save=bool(ended_by)",
+        "save=False",
+        (f"{STOPPED}[SIGTERM-expert]",),
+    ),
+    Mutant(
+        "SIGTERM breaks a step off",
+        "training/stopping.py",
+        "SIGNALS = (signal.SIGINT, signal.SIGTERM)",
+        "SIGNALS = (signal.SIGINT,)",
+        (f"{STOPPED}[SIGTERM-expert]",),
+    ),
+    Mutant(
+        "a checkpoint as weights is the network in training, not the averaged one",
+        "models/weights.py",
+        'best, average = held.get("best"), held.get("average")',
+        'best, average = None, held.get("lesson")',
+        ("tests/test_stopping.py::test_checkpoint_of_a_run_is_weights_of_its_averaged_network",),
+    ),
+)
+
+WORDS = (
+    Mutant(
+        "clips of one video are not warned of",
+        "training/journal.py",
+        "        if videos == 1:",
+        "        if videos == 0:",
+        (f"{TOLD}::test_run_that_cannot_generalise_is_warned_of",),
+    ),
+    Mutant(
+        "how long a run takes is estimated from its first step",
+        "training/journal.py",
+        "ESTIMATE_STEPS = 3 ",
+        "ESTIMATE_STEPS = 1 ",
+        (f"{TOLD}::test_estimate_comes_once_after_the_first_steps",),
+    ),
+    Mutant(
+        "an expert that was asked about no pair is exported without a word",
+        "training/wav2lip_run.py",
+        "data.taught_size and run.step <= options.taught_steps:",
+        "data.taught_size and run.step < 0:",
+        (f"{TOLD}::test_expert_that_was_asked_about_no_pair_is_warned_of",),
+    ),
+    Mutant(
+        "a card says --refine_at 300 800 1400 where it was never",
+        "training/loop.py",
+        'MEANT_EMPTY = ("refine_at",)',
+        "MEANT_EMPTY = ()",
+        (f"{STEP}::test_command_of_a_card_says_what_changes_the_result",),
+    ),
+)
+
+CACHE = (
+    Mutant(
+        "what nobody asks for any more keeps clips out of the cache",
+        "training/samples.py",
+        "self._left_bytes + sum(self._oldest_first[key] for key in unused)",
+        "self._left_bytes",
+        (f"{CACHED}::test_clip_that_was_cut_again_takes_the_place_of_its_older_self",),
+    ),
+    Mutant(
+        "the entry used last makes room first",
+        "training/samples.py",
+        "self._remove(unused.pop(0))",
+        "self._remove(unused.pop())",
+        (f"{CACHED}::test_least_recently_used_entry_makes_room",),
+    ),
+    Mutant(
+        "an entry that is read stays as old as it was",
+        "training/samples.py",
+        "        os.utime(path)",
+        "        pass",
+        (f"{CACHED}::test_least_recently_used_entry_makes_room",),
+    ),
+    Mutant(
+        "an entry in use makes room",
+        "training/samples.py",
+        "if self._pictures(key) not in _SHOWN]",
+        "]",
+        (f"{CACHED}::test_entry_in_use_makes_no_room",),
+    ),
+    Mutant(
+        "a full disk is the fault of a clip",
+        "training/samples.py",
+        "    except CacheUnwritable:\n        raise\n",
+        "",
+        (f"{CACHED}::test_full_disk_while_decoding_is_no_fault_of_a_clip",),
+    ),
+    Mutant(
+        "heads of another seed are taken from the cache",
+        "training/samples.py",
+        'about = f"drawn {drawing_version()} {seed} {number}',
+        'about = f"drawn {drawing_version()} {number}',
+        (f"{CACHED}::test_drawn_heads_are_drawn_once_and_found_by_the_next_run",),
+    ),
+    Mutant(
+        "a folder that cannot be written is found out after decoding",
+        "training/loop.py",
+        '    check_writable("run", options.run)\n',
+        "",
+        (f"{CACHED}::test_folder_that_cannot_be_written_is_refused_before_decoding",),
+    ),
+    Mutant(
+        "weights that do not fit are found out after decoding",
+        "training/wav2lip_run.py",
+        "        check_weights(options)\n",
+        "",
+        (f"{CACHED}::test_weights_that_do_not_fit_are_refused_before_decoding",),
+    ),
+)
+
 SYNCNET = (
+    Mutant(
+        "a step is bf16 unless asked otherwise, whatever the device can",
+        "training/loop.py",
+        "return precisions.chosen(options.precision, published=False, device=device)",
+        'return options.precision.replace("auto", "bf16")',
+        (_flag("train_syncnet", "precision"), _flag("train_wav2lip", "precision")),
+    ),
     Mutant(
         "training sound is not normalised",
         "training/excerpts.py",
@@ -633,4 +819,13 @@ TOOLS = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*JUDGING, *SYNCNET, *LOSSES, *WAV2LIP, *TOOLS)
+MUTANTS: tuple[Mutant, ...] = (
+    *JUDGING,
+    *RESUME,
+    *WORDS,
+    *CACHE,
+    *SYNCNET,
+    *LOSSES,
+    *WAV2LIP,
+    *TOOLS,
+)

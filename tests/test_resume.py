@@ -1,0 +1,319 @@
+"""What a resumed run may change, what it refuses, and what it does with new clips."""
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import train_syncnet
+import train_wav2lip
+from models import weights
+from models.syncnet import SyncNet
+from tests.train_kit import SHORT, said, write_noise
+from training import loop, syncnet_run, wav2lip_run
+from training.journal import Journal
+
+FRAMES = 75
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing them takes longer than steps."""
+    monkeypatch.setattr(Journal, "draw", lambda _: None)
+    monkeypatch.setattr(syncnet_run, "SMALL", SHORT)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tracks of three clips, a decoded cache, and runs of both scripts by name."""
+    root = tmp_path_factory.mktemp("made")
+    write_noise(root / "tracks", clips=3, frames=FRAMES, seed=7)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Journal, "draw", lambda _: None)
+        patched.setattr(syncnet_run, "SMALL", SHORT)
+        assert train_syncnet.main(_syncnet(root, root / "syncnet")) == 0
+        assert train_wav2lip.main(_wav2lip(root, root / "wav2lip")) == 0
+    return root
+
+
+def _syncnet(root: Path, run: Path, *more: str) -> list[str]:
+    return [
+        *("--data", str(root / "tracks"), "--cache", str(root / "cache"), "--run", str(run)),
+        *("--drawn", "0", "--excerpts", "2", "--device", "cpu", "--steps", "1", *more),
+    ]
+
+
+def _wav2lip(root: Path, run: Path, *more: str) -> list[str]:
+    return [
+        *("--data", str(root / "tracks"), "--cache", str(root / "cache"), "--run", str(run)),
+        *("--stage", "generator", "--width", "0.02", "--batch_size", "1", "--teacher", "none"),
+        *("--device", "cpu", "--steps", "1", *more),
+    ]
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path) -> Path:
+    """The runs, in a place where they may be changed; tracks and cache are shared."""
+    for name in ("syncnet", "wav2lip"):
+        shutil.copytree(made / name, tmp_path / name)
+    return tmp_path
+
+
+OTHER_SYNCNET = {
+    **{"objective": "margin", "negatives": "cross", "seed": "9", "lr": "0.5", "excerpts": "3"},
+    **{"average": "0.1", "warmup": "3", "weight_decay": "0.3", "grey": "0.4", "dropout": "0.2"},
+    **{"refine_at": "7", "min_confidence": "2.0", "max_offset": "3.0", "drawn": "1"},
+}
+OTHER_WAV2LIP = {
+    **{"seed": "9", "lr": "0.5", "batch_size": "2", "width": "0.04", "average": "0.1"},
+    **{"warmup": "3", "weight_decay": "0.3", "sync_weight": "0.2", "sync_from": "0.1"},
+    **{
+        "sync_at": "7",
+        "adversarial_weight": "0.2",
+        "mouth_weight": "1.0",
+        "structure_weight": "1.0",
+    },
+    **{
+        "detail_weight": "1.0",
+        "taught_weight": "1.0",
+        "taught_steps": "7",
+        "min_confidence": "2.0",
+    },
+    **{"max_offset": "3.0", "stage": "gan"},
+}
+
+
+@pytest.mark.parametrize(
+    ("main", "flags", "other"),
+    [
+        (train_syncnet.main, _syncnet, OTHER_SYNCNET),
+        (train_wav2lip.main, _wav2lip, OTHER_WAV2LIP),
+    ],
+    ids=["syncnet", "wav2lip"],
+)
+def test_resume_with_options_that_change_the_result_is_refused_and_names_every_one(
+    main: Any,
+    flags: Any,
+    other: dict[str, str],
+    made: Path,
+    own: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One sentence, before anything is decoded; the checkpoint stays as it was."""
+    run = own / flags.__name__[1:]
+    before = (run / "checkpoint.pt").read_bytes()
+    words = [word for name, value in other.items() for word in (f"--{name}", value)]
+    again = [*flags(made, run, *words), "--cache", str(own / "unused")]
+    code, _, error = said(main, again, capsys)
+    assert code == 2 and error.count("\n") == 1
+    for name, value in other.items():
+        assert f"--{name} (was " in error and f"is {value})" in error
+    assert (run / "checkpoint.pt").read_bytes() == before and not (own / "unused").exists()
+
+
+def test_resume_with_one_option_that_changes_the_result_names_it_alone(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both values are in the sentence."""
+    flags = _syncnet(made, own / "syncnet", "--objective", "cosine")
+    code, _, error = said(train_syncnet.main, flags, capsys)
+    assert code == 2 and "other options: --objective (was multiway, is cosine); give" in error
+
+
+FREE = {
+    "syncnet": {"val_without", "cache", "cache_gb", "workers", "export", "device", "precision"}
+    | {"log_every", "save_every", "eval_every", "patience", "steps"},
+    "wav2lip": {"cache", "cache_gb", "workers", "export", "device", "precision"}
+    | {"log_every", "save_every", "eval_every", "steps"},
+}
+
+
+@pytest.mark.parametrize("script", ["syncnet", "wav2lip"])
+def test_every_option_says_whether_a_resumed_run_may_change_it(script: str) -> None:
+    """What changes nothing that is learned; every other one is fixed in some way."""
+    options = {"syncnet": syncnet_run, "wav2lip": wav2lip_run}[script].TrainOptions
+    kinds = {one.name: one.metadata["resume"] for one in fields(options)}
+    assert {name for name, kind in kinds.items() if kind == "free"} == FREE[script]
+    assert [name for name, kind in kinds.items() if kind == "own folder"] == ["run"]
+    assert kinds["val"] == "fixed once given" and kinds["data"] == "clips"
+
+
+def test_resume_takes_options_that_do_not_change_the_result_with_a_line(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More steps, other caches and clocks; the checkpoint holds them from then on."""
+    more = ("--steps", "2", "--log_every", "3", "--save_every", "9", "--workers", "0")
+    for main, flags, name in (
+        (train_syncnet.main, _syncnet, "syncnet"),
+        (train_wav2lip.main, _wav2lip, "wav2lip"),
+    ):
+        code, shown, error = said(main, flags(made, own / name, *more), capsys)
+        assert code == 0, error
+        line = next(line for line in shown.splitlines() if "other options" in line)
+        for word in ("--steps (was 1, is 2)", "--log_every (was 20, is 3)", "--workers (was 1,"):
+            assert word in line
+        state = loop.load_checkpoint(own / name / "checkpoint.pt")
+        assert state is not None and state["options"]["steps"] == 2
+        assert "run" not in state["options"] and len(state["clips"]) == 3
+
+
+def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An earlier version wrote none."""
+    for main, flags, name in (
+        (train_syncnet.main, _syncnet, "syncnet"),
+        (train_wav2lip.main, _wav2lip, "wav2lip"),
+    ):
+        path = own / name / "checkpoint.pt"
+        state = loop.load_checkpoint(path)
+        assert state is not None
+        loop.save_checkpoint(
+            path, {k: v for k, v in state.items() if k not in ("options", "clips")}
+        )
+        code, shown, error = said(
+            main, flags(made, own / name, "--lr", "0.5", "--steps", "2"), capsys
+        )
+        assert code == 0, error
+        assert "does not say which options it was made with" in shown
+        again = loop.load_checkpoint(path)
+        assert again is not None and again["options"]["lr"] == 0.5
+
+
+def test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though no judgement of the clips is to come."""
+    shutil.copytree(made / "tracks", own / "tracks")
+    flags = [*_syncnet(made, own / "syncnet", "--data", str(own / "tracks")), "--steps", "2"]
+    assert train_syncnet.main([*flags, "--run", str(own / "fresh"), "--refine_at"]) == 0
+    write_noise(own / "added", clips=1, frames=FRAMES, seed=8)
+    (own / "added" / "pycrop" / "noise000").rename(own / "tracks" / "pycrop" / "newcomer")
+    shutil.rmtree(own / "tracks" / "pycrop" / "noise002")
+    again = [*flags, "--run", str(own / "fresh"), "--refine_at", "--steps", "3"]
+    code, shown, error = said(train_syncnet.main, again, capsys)
+    assert code == 0, error
+    assert "1 clip new since the checkpoint, trained on from now on: tracks/newcomer/00000" in shown
+    assert "1 clip gone since the checkpoint: tracks/noise002/00000" in shown
+    state = loop.load_checkpoint(own / "fresh" / "checkpoint.pt")
+    assert state is not None and list(state["offsets_ms"]) == [
+        "tracks/noise000/00000",
+        "tracks/noise001/00000",
+        "tracks/newcomer/00000",
+    ]
+
+
+def test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only a clip that was not there, or not like this, joins; a lag found is kept."""
+    path = own / "syncnet" / "checkpoint.pt"
+    state = loop.load_checkpoint(path)
+    assert state is not None
+    first, second, third = state["offsets_ms"]
+    state["offsets_ms"] = {first: 80.0, third: 40.0}
+    state["dropped"] = [second]
+    loop.save_checkpoint(path, state)
+    flags = _syncnet(made, own / "syncnet", "--steps", "2")
+    assert said(train_syncnet.main, flags, capsys)[0] == 0
+    state = loop.load_checkpoint(path)
+    assert state is not None and state["dropped"] == [second]
+    assert state["offsets_ms"] == {first: 80.0, third: 40.0}
+    state["clips"][second] -= 1
+    state["clips"][third] -= 1
+    loop.save_checkpoint(path, state)
+    code, shown, _ = said(train_syncnet.main, [*flags, "--steps", "3"], capsys)
+    assert code == 0 and "2 clips changed since the checkpoint: " in shown
+    state = loop.load_checkpoint(path)
+    assert state is not None and state["dropped"] == []
+    assert state["offsets_ms"] == {first: 80.0, second: 0.0, third: 0.0}
+
+
+def test_data_in_another_folder_is_another_run_unless_its_clips_are_the_same(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A data set may be moved; another one of the same name is refused, and none in common."""
+    shutil.copytree(made / "tracks", own / "moved" / "tracks")
+    for main, flags, name in (
+        (train_syncnet.main, _syncnet, "syncnet"),
+        (train_wav2lip.main, _wav2lip, "wav2lip"),
+    ):
+        moved = flags(made, own / name, "--steps", "2", "--data", str(own / "moved" / "tracks"))
+        code, _, error = said(main, moved, capsys)
+        assert code == 0, error
+        write_noise(own / name / "tracks", clips=2, frames=FRAMES, seed=3)
+        other = flags(made, own / name, "--data", str(own / name / "tracks"))
+        code, _, error = said(main, other, capsys)
+        assert code == 2 and "--data (was " in error and error.count("\n") == 1
+
+
+def test_other_val_or_init_is_another_run(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--val may be added where there was none; weights are compared by what is in them."""
+    torch.manual_seed(1)
+    for name in ("one", "other"):
+        weights.write_own(SyncNet(SHORT), own / f"{name}.safetensors", config=SHORT)
+    (own / "same").mkdir()
+    shutil.copy(own / "one.safetensors", own / "same" / "one.safetensors")
+    run = own / "started"
+    start = _syncnet(made, run, "--init", str(own / "one.safetensors"))
+    assert train_syncnet.main(start) == 0
+    code, _, error = said(train_syncnet.main, [*start[:-1], str(own / "other.safetensors")], capsys)
+    assert code == 2 and "--init (was one.safetensors (SHA-256 " in error
+    again = [*start[:-1], str(own / "same" / "one.safetensors"), "--val", str(made / "tracks")]
+    again += ["--steps", "2"]
+    code, shown, error = said(train_syncnet.main, again, capsys)
+    assert code == 0 and "--val (was none, is tracks (3 clips of " in shown, error
+    write_noise(own / "val", clips=1, frames=FRAMES, seed=3)
+    code, _, error = said(train_syncnet.main, [*again, "--val", str(own / "val")], capsys)
+    assert code == 2 and "--val (was tracks (3 clips of " in error and "--init" not in error
+
+
+def _spoilt(path: Path, how: str) -> None:
+    """A checkpoint that is something else."""
+    if how == "text":
+        path.write_text("step 7\n")
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-2000])
+    elif how == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        kinds = {"tensor": torch.zeros(3), "list": [1, 2], "number": 3, "dict": {"a": 1}}
+        torch.save(kinds[how], path)
+
+
+@pytest.mark.parametrize(
+    "how", ["text", "empty", "cut", "folder", "tensor", "list", "number", "dict"]
+)
+def test_checkpoint_that_is_something_else_is_one_sentence(
+    how: str, made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, before anything is decoded."""
+    for main, flags, name in (
+        (train_syncnet.main, _syncnet, "syncnet"),
+        (train_wav2lip.main, _wav2lip, "wav2lip"),
+    ):
+        _spoilt(own / name / "checkpoint.pt", how)
+        again = flags(made, own / name, "--cache", str(own / "unused"))
+        code, _, error = said(main, again, capsys)
+        assert code == 2 and error.count("\n") == 1 and "checkpoint.pt is no checkpoint of" in error
+        assert not (own / "unused").exists()
+
+
+def test_checkpoint_of_the_other_script_is_refused(
+    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each names the file."""
+    for main, flags, name in (
+        (train_syncnet.main, _syncnet, "wav2lip"),
+        (train_wav2lip.main, _wav2lip, "syncnet"),
+    ):
+        code, _, error = said(main, flags(made, own / name), capsys)
+        assert code == 2 and "checkpoint.pt is no checkpoint of this script" in error
