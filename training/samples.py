@@ -22,6 +22,7 @@ from training.drawn import drawn_clip
 
 MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
 CACHE_VERSION = 2
+DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ class Clip:
         name: DATA_DIR/REFERENCE/track, or drawn/number.
         pictures: (T, C, S, S) uint8, what the network sees, with a margin all around for training.
         samples: (n,) int16 mono 16 kHz, 640 a frame; empty where the clip has no sound.
-        offset_ms: by how much the sound leads, as far as known.
+        offset_ms: by how much the sound leads in the middle of the clip, as far as known.
+        drift_ms_per_min: by how much more it leads a minute later.
+        person: who is on it, where a people.csv says so.
     """
 
     name: str
     pictures: np.ndarray
     samples: np.ndarray
     offset_ms: float = 0.0
+    drift_ms_per_min: float = 0.0
+    person: str = ""
 
     @property
     def frames(self) -> int:
@@ -49,6 +54,16 @@ class Clip:
     def reference(self) -> str:
         """DATA_DIR/REFERENCE: what clips of one video share."""
         return self.name.rpartition("/")[0]
+
+    @property
+    def who(self) -> str:
+        """Whose the clip is: its person, or else its video; every drawn head is another one."""
+        return self.person or (self.name if self.reference == DRAWN else self.reference)
+
+    def offset_at(self, frame: float) -> float:
+        """By how much the sound leads at a video frame, in ms."""
+        minutes_on = (frame - self.frames / 2) / (60 * FRAME_RATE)
+        return self.offset_ms + self.drift_ms_per_min * minutes_on
 
 
 @dataclass(frozen=True)
@@ -257,7 +272,7 @@ def drawn_clips(
         samples = source.samples[first * SAMPLES_PER_FRAME :][: frames * SAMPLES_PER_FRAME]
         drawn = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
         pictures = np.stack([syncnet.lip_pixels(picture, view) for picture in drawn])
-        yield Clip(f"drawn/{number}", pictures, samples)
+        yield Clip(f"{DRAWN}/{number}", pictures, samples)
 
 
 def shifted_sound(clip: Clip, *, first: int, frames: int, lead_ms: float = 0.0) -> np.ndarray:

@@ -96,6 +96,7 @@ class Run:
             "average": self.average.model.state_dict(),
             "config": self.lesson.model.config.to_json(),
             "offsets_ms": {clip.name: clip.offset_ms for clip in self.clips},
+            "drifts_ms_per_min": {clip.name: clip.drift_ms_per_min for clip in self.clips},
             "dropped": self.dropped,
             "step": self.step,
             "seconds": self.seconds,
@@ -109,8 +110,9 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.model.load_state_dict(state["average"])
         by_name = {clip.name: clip for clip in self.clips}
+        drifts = state.get("drifts_ms_per_min", {})  # checkpoints of before know of none
         self.clips = [
-            replace(by_name[name], offset_ms=offset_ms)
+            replace(by_name[name], offset_ms=offset_ms, drift_ms_per_min=drifts.get(name, 0.0))
             for name, offset_ms in state["offsets_ms"].items()
             if name in by_name
         ]

@@ -260,7 +260,7 @@ def _finished(options: TrainOptions, run: Run) -> bool:
 
 
 def _refine(run: Run, data: Data, group: Processes, journal: Journal | None) -> None:
-    run.clips, run.dropped = judging.refine(run.average.model, data.real, group)
+    run.clips, run.dropped = judging.refine(run.average.model, data.real, group, current=run.clips)
     if journal:  # it is of the step to come: a run resumed here judges again, and says so once
         journal.write(run.step + 1, {"kept": len(run.clips), "left_out": run.dropped})
 
