@@ -231,7 +231,7 @@ def test_own_offset_of_a_clip_of_one_piece_is_believed_where_it_is_reliable(
     edge: bool,
     own_ms: float | None,
 ) -> None:
-    """Below three pieces of 2.5 s nothing agrees or disagrees."""
+    """Below 7.5 s nothing agrees or disagrees."""
 
     def score(*_: object, **__: object) -> Sync:
         return Sync(2, 80.0, 5.0, 9.0, 9.0, np.zeros(1), edge, reliable, None)
@@ -377,9 +377,10 @@ def test_own_offset_at_the_bounds_of_agreement_and_lag(
     [
         (1100, [(0, 125), (195, 125), (390, 125), (585, 125), (780, 125), (975, 125)]),
         (375, [(0, 125), (125, 125), (250, 125)]),
-        (374, [(0, 62), (62, 62), (124, 62), (187, 62), (249, 62), (312, 62)]),
-        (200, [(0, 62), (69, 62), (138, 62)]),
-        (186, [(0, 62), (62, 62), (124, 62)]),
+        (374, [(0, 125), (62, 125), (124, 125), (186, 125), (249, 125)]),
+        (250, [(0, 125), (62, 125), (125, 125)]),
+        (200, [(0, 100), (50, 100), (100, 100)]),
+        (186, [(0, 93), (46, 93), (93, 93)]),
         (185, [(0, 185)]),
     ],
 )
@@ -389,7 +390,7 @@ def test_own_offset_asks_at_most_six_pieces_of_five_seconds(
     frames: int,
     pieces: list[tuple[int, int]],
 ) -> None:
-    """Spread from the first frame to the last; of 2.5 s below 15 s, and one below 7.5 s."""
+    """Spread from the first frame to the last; half overlapping below 15 s, one below 7.5 s."""
     asked: list[tuple[int, int]] = []
 
     def score(_model: object, _clip: Clip, *, first: int, frames: int, device: object) -> Sync:

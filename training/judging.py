@@ -21,7 +21,7 @@ from training.samples import Clip, shifted_sound
 from training.selection import FRAME_MS
 
 PIECE_FRAMES = 125  # a clip is judged by up to six pieces of 5 s
-SHORT_PIECE_FRAMES = 62  # a clip below 15 s, by pieces of 2.5 s
+LEAST_FRAMES = 186  # 7.5 s: pieces of less say too little to be held against each other
 LARGEST_JUDGED = 6
 AGREEMENT = 2 / 3  # of the pieces must agree; by chance a tenth does
 LEAST_AGREEING = 3  # one piece always agrees with itself, and two with each other one time in ten
@@ -110,16 +110,18 @@ def score_piece(
 def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | None:
     """What the pieces of a clip agree on, None where they do not.
 
-    Two thirds of the pieces, and three at least, must say the same. A clip too short for three
-    pieces is asked as a whole, and believed where the answer is reliable. An answer at the edge of
-    the search is none.
+    Two thirds of the pieces, and three at least, must say the same. Below 15 s pieces overlap by
+    half, and below 10 s they are half as long as the clip. One below 7.5 s is asked as a whole, and
+    believed where the answer is reliable. An answer at the edge of the search is none.
     """
-    if clip.frames < LEAST_AGREEING * SHORT_PIECE_FRAMES:
+    if clip.frames < LEAST_FRAMES:
         whole = score_piece(model, clip, first=0, frames=clip.frames, device=device)
         sure = whole is not None and whole.reliable and not whole.at_search_edge
         return _plausible(Lag(whole.offset_ms)) if whole is not None and sure else None
-    length = PIECE_FRAMES if clip.frames >= LEAST_AGREEING * PIECE_FRAMES else SHORT_PIECE_FRAMES
-    firsts = np.linspace(0, clip.frames - length, min(LARGEST_JUDGED, clip.frames // length))
+    length = min(PIECE_FRAMES, clip.frames // 2)
+    step = length if clip.frames >= LEAST_AGREEING * PIECE_FRAMES else length // 2
+    pieces = min(LARGEST_JUDGED, (clip.frames - length) // step + 1)
+    firsts = np.linspace(0, clip.frames - length, pieces)
     judged = [score_piece(model, clip, first=int(f), frames=length, device=device) for f in firsts]
     answers = [
         (int(first) + length / 2 - clip.frames / 2, piece.offset_ms)

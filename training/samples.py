@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -60,8 +61,12 @@ class Clip:
         """Whose the clip is: its person, or else its video; every drawn head is another one."""
         return self.person or (self.name if self.reference == DRAWN else self.reference)
 
-    def offset_at(self, frame: float) -> float:
-        """By how much the sound leads at a video frame, in ms."""
+    @overload
+    def offset_at(self, frame: float) -> float: ...
+    @overload
+    def offset_at(self, frame: np.ndarray) -> np.ndarray: ...
+    def offset_at(self, frame: float | np.ndarray) -> float | np.ndarray:
+        """By how much the sound leads at a video frame, or at each of some, in ms."""
         minutes_on = (frame - self.frames / 2) / (60 * FRAME_RATE)
         return self.offset_ms + self.drift_ms_per_min * minutes_on
 

@@ -230,7 +230,8 @@ def _steps(
     called = wrapped(run.lesson, group)
     recent: deque[float] = deque(maxlen=100)
     config = run.lesson.model.config
-    draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world)
+    across = options.negatives != "same"
+    draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world, across)
     while run.step < options.steps and not _finished(options, run):
         if run.step in options.refine_at:  # a checkpoint of this step is from before it
             _refine(run, data, group, journal)

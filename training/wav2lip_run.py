@@ -13,7 +13,6 @@ import torch
 from models import weights
 from models.options import check_fields
 from models.wav2lip import (
-    EXPERT_FRAMES,
     SyncNetColor,
     Wav2Lip,
     Wav2LipConfig,
@@ -33,7 +32,7 @@ from training.distributed import (
     share_batch_statistics,
 )
 from training.expert_excerpts import EXCERPT_FRAMES, EXCERPT_WINDOWS, expert_batch
-from training.face_batches import FaceBatch, face_batch
+from training.face_batches import LEAST_FRAMES, FaceBatch, face_batch
 from training.face_data import FaceSource, Teacher, load_faces
 from training.faces import FaceClip
 from training.journal import Journal
@@ -145,7 +144,7 @@ def load_data(options: TrainOptions, *, say: bool) -> Data:
             cache_gb=options.cache_gb,
             min_confidence=options.min_confidence,
             max_offset=options.max_offset,
-            least_frames=EXCERPT_FRAMES if expert else EXPERT_FRAMES,
+            least_frames=EXCERPT_FRAMES if expert else LEAST_FRAMES,
             listed=listed_videos(options.filelists / part) if options.filelists else None,
         )
         return load_faces(folders, source, teacher=_teacher(options, cache), say=say)

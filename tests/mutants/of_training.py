@@ -82,10 +82,10 @@ JUDGING = (
         (f"{SYNC}::test_own_offset_of_a_clip_of_one_piece_is_believed_where_it_is_reliable",),
     ),
     Mutant(
-        "clips below 15 s are judged by pieces of 5 s",
+        "pieces of clips below 15 s do not overlap",
         "training/judging.py",
-        "clip.frames >= LEAST_AGREEING * PIECE_FRAMES else",
-        "clip.frames >= PIECE_FRAMES else",
+        "    step = length if clip.frames >= LEAST_AGREEING * PIECE_FRAMES else length // 2\n",
+        "    step = length\n",
         (f"{SYNC}::test_own_offset_asks_at_most_six_pieces_of_five_seconds",),
     ),
     Mutant(
