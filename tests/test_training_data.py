@@ -1,6 +1,7 @@
 """What the lip-sync networks are trained on: chosen, cached, moved to offset 0, cut, logged."""
 
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pipeline import media
 from pipeline.clip_scores import score_clip
 from pipeline.errors import InputError
 from pipeline.workspace import Workspace
-from training import augment, excerpts, judging, samples, selection
+from training import apart, augment, excerpts, judging, samples, selection
 from training.chances import chances, choose
 from training.drawn_tracks import write_track
 from training.excerpts import Draw
@@ -133,6 +134,72 @@ def test_two_clips_of_one_name_are_refused(tracks: Path, tmp_path: Path) -> None
     for other in (tracks, tmp_path / "elsewhere/../tracks", tmp_path / "elsewhere/tracks"):
         with pytest.raises(InputError, match="would both be called tracks/anna/00000"):
             samples.clip_files([tracks, other])
+
+
+def test_folder_without_crops_is_told_apart_by_what_is_in_it(tracks: Path, tmp_path: Path) -> None:
+    """A level too high or too deep, a preprocessed_root, raw videos, nothing."""
+    raw, root, empty = (tmp_path / "more" / name for name in ("raw", "root", "empty"))
+    for folder in (raw, root / "a" / "b", empty):
+        folder.mkdir(parents=True)
+    (root / "a" / "b" / "audio.wav").touch()
+    for name in "abcde":
+        (raw / f"{name}.mp4").touch()
+    for folder, found in {
+        tmp_path: rf"{tracks} has one; give that",
+        tracks / "pycrop": rf"{tracks} has one; give that",
+        tracks / "pycrop" / "anna": rf"{tracks} has one; give that",
+        root: r"it is a preprocessed_root, which train_wav2lip\.py reads",
+        raw: r"there is a\.mp4, b\.mp4, c\.mp4 and 2 more in it; run run_pipeline\.py on",
+        empty: r"there is nothing in it; run run_pipeline\.py on",
+    }.items():
+        with pytest.raises(InputError, match=rf"{folder} has no pycrop folder; {found}"):
+            samples.clip_files([folder])
+
+
+# Nobody on both sides.
+
+
+def _copied(tracks: Path, other: Path, *references: str) -> Path:
+    for reference in references:
+        shutil.copytree(tracks / "pycrop" / "anna", other / "pycrop" / reference)
+    return other
+
+
+def test_val_that_shares_a_file_or_a_person_with_data_is_refused(
+    tracks: Path, tmp_path: Path
+) -> None:
+    """The same folder under any name, one video, one person of people.csv."""
+    others = _copied(tracks, tmp_path / "others", "dora", "emil")
+    apart.check([tracks], [others])
+    apart.check([tracks], [])
+    (tmp_path / "again").symlink_to(tracks)
+    for val in (tracks, tmp_path / "again", tracks / ".." / "tracks"):
+        with pytest.raises(InputError, match=r"anna.* is in --data and in --val"):
+            apart.check([tracks], [others, val])
+    (tracks / "people.csv").write_text("reference,person\nanna,anna b\n")
+    (others / "people.csv").write_text("reference,person\nemil,anna b\n")
+    with pytest.raises(InputError, match=r"anna b is in --data and in --val"):
+        apart.check([tracks], [others])
+
+
+def test_lists_that_share_a_video_or_a_person_are_refused(tmp_path: Path) -> None:
+    """One programme may be on both lists, as far as no people.csv knows better."""
+    root = tmp_path / "root"
+    for name in ("a/1", "a/2", "b/1"):
+        (root / name).mkdir(parents=True)
+        (root / name / "audio.wav").touch()
+    (tmp_path / "train.txt").write_text("a/1\n")
+    (tmp_path / "val.txt").write_text("a/2\nb/1\n")
+    apart.check([root], [], tmp_path)
+    (root / "people.csv").write_text("reference,person\na,p1\nb,p1\n")
+    with pytest.raises(InputError, match=r"p1 is in --data and in --val"):
+        apart.check([root], [], tmp_path)
+    (root / "people.csv").unlink()
+    (tmp_path / "val.txt").write_text("a/2\na/1 77\n")
+    with pytest.raises(InputError, match=r"a/1 is in --data and in --val"):
+        apart.check([root], [], tmp_path)
+    with pytest.raises(InputError, match=r"is in --data and in --val"):
+        apart.check([root], [root])
 
 
 # Known offsets are taken out.
@@ -442,13 +509,15 @@ def test_broken_and_silent_clips_are_left_out_by_name(tracks: Path, tmp_path: Pa
     place.crop(1).write_bytes(b"not a video")
     place.crop(2).write_bytes(place.crop(0).read_bytes()[:300])
     write_track(place.crop(3), pictures, np.zeros(0, np.int16))
+    write_track(place.crop(4), pictures, np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16))
     files = samples.clip_files([tracks])
     loaded = samples.load_clips(files, SMALL, cache=tmp_path / "cache", margin=True)
     assert [clip.name for clip in loaded.clips] == ["tracks/anna/00000", "tracks/carl/00000"]
-    assert list(loaded.left_out) == [f"tracks/anna/{track:05d}" for track in (1, 2, 3)]
+    assert list(loaded.left_out) == [f"tracks/anna/{track:05d}" for track in (1, 2, 3, 4)]
     for track in (1, 2):
         assert loaded.left_out[f"tracks/anna/{track:05d}"].startswith("unreadable (")
     assert loaded.left_out["tracks/anna/00003"] == "no sound"
+    assert loaded.left_out["tracks/anna/00004"] == "silent sound"
 
 
 def test_margin_and_middle_are_what_the_network_sees(

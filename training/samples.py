@@ -23,6 +23,7 @@ from training.drawn import drawn_clip
 
 MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
 CACHE_VERSION = 2
+SILENT_STEPS = 2  # of 65536: rounding, or nothing
 DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
 
 
@@ -111,9 +112,7 @@ def clip_files(data_dirs: list[Path]) -> list[Path]:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder; give a data_dir of run_pipeline.py.")
         if not (folder / "pycrop").is_dir():
-            raise InputError(
-                f"{folder} has no pycrop folder; give a data_dir that run_pipeline.py wrote to."
-            )
+            raise InputError(f"{folder} has no pycrop folder; {_instead_of_crops(folder)}")
     files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
     if not files:
         raise InputError(
@@ -127,6 +126,24 @@ def clip_files(data_dirs: list[Path]) -> list[Path]:
                 "once, and folders of the same name another."
             )
     return files
+
+
+def _instead_of_crops(folder: Path) -> str:
+    """What a folder that is no data_dir is, and what to do."""
+    deeper = sorted(path.parent.name for path in folder.glob("*/pycrop") if path.is_dir())
+    above = [path for path in folder.absolute().parents[:3] if (path / "pycrop").is_dir()]
+    if deeper:
+        return f"{folder / deeper[0]} has one; give that."
+    if above:
+        return f"{above[0]} has one; give that."
+    if any(folder.glob("*/*/audio.wav")):
+        return "it is a preprocessed_root, which train_wav2lip.py reads."
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"there is {shown or 'nothing'} in it; run run_pipeline.py on the videos and give its "
+        "data_dir."
+    )
 
 
 def clip_name(file: Path) -> str:
@@ -196,7 +213,9 @@ def attempt(load: Callable[[], Clip]) -> Clip | str:
         return f"cache full (--cache_gb {error})"
     except (PipelineError, OSError, ValueError) as error:
         return f"unreadable ({error})"
-    return clip if clip.samples.size else "no sound"
+    if not clip.samples.size:
+        return "no sound"
+    return clip if np.ptp(clip.samples) > SILENT_STEPS else "silent sound"
 
 
 def cached(

@@ -11,7 +11,7 @@ from models.options import check_choice, check_fields
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
-from training import excerpts, judging, loop, samples, selection
+from training import apart, excerpts, judging, loop, samples, selection
 from training.agreement import agreement, can_be_judged
 from training.ahead import timed
 from training.card import export
@@ -110,6 +110,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
         )
     if options.patience and not options.val:
         raise InputError("--patience counts reports on --val; give --val, too.")
+    apart.check(options.data, options.val)
 
 
 def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) -> Data:
@@ -138,7 +139,7 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     if not real:
         raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
     unseen = _unseen(options, config, group) if options.val else []
-    real = selection.aligned(real, known)
+    real = selection.with_people(selection.aligned(real, known), options.data)
     frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
     drawn = samples.drawn_clips(real, config, count=options.drawn, frames=frames, seed=options.seed)
     return Data(real, list(drawn), unseen, left_out)
@@ -175,7 +176,9 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
     data = load_data(options, model.config, group)
-    objective = OBJECTIVES[options.objective](negatives=options.negatives)
+    objective = OBJECTIVES[options.objective](
+        negatives=options.negatives, embedding_scale=model.config.embedding_scale
+    )
     run = new_run(
         model.to(group.device),
         objective.to(group.device),

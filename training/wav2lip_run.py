@@ -22,7 +22,7 @@ from models.wav2lip import (
 )
 from pipeline import cli
 from pipeline.errors import InputError
-from training import loop, samples, teacher, wav2lip
+from training import apart, loop, samples, teacher, wav2lip
 from training.ahead import made_ahead, timed
 from training.distributed import (
     Processes,
@@ -127,6 +127,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     for file in (options.init, options.expert):
         if file and str(file) != "auto" and not file.is_file():
             raise InputError(f"{file} is not a file; give a checkpoint.")
+    apart.check(options.data, options.val, options.filelists)
 
 
 def load_data(options: TrainOptions, *, say: bool) -> Data:
