@@ -16,7 +16,7 @@ from pipeline.tracks import CropPath, Track
 from pipeline.workspace import Workspace
 from training import face_data, preprocessed, samples
 from training.drawn_tracks import babble, write_track
-from training.face_batches import face_batch
+from training.face_batches import LEAST_FRAMES, face_batch
 from training.face_data import FaceSource, load_faces
 from training.faces import TYPICAL_ASPECT, track_box
 from training.teacher import Taught
@@ -122,10 +122,10 @@ def test_a_preprocessed_root_is_read_as_it_is(root: Path, tmp_path: Path) -> Non
 def test_a_file_list_chooses_and_what_is_missing_is_named(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only the text before a space; a listed folder that is not there is left out by name."""
+    """A number may follow the name; a listed folder that is not there is left out by name."""
     (tmp_path / "train.txt").write_text("carl/00007 42\n\nanna/00009\n")
     listed = preprocessed.listed_videos(tmp_path / "train.txt")
-    assert listed == ["carl/00007", "anna/00009"]
+    assert listed == ["carl/00007 42", "anna/00009"]
     source = _source(tmp_path / "cache", listed=listed)
     _video(tmp_path / "more" / "dora" / "00001", list(range(30)), seconds=1.2)
     for roots in ([root], [root, tmp_path / "more"]):
@@ -140,6 +140,85 @@ def test_a_file_list_chooses_and_what_is_missing_is_named(
         with pytest.raises(InputError) as caught:
             preprocessed.listed_videos(tmp_path / name)
         assert reason in str(caught.value) and "see --filelists" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("my talk/00 1\ncarl/00007\n", ["my talk/00 1", "carl/00007"]),
+        ("my talk/00 1 42\ncarl/00007\t42\n", ["my talk/00 1", "carl/00007"]),
+        ("\ufeffcarl/00007\r\nmy talk\\00 1\r\n", ["carl/00007", "my talk/00 1"]),
+        ('"my talk/00 1/"\n  ./carl/00007/  \n\ncarl/00007\n', ["my talk/00 1", "carl/00007"]),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_file_list_of_any_editor_finds_folders_with_spaces(
+    root: Path, tmp_path: Path, text: str, names: list[str], encoding: str
+) -> None:
+    """Byte-order mark, CRLF, backslashes, quotes, a number after the name."""
+    _video(root / "my talk" / "00 1", list(range(30)), seconds=1.2)
+    if encoding != "utf-8":
+        text = "\ufeff" + text.removeprefix("\ufeff")
+    (tmp_path / "train.txt").write_bytes(text.encode(encoding))
+    listed = preprocessed.listed_videos(tmp_path / "train.txt")
+    assert preprocessed.video_folders([root], listed) == [root / name for name in names]
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (b"anna/00001/0.jpg\n", r"lists files \(anna/00001/0\.jpg\); it is to list their folders"),
+        (b"my talk/00001/0.JPG\n", r"lists files \(my talk/00001/0\.JPG\)"),
+        (b"anna.mp4 3\n", r"lists files \(anna\.mp4 3\)"),
+        (b"\xe4nna/00001\n", r"is no text in UTF-8; see --filelists"),
+        (b"\xef\xbb\xbf\r\n", r"lists no video"),
+    ],
+)
+def test_file_list_of_something_else_is_refused(
+    tmp_path: Path, written: bytes, reason: str
+) -> None:
+    """In one sentence."""
+    (tmp_path / "train.txt").write_bytes(written)
+    with pytest.raises(InputError, match=reason):
+        preprocessed.listed_videos(tmp_path / "train.txt")
+
+
+def test_clip_without_its_track_is_left_out_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are used."""
+    place = Workspace(tmp_path / "work", "talk")
+    for room in ("pycrop", "pywork"):
+        place.room(room).mkdir(parents=True)
+    for number in (0, 7):
+        write_track(place.crop(number), np.full((40, 224, 224, 3), 90, np.uint8), _speech(40))
+    boxes = np.tile([10.0, 10.0, 70.0, 110.0], (40, 1))
+    place.write_tracks([Track(np.arange(40), boxes)], [CropPath(*np.ones((3, 40)))])
+    (face,) = load_faces([tmp_path / "work"], _source(tmp_path / "cache"), say=True)
+    assert face.clip.name == "work/talk/00000"
+    assert "work/talk/00007: without its track (" in capsys.readouterr().out
+
+
+def test_generator_needs_clips_whose_reference_is_not_the_target(
+    root: Path, tmp_path: Path
+) -> None:
+    """From 35 frames on; in the shortest, whatever is drawn, another window is the reference."""
+    for frames in (34, 35):
+        _video(root / "short" / f"{frames}", list(range(frames)), seconds=2)
+    listed = ["short/34", "short/35"]
+    source = _source(tmp_path / "cache", listed=listed, least_frames=LEAST_FRAMES)
+    (face,) = load_faces([root], source)
+    assert face.clip.frames == 35
+    batch = face_batch([face], seed=1, step=0, size=40, augmented=False)
+    apart = (batch.target - batch.reference).mean(dim=(1, 2, 3, 4)) * 255
+    assert float(apart.abs().min()) > 10
+
+
+def test_people_of_a_people_csv_are_on_the_faces(root: Path, tmp_path: Path) -> None:
+    """By the folder that holds the videos of one."""
+    (root / "people.csv").write_text("reference,person\nanna,p1\ncarl,p1\n")
+    faces = load_faces([root], _source(tmp_path / "cache"))
+    assert [face.clip.who for face in faces] == ["p1", "p1"]
 
 
 def test_a_broken_picture_is_named(

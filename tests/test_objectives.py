@@ -195,6 +195,15 @@ def test_margin_pushes_wrong_pairs_twenty_apart(scale: float) -> None:
     assert accuracy == pytest.approx(float(known)) and 0 < accuracy < 1
 
 
+@pytest.mark.parametrize(("length", "margin"), [(10.0, 14.0), (32.8, 45.92), (0.0, 20.0)])
+def test_margin_follows_the_length_of_the_embeddings(length: float, margin: float) -> None:
+    """Twenty is the diameter of embeddings ten long: wrong pairs would have to be opposites."""
+    right, wrong = _distances(3.0)
+    lacking = (margin - wrong).clamp(min=0)
+    loss, _ = _asked(Margin(embedding_scale=length), 3 * LIPS, 3 * SOUND)
+    assert loss == pytest.approx(float((right**2).mean() + (lacking**2).mean()) / 2, rel=1e-4)
+
+
 def test_distance_decides_by_cross_entropy_around_the_middle() -> None:
     """Nearer than the mean of all distances is in sync, the surer the nearer."""
     right, wrong = _distances(1.0)

@@ -294,7 +294,8 @@ def test_a_run_stops_early_and_exports_its_best(
     file = tmp_path / "own.safetensors"
     monkeypatch.setattr(card, "_calibrate", lambda *_, **__: None)
     monkeypatch.setattr(card, "figures", lambda *_, **__: {"all": {}})
-    flags += ["--val", str(tracks), "--steps", "50", "--eval_every", "1", "--patience", "2"]
+    others = shutil.copytree(tracks, tmp_path / "others")
+    flags += ["--val", str(others), "--steps", "50", "--eval_every", "1", "--patience", "2"]
     flags += ["--export", str(file), "--warmup", "0"]
     for _ in range(2):  # the second run finds nothing left to do
         assert train_syncnet.main(flags) == 0
@@ -313,7 +314,8 @@ def test_export_loads_and_has_a_card(
 ) -> None:
     """The exported file is a network run_syncnet.py takes; its card names what made it."""
     file = tmp_path / "new" / "own.safetensors"
-    flags = [*small_flags, "--val", str(tracks), "--steps", "1", "--export", str(file)]
+    others = shutil.copytree(tracks, tmp_path / "others")
+    flags = [*small_flags, "--val", str(others), "--steps", "1", "--export", str(file)]
     code, shown, _ = said(train_syncnet.main, flags, capsys)
     assert code == 0 and "3 of 3 clips, 0.2 minutes" in shown and "no clip left out" in shown
     assert "--val is too short to report on" in shown and "step 1/1  loss" in shown

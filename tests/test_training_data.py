@@ -1,23 +1,26 @@
 """What the lip-sync networks are trained on: chosen, cached, moved to offset 0, cut, logged."""
 
 import json
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models import syncnet
+from models import features, syncnet
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet
 from pipeline import media
 from pipeline.clip_scores import score_clip
 from pipeline.errors import InputError
 from pipeline.workspace import Workspace
-from training import augment, excerpts, judging, samples, selection
+from training import apart, augment, excerpts, judging, samples, selection
+from training.chances import chances, choose
 from training.drawn_tracks import write_track
 from training.excerpts import Draw
 from training.journal import Journal, read_rows
@@ -133,6 +136,72 @@ def test_two_clips_of_one_name_are_refused(tracks: Path, tmp_path: Path) -> None
             samples.clip_files([tracks, other])
 
 
+def test_folder_without_crops_is_told_apart_by_what_is_in_it(tracks: Path, tmp_path: Path) -> None:
+    """A level too high or too deep, a preprocessed_root, raw videos, nothing."""
+    raw, root, empty = (tmp_path / "more" / name for name in ("raw", "root", "empty"))
+    for folder in (raw, root / "a" / "b", empty):
+        folder.mkdir(parents=True)
+    (root / "a" / "b" / "audio.wav").touch()
+    for name in "abcde":
+        (raw / f"{name}.mp4").touch()
+    for folder, found in {
+        tmp_path: rf"{tracks} has one; give that",
+        tracks / "pycrop": rf"{tracks} has one; give that",
+        tracks / "pycrop" / "anna": rf"{tracks} has one; give that",
+        root: r"it is a preprocessed_root, which train_wav2lip\.py reads",
+        raw: r"there is a\.mp4, b\.mp4, c\.mp4 and 2 more in it; run run_pipeline\.py on",
+        empty: r"there is nothing in it; run run_pipeline\.py on",
+    }.items():
+        with pytest.raises(InputError, match=rf"{folder} has no pycrop folder; {found}"):
+            samples.clip_files([folder])
+
+
+# Nobody on both sides.
+
+
+def _copied(tracks: Path, other: Path, *references: str) -> Path:
+    for reference in references:
+        shutil.copytree(tracks / "pycrop" / "anna", other / "pycrop" / reference)
+    return other
+
+
+def test_val_that_shares_a_file_or_a_person_with_data_is_refused(
+    tracks: Path, tmp_path: Path
+) -> None:
+    """The same folder under any name, one video, one person of people.csv."""
+    others = _copied(tracks, tmp_path / "others", "dora", "emil")
+    apart.check([tracks], [others])
+    apart.check([tracks], [])
+    (tmp_path / "again").symlink_to(tracks)
+    for val in (tracks, tmp_path / "again", tracks / ".." / "tracks"):
+        with pytest.raises(InputError, match=r"anna.* is in --data and in --val"):
+            apart.check([tracks], [others, val])
+    (tracks / "people.csv").write_text("reference,person\nanna,anna b\n")
+    (others / "people.csv").write_text("reference,person\nemil,anna b\n")
+    with pytest.raises(InputError, match=r"anna b is in --data and in --val"):
+        apart.check([tracks], [others])
+
+
+def test_lists_that_share_a_video_or_a_person_are_refused(tmp_path: Path) -> None:
+    """One programme may be on both lists, as far as no people.csv knows better."""
+    root = tmp_path / "root"
+    for name in ("a/1", "a/2", "b/1"):
+        (root / name).mkdir(parents=True)
+        (root / name / "audio.wav").touch()
+    (tmp_path / "train.txt").write_text("a/1\n")
+    (tmp_path / "val.txt").write_text("a/2\nb/1\n")
+    apart.check([root], [], tmp_path)
+    (root / "people.csv").write_text("reference,person\na,p1\nb,p1\n")
+    with pytest.raises(InputError, match=r"p1 is in --data and in --val"):
+        apart.check([root], [], tmp_path)
+    (root / "people.csv").unlink()
+    (tmp_path / "val.txt").write_text("a/2\na/1 77\n")
+    with pytest.raises(InputError, match=r"a/1 is in --data and in --val"):
+        apart.check([root], [], tmp_path)
+    with pytest.raises(InputError, match=r"is in --data and in --val"):
+        apart.check([root], [root])
+
+
 # Known offsets are taken out.
 
 
@@ -147,11 +216,12 @@ def test_shifted_sound_moves_by_whole_frames() -> None:
 
 
 @pytest.mark.parametrize("lead_samples", [400, -400])
-def test_a_known_offset_below_a_frame_is_taken_out(lead_samples: int) -> None:
+def test_a_known_offset_below_a_frame_is_taken_out(
+    lead_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sound that leads or lags by 25 ms, and a clip that says so: the batch of a clip in sync."""
+    monkeypatch.setattr(excerpts, "_starts", lambda *_, **__: range(4, 12))
     aligned = _long_clip(3)
-    quiet = abs(lead_samples)
-    aligned.samples[:quiet] = aligned.samples[-quiet:] = 0
     moved = replace(
         aligned, samples=np.roll(aligned.samples, -lead_samples), offset_ms=lead_samples / 16
     )
@@ -165,6 +235,204 @@ def test_a_known_offset_below_a_frame_is_taken_out(lead_samples: int) -> None:
         [replace(moved, offset_ms=0.0)], SMALL, Draw(seed=1, excerpts=2), step=2
     )
     assert not torch.equal(forgotten.sound, one.sound)
+
+
+def _numbered(frames: int, **lag: float) -> Clip:
+    """Pictures and sound tell their frame; sound never is zero. See `_cuts`."""
+    size = samples.margin_config(SMALL).lip_size_px
+    numbers = np.arange(frames, dtype=np.uint8)
+    pictures = np.broadcast_to(numbers[:, None, None, None], (frames, 1, size, size))
+    sound = (100 * np.arange(1, frames + 1)).repeat(SAMPLES_PER_FRAME).astype(np.int16)
+    return Clip("work/talk/00000", pictures, sound, **lag)
+
+
+@dataclass
+class _Cut:
+    """First picture of an excerpt, its pace, and for every sample the frame that is heard."""
+
+    first: int
+    pace: float
+    heard: np.ndarray
+
+
+@pytest.fixture
+def cuts(monkeypatch: pytest.MonkeyPatch) -> list[_Cut]:
+    """What excerpts are cut to before they are augmented, of clips of `_numbered`."""
+    found: list[_Cut] = []
+    sounds: list[np.ndarray] = []
+
+    def see(pictures: torch.Tensor, _rng: object, **_: object) -> torch.Tensor:
+        numbers = pictures[:, 0, 0, 0].float()
+        pace = float(numbers[-1] - numbers[0]) / (len(numbers) - 1)
+        found.append(_Cut(int(numbers[0]), pace, sounds[-1]))
+        return torch.zeros(len(pictures), 1, 1, 1)
+
+    def hear(values: np.ndarray, _rng: object) -> np.ndarray:
+        sounds.append(values / 100 - 1)
+        return values
+
+    monkeypatch.setattr(excerpts, "augment_lips", see)
+    monkeypatch.setattr(excerpts, "augment_sound", hear)
+    monkeypatch.setattr(features, "mfcc", lambda values: np.zeros((len(values) // 160, 13)))
+    monkeypatch.setattr(excerpts, "_windows", lambda *_, **__: (torch.zeros(0), torch.zeros(0)))
+    return found
+
+
+@pytest.mark.parametrize("split", [0.0, 1.0])
+@pytest.mark.parametrize("lead_frames", [0, 6, -6])
+def test_excerpts_hear_their_own_sound_and_never_silence(
+    cuts: list[_Cut], monkeypatch: pytest.MonkeyPatch, lead_frames: int, split: float
+) -> None:
+    """Where the sound leads or lags, starts without all of their sound are not drawn.
+
+    Halves hear two frames of true sound before and after them; a column more comes first.
+    """
+    monkeypatch.setattr(excerpts, "SPLIT_CHANCE", split)
+    clip = _numbered(130, offset_ms=40.0 * lead_frames)
+    for step in range(12):
+        excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=1), step=step)
+    before = 160 + (2 * SAMPLES_PER_FRAME if split else 0)
+    for cut in cuts:
+        at = cut.heard[before + 320 :: SAMPLES_PER_FRAME][:96]
+        wanted = cut.first - lead_frames + cut.pace * np.arange(96)
+        assert np.abs(at - wanted)[:-1].max() < 1
+        rising = np.diff(cut.heard[: -2 * SAMPLES_PER_FRAME])
+        assert (rising[160:] >= 0).all() and rising.min() >= (0 if split else -1)
+    assert len(cuts) == 12 and len({cut.first for cut in cuts}) > 3
+
+
+def test_a_clip_too_short_for_its_lag_has_no_silence_either(cuts: list[_Cut]) -> None:
+    """What is missing is mirrored: digital silence would move the mean of the whole excerpt."""
+    for lead_frames in (9, -9, 0):
+        clip = _numbered(96, offset_ms=40.0 * lead_frames)
+        excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=4), step=0)
+    assert len(cuts) == 12 and all(cut.heard.min() >= 0 for cut in cuts)
+    lost = _numbered(96, offset_ms=9000.0)
+    excerpts.draw_batch([lost], SMALL, Draw(seed=1, excerpts=1), step=0)
+
+
+def test_a_drifting_clip_is_heard_with_the_lag_of_the_excerpts_middle(cuts: list[_Cut]) -> None:
+    """A made clip whose sound leads by 6 frames more at its end than at its start."""
+    frames = 250
+    clip = _numbered(frames, drift_ms_per_min=6 * 40 / (frames / 1500))
+    leads = 6 * (np.arange(frames) / frames - 0.5)
+    heard = 100 * (np.arange(frames) + leads + 1)
+    clip = replace(clip, samples=heard.repeat(SAMPLES_PER_FRAME).astype(np.int16))
+    for step in range(12):
+        excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=1), step=step)
+    for cut in cuts:
+        middle = len(cut.heard) // 2
+        wanted = cut.first + cut.pace * 48
+        assert cut.heard[middle] == pytest.approx(wanted, abs=1)
+    assert min(cut.first for cut in cuts) < 50 and max(cut.first for cut in cuts) > 90
+
+
+def test_ends_of_halves_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lips see the first and the last picture repeated; sound goes on as in the file.
+
+    Were it repeated, too, lips at an end would be known to belong to sound at an end.
+    """
+    monkeypatch.setattr(excerpts, "SPLIT_CHANCE", 1.0)
+    for name in ("augment_sound", "mask_columns", "disturb_normalised"):
+        monkeypatch.setattr(excerpts, name, lambda values, _rng: values)
+    monkeypatch.setattr(excerpts, "_stretch", lambda _rng, frames: frames)
+    clip = _long_clip(5)
+    whole = torch.from_numpy(np.diff(features.mfcc(clip.samples), axis=0).T)
+    deviations = torch.tensor([3.0, *[10.0] * 12])[:, None]
+    batch = excerpts.draw_batch([clip], SMALL, Draw(seed=3, excerpts=1), step=0)
+    for half in (slice(0, 15), slice(15, 30)):
+        lips, sound = batch.lips[0, half], batch.sound[0, half, 0]
+        assert torch.equal(lips[0, :, 0], lips[0, :, 2]) and not torch.equal(
+            lips[5, :, 0], lips[5, :, 2]
+        )
+        places = []
+        for window in (sound[0], sound[-1]):
+            steps = window.diff(dim=1) * deviations
+            found = (whole.unfold(1, 35, 1) - steps[:, None]).abs().amax(dim=(0, 2))
+            assert float(found.min()) < 1e-3  # as it is in the file
+            places.append(int(found.argmin()))
+        assert places[1] - places[0] == 14 * 3 * 4
+
+
+def test_short_clips_without_neighbours_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip as long as an excerpt has no sound beyond its ends: its windows stay inside."""
+    monkeypatch.setattr(excerpts, "SPLIT_CHANCE", 1.0)
+    monkeypatch.setattr(excerpts, "disturb_normalised", lambda values, _rng: values)
+    for frames, split in ((96, False), (130, True)):
+        batch = excerpts.draw_batch(
+            [_long_clip(1, frames=frames)], SMALL, Draw(seed=3, excerpts=2), step=0
+        )
+        for lips in batch.lips:
+            assert torch.equal(lips[0, :, 0], lips[0, :, 2]) == split
+
+
+# Whose excerpts.
+
+
+def test_excerpts_that_are_compared_are_of_different_people_at_one_pace(cuts: list[_Cut]) -> None:
+    """Wrong sound of another excerpt must not be known by how it was made, nor be of one clip."""
+    clips = [
+        replace(_numbered(130), name=f"work/{person}/{track:05d}")
+        for person in "abcd"
+        for track in range(3)
+    ]
+    paces = set()
+    for step in range(16):
+        del cuts[:]
+        excerpts.draw_batch(clips, SMALL, Draw(seed=1, excerpts=4, across=True), step=step)
+        assert max(cut.pace for cut in cuts) - min(cut.pace for cut in cuts) < 0.03
+        paces.add(round(cuts[0].pace, 2))
+    assert len(paces) > 3
+    del cuts[:]
+    excerpts.draw_batch(clips, SMALL, Draw(seed=1, excerpts=8), step=0)
+    assert max(cut.pace for cut in cuts) - min(cut.pace for cut in cuts) > 0.05
+
+
+def test_pace_of_a_batch_that_is_compared_fits_its_shortest_clip(cuts: list[_Cut]) -> None:
+    """A clip that has no more than an excerpt is played as it is, and so are the others."""
+    clips = [
+        replace(_numbered(frames), name=f"work/{frames}/00000") for frames in (96, 120, 130, 140)
+    ]
+    for step in range(8):
+        del cuts[:]
+        excerpts.draw_batch(clips, SMALL, Draw(seed=1, excerpts=4, across=True), step=step)
+        assert max(cut.pace for cut in cuts) - min(cut.pace for cut in cuts) < 0.03
+
+
+def test_nobody_comes_up_twice_where_excerpts_are_compared() -> None:
+    """Nor more often than their share rounded up where they are not; no clip without need."""
+    persons = ["a"] * 6 + ["b", "c", "d", "e"]
+    lengths = [4000.0] * 6 + [100.0] * 4
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        four = choose(rng, lengths, persons, count=4, across=True)
+        assert len({persons[index] for index in four}) == 4
+        eight = choose(rng, lengths, persons, count=8, across=True)
+        assert max(Counter(persons[index] for index in eight).values()) == 2
+        plain = choose(rng, lengths, persons, count=8, across=False)
+        assert 6 <= sum(persons[index] == "a" for index in plain) <= 7  # 0.795 of 8
+        assert len(set(plain)) >= 7
+    counts = Counter(
+        int(index)
+        for seed in range(400)
+        for index in choose(np.random.default_rng(seed), lengths, persons, count=4, across=False)
+    )
+    drawn = np.array([counts[index] for index in range(10)]) / 1600
+    assert drawn == pytest.approx(chances(lengths, persons), abs=0.03)
+
+
+def test_people_weigh_by_the_root_of_their_minutes() -> None:
+    """Forty clips of one person weigh twice as much as a clip as long as ten of them."""
+    clips = [replace(_long_clip(1), name=f"in/a/{n:05d}") for n in range(40)]
+    other = replace(_long_clip(1, frames=1300), name="in/b/00000")
+    weights = excerpts.chances([*clips, other])
+    assert weights[:40].sum() == pytest.approx(2 / 3) and weights[40] == pytest.approx(1 / 3)
+    assert weights[:40] == pytest.approx(weights[0])
+    named = [replace(clip, person=f"p{n % 2}") for n, clip in enumerate(clips)]
+    weights = excerpts.chances([*named, replace(other, person="p2")])
+    assert weights[40] == pytest.approx(10**0.5 / (2 * 20**0.5 + 10**0.5))
+    heads = [replace(_long_clip(1), name=f"drawn/{n}") for n in range(4)]
+    assert excerpts.chances([*heads, heads[0]])[1] == pytest.approx(1 / (3 + 2**0.5))
 
 
 # The cache.
@@ -241,13 +509,15 @@ def test_broken_and_silent_clips_are_left_out_by_name(tracks: Path, tmp_path: Pa
     place.crop(1).write_bytes(b"not a video")
     place.crop(2).write_bytes(place.crop(0).read_bytes()[:300])
     write_track(place.crop(3), pictures, np.zeros(0, np.int16))
+    write_track(place.crop(4), pictures, np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16))
     files = samples.clip_files([tracks])
     loaded = samples.load_clips(files, SMALL, cache=tmp_path / "cache", margin=True)
     assert [clip.name for clip in loaded.clips] == ["tracks/anna/00000", "tracks/carl/00000"]
-    assert list(loaded.left_out) == [f"tracks/anna/{track:05d}" for track in (1, 2, 3)]
+    assert list(loaded.left_out) == [f"tracks/anna/{track:05d}" for track in (1, 2, 3, 4)]
     for track in (1, 2):
         assert loaded.left_out[f"tracks/anna/{track:05d}"].startswith("unreadable (")
     assert loaded.left_out["tracks/anna/00003"] == "no sound"
+    assert loaded.left_out["tracks/anna/00004"] == "silent sound"
 
 
 def test_margin_and_middle_are_what_the_network_sees(

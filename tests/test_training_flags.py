@@ -565,7 +565,7 @@ def _negatives(kit: Kit) -> None:
 def _refine_at(kit: Kit) -> None:
     asked: list[list[str]] = []
 
-    def refine(_model: Any, clips: Any, _group: Any) -> Any:
+    def refine(_model: Any, clips: Any, _group: Any, **_: Any) -> Any:
         asked.append([clip.name for clip in clips])
         return clips[1:], [clips[0].name]
 

@@ -155,7 +155,10 @@ def test_clips_and_other_people_are_judged_by_the_averaged_network(
     run, options, data = _of_a_run(eval_every=1)
     asked: list[tuple[str, object, object, object]] = []
 
-    def refine(model: object, clips: object, _group: object) -> tuple[list[Any], list[str]]:
+    def refine(
+        model: object, clips: object, _group: object, *, current: object
+    ) -> tuple[list[Any], list[str]]:
+        assert current == []
         asked.append(("clips", model, clips, None))
         return [], ["a"]
 

@@ -20,6 +20,7 @@ from training.samples import shifted_sound
 EXCERPT_WINDOWS = 12
 EXCERPT_FRAMES = EXCERPT_WINDOWS * EXPERT_FRAMES
 TAIL_FRAMES = 2  # of sound after the last window: a spectrogram's last columns see beyond it
+PACE = 1  # tells the seed of a step's pace from that of its clips
 GREY = 0.1  # chance of an excerpt to lose its colour
 TURN = 0.5  # of the turns, shifts and scales that train_syncnet.py uses: boxes are roughly upright
 
@@ -64,23 +65,37 @@ def expert_batch(
         share: of this process, in excerpts.
     """
     excerpts = max(1, size // EXCERPT_WINDOWS)
-    drawn = drawn_clips(clips, seed=seed, step=step, count=excerpts, share=share)
-    rows = [_excerpt(face, rng, augmented=augmented) for face, rng in drawn]
+    every = slice(None)  # of all processes: their excerpts are each other's wrong sound
+    drawn = list(drawn_clips(clips, seed=seed, step=step, count=excerpts, share=every, across=True))
+    pace_rng = np.random.default_rng((seed, step, PACE))
+    stretch = _stretch([face for face, _ in drawn], pace_rng) if augmented else EXCERPT_FRAMES
+    rows = [_excerpt(face, rng, stretch, augmented=augmented) for face, rng in drawn[share]]
     return ExpertBatch(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 
+def _stretch(faces: list[FaceClip], rng: np.random.Generator) -> int:
+    """How many frames are played as an excerpt: as many of every face.
+
+    Another pace leaves its trace in pictures and sound, so sound of another pace would be known
+    for wrong without a look at the mouth.
+    """
+    if rng.random() < 0.5:
+        return EXCERPT_FRAMES
+    other = round(EXCERPT_FRAMES * rng.uniform(*SPEED))
+    return other if all(len(face.stretches(other)) for face in faces) else EXCERPT_FRAMES
+
+
 def _excerpt(
-    face: FaceClip, rng: np.random.Generator, *, augmented: bool
+    face: FaceClip, rng: np.random.Generator, stretch: int, *, augmented: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    stretch = EXCERPT_FRAMES
-    if augmented and rng.random() < 0.5:
-        other = round(EXCERPT_FRAMES * rng.uniform(*SPEED))
-        stretch = other if len(face.stretches(other)) else stretch
     first = int(rng.choice(face.stretches(stretch)))
     cut = face.random_box(rng) if augmented else face.box
     faces = face.faces(np.arange(first, first + stretch), cut)
     sound = shifted_sound(
-        face.clip, first=first, frames=stretch + TAIL_FRAMES, lead_ms=-face.clip.offset_ms
+        face.clip,
+        first=first,
+        frames=stretch + TAIL_FRAMES,
+        lead_ms=-face.clip.offset_at(first + stretch / 2),
     )
     pictures = faces.transpose(0, 3, 1, 2)
     if stretch != EXCERPT_FRAMES:

@@ -10,6 +10,9 @@ from models.wav2lip import EXPERT_FRAMES
 from training.faces import FaceClip, drawn_clips
 
 LEAST_APART_FRAMES = 25  # of reference and target, where the clip is long enough
+# That show the face without a gap. The sound of the last one's window takes six more, so a clip
+# has 35. In a shorter one a reference may be its target: the answer would be in the question.
+LEAST_FRAMES = EXPERT_FRAMES + LEAST_APART_FRAMES - 1
 
 
 @dataclass(frozen=True)

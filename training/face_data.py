@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import InputError, PipelineError
+from pipeline.tracks import CropPath, Track
 from pipeline.workspace import Workspace
 from training import preprocessed, samples, selection
 from training.faces import TYPICAL_ASPECT, VIEW, FaceClip, track_box
@@ -67,6 +69,8 @@ def load_faces(
         faces, left_out = _of_tracks(files, source)
         total = len(files)
     usable = [face for face in faces if len(face.stretches(source.least_frames))]
+    named = selection.with_people([face.clip for face in usable], data_dirs)
+    usable = [replace(face, clip=clip) for face, clip in zip(usable, named, strict=True)]
     names = {face.clip.name for face in usable}
     left_out |= {
         face.clip.name: f"too short ({face.clip.frames} frames)"
@@ -93,9 +97,15 @@ def _of_tracks(files: list[Path], source: FaceSource) -> tuple[list[FaceClip], d
     loaded = samples.load_clips(
         kept, VIEW, cache=source.cache, margin=False, cache_gb=source.cache_gb
     )
-    boxes = {samples.clip_name(file): track_box(box_aspect(file)) for file in kept}
-    aligned = selection.aligned(loaded.clips, known)
-    return [FaceClip(clip, boxes[clip.name]) for clip in aligned], left_out | loaded.left_out
+    by_name = {samples.clip_name(file): file for file in kept}
+    left_out |= loaded.left_out
+    faces = []
+    for clip in selection.aligned(loaded.clips, known):
+        try:
+            faces.append(FaceClip(clip, track_box(box_aspect(by_name[clip.name]))))
+        except PipelineError as error:
+            left_out[clip.name] = f"without its track ({error})"
+    return faces, left_out
 
 
 def _of_preprocessed(
@@ -110,6 +120,11 @@ def _of_preprocessed(
     )
 
 
+@lru_cache(maxsize=4)
+def _tracks(place: Workspace, _written_ns: int) -> list[tuple[Track, CropPath]]:
+    return place.read_tracks()
+
+
 def box_aspect(file: Path) -> float:
     """Width by height of a clip's face, from the track it was cut from.
 
@@ -119,7 +134,7 @@ def box_aspect(file: Path) -> float:
     place = Workspace(file.parents[2], file.parent.name)
     if not (place.tracks.is_file() and file.stem.isdecimal()):
         return TYPICAL_ASPECT
-    tracks = place.read_tracks()
+    tracks = _tracks(place, place.tracks.stat().st_mtime_ns)
     if int(file.stem) >= len(tracks):
         raise PipelineError(
             f"{place.tracks} knows no track {file.stem}; run run_pipeline.py again."

@@ -16,6 +16,7 @@ from models import features
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import CROP_PX, SMALL
 from models.wav2lip import EXPERT_FRAMES, FACE_PX
+from training.chances import choose
 from training.samples import Clip
 from training.teacher import Taught
 
@@ -69,11 +70,13 @@ class FaceClip:
 
     def stretches(self, frames: int) -> np.ndarray:
         """Frames from which on so many show the face and have their sound inside the clip."""
-        lead = self.clip.offset_ms / 1000 * FRAME_RATE
+        early, late = (
+            self.clip.offset_at(frame) / 1000 * FRAME_RATE for frame in (0, self.clip.frames)
+        )
         sound_frames = len(self.clip.samples) / SAMPLE_RATE * FRAME_RATE
-        first = max(0, int(np.ceil(lead)))
+        first = max(0, int(np.ceil(early)))
         # The sound of the last frame's own window reaches so much further.
-        end = int(min(self.clip.frames, sound_frames + lead)) - EXPERT_FRAMES
+        end = int(min(self.clip.frames, sound_frames + late)) - EXPERT_FRAMES
         starts = np.arange(first, max(first, end - frames))
         if self.seen is None or not len(starts):
             return starts
@@ -82,7 +85,7 @@ class FaceClip:
 
     def sound(self, frames: np.ndarray) -> torch.Tensor:
         """The mel windows (N, 1, 80, 16) of the sound that belongs to some video frames."""
-        times_s = frames / FRAME_RATE - self.clip.offset_ms / 1000
+        times_s = frames / FRAME_RATE - self.clip.offset_at(frames) / 1000
         return torch.from_numpy(features.mel_windows(self.mel, np.maximum(times_s, 0)))
 
     def taught_at(self, frames: np.ndarray) -> torch.Tensor:
@@ -90,7 +93,8 @@ class FaceClip:
         if self.taught is None:
             return torch.zeros(len(frames), 2, 0)
         last = len(self.taught.lips) - 1
-        heard = frames - round(self.clip.offset_ms / 1000 * FRAME_RATE)
+        leads = self.clip.offset_at(frames) / 1000 * FRAME_RATE
+        heard = frames - np.round(leads).astype(int)
         lips = self.taught.lips[frames.clip(0, last)]
         sound = self.taught.sound[heard.clip(0, last)]
         return torch.from_numpy(np.stack([lips, sound], axis=1)).float()
@@ -151,20 +155,21 @@ def track_box(aspect: float) -> Cut:
 
 
 def drawn_clips(
-    clips: list[FaceClip], *, seed: int, step: int, count: int, share: slice
+    clips: list[FaceClip], *, seed: int, step: int, count: int, share: slice, across: bool = False
 ) -> Iterator[tuple[FaceClip, np.random.Generator]]:
     """The clips of one step, each with its own randomness; all of it hangs on seed and step.
 
     Args:
-        clips: with at least one start each; long ones come up as the root of their length.
+        clips: with at least one start each; how often each comes up says `training.chances`.
         seed: of the run.
         step: of the run.
         count: over all processes.
         share: of this process.
+        across: clips are compared with each other: no person comes up twice, see `chances.choose`.
     """
     rng = np.random.default_rng((seed, step))
-    lengths = np.sqrt([len(clip.starts) for clip in clips])
-    chosen = rng.choice(len(clips), count, p=lengths / lengths.sum())
+    lengths, persons = [len(clip.starts) for clip in clips], [clip.clip.who for clip in clips]
+    chosen = choose(rng, lengths, persons, count=count, across=across)
     seeds = rng.integers(2**31, size=count)
     for index, one in zip(chosen[share], seeds[share], strict=True):
         yield clips[int(index)], np.random.default_rng(one)

@@ -17,16 +17,23 @@ from torch.nn import functional as F
 from models.options import check_choice
 
 Negatives = Literal["same", "cross", "both"]
+UNRELATED = 2 * 0.7  # lengths: about the distance of two at a right angle
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
 
 
 class Objective(nn.Module):
-    """What all objectives share: where wrong sound for a pair comes from."""
+    """What all objectives share.
 
-    def __init__(self, *, negatives: Negatives = "same") -> None:
+    Args:
+        negatives: where wrong sound for a pair comes from.
+        embedding_scale: length of the embeddings; 0 where it is free.
+    """
+
+    def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
         check_choice("negatives", negatives, NEGATIVES)
         super().__init__()
         self.negatives = negatives
+        self.embedding_scale = embedding_scale
 
     def wrong_sound(self, sound: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Another window's sound for every window: of its own excerpt, of another one, or both.
@@ -60,8 +67,8 @@ class MultiWay(Objective):
     that leaves chance within some hundred steps.
     """
 
-    def __init__(self, *, negatives: Negatives = "same") -> None:
-        super().__init__(negatives=negatives)
+    def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
+        super().__init__(negatives=negatives, embedding_scale=embedding_scale)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def forward(
@@ -94,7 +101,10 @@ class Margin(Objective):
     Half of the pairs are right; a pair counts as recognised on the proper side of half the margin.
     """
 
-    margin = 20.0  # of Euclidean distance
+    def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
+        super().__init__(negatives=negatives, embedding_scale=embedding_scale)
+        # Of Euclidean distance: the paper's, or as far as unrelated embeddings of one length are.
+        self.margin = UNRELATED * embedding_scale if embedding_scale else 20.0
 
     def forward(
         self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
@@ -110,8 +120,8 @@ class Margin(Objective):
 class DistanceBCE(Objective):
     """Is this pair in sync? Cross-entropy on the distance, half of the pairs shuffled."""
 
-    def __init__(self, *, negatives: Negatives = "same") -> None:
-        super().__init__(negatives=negatives)
+    def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
+        super().__init__(negatives=negatives, embedding_scale=embedding_scale)
         self.log_slope = nn.Parameter(torch.tensor(0.0))
         self.threshold = nn.Parameter(torch.tensor(0.0))
 

@@ -4,6 +4,8 @@ Each picture is the detector's box of one frame, in its own size; frames without
 in the numbers. Frames are taken to be 25 a second, as Wav2Lip does, and in sync.
 """
 
+import codecs
+import re
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from pipeline.errors import InputError
 from training import samples
 from training.faces import Cut, FaceClip
 
+FILE_SUFFIXES = {".jpg", ".png", ".wav", ".mp4", ".avi", ".txt"}
 WHOLE = Cut(0, FACE_PX, 0, FACE_PX)
 
 
@@ -26,21 +29,39 @@ def is_root(folder: Path) -> bool:
 
 
 def listed_videos(filelist: Path) -> list[str]:
-    """The "dir/video" names of a file list: one a line, up to the first space.
+    """The lines of a file list, a "dir/video" name each; what may follow it is told apart later.
+
+    Lists written on Windows are read, too: with a byte-order mark, backslashes, CRLF.
 
     Raises:
-        InputError: there is no such file, or no name in it.
+        InputError: there is no such file, no name in it, or it names files.
     """
     try:
-        lines = filelist.read_text(encoding="utf-8").splitlines()
+        text = _decoded(filelist.read_bytes())
     except OSError as error:
         raise InputError(
             f"{filelist} cannot be read ({error.strerror}); see --filelists."
         ) from error
-    names = [line.split()[0] for line in lines if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{filelist} is no text in UTF-8; see --filelists.") from error
+    lines = [line.strip().strip("\"'").replace("\\", "/") for line in text.splitlines()]
+    names = [line.removeprefix("./").rstrip("/") for line in lines if line]
     if not names:
         raise InputError(f"{filelist} lists no video; see --filelists.")
-    return names
+    for name in names:
+        if {Path(part).suffix.lower() for part in (name, name.split()[0])} & FILE_SUFFIXES:
+            raise InputError(
+                f"{filelist} lists files ({name}); it is to list their folders, DIR/VIDEO, "
+                "one a line."
+            )
+    return list(dict.fromkeys(names))
+
+
+def _decoded(data: bytes) -> str:
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if data.startswith(mark):
+            return data.decode("utf-16")
+    return data.decode("utf-8-sig")
 
 
 def load_videos(
@@ -60,13 +81,13 @@ def load_videos(
     Raises:
         InputError: not one video can be used; the sentence names the first and why.
     """
-    folders = _folders(roots, listed)
+    folders = video_folders(roots, listed)
     room = samples.Room(cache, limit_bytes=int(cache_gb * 1e9))
     faces: list[FaceClip] = []
     left_out: dict[str, str] = {}
     with cli.progress("face folders read", len(folders), unit=" videos") as bar:
         for folder in folders:
-            name = "/".join(folder.absolute().parts[-3:])
+            name = video_name(folder)
             found = samples.attempt(partial(_clip, folder, name, room))
             if isinstance(found, samples.Clip):
                 faces.append(FaceClip(found, WHOLE, seen=_seen(folder, found.frames)))
@@ -79,11 +100,27 @@ def load_videos(
     return faces, left_out
 
 
-def _folders(roots: list[Path], listed: list[str] | None) -> list[Path]:
+def video_name(folder: Path) -> str:
+    """PREPROCESSED_ROOT/DIR/VIDEO."""
+    return "/".join(folder.absolute().parts[-3:])
+
+
+def video_folders(roots: list[Path], listed: list[str] | None) -> list[Path]:
+    """The folder of each video, listed or all that have sound.
+
+    Lists of some data sets have a word after the name, and names may have spaces: what is there
+    decides. A name that is nowhere stands for a folder of the first root.
+    """
     if listed is None:
         return [sound.parent for root in roots for sound in sorted(root.glob("*/*/audio.wav"))]
-    holders = {n: [root for root in roots if (root / n).is_dir()] for n in listed}
-    return [root / name for name, found in holders.items() for root in found or roots[:1]]
+    return [folder for line in listed for folder in _listed_folders(roots, line)]
+
+
+def _listed_folders(roots: list[Path], line: str) -> list[Path]:
+    for end in (len(line), *reversed([space.start() for space in re.finditer(r"\s+", line)])):
+        if found := [root / line[:end] for root in roots if (root / line[:end]).is_dir()]:
+            return found
+    return [roots[0] / line]
 
 
 def _pictures(folder: Path) -> dict[int, Path]:

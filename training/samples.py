@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from training.drawn import drawn_clip
 MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
 CACHE_VERSION = 2
 LONGEST_WRITE_S = 86_400  # of one array: what is half written and older is nobody's
+SILENT_STEPS = 2  # of 65536: rounding, or nothing
+DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,17 @@ class Clip:
         name: DATA_DIR/REFERENCE/track, or drawn/number.
         pictures: (T, C, S, S) uint8, what the network sees, with a margin all around for training.
         samples: (n,) int16 mono 16 kHz, 640 a frame; empty where the clip has no sound.
-        offset_ms: by how much the sound leads, as far as known.
+        offset_ms: by how much the sound leads in the middle of the clip, as far as known.
+        drift_ms_per_min: by how much more it leads a minute later.
+        person: who is on it, where a people.csv says so.
     """
 
     name: str
     pictures: np.ndarray
     samples: np.ndarray
     offset_ms: float = 0.0
+    drift_ms_per_min: float = 0.0
+    person: str = ""
 
     @property
     def frames(self) -> int:
@@ -57,6 +64,20 @@ class Clip:
     def reference(self) -> str:
         """DATA_DIR/REFERENCE: what clips of one video share."""
         return self.name.rpartition("/")[0]
+
+    @property
+    def who(self) -> str:
+        """Whose the clip is: its person, or else its video; every drawn head is another one."""
+        return self.person or (self.name if self.reference == DRAWN else self.reference)
+
+    @overload
+    def offset_at(self, frame: float) -> float: ...
+    @overload
+    def offset_at(self, frame: np.ndarray) -> np.ndarray: ...
+    def offset_at(self, frame: float | np.ndarray) -> float | np.ndarray:
+        """By how much the sound leads at a video frame, or at each of some, in ms."""
+        minutes_on = (frame - self.frames / 2) / (60 * FRAME_RATE)
+        return self.offset_ms + self.drift_ms_per_min * minutes_on
 
 
 @dataclass(frozen=True)
@@ -99,9 +120,7 @@ def clip_files(data_dirs: list[Path]) -> list[Path]:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder; give a data_dir of run_pipeline.py.")
         if not (folder / "pycrop").is_dir():
-            raise InputError(
-                f"{folder} has no pycrop folder; give a data_dir that run_pipeline.py wrote to."
-            )
+            raise InputError(f"{folder} has no pycrop folder; {_instead_of_crops(folder)}")
     files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
     if not files:
         raise InputError(
@@ -115,6 +134,24 @@ def clip_files(data_dirs: list[Path]) -> list[Path]:
                 "once, and folders of the same name another."
             )
     return files
+
+
+def _instead_of_crops(folder: Path) -> str:
+    """What a folder that is no data_dir is, and what to do."""
+    deeper = sorted(path.parent.name for path in folder.glob("*/pycrop") if path.is_dir())
+    above = [path for path in folder.absolute().parents[:3] if (path / "pycrop").is_dir()]
+    if deeper:
+        return f"{folder / deeper[0]} has one; give that."
+    if above:
+        return f"{above[0]} has one; give that."
+    if any(folder.glob("*/*/audio.wav")):
+        return "it is a preprocessed_root, which train_wav2lip.py reads."
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"there is {shown or 'nothing'} in it; run run_pipeline.py on the videos and give its "
+        "data_dir."
+    )
 
 
 def clip_name(file: Path) -> str:
@@ -244,7 +281,9 @@ def attempt(load: Callable[[], Clip]) -> Clip | str:
         return f"cache full (--cache_gb {error})"
     except (PipelineError, OSError, ValueError) as error:
         return f"unreadable ({error})"
-    return clip if clip.samples.size else "no sound"
+    if not clip.samples.size:
+        return "no sound"
+    return clip if np.ptp(clip.samples) > SILENT_STEPS else "silent sound"
 
 
 def cached(
@@ -366,12 +405,12 @@ def drawn_clips(
             return np.stack([syncnet.lip_pixels(picture, view) for picture in drawn]), samples
 
         if room is None:
-            yield Clip(f"drawn/{number}", *draw())
+            yield Clip(f"{DRAWN}/{number}", *draw())
             continue
         heard = hashlib.sha256(samples.tobytes()).hexdigest()
         seen = (view.lip_region_px, view.lip_size_px, view.grey)
         about = f"drawn {drawing_version()} {seed} {number} {frames} {seen} {heard}"
-        yield cached(f"drawn/{number}", about, draw, room, needed=False)
+        yield cached(f"{DRAWN}/{number}", about, draw, room, needed=False)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.features import FRAME_RATE
 from pipeline.errors import InputError
+from training import people
 from training.samples import Clip, clip_name
 
 FRAME_MS = 1000 / FRAME_RATE
@@ -105,6 +106,12 @@ def select(
 def aligned(clips: list[Clip], known: dict[str, tuple[float, float]]) -> list[Clip]:
     """The clips with what is known of their offsets."""
     return [replace(clip, offset_ms=known.get(clip.name, (0.0, 0.0))[0]) for clip in clips]
+
+
+def with_people(clips: list[Clip], data_dirs: list[Path]) -> list[Clip]:
+    """The clips with who is on them, as far as a people.csv in their folder says."""
+    persons = people.read(data_dirs)
+    return [replace(clip, person=persons.get(clip.reference, "")) for clip in clips]
 
 
 def in_words(left_out: dict[str, str], *, shown: int = 3) -> str:

@@ -99,6 +99,7 @@ class Run:
             "average": self.average.model.state_dict(),
             "config": self.lesson.model.config.to_json(),
             "offsets_ms": {clip.name: clip.offset_ms for clip in self.clips},
+            "drifts_ms_per_min": {clip.name: clip.drift_ms_per_min for clip in self.clips},
             "dropped": self.dropped,
             "step": self.step,
             "seconds": self.seconds,
@@ -116,12 +117,13 @@ class Run:
         now = self.origin.clips if self.origin else {}
         changed = {name for name in earlier if name in now and now[name] != earlier[name]}
         by_name = {clip.name: clip for clip in self.clips}
+        drifts = state.get("drifts_ms_per_min", {})  # checkpoints of before know of none
         known = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
         self.dropped = [name for name in state["dropped"] if name not in changed]
         joining = [c for c in self.clips if c.name not in known and c.name not in self.dropped]
         self.clips = [
             *(
-                replace(by_name[name], offset_ms=ms)
+                replace(by_name[name], offset_ms=ms, drift_ms_per_min=drifts.get(name, 0.0))
                 for name, ms in known.items()
                 if name in by_name
             ),

@@ -14,7 +14,7 @@ from models.precision import Precision
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
-from training import excerpts, judging, loop, resume, samples, selection
+from training import apart, excerpts, judging, loop, resume, samples, selection
 from training.agreement import agreement, can_be_judged
 from training.ahead import timed
 from training.card import export
@@ -120,6 +120,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
         )
     if options.patience and not options.val:
         raise InputError("--patience counts reports on --val; give --val, too.")
+    apart.check(options.data, options.val)
 
 
 def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) -> Data:
@@ -148,7 +149,7 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     if not real:
         raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
     unseen = _unseen(options, config, group) if options.val else []
-    real = selection.aligned(real, known)
+    real = selection.with_people(selection.aligned(real, known), options.data)
     frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
     if options.drawn and group.leads:
         print(f"{options.drawn} drawn heads; those that the cache lacks are drawn now", flush=True)
@@ -199,7 +200,9 @@ def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
     if state:
         _check_checkpoint(state, made_of, options, model.config, say=group.leads)
     data = load_data(options, model.config, group)
-    objective = OBJECTIVES[options.objective](negatives=options.negatives)
+    objective = OBJECTIVES[options.objective](
+        negatives=options.negatives, embedding_scale=model.config.embedding_scale
+    )
     run = new_run(
         model.to(group.device),
         objective.to(group.device),
@@ -288,7 +291,8 @@ def _steps(
     arithmetic = loop.precision(options, group.device)
     if journal and run.step < options.steps:
         _say_beginning(options, run, data, group, arithmetic)
-    draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world)
+    across = options.negatives != "same"
+    draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world, across)
     while run.step < options.steps and not _finished(options, run):
         if run.step in options.refine_at:  # a checkpoint of this step is from before it
             _refine(run, data, group, journal)
@@ -348,7 +352,7 @@ def _finished(options: TrainOptions, run: Run) -> bool:
 
 
 def _refine(run: Run, data: Data, group: Processes, journal: Journal | None) -> None:
-    run.clips, run.dropped = judging.refine(run.average.model, data.real, group)
+    run.clips, run.dropped = judging.refine(run.average.model, data.real, group, current=run.clips)
     if journal:  # it is of the step to come: a run resumed here judges again, and says so once
         journal.write(run.step + 1, {"kept": len(run.clips), "left_out": run.dropped})
 

@@ -14,7 +14,6 @@ from models import weights
 from models.options import check_fields
 from models.precision import Precision
 from models.wav2lip import (
-    EXPERT_FRAMES,
     SyncNetColor,
     Wav2Lip,
     Wav2LipConfig,
@@ -24,7 +23,7 @@ from models.wav2lip import (
 )
 from pipeline import cli
 from pipeline.errors import InputError
-from training import loop, resume, samples, teacher, wav2lip
+from training import apart, loop, resume, samples, teacher, wav2lip
 from training.ahead import made_ahead, timed
 from training.distributed import (
     Processes,
@@ -35,7 +34,7 @@ from training.distributed import (
     share_batch_statistics,
 )
 from training.expert_excerpts import EXCERPT_FRAMES, EXCERPT_WINDOWS, expert_batch
-from training.face_batches import FaceBatch, face_batch
+from training.face_batches import LEAST_FRAMES, FaceBatch, face_batch
 from training.face_data import FaceSource, Teacher, load_faces
 from training.faces import FaceClip
 from training.journal import Beginning, Journal
@@ -144,6 +143,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     for file in (options.init, options.expert):
         if file and str(file) != "auto" and not file.is_file():
             raise InputError(f"{file} is not a file; give a checkpoint.")
+    apart.check(options.data, options.val, options.filelists)
 
 
 def check_weights(options: TrainOptions) -> None:
@@ -190,7 +190,7 @@ def load_data(options: TrainOptions, *, say: bool) -> Data:
             cache_gb=options.cache_gb,
             min_confidence=options.min_confidence,
             max_offset=options.max_offset,
-            least_frames=EXCERPT_FRAMES if expert else EXPERT_FRAMES,
+            least_frames=EXCERPT_FRAMES if expert else LEAST_FRAMES,
             listed=listed_videos(options.filelists / part) if options.filelists else None,
         )
         return load_faces(folders, source, teacher=_teacher(options, cache), say=say)
