@@ -188,7 +188,7 @@ def test_checkpoint_of_a_run_is_weights_of_its_averaged_network(
         "gan": (weights.load_wav2lip, Wav2Lip, Wav2LipConfig(0.02)),
     }[stage]
     path = runs / stage / "checkpoint.pt"
-    model, used = load(path, device=cpu)  # type: ignore[operator]
+    model, used = load(path, device=cpu)
     state = loop.load_checkpoint(path)
     assert state is not None and type(model) is kind and model.config == config
     assert_same(dict(model.state_dict()), dict(state["average"]))

@@ -387,7 +387,7 @@ def _folder(kind: str, folder: Path) -> Path:
     ("kind", "sentence"),
     [
         ("missing", "data is not a folder; give a data_dir of run_pipeline.py."),
-        ("no pycrop", "data has no pycrop folder; give a data_dir that run_pipeline.py wrote to."),
+        ("no pycrop", "data has no pycrop folder; there is nothing in it; run run_pipeline.py on"),
         ("empty", "data; run run_pipeline.py first."),
         ("broken", "None of 1 face clips can be used: data/talk/00000: unreadable ("),
         ("silent", "None of 1 face clips can be used: data/talk/00000: no sound."),
@@ -441,7 +441,11 @@ def test_training_goes_on_without_a_broken_clip(
     shutil.copytree(tracks, data)
     place = Workspace(data, "noise001")
     place.crop(1).write_bytes(b"RIFF, and then nothing")
-    write_track(place.crop(2), np.zeros((20, 224, 224, 3), np.uint8), np.ones(20 * 640, np.int16))
+    write_track(
+        place.crop(2),
+        np.zeros((20, 224, 224, 3), np.uint8),
+        np.tile(np.array([900, -900], np.int16), 10 * 640),
+    )
     code, shown, _ = said(train_syncnet.main, [*flags, "--data", str(data), "--steps", "1"], capsys)
     assert code == 0 and "3 of 5 clips" in shown
     assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in shown

@@ -51,7 +51,7 @@ def _folder(kind: str, folder: Path) -> None:
     ("kind", "sentence"),
     [
         ("missing", "data is not a folder; give a data_dir of run_pipeline.py."),
-        ("no pycrop", "data has no pycrop folder; give a data_dir that run_pipeline.py wrote to."),
+        ("no pycrop", "data has no pycrop folder; there is nothing in it; run run_pipeline.py on"),
         ("empty", "data; run run_pipeline.py first."),
         ("broken", "None of 1 face clips can be used: data/talk/00000: unreadable ("),
         ("silent", "None of 1 face clips can be used: data/talk/00000: no sound."),
@@ -107,7 +107,11 @@ def test_training_goes_on_without_a_broken_clip(
     write_noise(tmp_path / "data", clips=2, frames=75, seed=7)
     place = Workspace(tmp_path / "data", "noise001")
     place.crop(1).write_bytes(b"RIFF, and then nothing")
-    write_track(place.crop(2), np.zeros((50, 224, 224, 3), np.uint8), np.ones(50 * 640, np.int16))
+    write_track(
+        place.crop(2),
+        np.zeros((50, 224, 224, 3), np.uint8),
+        np.tile(np.array([900, -900], np.int16), 25 * 640),
+    )
     code, shown, _ = said(train_wav2lip.main, [*flags, "--stage", "expert"], capsys)
     assert code == 0 and "2 of 4 clips" in shown
     assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in shown

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,7 +238,7 @@ def test_a_known_offset_below_a_frame_is_taken_out(
     assert not torch.equal(forgotten.sound, one.sound)
 
 
-def _numbered(frames: int, **lag: float) -> Clip:
+def _numbered(frames: int, **lag: Any) -> Clip:
     """Pictures and sound tell their frame; sound never is zero. See `_cuts`."""
     size = samples.margin_config(SMALL).lip_size_px
     numbers = np.arange(frames, dtype=np.uint8)

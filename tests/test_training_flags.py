@@ -107,9 +107,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("gina", "hugo"):
         (root / "pre" / name / "0").mkdir(parents=True)
         picture = np.full((96, 96, 3), 100, np.uint8)
-        for number in range(20):
+        for number in range(40):
             cv2.imwrite(str(root / "pre" / name / "0" / f"{number}.jpg"), picture)
-        wavfile.write(root / "pre" / name / "0" / "audio.wav", 16_000, np.ones(20 * 640, np.int16))
+        sound = np.tile(np.array([900, -900], np.int16), 20 * 640)
+        wavfile.write(root / "pre" / name / "0" / "audio.wav", 16_000, sound)
     (root / "train.txt").write_text("hugo/0\n")
     (root / "val.txt").write_text("gina/0\n")
     torch.manual_seed(9)

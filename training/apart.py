@@ -45,8 +45,8 @@ def check(data: list[Path], val: list[Path], filelists: Path | None = None) -> N
 
 def _clips(folders: list[Path], filelists: Path | None, part: str) -> dict[Path, Clip]:
     """A clip of that name, with nothing in it, for every file."""
+    listed = preprocessed.listed_videos(filelists / part) if filelists else None
     if any(preprocessed.is_root(folder) for folder in folders):
-        listed = preprocessed.listed_videos(filelists / part) if filelists else None
         videos = preprocessed.video_folders(folders, listed)
         return {path.resolve(): _empty(preprocessed.video_name(path)) for path in videos}
     files = samples.clip_files(folders)

@@ -161,8 +161,7 @@ def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndar
 def sizes(roots: list[Path], listed: list[str] | None) -> dict[str, int]:
     """Bytes of the sound of each video that `load_videos` would read, by its name there."""
     found = {}
-    for folder in _folders(roots, listed):
+    for folder in video_folders(roots, listed):
         sound = folder / "audio.wav"
-        name = "/".join(folder.absolute().parts[-3:])
-        found[name] = sound.stat().st_size if sound.is_file() else 0
+        found[video_name(folder)] = sound.stat().st_size if sound.is_file() else 0
     return found

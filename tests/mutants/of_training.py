@@ -6,6 +6,7 @@ STEP = "tests/test_training_step.py"
 SYNC = "tests/test_evaluate_sync.py"
 DATA = "tests/test_training_data.py"
 FACES = "tests/test_faces_data.py"
+FOLDERS = "tests/test_faces_folders.py"
 OBJECTIVES = "tests/test_objectives.py"
 WAV2LIP_STEP = "tests/test_train_wav2lip_step.py"
 EVALUATIONS = "tests/test_training_evaluations.py"
@@ -143,6 +144,146 @@ JUDGING = (
         "(frame - self.frames / 2) / (60 * FRAME_RATE)",
         "frame / (60 * FRAME_RATE)",
         (f"{SYNC}::test_refine_keeps_the_drift_in_the_clip_and_its_sound_follows",),
+    ),
+    Mutant(
+        "halves hear their own end",
+        "training/excerpts.py",
+        "    side = config.side_frames if split else 0\n",
+        "    side = 0\n",
+        (f"{DATA}::test_ends_of_halves_are_not_heard",),
+    ),
+    Mutant(
+        "halves without neighbours are split",
+        "training/excerpts.py",
+        "    split = len(starts) > 0 ",
+        "    split = split or len(starts) > 0 ",
+        (f"{DATA}::test_short_clips_without_neighbours_are_not_split",),
+    ),
+    Mutant(
+        "a column without a sample before it is heard",
+        "training/excerpts.py",
+        "features.mfcc(augment_sound(sound, rng))[1:]",
+        "features.mfcc(augment_sound(sound, rng))",
+        (f"{DATA}::test_ends_of_halves_are_not_heard",),
+    ),
+    Mutant(
+        "sound that leads begins with digital silence",
+        "training/excerpts.py",
+        'if cut.size else "constant"',
+        'if not len(cut) else "constant"',
+        (f"{DATA}::test_a_clip_too_short_for_its_lag_has_no_silence_either",),
+    ),
+    Mutant(
+        "starts without all of their sound are drawn",
+        "training/excerpts.py",
+        "    first = math.ceil(max(0.0, beyond + max(leads)))\n",
+        "    first = math.ceil(max(0.0, beyond))\n",
+        (f"{DATA}::test_excerpts_hear_their_own_sound_and_never_silence",),
+    ),
+    Mutant(
+        "a drifting clip is heard with the lag of its middle",
+        "training/excerpts.py",
+        "    lead_ms = clip.offset_at(first + stretch / 2)\n",
+        "    lead_ms = clip.offset_ms\n",
+        (f"{DATA}::test_a_drifting_clip_is_heard_with_the_lag_of_the_excerpts_middle",),
+    ),
+    Mutant(
+        "each excerpt has a pace of its own",
+        "training/excerpts.py",
+        "    if draw.across:  #",
+        "    if draw.seed < 0:  #",
+        (f"{DATA}::test_excerpts_that_are_compared_are_of_different_people_at_one_pace",),
+    ),
+    Mutant(
+        "a pace that one clip is too short for",
+        "training/excerpts.py",
+        "        stretch = min(_stretch(rng, excerpt_frames(config)), shortest)\n",
+        "        stretch = _stretch(rng, excerpt_frames(config))\n",
+        (f"{DATA}::test_pace_of_a_batch_that_is_compared_fits_its_shortest_clip",),
+    ),
+    Mutant(
+        "people weigh by their minutes",
+        "training/chances.py",
+        "float(np.sqrt(length))",
+        "float(length)",
+        (f"{DATA}::test_people_weigh_by_the_root_of_their_minutes",),
+    ),
+    Mutant(
+        "a person comes up twice where excerpts are compared",
+        "training/chances.py",
+        "    if across:\n",
+        "    if count < 0:\n",
+        (f"{DATA}::test_nobody_comes_up_twice_where_excerpts_are_compared",),
+    ),
+    Mutant(
+        "all drawn heads are one person",
+        "training/samples.py",
+        "self.name if self.reference == DRAWN else self.reference",
+        "self.reference",
+        (f"{DATA}::test_people_weigh_by_the_root_of_their_minutes",),
+    ),
+    Mutant(
+        "experts excerpts may be of one person",
+        "training/expert_excerpts.py",
+        "share=every, across=True",
+        "share=every",
+        (f"{FACES}::test_excerpts_of_a_batch_are_of_different_people_at_one_pace",),
+    ),
+    Mutant(
+        "silent sound is trained on",
+        "training/samples.py",
+        "np.ptp(clip.samples) > SILENT_STEPS",
+        "np.ptp(clip.samples) > -1",
+        (f"{DATA}::test_broken_and_silent_clips_are_left_out_by_name",),
+    ),
+    Mutant(
+        "one file may be on both sides",
+        "training/apart.py",
+        "    if both := sorted(mine.keys() & theirs.keys()):\n",
+        "    if both := []:\n",
+        (f"{DATA}::test_lists_that_share_a_video_or_a_person_are_refused",),
+    ),
+    Mutant(
+        "one person may be on both sides",
+        "training/apart.py",
+        "    people.check_apart(clips, others, persons)\n",
+        "",
+        (f"{DATA}::test_val_that_shares_a_file_or_a_person_with_data_is_refused",),
+    ),
+    Mutant(
+        "a byte-order mark is part of a name",
+        "training/preprocessed.py",
+        'data.decode("utf-8-sig")',
+        'data.decode("utf-8")',
+        (f"{FOLDERS}::test_file_list_of_any_editor_finds_folders_with_spaces",),
+    ),
+    Mutant(
+        "a name ends at its first space",
+        "training/preprocessed.py",
+        "    for end in (len(line), *reversed",
+        "    for end in (*[], *reversed",
+        (f"{FOLDERS}::test_file_list_of_any_editor_finds_folders_with_spaces",),
+    ),
+    Mutant(
+        "a clip without its track ends the run",
+        "training/face_data.py",
+        "        except PipelineError as error:\n",
+        "        except ValueError as error:\n",
+        (f"{FOLDERS}::test_clip_without_its_track_is_left_out_with_its_reason",),
+    ),
+    Mutant(
+        "a generators clip has 34 frames",
+        "training/face_batches.py",
+        "LEAST_FRAMES = EXPERT_FRAMES + LEAST_APART_FRAMES - 1",
+        "LEAST_FRAMES = EXPERT_FRAMES + LEAST_APART_FRAMES - 2",
+        (f"{FOLDERS}::test_generator_needs_clips_whose_reference_is_not_the_target",),
+    ),
+    Mutant(
+        "the margin is twenty whatever the embeddings length",
+        "training/objectives.py",
+        "UNRELATED * embedding_scale if embedding_scale else 20.0",
+        "20.0",
+        (f"{OBJECTIVES}::test_margin_follows_the_length_of_the_embeddings",),
     ),
     Mutant(
         "pieces agree when they are two frames apart",
@@ -434,8 +575,8 @@ SYNCNET = (
     Mutant(
         "--negatives is ignored",
         "training/syncnet_run.py",
-        "OBJECTIVES[options.objective](negatives=options.negatives)",
-        "OBJECTIVES[options.objective]()",
+        "negatives=options.negatives, embedding_scale=",
+        "embedding_scale=",
         (_flag("train_syncnet", "negatives"),),
     ),
     Mutant(
@@ -563,8 +704,8 @@ LOSSES = (
     Mutant(
         "the margin is 5",
         "training/objectives.py",
-        "margin = 20.0",
-        "margin = 5.0",
+        "if embedding_scale else 20.0",
+        "if embedding_scale else 5.0",
         (f"{OBJECTIVES}::test_margin_pushes_wrong_pairs_twenty_apart",),
     ),
     Mutant(
