@@ -62,7 +62,12 @@ def on_grid(source: Any, info: MediaInfo, *, frame_rate: float, times: bool = Fa
     start_s = info.first_picture_us / CLOCK_TICKS_PER_S - GRID_LEAD_S
     stream = stream.filter("fps", fps=frame_rate, start_time=f"{start_s:.6f}")
     # Counted from 0: what reads the stream further down takes its times as they are.
-    return stream.filter("setpts", "N")
+    stream = stream.filter("setpts", "N")
+    if older_than(7, 1) and not older_than(7, 0):
+        # It forgets the rate with that, takes 25 for it and drops what is too much. Others need no
+        # second filter, and older ones repeat the last picture of a late stream in it.
+        stream = stream.filter("fps", fps=frame_rate)
+    return stream
 
 
 def read_picture_times(folder: Path, info: MediaInfo) -> np.ndarray:

@@ -105,7 +105,7 @@ def test_no_frame_of_the_faster_half_is_dropped(tmp_path: Path) -> None:
     counting = f"color=black:s={SIZE},format=yuv420p,geq=lum='30+2*N':cb=128:cr=128"
     ffmpeg(
         *("-f", "lavfi", "-i", f"{counting},settb=1/60,setpts='if(lt(N,15),4*N,45+N)'"),
-        *("-frames:v", "75", "-fps_mode", "passthrough", "-enc_time_base", "1/60"),
+        *("-frames:v", "75", *ALL_FRAMES, "-enc_time_base", "1/60"),
         *("-c:v", "ffv1", film),
     )
     place = workspace_of(tmp_path, film, still_track(RIGHT, frames=50))

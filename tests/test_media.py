@@ -342,3 +342,13 @@ def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
     assert "none from 0.00 to 1.00 s" in decoding.sound.notices(path)[0]
     assert not wav.exists() and not media.probe(avi).has_audio
     assert media.read_audio(path).size == 0
+
+
+@pytest.mark.parametrize("rate", [24, 30, 50])
+def test_reading_at_another_rate_gives_every_place_of_the_grid(rate: int, tmp_path: Path) -> None:
+    """Two seconds are two seconds: an ffmpeg that loses the rate takes 25 and drops the rest."""
+    video = tmp_path / "video.mkv"
+    ffmpeg("-f", "lavfi", "-i", f"color=s=32x32:r={rate}", "-t", "2", "-c:v", "ffv1", video)
+    for wanted in (24.0, 25.0, 30.0, 50.0):
+        assert sum(1 for _ in media.read_planes(video, frame_rate=wanted)) == 2 * wanted
+        assert sum(1 for _ in media.read_frames(video, frame_rate=wanted)) == 2 * wanted
