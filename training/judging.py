@@ -14,7 +14,7 @@ import torch
 
 from models import syncnet
 from models.features import FRAME_RATE, WINDOW_FRAMES
-from models.syncnet import SyncNet
+from models.syncnet import SyncNet, SyncNetConfig
 from pipeline import embeddings, reliability, sync
 from training.distributed import Processes, gathered
 from training.samples import Clip, shifted_sound
@@ -30,6 +30,9 @@ LEAST_DRIFT_MS = 0.5 * FRAME_MS  # from the first piece to the last; below, a li
 LARGEST_DRIFT_MS_PER_MIN = 8 * FRAME_MS
 FRAMES_PER_MINUTE = 60 * FRAME_RATE
 TOLERANCE_MS = 1.3 * FRAME_MS
+# By the scale of the embeddings and the root of the windows: with somebody else's sound two of a
+# hundred pieces of 2 to 10 s had more (bundled weights, val).
+LEAST_MARGIN = 0.6
 LARGEST_LAG_MS = 8 * FRAME_MS  # a larger lag is more likely a mistake
 BATCH_WINDOWS = 128
 ROUNDING = 1e-9  # of sums of shares
@@ -117,11 +120,11 @@ def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | Non
 
     Two thirds of the pieces, and three at least, must say the same. Below 15 s pieces overlap by
     half, and below 10 s they are half as long as the clip. One below 7.5 s is asked as a whole, and
-    believed where the answer is reliable. An answer at the edge of the search is none.
+    believed where the answer stands out. An answer at the edge of the search is none.
     """
     if clip.frames < LEAST_FRAMES:
         whole = score_piece(model, clip, first=0, frames=clip.frames, device=device)
-        sure = whole is not None and whole.reliable and not whole.at_search_edge
+        sure = whole is not None and _stands_out(whole, clip.frames, model.config)
         return _plausible(Lag(whole.offset_ms)) if whole is not None and sure else None
     length = min(PIECE_FRAMES, clip.frames // 2)
     step = length if clip.frames >= LEAST_AGREEING * PIECE_FRAMES else length // 2
@@ -135,6 +138,20 @@ def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | Non
     ]
     needed = max(LEAST_AGREEING, math.ceil(AGREEMENT * len(firsts)))
     return _agreed(np.array(answers).reshape(-1, 2), needed=needed)
+
+
+def _stands_out(whole: sync.Sync, frames: int, config: SyncNetConfig) -> bool:
+    """Whether the one answer of a short clip can be believed.
+
+    A network in training is not calibrated yet, so nothing of it is `reliable`: then the margin
+    decides, by the scale of the embeddings and the root of the length.
+    """
+    if whole.at_search_edge:
+        return False
+    if config.is_calibrated:
+        return whole.reliable
+    windows = frames - WINDOW_FRAMES
+    return whole.margin * windows**0.5 >= LEAST_MARGIN * config.embedding_scale
 
 
 def _agreed(answers: np.ndarray, *, needed: int) -> Lag | None:
