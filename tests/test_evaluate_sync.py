@@ -200,18 +200,38 @@ def test_own_offset_of_a_clip_of_one_piece_is_believed_where_it_is_reliable(
     edge: bool,
     own_ms: float | None,
 ) -> None:
-    """Below 7.5 s nothing agrees or disagrees."""
+    """Below 7.5 s nothing agrees or disagrees; a calibrated network says it."""
 
     def score(*_: object, **__: object) -> Sync:
         return Sync(2, 80.0, 5.0, 9.0, 9.0, np.zeros(1), edge, reliable, None)
 
     monkeypatch.setattr(judging, "score_piece", score)
     clip = _clip("in/talk/00000", seconds=7)
-    assert _own_ms(clip, cpu) == own_ms
+    assert _own_ms(clip, cpu, config=replace(TINY, reliable_margin=1.0)) == own_ms
 
 
-def _own_ms(clip: Clip, device: torch.device) -> float | None:
-    found = judging.own_offset(SyncNet(TINY), clip, device=device)
+@pytest.mark.parametrize(
+    ("margin", "edge", "own_ms"), [(0.47, False, 80.0), (0.45, False, None), (0.47, True, None)]
+)
+def test_own_offset_of_one_piece_without_a_calibration_needs_a_margin(
+    cpu: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+    margin: float,
+    edge: bool,
+    own_ms: float | None,
+) -> None:
+    """Of 0.6 times the scale (10) by the root of the windows (170): 0.46."""
+
+    def score(*_: object, **__: object) -> Sync:
+        return Sync(2, 80.0, 5.0, 9.0, margin, np.zeros(1), edge, False, None)
+
+    monkeypatch.setattr(judging, "score_piece", score)
+    assert TINY.embedding_scale == 10 and not TINY.is_calibrated
+    assert _own_ms(_clip("in/talk/00000", seconds=7), cpu) == own_ms
+
+
+def _own_ms(clip: Clip, device: torch.device, *, config: SyncNetConfig = TINY) -> float | None:
+    found = judging.own_offset(SyncNet(config), clip, device=device)
     return None if found is None else found.offset_ms
 
 
