@@ -1,0 +1,181 @@
+"""Seconds of one training step of each network, in fp32 and as --precision auto chooses.
+
+    python -m tests.benchmarks.training_steps [--threads 1] [--steps 5] [--device cpu]
+
+SyncNet, expert, generator and gan at the sizes that train_syncnet.py and train_wav2lip.py have
+without flags, on made-up batches: what they show makes no step longer. The steps of both precisions
+take turns; on a CPU its own seconds are counted, of all threads.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from models import precision
+from models.syncnet import SMALL, SyncNet
+from models.wav2lip import (
+    EXPERT_FRAMES,
+    FACE_PX,
+    SyncNetColor,
+    Wav2Lip,
+    Wav2LipConfig,
+    Wav2LipDiscriminator,
+)
+from pipeline import cli, workspace
+from pipeline.errors import InputError
+from tests.benchmarks import report
+from training import excerpts, syncnet, wav2lip
+from training.distributed import Processes
+from training.excerpts import Draw
+from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
+from training.face_batches import FaceBatch
+from training.objectives import MultiWay
+from training.samples import Clip, margin_config
+from training.wav2lip import AnyBatch, Lesson
+from training.wav2lip_objectives import LossWeights
+
+Step = Callable[[bool], object]  # bf16 or not
+
+BAR = 1.05  # of auto's seconds by fp32's, where auto is fp32; less where it is bf16
+WIDTH = 0.25  # of train_wav2lip.py
+TEACHER_SIZE = 128  # of the bundled SyncNet's vectors
+CLIP_FRAMES = 250
+
+
+def syncnet_step(count: int, device: torch.device) -> Step:
+    """A step of train_syncnet.py on so many excerpts."""
+    rng = np.random.default_rng(1)
+    side = margin_config(SMALL).lip_size_px
+    clips = [
+        Clip(
+            f"made/up/{number}",
+            rng.integers(0, 255, (CLIP_FRAMES, 1, side, side), dtype=np.uint8),
+            rng.integers(-9000, 9000, CLIP_FRAMES * 640, dtype=np.int16),
+        )
+        for number in range(4)
+    ]
+    batch = excerpts.draw_batch(clips, SMALL, Draw(seed=1, excerpts=count), step=0)
+    run = syncnet.new_run(SyncNet(SMALL).to(device), MultiWay().to(device), clips, decay=0.996)
+    return lambda bf16: syncnet.train_step(
+        run, run.lesson, batch, lr=1e-4, device=device, bf16=bf16
+    )
+
+
+def expert_step(windows: int, device: torch.device) -> Step:
+    """A step of an expert that learns from a teacher, on at least one excerpt."""
+    count, generator = max(1, windows // EXCERPT_WINDOWS), torch.Generator().manual_seed(1)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand(count, EXCERPT_WINDOWS, *shape, generator=generator)
+
+    faces = random(3 * EXPERT_FRAMES, FACE_PX // 2, FACE_PX)
+    batch = ExpertBatch(faces, random(1, 80, 16), random(2, TEACHER_SIZE))
+    lesson = Lesson(
+        SyncNetColor(Wav2LipConfig(WIDTH)),
+        expert=None,
+        discriminator=None,
+        taught_size=TEACHER_SIZE,
+    )
+    return _wav2lip_step(lesson, batch, LossWeights(), device)
+
+
+def generator_step(windows: int, device: torch.device, *, gan: bool) -> Step:
+    """A step of a generator whose expert counts, with a discriminator or without."""
+    config, generator = Wav2LipConfig(WIDTH), torch.Generator().manual_seed(1)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand(windows, EXPERT_FRAMES, *shape, generator=generator)
+
+    pictures = (3, FACE_PX, FACE_PX)
+    batch = FaceBatch(random(*pictures), random(*pictures), random(1, 80, 16), random(TEACHER_SIZE))
+    lesson = Lesson(
+        Wav2Lip(config),
+        expert=SyncNetColor(config),
+        discriminator=Wav2LipDiscriminator(config) if gan else None,
+        taught_size=TEACHER_SIZE,
+    )
+    weighted = LossWeights(
+        sync=0.03,
+        adversarial=0.07 if gan else 0.0,
+        mouth=4.0,
+        structure=0.2,
+        detail=0.012,
+        taught=0.1,
+    )
+    return _wav2lip_step(lesson, batch, weighted, device)
+
+
+def _wav2lip_step(
+    lesson: Lesson, batch: AnyBatch, weighted: LossWeights, device: torch.device
+) -> Step:
+    placed = lesson.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = wav2lip.new_run(placed, decay=0.998, weight_decay=0.01, weighted=weighted)
+    group = Processes(0, 1, device)
+    if lesson.expert is not None:
+        lesson.expert.to(device)
+    return lambda bf16: wav2lip.train_step(run, batch, lr=1e-4, group=group, bf16=bf16)
+
+
+def seconds_of(
+    step: Step, kinds: tuple[bool, bool], *, steps: int, device: torch.device
+) -> tuple[float, float]:
+    """Medians of two kinds of steps that take turns, after one of each that does not count.
+
+    On a CPU its own seconds: other work of the machine is not in them.
+    """
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    taken: tuple[list[float], list[float]] = ([], [])
+    for turn in range(steps + 1):
+        for bf16, times in zip(kinds, taken, strict=True):
+            started = clock()
+            step(bf16)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn:
+                times.append(clock() - started)
+    return statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures, prints, writes."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
+    parser.add_argument("--steps", type=int, default=5, help="of each kind that are measured")
+    parser.add_argument("--excerpts", type=int, default=16, help="of a step of SyncNet")
+    parser.add_argument("--batch_size", type=int, default=16, help="windows of the others' steps")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    args = parser.parse_args(argv)
+    if min(args.threads, args.steps, args.excerpts, args.batch_size) < 1:
+        raise InputError("--threads, --steps, --excerpts and --batch_size are at least 1.")
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    device = cli.torch_device(args.device)
+    chosen = precision.precision_on(device)
+    stages = {
+        "syncnet": lambda: syncnet_step(args.excerpts, device),
+        "expert": lambda: expert_step(args.batch_size, device),
+        "generator": lambda: generator_step(args.batch_size, device, gan=False),
+        "gan": lambda: generator_step(args.batch_size, device, gan=True),
+    }
+    found = {}
+    for name, make in stages.items():
+        pair = seconds_of(make(), (False, chosen == "bf16"), steps=args.steps, device=device)
+        found[name] = {"fp32_s": pair[0], "auto_s": pair[1]}
+    print(f"--precision auto is {chosen} on {device}")
+    rows = [(name, row["fp32_s"], row["auto_s"]) for name, row in found.items()]
+    report.print_table(("seconds a step", "fp32", "auto"), rows)
+    met = [
+        report.verdict(f"{name}: auto by fp32", auto_s / fp32_s, BAR, at_most=True)
+        for name, fp32_s, auto_s in rows
+    ]
+    if args.json:
+        workspace.write_json(args.json, {"precision": chosen, "device": str(device)} | found)
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
