@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
-from models.syncnet import SMALL, SyncNet
+from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline.sync import Sync
 from tests.train_kit import TINY
 from training import agreement, evaluate_sync, judging
