@@ -264,13 +264,14 @@ def test_other_val_or_init_is_another_run(
     assert train_syncnet.main(start) == 0
     code, _, error = said(train_syncnet.main, [*start[:-1], str(own / "other.safetensors")], capsys)
     assert code == 2 and "--init (was one.safetensors (SHA-256 " in error
-    again = [*start[:-1], str(own / "same" / "one.safetensors"), "--val", str(made / "tracks")]
+    write_noise(own / "others", clips=3, frames=FRAMES, seed=4)
+    again = [*start[:-1], str(own / "same" / "one.safetensors"), "--val", str(own / "others")]
     again += ["--steps", "2"]
     code, shown, error = said(train_syncnet.main, again, capsys)
-    assert code == 0 and "--val (was none, is tracks (3 clips of " in shown, error
+    assert code == 0 and "--val (was none, is others (3 clips of " in shown, error
     write_noise(own / "val", clips=1, frames=FRAMES, seed=3)
     code, _, error = said(train_syncnet.main, [*again, "--val", str(own / "val")], capsys)
-    assert code == 2 and "--val (was tracks (3 clips of " in error and "--init" not in error
+    assert code == 2 and "--val (was others (3 clips of " in error and "--init" not in error
 
 
 def _spoilt(path: Path, how: str) -> None:

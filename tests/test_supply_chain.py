@@ -165,8 +165,9 @@ def test_builds_are_looked_up_by_their_public_version(audit: ModuleType) -> None
 
 
 def test_the_gate_audits() -> None:
-    """.ci/run calls what the Makefile calls audit."""
-    assert "make audit" in (CI / "run").read_text().splitlines()
+    """.ci/run calls what the Makefile calls audit, and a step that fails ends it."""
+    steps = (CI / "run").read_text().splitlines()
+    assert 'step "audit" 300 make audit' in steps and "set -eu" in steps
     assert (
         "audit: .venv/ready\n\t.venv/bin/python .ci/audit.py\n" in (REPO / "Makefile").read_text()
     )

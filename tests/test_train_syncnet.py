@@ -206,7 +206,7 @@ def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> No
         "--excerpts",
         "4",
         "--steps",
-        "5",
+        "4",
         "--warmup",
         "20",
         "--refine_at",
