@@ -179,8 +179,16 @@ def test_two_runs_at_once(name: str, stages: dict[str, Stage], tmp_path: Path) -
     assert contents(tmp_path / "work") == stage.new
 
 
-@pytest.mark.parametrize("removed", ["pytmp", "."])
-@pytest.mark.parametrize("name", SCRIPTS)
+def _removals() -> list[object]:
+    """Passing files or all of them, for each script; every day one of the two."""
+    return [
+        pytest.param(name, removed, marks=[] if (index + all_of_it) % 2 else pytest.mark.slow)
+        for index, name in enumerate(SCRIPTS)
+        for all_of_it, removed in enumerate(("pytmp", "."))
+    ]
+
+
+@pytest.mark.parametrize(("name", "removed"), _removals())
 def test_a_folder_removed_under_a_run(
     name: str, removed: str, stages: dict[str, Stage], tmp_path: Path
 ) -> None:
