@@ -1,0 +1,39 @@
+"""Arrays on their way to a device."""
+
+import pytest
+import torch
+
+from models.transfer import moved
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_moved_to_the_cpu_has_the_type_that_was_asked_for(dtype: torch.dtype | None) -> None:
+    """And the same values."""
+    values = torch.arange(6, dtype=torch.float32)
+    there = moved(values, torch.device("cpu"), dtype)
+    assert there.dtype == (dtype or torch.float32)
+    assert torch.equal(there.float(), values)
+
+
+def test_moved_to_a_gpu_is_narrowed_first_and_fetched_from_pinned_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No GPU is needed to see the order: narrow, pin, send without waiting."""
+    seen: list[tuple[str, torch.dtype]] = []
+    send = torch.Tensor.to
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        seen.append(("pinned", tensor.dtype))
+        return tensor
+
+    def to(tensor: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
+        if args == (torch.device("cuda"),):
+            assert options == {"non_blocking": True}
+            seen.append(("sent", tensor.dtype))
+            return tensor
+        return send(tensor, *args, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    moved(torch.zeros(2), torch.device("cuda"), torch.bfloat16)
+    assert seen == [("pinned", torch.bfloat16), ("sent", torch.bfloat16)]
