@@ -68,6 +68,10 @@ class Calibration:
         """From where on an offset is reliable."""
         return float(np.polynomial.polynomial.polyval(self.octaves(windows), self.threshold))
 
+    def trusts(self, numbers: np.ndarray, windows: int) -> bool:
+        """Whether a piece with these numbers lies above the threshold; arguments as of `logit`."""
+        return self.logit(numbers, windows) >= self.least_logit(windows)
+
     def rescaled(self, factor: float, numbers: tuple[int, ...]) -> "Calibration":
         """The same where embeddings have grown by `factor`, and with them these numbers."""
         factors = [factor if index in numbers else 1.0 for index in range(len(self.means))]

@@ -81,27 +81,36 @@ def probability(
         audible_share: see `numbers`.
     """
     windows, shifts = dists.shape
-    logit = calibration.logit(numbers(dists, audible_share=audible_share), windows)
+    measured = numbers(dists, audible_share=audible_share)
+    logit = calibration.logit(measured, windows)
     # A narrower search has fewer chances to be wrong than those that were counted, and a clip
     # shorter than all that were fitted has more.
-    measured = shifts // 2 >= calibration.vshift and windows >= calibration.windows[0]
-    return float(1 / (1 + np.exp(-logit))), measured and logit >= calibration.least_logit(windows)
+    fitted = shifts // 2 >= calibration.vshift and windows >= calibration.windows[0]
+    return float(1 / (1 + np.exp(-logit))), fitted and calibration.trusts(measured, windows)
+
+
+def audible(samples: np.ndarray) -> np.ndarray:
+    """Which 40 ms frames of (n,) int16 samples are within 35 dB of the loudest; none of silence.
+
+    Returns:
+        (n // 640,) bool.
+    """
+    frames = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
+    # Frame by frame: the whole of an hour would be half a gigabyte.
+    power = np.array(
+        [
+            np.square(frame, dtype=np.float64).mean()
+            for frame in frames.reshape(-1, SAMPLES_PER_FRAME)
+        ]
+    )
+    loudest = max(power.max(initial=0), 1.0)
+    return np.asarray(power > loudest * 10 ** (-AUDIBLE_DB / 10))
 
 
 def audible_share(samples: np.ndarray) -> float:
-    """Share of the 40 ms frames of (n,) int16 samples within 35 dB of the loudest; 0 in silence."""
-    frames = len(samples) // SAMPLES_PER_FRAME
-    if not frames:
-        return 0.0
-    power = np.array(
-        [
-            np.square(samples[i : i + SAMPLES_PER_FRAME], dtype=np.float64).mean()
-            for i in range(0, frames * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
-        ]
-    )
-    if not power.max():
-        return 0.0
-    return float((power >= power.max() * 10 ** (-AUDIBLE_DB / 10)).mean())
+    """Share of the frames of (n,) int16 samples that are audible; 0 without any."""
+    frames = audible(samples)
+    return float(frames.mean()) if len(frames) else 0.0
 
 
 def _steadiness(differences: np.ndarray) -> float:

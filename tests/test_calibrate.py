@@ -11,7 +11,7 @@ from models import weights
 from models.syncnet import SyncNet
 from pipeline import reliability
 from tests.train_kit import TINY
-from training import calibrate
+from training import calibrate, samples
 from training.reliability_fit import Options, Piece
 from training.samples import Clip, Loaded
 
@@ -65,8 +65,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
             for own in (True, False)
         ]
 
-    monkeypatch.setattr(calibrate.samples, "clip_files", files)
-    monkeypatch.setattr(calibrate.samples, "load_clips", load)
+    monkeypatch.setattr(samples, "clip_files", files)
+    monkeypatch.setattr(samples, "load_clips", load)
     monkeypatch.setattr(calibrate.reliability_fit, "measure", measure)
     return asked
 

@@ -19,36 +19,29 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from models import weights
-from models.syncnet import SyncNet
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.workspace import write_json
-from training import people, reliability_fit, samples, selection
+from training import people, reliability_fit, tables
 from training.reliability_fit import Options
-from training.samples import Clip
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = tables.parser(
+        (__doc__ or "").partition("\n\n")[0],
+        data="data folders of people the network was not trained on",
     )
     default = Options()
     # fmt: off
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True,
-        help="data folders of people the network was not trained on")
     add("--val", type=Path, nargs="*", default=[], help="data folders of yet other people")
     add("--val_without", nargs="*", default=[], help="references of --val to leave out")
     add("--weights", default="auto", help="SyncNet weights file")
     add("--export", type=Path, help="weights file to write: the same network, calibrated")
-    add("--json", type=Path, help="file for the figures")
-    add("--cache", type=Path, help="folder for decoded clips; unset: a passing one")
     add("--pieces", type=int, default=default.pieces, help="of each length, spread over all people")
     add("--foreign", type=int, default=default.foreign, help="sounds of others for each piece")
     add("--seed", type=int, default=default.seed, help="of everything random")
-    add("--device", default="auto", help=", ".join(cli.DEVICES))
     # fmt: on
     return parser
 
@@ -63,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     model, used = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing:
         cache = args.cache or Path(passing)
-        fitting = _clips(args.data, model, cache, without=())
-        checking = _clips(args.val, model, cache, without=args.val_without) if args.val else []
+        fitting = tables.tracks(args.data, model.config, cache=cache)
+        checking = tables.tracks(args.val, model.config, cache=cache) if args.val else []
+        checking = [c for c in checking if Path(c.reference).name not in args.val_without]
         persons = people.read(args.data + args.val)
         people.check_apart(fitting, checking, persons)
         pieces = reliability_fit.measure(
@@ -93,20 +87,6 @@ def main(argv: list[str] | None = None) -> int:
         weights.write_own(model, args.export, config=model.config)
         print(f"{args.export} written")
     return 0
-
-
-def _clips(
-    data_dirs: list[Path],
-    model: SyncNet,
-    cache: Path,
-    *,
-    without: tuple[str, ...],
-) -> list[Clip]:
-    files = samples.clip_files(data_dirs)
-    loaded = samples.load_clips(files, model.config, cache=cache, margin=False)
-    if loaded.left_out:
-        print(selection.in_words(loaded.left_out), file=sys.stderr)
-    return [clip for clip in loaded.clips if Path(clip.reference).name not in without]
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def _scale_factor(pieces: list[Piece], calibration: Calibration, config: SyncNet
         piece.numbers[confidence] / piece.windows**0.5
         for piece in pieces
         if piece.frames == REFERENCE_LENGTH_S * FRAME_RATE and not piece.foreign
-        if calibration.logit(piece.numbers, piece.windows) >= calibration.least_logit(piece.windows)
+        if calibration.trusts(piece.numbers, piece.windows)
     ]
     if not trusted or not config.embedding_scale:
         return 1.0

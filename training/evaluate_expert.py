@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from models import wav2lip, weights
 from models.wav2lip import EXPERT_FRAMES, SyncNetColor
 from pipeline import cli
 from training import tables
+from training.evaluate_sync import area_under_roc
 from training.face_data import FaceSource, load_faces
 from training.faces import FaceClip
 
@@ -59,10 +59,9 @@ def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:
     """
     if not len(wrong):
         return {"accuracy": None, "roc_area": None}
-    ranks = rankdata(np.concatenate([right, wrong]))[: len(right)].sum()
-    area = (ranks - len(right) * (len(right) + 1) / 2) / (len(right) * len(wrong))
+    area = area_under_roc(right, wrong)
     told = ((right > THRESHOLD).mean() + (wrong <= THRESHOLD).mean()) / 2
-    return {"accuracy": round(float(told), 4), "roc_area": round(float(area), 4)}
+    return {"accuracy": round(float(told), 4), "roc_area": round(area, 4)}
 
 
 def evaluate(

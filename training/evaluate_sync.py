@@ -24,8 +24,9 @@ from models import weights
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
 from pipeline import cli, embeddings, speaking
+from pipeline.reliability import audible
 from pipeline.workspace import write_json
-from training import samples, selection, tables
+from training import samples, tables
 from training.agreement import REFERENCE_LENGTH_S, agreement
 from training.distributed import Processes
 from training.judging import embed_piece, score_piece
@@ -34,7 +35,6 @@ from training.samples import Clip
 VSHIFT = 15  # frames
 FINE_LENGTH_S = 10  # of the pieces that are moved by fractions of a frame
 LARGEST_FINE_SHIFT_MS = 40
-AUDIBLE_DB = -35.0  # below the loudest frame of a piece; nobody speaks in quieter ones
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,6 @@ def speaking_auc(
     }
 
 
-def audible(sound: np.ndarray) -> np.ndarray:
-    """Which frames (samples // 640,) bool of an int16 signal are loud enough to be speech."""
-    frames = sound[: len(sound) // 640 * 640].reshape(-1, 640).astype(np.float64)
-    power = (frames**2).mean(axis=1)
-    return np.asarray(power > max(power.max(), 1.0) * 10 ** (AUDIBLE_DB / 10))
-
-
 def area_under_roc(positive: np.ndarray, negative: np.ndarray) -> float:
     """Chance that a random positive scores above a random negative; ties count half."""
     ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
@@ -200,13 +193,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     device = cli.torch_device(args.device)
     model, used = weights.load_syncnet(args.weights, device=device)
-    files = samples.clip_files(args.data)
     with tempfile.TemporaryDirectory() as passing:
-        cache = args.cache or Path(passing)
-        loaded = samples.load_clips(files, model.config, cache=cache, margin=False)
-        clips = loaded.clips
-        if loaded.left_out:
-            print(selection.in_words(loaded.left_out), file=sys.stderr)
+        clips = tables.tracks(args.data, model.config, cache=args.cache or Path(passing))
         without = frozenset(
             clip.reference for clip in clips if Path(clip.reference).name in args.without
         )

@@ -1,7 +1,7 @@
 """Pieces with their own and with foreign sound, and the regression that tells them apart."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -243,16 +243,14 @@ def fit(pieces: list[Piece], *, vshift: int) -> Calibration:
             chosen = (windows == length) & (right == side)
             share[chosen] = (windows == length).sum() / max(1, chosen.sum()) / 2
     coefficients = _regression(inputs, right, share).tolist()
-    fitted = Calibration(
-        **blank.__dict__
-        | {
-            "bias": coefficients[0],
-            "weights": tuple(coefficients[1 : 1 + count]),
-            "slopes": tuple(coefficients[1 + count : 1 + 2 * count]),
-            "length": tuple(coefficients[1 + 2 * count :]),
-        }
+    fitted = replace(
+        blank,
+        bias=coefficients[0],
+        weights=tuple(coefficients[1 : 1 + count]),
+        slopes=tuple(coefficients[1 + count : 1 + 2 * count]),
+        length=tuple(coefficients[1 + 2 * count :]),
     )
-    return Calibration(**fitted.__dict__ | {"threshold": _threshold(pieces, fitted)})
+    return replace(fitted, threshold=_threshold(pieces, fitted))
 
 
 def _regression(inputs: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -302,9 +300,7 @@ def table(pieces: list[Piece], calibration: Calibration, *, seed: int) -> list[d
     for frames in sorted({piece.frames for piece in pieces}):
         here = [piece for piece in pieces if piece.frames == frames]
         reliable = [
-            not piece.at_search_edge
-            and calibration.logit(piece.numbers, piece.windows)
-            >= calibration.least_logit(piece.windows)
+            not piece.at_search_edge and calibration.trusts(piece.numbers, piece.windows)
             for piece in here
         ]
         own = [(p.person, float(ok)) for p, ok in zip(here, reliable, strict=True) if not p.foreign]
