@@ -105,6 +105,28 @@ def clip_sizes(data_dirs: list[Path], listed: list[str] | None = None) -> dict[s
     return {samples.clip_name(file): file.stat().st_size for file in files}
 
 
+def go_on(
+    state: dict[str, Any],
+    now: Origin,
+    options: Any,
+    checkpoint: Path,
+    *,
+    needed: Iterable[str],
+    say: bool,
+) -> None:
+    """Refuses a checkpoint that this run cannot go on from, and prints what has changed since.
+
+    Args:
+        state, now, options, checkpoint: as of `check`, which says what is raised, too.
+        needed: names that every checkpoint of the script holds.
+        say: print.
+    """
+    check_complete(state, needed, checkpoint)
+    for line in check(state, now, options, checkpoint):
+        if say:
+            print(line, flush=True)
+
+
 def check(state: dict[str, Any], now: Origin, options: Any, checkpoint: Path) -> list[str]:
     """What has changed since a checkpoint was written, as lines to print.
 

@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from training.journal import Beginning, Journal
 from training.objectives import OBJECTIVES, Negatives
 from training.resume import Origin
 from training.samples import Clip
-from training.stopping import Stop, say_stopped, stopped_between_steps
+from training.stopping import Stop, make_steps
 from training.syncnet import Run, new_run, still_guessing, train_step
 
 DRAWN_FRAMES = 200  # of each drawn clip
@@ -236,10 +237,7 @@ def _check_checkpoint(
     state: dict[str, Any], now: Origin, options: TrainOptions, config: SyncNetConfig, *, say: bool
 ) -> None:
     checkpoint = options.run / "checkpoint.pt"
-    resume.check_complete(state, NEEDED, checkpoint)
-    for line in resume.check(state, now, options, checkpoint):
-        if say:
-            print(line, flush=True)
+    resume.go_on(state, now, options, checkpoint, needed=NEEDED, say=say)
     if state["config"] != config.to_json():
         raise InputError(f"{checkpoint} is of another network; use another --run.")
 
@@ -250,16 +248,15 @@ def train(options: TrainOptions) -> int:
         check_options(options, group)
         run, data = start(options, group)
         journal = _journal(options, run) if group.leads else None
-        with stopped_between_steps(say=group.leads) as stop:
-            try:
-                ended_by = _steps(options, run, data, group, journal, stop)
-            finally:
-                if journal:
-                    journal.close()
-            if ended_by:
-                if group.leads:
-                    say_stopped(run.step, options.steps)
-                return 128 + ended_by
+        stopped = make_steps(
+            partial(_steps, options, run, data, group, journal),
+            run,
+            journal,
+            total_steps=options.steps,
+            say=group.leads,
+        )
+        if stopped:
+            return stopped
         if options.export and group.leads:
             export(run, options, data=data, group=group)
         if group.leads:

@@ -40,7 +40,7 @@ from training.faces import FaceClip
 from training.journal import Beginning, Journal
 from training.preprocessed import listed_videos
 from training.resume import Origin
-from training.stopping import Stop, say_stopped, stopped_between_steps
+from training.stopping import Stop, make_steps
 from training.wav2lip import AnyBatch, Lesson, Run
 from training.wav2lip_objectives import LossWeights, draw
 
@@ -265,10 +265,7 @@ def read_checkpoint(options: TrainOptions, now: Origin, *, say: bool) -> dict[st
     state = loop.load_checkpoint(checkpoint)
     if state is None:
         return None
-    resume.check_complete(state, NEEDED, checkpoint)
-    for line in resume.check(state, now, options, checkpoint):
-        if say:
-            print(line, flush=True)
+    resume.go_on(state, now, options, checkpoint, needed=NEEDED, say=say)
     if state["config"] != Wav2LipConfig(options.width).to_json():
         raise _another(options)
     return state
@@ -362,16 +359,15 @@ def train(options: TrainOptions) -> int:
             journal = Journal(
                 options.run, step=run.step, seconds=run.seconds, total_steps=options.steps
             )
-        with stopped_between_steps(say=group.leads) as stop:
-            try:
-                ended_by = _steps(options, run, data, group, journal, stop)
-            finally:
-                if journal:
-                    journal.close()
-            if ended_by:
-                if group.leads:
-                    say_stopped(run.step, options.steps)
-                return 128 + ended_by
+        stopped = make_steps(
+            partial(_steps, options, run, data, group, journal),
+            run,
+            journal,
+            total_steps=options.steps,
+            say=group.leads,
+        )
+        if stopped:
+            return stopped
         if options.export and group.leads:
             _export(options, run, data, group)
         if group.leads:
