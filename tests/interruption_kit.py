@@ -59,13 +59,11 @@ def measured_stage(name: str, flags: tuple[str, ...], before: Path, passing: Pat
     )
 
 
-def start(stage: Stage, data_dir: Path, *, until_working: bool = True) -> "subprocess.Popen[str]":
-    """Starts a script in a session of its own, and waits until it has the lock."""
-    lock = data_dir / "pytmp" / f".{REFERENCE}.lock"
-    if until_working:
-        lock.unlink(missing_ok=True)
-    running = subprocess.Popen(
-        [sys.executable, str(REPO / stage.name), *stage.arguments(data_dir)],
+def python(*arguments: str) -> "subprocess.Popen[str]":
+    """Starts Python in the repository, in a session of its own; what it says is read together."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=REPO,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -73,6 +71,14 @@ def start(stage: Stage, data_dir: Path, *, until_working: bool = True) -> "subpr
         # A shell that starts the tests in the background has SIGINT ignored in them.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def start(stage: Stage, data_dir: Path, *, until_working: bool = True) -> "subprocess.Popen[str]":
+    """Starts a script in a session of its own, and waits until it has the lock."""
+    lock = data_dir / "pytmp" / f".{REFERENCE}.lock"
+    if until_working:
+        lock.unlink(missing_ok=True)
+    running = python(str(REPO / stage.name), *stage.arguments(data_dir))
     deadline = time.monotonic() + 120
     while until_working and not lock.exists():
         assert running.poll() is None, ended(running)

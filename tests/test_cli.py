@@ -3,8 +3,6 @@
 import argparse
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import torch
 
 from models.errors import InputError, InvalidOption, PipelineError, WeightsError
 from pipeline import cli
-from tests.conftest import REPO
+from tests import interruption_kit
 from tests.interruption_kit import leaves_nobody
 
 
@@ -130,15 +128,8 @@ def test_a_stopped_evaluation_clears_up_and_keeps_its_rows(
     for name in "abcdefgh":
         shutil.copy(face_clip, root / f"{name}.mp4")
     flags = ["--data_root", root, "--tmp_dir", passing, "--json", report, "--route", "crops"]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.evaluate", "--device", "cpu", *map(str, flags)],
-        cwd=REPO,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        # A shell that starts the tests in the background has SIGINT ignored in them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    running = interruption_kit.python(
+        "-m", "pipeline.evaluate", "--device", "cpu", *map(str, flags)
     )
     deadline = time.monotonic() + 120
     while not any(passing.glob("*/pytmp/*/*")):

@@ -235,6 +235,14 @@ def _own_ms(clip: Clip, device: torch.device, *, config: SyncNetConfig = TINY) -
     return None if found is None else found.offset_ms
 
 
+def _own_ms_of_pieces(
+    offsets_ms: list[float], device: torch.device, patch: pytest.MonkeyPatch
+) -> float | None:
+    """Of a clip whose pieces of 5 s give these answers."""
+    patch.setattr(judging, "score_piece", _scorer(_offsets_of({"in/talk/00000": offsets_ms})))
+    return _own_ms(_clip("in/talk/00000", seconds=5 * len(offsets_ms)), device)
+
+
 @pytest.mark.parametrize(
     ("offsets_ms", "own_ms"),
     [
@@ -252,9 +260,7 @@ def test_own_offset_takes_an_answer_at_the_search_edge_for_none(
     own_ms: float | None,
 ) -> None:
     """Its true offset may be anything; it counts as a piece that does not agree."""
-    score = _scorer(_offsets_of({"in/talk/00000": offsets_ms}))
-    monkeypatch.setattr(judging, "score_piece", score)
-    assert _own_ms(_clip("in/talk/00000", seconds=5 * len(offsets_ms)), cpu) == own_ms
+    assert _own_ms_of_pieces(offsets_ms, cpu, monkeypatch) == own_ms
 
 
 # The zero, and clips that drift.
@@ -355,10 +361,7 @@ def test_own_offset_at_the_bounds_of_agreement_and_lag(
     own_ms: float | None,
 ) -> None:
     """Two thirds within 1.3 frames of the middle, at most eight frames from the pictures."""
-    score = _scorer(_offsets_of({"in/talk/00000": offsets_ms}))
-    monkeypatch.setattr(judging, "score_piece", score)
-    clip = _clip("in/talk/00000", seconds=5 * len(offsets_ms))
-    assert _own_ms(clip, cpu) == own_ms
+    assert _own_ms_of_pieces(offsets_ms, cpu, monkeypatch) == own_ms
 
 
 @pytest.mark.parametrize(

@@ -122,15 +122,16 @@ def made_distances() -> np.ndarray:
 
 def of_judgement(dists: np.ndarray) -> dict[str, Any]:
     """Everything `judge` says of a distance matrix, and confidence per frame, every 20th."""
-    judged = asdict(sync.judge(dists, **RELIABLE))
-    judged["framewise"] = judged["framewise"][::20].tolist()
     heard = np.arange(len(dists)) % 4 > 0
-    judged["without_a_quarter"] = asdict(sync.judge(dists, heard, **RELIABLE))
-    judged["without_a_quarter"]["framewise"] = judged["without_a_quarter"]["framewise"][
-        ::20
-    ].tolist()
-    judged["per_frame"] = sync.confidence_per_frame(dists, frames=len(dists) + 5)[::20].tolist()
-    return judged
+    return _judged(dists) | {
+        "without_a_quarter": _judged(dists, heard),
+        "per_frame": sync.confidence_per_frame(dists, frames=len(dists) + 5)[::20].tolist(),
+    }
+
+
+def _judged(dists: np.ndarray, heard: np.ndarray | None = None) -> dict[str, Any]:
+    judged = asdict(sync.judge(dists, heard, **RELIABLE))
+    return judged | {"framewise": judged["framewise"][::20].tolist()}
 
 
 def of_distances() -> dict[str, Any]:
