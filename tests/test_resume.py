@@ -1,5 +1,6 @@
 """What a resumed run may change, what it refuses, and what it does with new clips."""
 
+import json
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -181,6 +182,26 @@ def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
         assert "does not say which options it was made with" in shown
         again = loop.load_checkpoint(path)
         assert again is not None and again["options"]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(("config", "wanted"), [("older", 0), ("wider", 2), ("no JSON", 2)])
+def test_resume_compares_networks_and_not_how_they_were_written_down(
+    config: str, wanted: int, made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint from before a field was added is of the same network; another is refused."""
+    path = own / "syncnet" / "checkpoint.pt"
+    state = loop.load_checkpoint(path)
+    assert state is not None
+    held = json.loads(state["config"])
+    del held["calibration"]
+    if config == "wider":
+        held["embedding_size"] += 1
+    text = "{" if config == "no JSON" else json.dumps(held)
+    loop.save_checkpoint(path, state | {"config": text})
+    flags = _syncnet(made, own / "syncnet", "--steps", "2")
+    code, _, error = said(train_syncnet.main, flags, capsys)
+    assert code == wanted, error
+    assert ("is of another network" in error) == bool(wanted)
 
 
 def test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named(

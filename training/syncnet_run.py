@@ -238,8 +238,16 @@ def _check_checkpoint(
 ) -> None:
     checkpoint = options.run / "checkpoint.pt"
     resume.go_on(state, now, options, checkpoint, needed=NEEDED, say=say)
-    if state["config"] != config.to_json():
+    if not _is_of(state["config"], config):
         raise InputError(f"{checkpoint} is of another network; use another --run.")
+
+
+def _is_of(described: object, config: SyncNetConfig) -> bool:
+    """The configuration of a checkpoint is this one; what an older one does not say is unset."""
+    try:
+        return SyncNetConfig.from_json(str(described)) == config
+    except (TypeError, ValueError):
+        return False
 
 
 def train(options: TrainOptions) -> int:
