@@ -20,10 +20,10 @@ from training.samples import Clip
 Answer = Callable[[Clip, int, float], float]
 
 
-def _clip(name: str, *, seconds: int = 60, seed: int = 0) -> Clip:
+def _clip(name: str, *, seconds: float = 60, seed: int = 0) -> Clip:
     """A clip of grey pictures and loud sound."""
     rng = np.random.default_rng(seed)
-    frames = seconds * FRAME_RATE
+    frames = int(seconds * FRAME_RATE)
     size = SMALL.lip_size_px
     pictures = rng.integers(0, 255, (1, 1, size, size), dtype=np.uint8).repeat(frames, axis=0)
     sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
@@ -102,28 +102,48 @@ def test_pieces_that_overlap_are_not_asked(
     assert not any(p.length_s == 10 for p, _ in found.judged)  # two pieces of 5 s are left: too few
 
 
-def test_short_videos_cannot_be_judged(cpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four pieces of 5 s, in one track or in several of a video; otherwise there is no figure."""
-    assert can_be_judged([_clip("val/one/00000", seconds=20)])
-    assert can_be_judged([_clip(f"val/one/{track:05d}", seconds=6) for track in range(4)])
-    apart = [_clip(f"val/{reference}/00000", seconds=6) for reference in "abcd"]
-    assert not can_be_judged(apart) and not can_be_judged([])
-    summary = _agreement(lambda *_: 0.0, apart, cpu, monkeypatch).summary()
-    assert summary["2s"] is None and summary["5s_pieces"] == 0 and summary["5s_reliable"] is None
+@pytest.mark.parametrize(
+    ("seconds", "judged_s", "offset"),
+    [(20, {1, 2, 5}, -4.0), (18, {1, 2, 5, 10}, -4.0), (8, {1, 2}, -4.0), (3, {1, 2}, -4.0)],
+)
+def test_agreement_of_short_videos_is_held_against_shorter_pieces(
+    seconds: int,
+    judged_s: set[int],
+    offset: float,
+    cpu: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four pieces of 5 s where they are there, else three of 2 s, else two of 1 s."""
+    clips = [_clip("val/one/00000", seconds=seconds)]
+    assert can_be_judged(clips)
+    found = _agreement(lambda _c, _f, lead_ms: lead_ms - 160, clips, cpu, monkeypatch)
+    assert found.share_right() == 1.0
+    assert {piece.length_s for piece, _ in found.judged} == judged_s
+    assert found.by_clip()["val/one"]["offset"] == offset
+    wrong = _agreement(lambda _c, first, _l: 400.0 * (first % 2), clips, cpu, monkeypatch)
+    assert 0 <= (wrong.share_right() or 0) < 0.8
 
 
-def test_a_tail_without_pieces_of_5_s_has_no_median(
+def test_agreement_of_single_pieces_has_no_figure(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """18 s: the last 2 s have three others to agree with, no piece of 5 s has."""
-    found = _agreement(
-        lambda _clip, _first, lead_ms: lead_ms,
-        [_clip("val/one/00000", seconds=18)],
-        cpu,
-        monkeypatch,
-    )
-    (row,) = found.by_clip().values()
-    assert row["2s"] == 1.0 and row["offset"] is None and row["confidence"] is None
+    """One second a video says nothing, however many there are; two of one video do."""
+    apart = [_clip(f"val/{reference}/00000", seconds=1) for reference in "abcd"]
+    assert not can_be_judged(apart) and not can_be_judged([])
+    assert can_be_judged([_clip(f"val/one/{track:05d}", seconds=1) for track in range(2)])
+    found = _agreement(lambda *_: 0.0, apart, cpu, monkeypatch)
+    summary = found.summary()
+    assert found.share_right() is None and found.by_clip() == {}
+    assert summary["1s"] is None and summary["5s_pieces"] == 0 and summary["5s_reliable"] is None
+
+
+def test_figures_of_short_clips_are_of_the_longest_pieces_that_half_of_them_have() -> None:
+    """The length that is asked, else 5, 2 or 1 s."""
+    lengths = [(12, 12, 3), (12, 6, 6), (3, 3, 9), (1.5, 1.5), (0.5,)]
+    clips = [[_clip("val/a/00000", seconds=s) for s in each] for each in lengths]
+    found = [evaluate_sync.piece_frames(each, length_s=10) for each in clips]
+    assert found == [250, 125, 50, 25, 25]
+    assert [evaluate_sync.piece_frames(each, length_s=5) for each in clips[:3]] == [125, 125, 50]
 
 
 # What a network in training says of the clips.
@@ -455,6 +475,7 @@ def test_share_right_counts_pieces_of_all_lengths() -> None:
     assert judged.without(frozenset({"val/b"})).share_right() == 0.5
     assert Agreement([]).share_right() is None
     assert judged.summary() == {
+        **{"1s": None, "1s_pieces": 0},
         **{"2s": 0.0, "2s_pieces": 2, "5s": 0.5, "5s_pieces": 2, "10s": None, "10s_pieces": 0},
         **{"5s_reliable": 1.0, "5s_reliable_right": 0.5},
     }
@@ -510,6 +531,7 @@ def test_strangers_and_silence_are_counted_apart(
     clips = [_clip(f"val/{name}/00000", seconds=16) for name in "ab"]
     found = evaluate_sync.strangers_called_reliable(SyncNet(TINY), clips, seed=1, device=cpu)
     assert found == {
+        "foreign_length_s": 5.0,
         "foreign_pieces": 6,
         "foreign_called_reliable": 1.0,
         "silent_called_reliable": 0.0,
@@ -589,11 +611,10 @@ def test_pairs_never_take_sound_of_the_same_video() -> None:
 
 
 def test_the_whole_table_of_an_untrained_network(
-    cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+    cpu: torch.device,
 ) -> None:
     """Every figure is there, on two videos of 5 s, for a network that knows nothing."""
     torch.manual_seed(1)
-    monkeypatch.setattr(evaluate_sync, "FINE_LENGTH_S", 5)
     clips = [_clip(f"val/{name}/00000", seconds=5, seed=seed) for seed, name in enumerate("ab")]
     found = evaluate_sync.figures(
         SyncNet(TINY).eval(), clips, without=frozenset(), seed=1, device=cpu
@@ -602,7 +623,8 @@ def test_the_whole_table_of_an_untrained_network(
     assert table["foreign_pieces"] == 2 and table["foreign_called_reliable"] == 0.0
     assert table["speaking_frames"] == 500 and 0.3 < table["speaking_auc"] < 0.7
     assert table["fine_pieces"] == 0 and table["fine_error_ms"] is None
-    assert found["all"]["5s"] is None and found["clips"] == {} and found["left_out"] == []
+    assert found["all"]["5s"] is None and found["all"]["2s_pieces"] == 4
+    assert sorted(found["clips"]) == ["val/a", "val/b"] and found["left_out"] == []
 
 
 def test_silence_has_no_speaking_figure(cpu: torch.device) -> None:
@@ -617,7 +639,8 @@ def test_the_command_prints_and_writes_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Weights and figures on the screen and in --json; a clip that is left out is named."""
-    loaded = evaluate_sync.samples.Loaded([], {"val/b/00000": "no sound"})
+    clips = [_clip("val/a/00000", seconds=2)]
+    loaded = evaluate_sync.samples.Loaded(clips, {"val/b/00000": "no sound"})
     monkeypatch.setattr(evaluate_sync.samples, "load_clips", lambda *_, **__: loaded)
     monkeypatch.setattr(evaluate_sync.samples, "clip_files", lambda _: [])
     file = tmp_path / "figures.json"

@@ -281,7 +281,7 @@ def test_each_piece_meets_its_own_and_only_other_peoples_sound(
 def test_clips_whose_pieces_disagree_are_not_measured(
     monkeypatch: pytest.MonkeyPatch, cpu: torch.device
 ) -> None:
-    """Voice-over: nobody knows what would be right. Nor where there are fewer than three."""
+    """Voice-over: nobody knows what would be right. Nor in clips too short for thirds of 2 s."""
     generator = torch.Generator().manual_seed(2)
 
     def embed(_: object, clip: Clip, *, first: int, frames: int, device: object) -> Any:
@@ -292,7 +292,12 @@ def test_clips_whose_pieces_disagree_are_not_measured(
     monkeypatch.setattr(reliability_fit, "embed_piece", embed)
     clips = [
         Clip(f"d/{name}/00000", np.zeros((frames, 1, 1, 1), np.uint8), np.zeros(1, np.int16))
-        for name, frames in (("own", 375), ("other", 900), ("own_but_short", 374))
+        for name, frames in (
+            ("own", 375),
+            ("own_in_thirds", 150),
+            ("other", 900),
+            ("own_short", 149),
+        )
     ]
     found = reliability_fit.own_offsets(SyncNet(SMALL), clips, vshift=15, device=cpu)
-    assert found == {"d/own/00000": 0.0}
+    assert found == {"d/own/00000": 0.0, "d/own_in_thirds/00000": 0.0}

@@ -318,7 +318,7 @@ def test_export_loads_and_has_a_card(
     flags = [*small_flags, "--val", str(others), "--steps", "1", "--export", str(file)]
     code, shown, _ = said(train_syncnet.main, flags, capsys)
     assert code == 0 and "3 of 3 clips, 0.2 minutes" in shown and "no clip left out" in shown
-    assert "--val is too short to report on" in shown and "step 1/1  loss" in shown
+    assert "step 1/1  loss" in shown
     model, used = weights.load_syncnet(file, device=torch.device("cpu"))
     assert model.config == SMALL
     told = json.loads(file.with_suffix(".json").read_text())

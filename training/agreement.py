@@ -18,9 +18,10 @@ from training.judging import score_piece
 from training.samples import Clip
 from training.selection import FRAME_MS
 
-PIECE_LENGTHS_S = (2, 5, 10)
-REFERENCE_LENGTH_S = 5  # of the pieces whose median is the clip's own offset
-FEWEST_OTHERS = 3
+PIECE_LENGTHS_S = (1, 2, 5, 10)
+REFERENCE_LENGTH_S = 5  # of the pieces whose median is a video's own offset
+# Where a video is too short for that: lengths, and how many others a piece is held against.
+FEWEST_OTHERS = {REFERENCE_LENGTH_S: 3, 2: 2, 1: 1}
 LARGEST_SHIFT = 8  # frames, either way
 TOLERANCE = 1  # frames
 
@@ -82,28 +83,28 @@ class Agreement:
         return rows
 
     def by_clip(self) -> dict[str, dict[str, Any]]:
-        """Per clip: share right per length, median offset and confidence of its 5 s pieces."""
+        """Per clip: share right per length; median offset and confidence of what it is held to."""
         groups: dict[str, list[tuple[Piece, bool]]] = defaultdict(list)
         for piece, ok in self.judged:
             groups[piece.clip].append((piece, ok))
         table = {}
         for clip, pieces in sorted(groups.items()):
-            five = [p for p, _ in pieces if p.length_s == REFERENCE_LENGTH_S]
+            longest = max(p.length_s for p, _ in pieces if p.length_s in FEWEST_OTHERS)
+            judges = [p for p, _ in pieces if p.length_s == longest]
             table[clip] = Agreement(pieces).summary() | {
-                "offset": float(np.median([p.offset for p in five])) if five else None,
-                "confidence": round(float(np.median([p.confidence for p in five])), 2)
-                if five
-                else None,
+                "offset": float(np.median([p.offset for p in judges])),
+                "confidence": round(float(np.median([p.confidence for p in judges])), 2),
             }
         return table
 
 
 def can_be_judged(clips: list[Clip]) -> bool:
-    """Some video has enough pieces to compare one with the others."""
-    pieces: Counter[str] = Counter()
+    """Some video has enough pieces, of 1 s if need be, to compare one with the others."""
+    pieces: Counter[tuple[str, int]] = Counter()
     for clip in clips:
-        pieces[clip.reference] += clip.frames // (REFERENCE_LENGTH_S * FRAME_RATE)
-    return max(pieces.values(), default=0) > FEWEST_OTHERS
+        for length_s in FEWEST_OTHERS:
+            pieces[clip.reference, length_s] += clip.frames // (length_s * FRAME_RATE)
+    return any(count > FEWEST_OTHERS[length_s] for (_, length_s), count in pieces.items())
 
 
 def agreement(model: SyncNet, clips: list[Clip], group: Processes, *, seed: int) -> Agreement:
@@ -160,10 +161,15 @@ def scored_piece(
 
 
 def _judged(pieces: list[Piece]) -> list[tuple[Piece, bool]]:
-    reference = [piece for piece in pieces if piece.length_s == REFERENCE_LENGTH_S]
-    judged = []
-    for piece in pieces:
-        others = [other.offset for other in reference if not piece.overlaps(other)]
-        if len(others) >= FEWEST_OTHERS:
-            judged.append((piece, abs(piece.offset - np.median(others)) <= TOLERANCE))
-    return judged
+    """The pieces of one video against its others of the longest reference length it allows."""
+    for length_s, fewest in FEWEST_OTHERS.items():
+        reference = [piece for piece in pieces if piece.length_s == length_s]
+        if len(reference) <= fewest:
+            continue
+        judged = []
+        for piece in pieces:
+            others = [other.offset for other in reference if not piece.overlaps(other)]
+            if len(others) >= fewest:
+                judged.append((piece, abs(piece.offset - np.median(others)) <= TOLERANCE))
+        return judged
+    return []

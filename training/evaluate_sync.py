@@ -2,7 +2,7 @@
 
     python -m training.evaluate_sync --data VAL_TRACKS [--weights FILE] [--without v005 ...]
 
-Sync accuracy at 2, 5 and 10 s; how many offsets are called reliable and how many of those are
+Sync accuracy at 1, 2, 5 and 10 s; how many offsets are called reliable and how many of those are
 right; how many pieces with somebody else's sound are called reliable all the same; by how many
 milliseconds a fine shift is missed; how well frames with the face's own sound are told from frames
 with somebody else's.
@@ -24,16 +24,18 @@ from models import weights
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
 from pipeline import cli, embeddings, speaking
+from pipeline.errors import InputError
 from pipeline.reliability import audible
 from pipeline.workspace import write_json
 from training import samples, tables
-from training.agreement import REFERENCE_LENGTH_S, agreement
+from training.agreement import REFERENCE_LENGTH_S, agreement, can_be_judged
 from training.distributed import Processes
 from training.judging import embed_piece, score_piece
 from training.samples import Clip
 
 VSHIFT = 15  # frames
 FINE_LENGTH_S = 10  # of the pieces that are moved by fractions of a frame
+SHORTER_LENGTHS_S = (5, 2, 1)  # where clips are too short for the length that is asked
 LARGEST_FINE_SHIFT_MS = 40
 
 
@@ -53,6 +55,16 @@ class Pair:
         return Clip(self.clip.name, pictures, sound)
 
 
+def piece_frames(clips: list[Clip], *, length_s: int) -> int:
+    """Frames of pieces of `length_s`, or of the next shorter length that half of the clips have."""
+    shorter = [length for length in SHORTER_LENGTHS_S if length < length_s]
+    for length in (length_s, *shorter):
+        long_enough = sum(clip.frames >= length * FRAME_RATE for clip in clips)
+        if 2 * long_enough >= len(clips):
+            return length * FRAME_RATE
+    return FRAME_RATE
+
+
 def pairs(clips: list[Clip], *, frames: int, seed: int) -> list[Pair]:
     """Every piece of every clip, each with sound of a random clip of another video."""
     rng = np.random.default_rng(seed)
@@ -69,8 +81,11 @@ def pairs(clips: list[Clip], *, frames: int, seed: int) -> list[Pair]:
 def strangers_called_reliable(
     model: SyncNet, clips: list[Clip], *, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """Share of 5 s pieces with foreign sound, or with none, whose offset is called reliable."""
-    frames = REFERENCE_LENGTH_S * FRAME_RATE
+    """Share of 5 s pieces with foreign sound, or with none, whose offset is called reliable.
+
+    Of shorter ones where most clips are shorter, as in the other figures.
+    """
+    frames = piece_frames(clips, length_s=REFERENCE_LENGTH_S)
     foreign: list[bool] = []
     silent: list[bool] = []
     for pair in pairs(clips, frames=frames, seed=seed):
@@ -81,6 +96,7 @@ def strangers_called_reliable(
             assert judged is not None, "pieces are longer than a window"
             found.append(judged.reliable)
     return {
+        "foreign_length_s": frames / FRAME_RATE,
         "foreign_pieces": len(foreign),
         "foreign_called_reliable": _mean(foreign),
         "silent_called_reliable": _mean(silent),
@@ -96,7 +112,7 @@ def fine_error_ms(
     to move.
     """
     rng = np.random.default_rng(seed)
-    frames = FINE_LENGTH_S * FRAME_RATE
+    frames = piece_frames(clips, length_s=FINE_LENGTH_S)
     errors_ms = []
     for clip in clips:
         for first in range(0, clip.frames - frames + 1, frames):
@@ -120,7 +136,7 @@ def speaking_auc(
     Pieces of 10 s; only frames in which the sound is audible count, since in silence there is no
     speaker to tell.
     """
-    frames = FINE_LENGTH_S * FRAME_RATE
+    frames = piece_frames(clips, length_s=FINE_LENGTH_S)
     own: list[np.ndarray] = []
     strange: list[np.ndarray] = []
     for pair in pairs(clips, frames=frames, seed=seed):
@@ -195,6 +211,11 @@ def main(argv: list[str] | None = None) -> int:
     model, used = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing:
         clips = tables.tracks(args.data, model.config, cache=args.cache or Path(passing))
+        if not can_be_judged(clips):
+            raise InputError(
+                f"No video in {', '.join(map(str, args.data))} has the 2 s that it takes to hold "
+                "one piece against another; give longer ones."
+            )
         without = frozenset(
             clip.reference for clip in clips if Path(clip.reference).name in args.without
         )

@@ -20,7 +20,8 @@ from training.samples import Clip, shifted_sound
 
 FRAMES = (15, 20, 25, 35, 50, 75, 125, 175, 250, 375)  # lengths of the pieces
 REFERENCE_FRAMES = 125  # of the pieces a clip's own offset is the median of
-FEWEST_REFERENCES = 3
+FEWEST_REFERENCES = 3  # a clip too short for so many is cut into three
+LEAST_REFERENCE_FRAMES = 50
 SURE_DISTANCE = 2  # frames: a clip is sure where most of its pieces are as near to their median
 SURE_SHARE = 0.75
 TOLERANCE = 1  # frames: so near an offset is right
@@ -111,23 +112,17 @@ def measure(
 def own_offsets(
     model: SyncNet, clips: list[Clip], *, vshift: int, device: torch.device
 ) -> dict[str, float]:
-    """The offset in frames of every clip whose pieces of 5 s agree, by its name."""
+    """The offset in frames of every clip whose pieces of 5 s (or thirds) agree, by its name."""
     found = {}
     with cli.progress("clips", len(clips), unit=" clips") as bar:
         for clip in clips:
             bar.update(1)
-            count = clip.frames // REFERENCE_FRAMES
-            if count < FEWEST_REFERENCES:
+            length = min(REFERENCE_FRAMES, clip.frames // FEWEST_REFERENCES)
+            if length < LEAST_REFERENCE_FRAMES:
                 continue
             offsets = []
-            for number in range(count):
-                lips, sound = embed_piece(
-                    model,
-                    clip,
-                    first=number * REFERENCE_FRAMES,
-                    frames=REFERENCE_FRAMES,
-                    device=device,
-                )
+            for first in range(0, clip.frames - length + 1, length):
+                lips, sound = embed_piece(model, clip, first=first, frames=length, device=device)
                 mean = embeddings.distances(lips, sound, vshift=vshift).mean(axis=0)
                 offsets.append(vshift - int(mean.argmin()))
             middle = float(np.median(offsets))

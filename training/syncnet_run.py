@@ -176,7 +176,7 @@ def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> l
         if loaded.left_out:
             print(f"of --val: {selection.in_words(loaded.left_out)}")
         if not can_be_judged(loaded.clips):
-            print("--val is too short to report on: it takes four pieces of 5 s of one video.")
+            print("--val is too short to report on: it takes 2 s of one video.")
     return loaded.clips
 
 

@@ -307,6 +307,20 @@ JUDGING = (
         (f"{SYNC}::test_agreement_allows_one_frame",),
     ),
     Mutant(
+        "short videos are held against pieces of 5 s that they lack",
+        "training/agreement.py",
+        "if len(reference) <= fewest:",
+        "if not reference:",
+        (f"{SYNC}::test_agreement_of_short_videos_is_held_against_shorter_pieces",),
+    ),
+    Mutant(
+        "figures of clips shorter than a piece are empty",
+        "training/evaluate_sync.py",
+        "if 2 * long_enough >= len(clips):",
+        "if True:",
+        (f"{SYNC}::test_figures_of_short_clips_are_of_the_longest_pieces_that_half_of_them_have",),
+    ),
+    Mutant(
         "known shifts go one way only",
         "training/agreement.py",
         "rng.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1)",
