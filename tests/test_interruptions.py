@@ -6,16 +6,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-import run_pipeline
 import run_syncnet
-import run_visualise
-import run_wav2lip
 from models import weights
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from pipeline import cli
@@ -23,6 +20,7 @@ from pipeline.prepare import PipelineOptions, prepare
 from pipeline.workspace import Workspace
 from tests.conftest import FACE_FLAGS
 from tests.interruption_kit import (
+    MAINS,
     REFERENCE,
     Stage,
     after_next_run,
@@ -35,12 +33,6 @@ from tests.interruption_kit import (
     start,
 )
 
-MAINS: dict[str, Callable[[list[str] | None], int]] = {
-    "run_pipeline.py": run_pipeline.main,
-    "run_syncnet.py": run_syncnet.main,
-    "run_visualise.py": run_visualise.main,
-    "run_wav2lip.py": run_wav2lip.main,
-}
 SCRIPTS = tuple(MAINS)
 KILLS = 60  # over the four scripts
 

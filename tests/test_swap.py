@@ -1,6 +1,7 @@
 """Complete results moved into place: stopped at every single step, over links and disks."""
 
 import errno
+import multiprocessing
 import os
 import shutil
 import sys
@@ -178,27 +179,41 @@ def _copied_in_two_steps(source: Path, target: Path) -> None:
         file.write(content[1:])
 
 
-def _forked(run: Callable[[Workspace], None], place: Workspace, stop: _Stop) -> int:
+def _child(way: str, place: Workspace, stop: _Stop) -> None:
+    code = BUG
+    try:
+        shutil.copyfile = _copied_in_two_steps  # type: ignore[assignment]
+        sys.addaudithook(stop)
+        WAYS[way][0](place)
+        code = DONE if stop.count >= stop.at else ENDED
+    except PipelineError as error:
+        code = FAILED
+        if "\n" in str(error) or "No space" not in str(error):
+            code = BUG
+    except KeyboardInterrupt:
+        code = STOPPED
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+# Processes are forked from a small one: a fork of all that the other tests have loaded is slow.
+SMALL = (
+    multiprocessing.get_context("forkserver")
+    if hasattr(os, "fork")
+    else multiprocessing.get_context("spawn")
+)
+SMALL.set_forkserver_preload([__name__])
+
+
+def _forked(way: str, place: Workspace, stop: _Stop) -> int:
     """How a process ended that was stopped: `ENDED` where it had fewer steps."""
-    child = os.fork()
-    if not child:
-        code = BUG
-        try:
-            shutil.copyfile = _copied_in_two_steps  # type: ignore[assignment]
-            sys.addaudithook(stop)
-            run(place)
-            code = DONE if stop.count >= stop.at else ENDED
-        except PipelineError as error:
-            code = FAILED
-            if "\n" in str(error) or "No space" not in str(error):
-                code = BUG
-        except KeyboardInterrupt:
-            code = STOPPED
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child = SMALL.Process(target=_child, args=(way, place, stop))
+    child.start()
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode
 
 
 def _generations(results: Results, way: str) -> set[str]:
@@ -238,7 +253,7 @@ def test_stopped_at_every_step_old_or_new_results_are_whole(
     steps = complete = 0
     for steps in range(1, 500):
         place = layout(tmp_path / str(steps))
-        ended = _forked(run, place, _Stop(steps, how))
+        ended = _forked(way, place, _Stop(steps, how))
         assert ended != BUG, f"step {steps}"
         where = f"step {steps}, ended with {ended}"
         assert len(_generations(_results(place), way)) <= 1, where

@@ -521,6 +521,18 @@ def test_broken_and_silent_clips_are_left_out_by_name(tracks: Path, tmp_path: Pa
     assert loaded.left_out["tracks/anna/00004"] == "silent sound"
 
 
+def test_clips_as_loud_as_samples_can_be_are_used(tracks: Path, tmp_path: Path) -> None:
+    """From the least to the largest of 16 bits; and sound of a few steps, which is not silence."""
+    place = Workspace(tracks, "anna")
+    pictures, _ = _noise(np.random.default_rng(1))
+    for track, peak in ((0, 32767), (1, 3)):
+        square = np.where(np.arange(FRAMES * SAMPLES_PER_FRAME) % 80 < 40, peak, -peak - 1)
+        write_track(place.crop(track), pictures, square.astype(np.int16))
+    files = samples.clip_files([tracks])
+    loaded = samples.load_clips(files, SMALL, cache=tmp_path / "cache", margin=True)
+    assert loaded.left_out == {} and len(loaded.clips) == 3
+
+
 def test_margin_and_middle_are_what_the_network_sees(
     tracks: Path, tmp_path: Path, cpu: torch.device
 ) -> None:

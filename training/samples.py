@@ -283,7 +283,9 @@ def attempt(load: Callable[[], Clip]) -> Clip | str:
         return f"unreadable ({error})"
     if not clip.samples.size:
         return "no sound"
-    return clip if np.ptp(clip.samples) > SILENT_STEPS else "silent sound"
+    # As Python's numbers: the range of loud sound does not fit into the 16 bits of a sample.
+    loudness_steps = int(clip.samples.max()) - int(clip.samples.min())
+    return clip if loudness_steps > SILENT_STEPS else "silent sound"
 
 
 def cached(

@@ -246,9 +246,16 @@ JUDGING = (
     Mutant(
         "silent sound is trained on",
         "training/samples.py",
-        "np.ptp(clip.samples) > SILENT_STEPS",
-        "np.ptp(clip.samples) > -1",
+        "if loudness_steps > SILENT_STEPS",
+        "if loudness_steps > -1",
         (f"{DATA}::test_broken_and_silent_clips_are_left_out_by_name",),
+    ),
+    Mutant(
+        "the range of loud sound overflows and counts as silence",
+        "training/samples.py",
+        "int(clip.samples.max()) - int(clip.samples.min())",
+        "np.ptp(clip.samples)",
+        (f"{DATA}::test_clips_as_loud_as_samples_can_be_are_used",),
     ),
     Mutant(
         "one file may be on both sides",
