@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -48,6 +49,13 @@ def own_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
     """
     weights.PUBLISHED_DIR = tmp_path_factory.mktemp("no_published_weights")
     os.environ["SYNCNET_WEIGHTS"] = str(weights.PUBLISHED_DIR)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heard() -> None:
+    """A shell that starts the tests in the background has Ctrl-C ignored in them."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
