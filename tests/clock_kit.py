@@ -6,7 +6,9 @@ so that its place is found by correlation to a fraction of a sample, also after 
 """
 
 import re
-from dataclasses import dataclass
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +18,18 @@ from scipy.signal import fftconvolve, resample_poly
 
 from models.features import SAMPLE_RATE
 from pipeline import media
-from pipeline.process import every_frame
-from tests.synthetic import ALL_FRAMES, ffmpeg
+from tests.synthetic import ALL_FRAMES, ffmpeg, varying_rate
+
+MUXERS = {"mkvmerge": ".mkv", "MP4Box": ".mp4"}  # other than ffmpeg, with what they write
+BARE = {  # codecs to names of streams without a container
+    "libx264": ".h264",
+    "mpeg2video": ".m2v",
+    "aac": ".aac",
+    "mp2": ".mp2",
+    "ac3": ".ac3",
+    "pcm_s16le": ".wav",
+}
+FIELDS = {"top": 0, "bottom": 1}  # the one shown first, and its first row
 
 SECONDS = 4.0
 SOUND_HZ = 48_000
@@ -49,6 +61,7 @@ MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
 MPEG4 = ("-c:v", "mpeg4", "-q:v", "3")
 AAC = ("-c:a", "aac", "-b:a", "160k")
 MP2 = ("-c:a", "mp2", "-b:a", "192k")
+AC3 = ("-c:a", "ac3")
 PCM = ("-c:a", "pcm_s16le")
 FORMATS = (
     Format(".mp4", H264, AAC),
@@ -57,9 +70,9 @@ FORMATS = (
     Format(".mkv", H264, PCM),
     Format(".ts", H264, AAC),
     Format(".ts", MPEG2, MP2),
-    Format(".m2ts", H264, ("-c:a", "ac3")),
+    Format(".m2ts", H264, AC3),
     Format(".mpg", MPEG2, MP2),
-    Format(".vob", MPEG2, ("-c:a", "ac3")),
+    Format(".vob", MPEG2, AC3),
     Format(".flv", H264, AAC),
     Format(".avi", MPEG4, PCM),
     Format(".avi", H264_NO_B, ("-c:a", "libmp3lame")),
@@ -69,6 +82,9 @@ FORMATS = (
     Format(".nut", H264, PCM),
     Format(".asf", ("-c:v", "msmpeg4v3"), ("-c:a", "wmav2")),
 )
+# For other muxers; MP4Box makes no file of bare MPEG-2 that ffmpeg opens.
+MUXED = (Format(".mkv", H264, AAC), Format(".mkv", H264, PCM))
+INTERLACED = (Format(".ts", MPEG2, MP2), Format(".mp4", H264, AAC))
 # What these carry as time: MPEG-2 knows no other rates, AVI and ASF no irregular ones.
 RATES: dict[str, Fraction] = {
     "23.976": Fraction(24000, 1001),
@@ -88,11 +104,24 @@ class Clip:
 
     Attributes:
         path: of the file.
-        rate: picture n is shown at n / rate, on the clock on which its sound starts at 0.
+        rate: picture n is shown at n / rate, on the clock on which its sound starts at 0; where
+            it is interlaced, field n.
+        first_row: of the field that is shown first; None where pictures are whole.
     """
 
     path: Path
     rate: Fraction
+    first_row: int | None = None
+
+    def own_s(self, pictures: np.ndarray) -> np.ndarray:
+        """(N,) when each picture, (N, H, W) brightness, was to be shown: its first field."""
+        if self.first_row is None:
+            return numbers(pictures) / float(self.rate)
+        first, second = (
+            numbers(pictures[:, row::2]) for row in (self.first_row, 1 - self.first_row)
+        )
+        np.testing.assert_array_equal(second, first + 1, "fields of different pictures")
+        return first / float(self.rate)
 
 
 def noise() -> np.ndarray:
@@ -103,8 +132,25 @@ def noise() -> np.ndarray:
     return (6000 * band / band.std()).clip(-32_000, 32_000).astype(np.int16)
 
 
-def make(folder: Path, kind: Format, rate: Fraction, *, irregular: bool = False) -> Clip:
-    """Writes a clip; `irregular` drops three of seven pictures."""
+def make(
+    folder: Path,
+    kind: Format,
+    rate: Fraction,
+    *,
+    irregular: bool = False,
+    first_field: str | None = None,
+) -> Clip:
+    """Writes a clip.
+
+    Args:
+        folder: where.
+        kind: container and codecs.
+        rate: pictures a second.
+        irregular: drop three of seven pictures.
+        first_field: interlaced, each field a number of its own; top or bottom comes first.
+    """
+    if first_field is not None:
+        rate = 2 * rate
     number = f"if(lt(X,W/2),floor(N/{DIGITS}),mod(N,{DIGITS}))"
     picture = (
         f"color=black:s={WIDTH_PX}x{HEIGHT_PX}:r={rate}:d={SECONDS},format=yuv420p,"
@@ -113,16 +159,56 @@ def make(folder: Path, kind: Format, rate: Fraction, *, irregular: bool = False)
     timing: tuple[str, ...] = ()
     if irregular:
         picture += ",select='lt(mod(n*n,7),4)'"
-        timing = ("-vsync", "vfr") if "vsync" in every_frame() else ("-fps_mode", "vfr")
+        timing = varying_rate()
+    coding: tuple[str, ...] = ()
+    if first_field is not None:
+        picture += f",tinterlace=interleave_{first_field},setfield={first_field[0]}ff"
+        coding = ("-flags", "+ilme+ildct")
+        if "libx264" in kind.video:
+            coding += ("-x264-params", f"{first_field[0]}ff=1")
     sound = folder / "noise.wav"
     wavfile.write(sound, SOUND_HZ, noise())
     path = folder / f"clip{kind.suffix}"
     ffmpeg(
-        *("-f", "lavfi", "-i", picture, "-i", str(sound), *timing, *kind.video, *kind.audio),
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            picture,
+            "-i",
+            str(sound),
+            *timing,
+            *kind.video,
+            *kind.audio,
+            *coding,
+        ),
         *("-map", "0:v", "-map", "1:a"),
         path,
     )
-    return Clip(path, rate)
+    return Clip(path, rate, None if first_field is None else FIELDS[first_field])
+
+
+def muxed(clip: Clip, kind: Format, muxer: str, folder: Path) -> Clip:
+    """The streams of a clip as a program other than ffmpeg puts them into a file.
+
+    It is given the bare streams, without any container's times.
+    """
+    picture, sound = (folder / f"bare{BARE[codecs[1]]}" for codecs in (kind.video, kind.audio))
+    ffmpeg("-i", clip.path, "-map", "0:v", "-c", "copy", picture)
+    ffmpeg("-i", clip.path, "-map", "0:a", "-c", "copy", sound)
+    path = folder / f"{muxer}{MUXERS[muxer]}"
+    rate = f"{clip.rate.numerator}/{clip.rate.denominator}"
+    command = {
+        "mkvmerge": ("-q", "-o", path, "--default-duration", f"0:{rate}p", picture, sound),
+        "MP4Box": ("-quiet", "-add", f"{picture}:fps={rate}", "-add", sound, "-new", path),
+    }[muxer]
+    program = shutil.which(muxer)
+    assert program is not None
+    done = subprocess.run(
+        [program, *map(str, command)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return replace(clip, path=path)
 
 
 def lag_s(
@@ -149,8 +235,9 @@ def lag_s(
 def numbers(pictures: np.ndarray) -> np.ndarray:
     """(N,) int: the number each picture shows; (N, H, W) brightness from 16 to 235."""
     middle = pictures.shape[2] // 2
-    left = pictures[:, 8:-8, 8 : middle - 8].mean(axis=(1, 2))
-    right = pictures[:, 8:-8, middle + 8 : -8].mean(axis=(1, 2))
+    # The median, so that a box, a label or a new mouth on it does not count.
+    left = np.median(pictures[:, 8:-8, 8 : middle - 8], axis=(1, 2))
+    right = np.median(pictures[:, 8:-8, middle + 8 : -8], axis=(1, 2))
     digits = (np.rint((half - DARKEST) / STEP).astype(int) for half in (left, right))
     sixteens, ones = digits
     return np.asarray(sixteens * DIGITS + ones)
@@ -174,7 +261,7 @@ def skew_of_file_s(clip: Clip, *, path: Path | None = None) -> float:
     )
     # ffmpeg makes limited brightness full when it gives grey.
     grey = np.fromfile(picture_file, np.uint8).reshape(-1, HEIGHT_PX, WIDTH_PX)
-    own_s = numbers(grey * (219 / 255) + 16) / float(clip.rate)
+    own_s = clip.own_s(grey * (219 / 255) + 16)
     sound_s = first / 1e6 + lag_s(np.fromfile(sound_file, np.int16))
     if path.suffix == ".avi":  # it has a clock of frames, and no presentation times
         ticks = ticks - ticks[0]
@@ -200,7 +287,7 @@ def skew_of_result_s(clip: Clip, folder: Path, *, path: Path | None = None) -> f
     """
     decoding = one_pass(path or clip.path, folder)
     frames = np.stack([frame[..., 1] for frame in decoding])
-    own_s = numbers(frames * (219 / 255) + 16) / float(clip.rate)
+    own_s = clip.own_s(frames * (219 / 255) + 16)
     late_s = decoding.times_s - own_s
     assert np.ptp(np.percentile(late_s, [5, 95])) < 0.0015, late_s
     return lag_s(wavfile.read(folder / "audio.wav")[1]) - float(np.median(late_s))

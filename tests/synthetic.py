@@ -36,8 +36,8 @@ def turn(stored: Path, turned: Path) -> None:
         ffmpeg("-i", stored, "-c", "copy", "-metadata:s:v:0", "rotate=90", turned)
 
 
-def _vfr() -> tuple[str, str]:
-    """Keeps irregular times; the option's name changed in ffmpeg 5.1."""
+def varying_rate() -> tuple[str, str]:
+    """Arguments that keep irregular times; the option's name changed in ffmpeg 5.1."""
     return ("-vsync", "vfr") if "vsync" in every_frame() else ("-fps_mode", "vfr")
 
 
@@ -92,7 +92,7 @@ class Flashing:
             f"0.6*sin(2*PI*{BEEP_HZ}*mod({at},{period_s})),0)':s={self.sound_hz}"
         )
         video_late_s = float(self.video_late_frames / self.rate)
-        timing = _vfr() if self.irregular else ()
+        timing = varying_rate() if self.irregular else ()
         output = folder / self.name
         ffmpeg(
             *("-itsoffset", f"{video_late_s:.6f}", "-f", "lavfi", "-i", picture),

@@ -1,6 +1,7 @@
 """One clock: what is presented together in a file is together in what is made of it."""
 
 import random
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from pipeline import clock, media
 from pipeline.errors import PipelineError
 from pipeline.process import encoders, older_than
-from tests import clock_kit
-from tests.clock_kit import AAC, FORMATS, H264, MP2, MPEG2, RATES, Format
+from tests import clock_kit, output_clock_kit
+from tests.clock_kit import AAC, FORMATS, H264, MP2, MPEG2, PCM, RATES, Format
 from tests.synthetic import ffmpeg
 
 TOLERANCE_S = 0.001
@@ -51,6 +52,51 @@ def test_a_variable_rate_keeps_the_clock(suffix: str, tmp_path: Path) -> None:
     assert intervals_s.max() > 1.9 * intervals_s.min(), "the clip is not irregular"
     truth = clock_kit.skew_of_file_s(clip)
     assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize("kind", clock_kit.MUXED, ids=str)
+@pytest.mark.parametrize("muxer", clock_kit.MUXERS)
+def test_streams_put_into_a_file_by_another_program_keep_the_clock(
+    muxer: str, kind: Format, tmp_path: Path
+) -> None:
+    """Bare streams of 29.97 pictures a second, muxed by mkvmerge and MP4Box."""
+    if shutil.which(muxer) is None:
+        pytest.skip(f"{muxer} is not installed")
+    clip = clock_kit.make(tmp_path, kind, RATES["29.97"])
+    clip = clock_kit.muxed(clip, kind, muxer, tmp_path)
+    truth = clock_kit.skew_of_file_s(clip)
+    assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
+    # Bare streams cannot say what of their start is no sound: PCM has nothing of that.
+    assert 0 <= truth < 0.025 and (kind.audio != PCM or truth == pytest.approx(0, abs=TOLERANCE_S))
+
+
+@pytest.mark.parametrize("first", clock_kit.FIELDS)
+@pytest.mark.parametrize("rate", ["25", "29.97"])
+@pytest.mark.parametrize("kind", clock_kit.INTERLACED, ids=str)
+def test_an_interlaced_picture_counts_at_its_first_field(
+    kind: Format, rate: str, first: str, tmp_path: Path
+) -> None:
+    """Both fields stay in their picture, whose time is that of the one shown first."""
+    clip = clock_kit.make(tmp_path, kind, RATES[rate], first_field=first)
+    truth = clock_kit.skew_of_file_s(clip)
+    assert truth == pytest.approx(0, abs=TOLERANCE_S)
+    assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate", "irregular"),
+    [(".mp4", "29.97", False), (".ts", "50", False), (".mkv", "30", True)],
+)
+def test_every_file_that_is_written_keeps_the_clock(
+    suffix: str, rate: str, irregular: bool, tmp_path: Path
+) -> None:
+    """video.avi, a crop that starts late, video_out.avi and the dubbed copy, within 1 ms."""
+    kind = Format(suffix, H264, PCM if suffix == ".mkv" else AAC)
+    clip = clock_kit.make(tmp_path, kind, RATES[rate], irregular=irregular)
+    truth = clock_kit.skew_of_file_s(clip)
+    found = dict(output_clock_kit.skews_s(clip, tmp_path))
+    assert list(found) == ["video.avi", "00000.avi", "video_out.avi", "video_wav2lip.mp4"]
+    assert found == pytest.approx(dict.fromkeys(found, truth), abs=TOLERANCE_S)
 
 
 @pytest.mark.parametrize("late_s", [0.7, -0.7])

@@ -1,0 +1,86 @@
+"""Every file with sound that the toolkit writes of a clip, and how far sound and picture are apart.
+
+All pictures of it show their number (see clock_kit.py); boxes, labels and new mouths cover less
+than half of them. Files in AVI have no times: picture k counts at k / 25 s, corrected by how late
+the source's picture stands at that place of the grid, which is what `offset_ms` does, too.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from models import weights
+from models.features import FRAME_RATE
+from models.weights import WeightsUsed
+from pipeline import crops, media, tracks
+from pipeline.tracks import Track
+from pipeline.visualise import visualise
+from pipeline.workspace import Workspace
+from tests import clock_kit
+from tests.clock_kit import Clip
+from tests.dub_kit import MouthShowsSound, run_dub, still_track, workspace_of
+
+# In the middle of a picture of 96x64, so that both halves of a crop show their digits.
+FACE = (32.0, 16.0, 64.0, 48.0)
+FIRST, FRAMES = 10, 80  # of the face: what is written of it starts within the clip
+
+
+def skews_s(clip: Clip, folder: Path) -> Iterator[tuple[str, float]]:
+    """By how much the sound comes later than the picture in each file that is made of a clip.
+
+    Args:
+        clip: with sound.
+        folder: for the files.
+
+    Yields:
+        The file's name and seconds.
+    """
+    place, times_s = _prepared(clip, folder)
+    yield place.video.name, _skew_s(clip, place.video, times_s)
+    crop_times_s = times_s[FIRST : FIRST + FRAMES] - FIRST / FRAME_RATE
+    yield place.crop(0).name, _skew_s(clip, place.crop(0), crop_times_s)
+    visualise(place)
+    yield place.labelled_video.name, _skew_s(clip, place.labelled_video, times_s)
+    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    with mock.patch.object(weights, "load_wav2lip", lambda checkpoint, *, device: made):
+        dubbed = run_dub(place).video
+    yield dubbed.name, clock_kit.skew_of_file_s(clip, path=dubbed)
+
+
+def _prepared(clip: Clip, folder: Path) -> tuple[Workspace, np.ndarray]:
+    """What is left of a clip with one face before it is drawn and dubbed; its pictures' times."""
+    face = still_track(FACE, FIRST, FRAMES)
+    place = workspace_of(folder, clip.path, face)
+    decoding = media.Normalisation(
+        clip.path, media.probe(clip.path), avi=place.video, wav=place.audio, pictures=None
+    )
+    for _ in decoding:
+        pass
+    place.write_frame_times(decoding.times_s)
+    place.scratch.mkdir(parents=True)
+    _cut(place, decoding, face)
+    place.write_distances([np.ones((FRAMES - 5, 31), np.float32)])
+    return place, decoding.times_s
+
+
+def _cut(place: Workspace, decoding: media.Normalisation, face: Track) -> None:
+    crops.write_crops(
+        place,
+        decoding.again,
+        [face],
+        [tracks.smooth(face)],
+        crop_scale=crops.CROP_SCALE,
+        frame_rate=FRAME_RATE,
+        progress=lambda done: None,
+    )
+
+
+def _skew_s(clip: Clip, avi: Path, times_s: np.ndarray) -> float:
+    """Of a file whose picture k shows what the source shows at `times_s[k]`."""
+    frames = np.stack([frame[..., 1] for frame in media.read_frames(avi, frame_rate=None)])
+    assert len(frames) == len(times_s), (avi.name, len(frames), len(times_s))
+    late_s = times_s - clip.own_s(frames * (219 / 255) + 16)
+    assert np.ptp(np.percentile(late_s, [5, 95])) < 0.0015, (avi.name, late_s)
+    return clock_kit.lag_s(media.read_audio(avi)) - float(np.median(late_s))
