@@ -283,7 +283,32 @@ PROGRAMS = (
     ),
 )
 
+CLOCK = (
+    Mutant(
+        "pictures are deinterlaced",
+        "pipeline/clock.py",
+        'stream = source["V:0"].filter("settb"',
+        'stream = source["V:0"].filter("yadif").filter("settb"',
+        ("tests/test_clock.py::test_an_interlaced_picture_counts_at_its_first_field",),
+    ),
+    Mutant(
+        "the dubbed copy does not say that its first 21 ms are no sound",
+        "pipeline/mp4.py",
+        "audio_bitrate=AUDIO_BITRATE,",
+        "audio_bitrate=AUDIO_BITRATE,\n            use_editlist=0,",
+        ("tests/test_clock.py::test_every_file_that_is_written_keeps_the_clock",),
+    ),
+    Mutant(
+        "marked copies carry their sound a frame late",
+        "pipeline/visualise.py",
+        "for index, stored in enumerate(media.read_planes(place.video, info=info)):",
+        "for index, stored in enumerate([*media.read_planes(place.video, info=info)][1:]):",
+        ("tests/test_clock.py::test_every_file_that_is_written_keeps_the_clock",),
+    ),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
+    *CLOCK,
     *SYNC,
     *FACES,
     *DUB,
