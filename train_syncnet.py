@@ -18,7 +18,8 @@ from pathlib import Path
 from models.precision import CHOICES
 from pipeline import cli
 from training.objectives import NEGATIVES, OBJECTIVES
-from training.syncnet_run import TrainOptions, train
+from training.syncnet_options import TrainOptions
+from training.syncnet_run import train
 
 
 def build_parser() -> argparse.ArgumentParser:

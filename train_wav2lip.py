@@ -14,7 +14,8 @@ from pathlib import Path
 
 from models.precision import CHOICES
 from pipeline import cli
-from training.wav2lip_run import STAGES, TrainOptions, train
+from training.wav2lip_options import STAGES, TrainOptions
+from training.wav2lip_run import train
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,13 +9,14 @@ from training.journal import Journal
 
 
 def spare(patch: object = None) -> None:
-    """Runs report on two batches and draw no curves.
+    """Runs report on two small batches and draw no curves.
 
     Args:
         patch: pytest's monkeypatch, where other tests shall have them.
     """
     change = getattr(patch, "setattr", setattr)
     change(wav2lip_run, "UNSEEN_BATCHES", 2)
+    change(wav2lip_run, "UNSEEN_WINDOWS", 2)
     change(Journal, "draw", lambda _: None)
 
 

@@ -32,7 +32,7 @@ from pipeline.regions import Pads
 from pipeline.tracks import Track
 from pipeline.workspace import Workspace
 from tests.conftest import REPO
-from training import syncnet_run, wav2lip_run
+from training import syncnet_options, wav2lip_options
 from training.objectives import MultiWay
 
 CPU = torch.device("cpu")
@@ -41,13 +41,13 @@ TRACKS = [Track(np.arange(3), np.ones((3, 4)))] * 2
 
 def _train_syncnet(**changed: object) -> object:
     args = train_syncnet.build_parser().parse_args(["--data", "d", "--run", "r"])
-    return syncnet_run.TrainOptions(**(vars(args) | changed))
+    return syncnet_options.TrainOptions(**(vars(args) | changed))
 
 
 def _train_wav2lip(**changed: object) -> object:
     flags = ["--data", "d", "--run", "r", "--stage", "gan"]
     args = train_wav2lip.build_parser().parse_args(flags)
-    return wav2lip_run.TrainOptions(**(vars(args) | changed))
+    return wav2lip_options.TrainOptions(**(vars(args) | changed))
 
 
 # Words.

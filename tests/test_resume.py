@@ -14,7 +14,7 @@ import train_wav2lip
 from models import weights
 from models.syncnet import SyncNet
 from tests.train_kit import SHORT, said, write_noise
-from training import loop, syncnet_run, wav2lip_run
+from training import detector, loop, syncnet_options, syncnet_run, wav2lip_options
 from training.journal import Journal
 
 FRAMES = 75
@@ -129,17 +129,28 @@ FREE = {
     | {"log_every", "save_every", "eval_every", "patience", "steps"},
     "wav2lip": {"cache", "cache_gb", "workers", "export", "device", "precision"}
     | {"log_every", "save_every", "eval_every", "steps"},
+    "detector": {"workers", "export", "device", "precision"}
+    | {"log_every", "save_every", "eval_every", "steps"},
 }
 
 
-@pytest.mark.parametrize("script", ["syncnet", "wav2lip"])
+OPTIONS: dict[str, Any] = {
+    "syncnet": syncnet_options.TrainOptions,
+    "wav2lip": wav2lip_options.TrainOptions,
+    "detector": detector.TrainOptions,
+}
+
+
+@pytest.mark.parametrize("script", list(OPTIONS))
 def test_every_option_says_whether_a_resumed_run_may_change_it(script: str) -> None:
     """What changes nothing that is learned; every other one is fixed in some way."""
-    options = {"syncnet": syncnet_run, "wav2lip": wav2lip_run}[script].TrainOptions
+    options = OPTIONS[script]
     kinds = {one.name: one.metadata["resume"] for one in fields(options)}
     assert {name for name, kind in kinds.items() if kind == "free"} == FREE[script]
     assert [name for name, kind in kinds.items() if kind == "own folder"] == ["run"]
-    assert kinds["val"] == "fixed once given" and kinds["data"] == "clips"
+    assert kinds.get("val", "fixed once given") == "fixed once given"
+    data = {"stills", "corpus"} if script == "detector" else {"data"}
+    assert all(kinds[name] == "clips" for name in data)
 
 
 def test_resume_takes_options_that_do_not_change_the_result_with_a_line(

@@ -15,7 +15,7 @@ from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests import train_kit
 from tests.train_kit import SHORT, assert_same, kill_seed, said, write_noise
-from training import loop, syncnet_run, wav2lip
+from training import fit, loop, syncnet_run
 from training.distributed import Processes, largest
 from training.journal import Journal, read_rows
 from training.stopping import stopped_between_steps
@@ -66,8 +66,7 @@ def _signal_in_step(
 
         return made
 
-    patch.setattr(syncnet_run, "train_step", watched(syncnet_run.train_step))
-    patch.setattr(wav2lip, "train_step", watched(wav2lip.train_step))
+    patch.setattr(fit, "train_step", watched(fit.train_step))
     return sent
 
 

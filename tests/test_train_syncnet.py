@@ -26,10 +26,10 @@ from tests.train_kit import (
     two_processes,
     write_noise,
 )
-from training import card, loop, syncnet_run
+from training import fit, loop, syncnet_run
 from training.drawn_tracks import babble, write_track, write_tracks
+from training.fit import Run
 from training.journal import Journal, read_rows
-from training.syncnet import Run
 
 FRAMES = 110  # of a clip: little more than an excerpt of the small network
 CLOCKS = (*train_kit.CLOCKS, "excerpts_per_s")
@@ -143,7 +143,7 @@ def test_clips_judged_twice_are_told_of_once(
     """Stopped between judging clips and the next checkpoint: they are judged again."""
     flags += ["--steps", "3", "--save_every", "2", "--refine_at", "2"]
     judged: list[int] = []
-    original = syncnet_run.train_step
+    original = fit.train_step
 
     def stopped(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
         if run.step == 2:
@@ -151,7 +151,7 @@ def test_clips_judged_twice_are_told_of_once(
             raise KeyboardInterrupt
         return original(run, *rest, **options)
 
-    monkeypatch.setattr(syncnet_run, "train_step", stopped)
+    monkeypatch.setattr(fit, "train_step", stopped)
     with pytest.raises(KeyboardInterrupt):
         train_syncnet.main(flags)
     monkeypatch.undo()
@@ -292,8 +292,8 @@ def test_a_run_stops_early_and_exports_its_best(
     """Two reports without a better one end it, once and for all; the best weights are exported."""
     monkeypatch.setattr(syncnet_run, "agreement", _Scores([0.5, 0.6, 0.4, 0.6]))
     file = tmp_path / "own.safetensors"
-    monkeypatch.setattr(card, "_calibrate", lambda *_, **__: None)
-    monkeypatch.setattr(card, "figures", lambda *_, **__: {"all": {}})
+    monkeypatch.setattr(syncnet_run, "calibrate", lambda *_, **__: None)
+    monkeypatch.setattr(syncnet_run, "figures", lambda *_, **__: {"all": {}})
     others = shutil.copytree(tracks, tmp_path / "others")
     flags += ["--val", str(others), "--steps", "50", "--eval_every", "1", "--patience", "2"]
     flags += ["--export", str(file), "--warmup", "0"]

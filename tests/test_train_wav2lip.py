@@ -27,10 +27,10 @@ from tests.train_kit import (
     two_processes,
     write_noise,
 )
-from training import loop, wav2lip, wav2lip_run
+from training import fit, loop, wav2lip_options
 from training.distributed import Processes
+from training.fit import Run
 from training.journal import read_rows
-from training.wav2lip import Run
 
 FRAMES = 75  # of a clip: little more than an excerpt of the expert
 NARROW = Wav2LipConfig(0.02)
@@ -120,7 +120,7 @@ def _rows(run: Path) -> list[dict[str, Any]]:
 
 def _stop_at(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stops a run in the middle of a step, in this process."""
-    original = wav2lip.train_step
+    original = fit.train_step
 
     def stopped(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
         row = original(run, *rest, **options)
@@ -129,7 +129,7 @@ def _stop_at(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> No
         return row
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(wav2lip, "train_step", stopped)
+        patched.setattr(fit, "train_step", stopped)
         train_wav2lip.main(flags)
 
 
@@ -280,9 +280,9 @@ def test_a_batch_that_cannot_be_shared_is_refused(
         (["--stage", "expert", "--batch_size", "36"], 24),
         (["--stage", "gan", "--batch_size", "3"], 2),
     ):
-        options = wav2lip_run.TrainOptions(**vars(parsed([*plain, *more])))
+        options = wav2lip_options.TrainOptions(**vars(parsed([*plain, *more])))
         with pytest.raises(InputError, match=f"2 processes; give a multiple of {multiple}"):
-            wav2lip_run.check_options(options, two)
+            wav2lip_options.check_options(options, two)
 
 
 # The expert that judges, and when it counts.
@@ -300,18 +300,19 @@ def test_the_expert_does_not_change_while_a_generator_learns(
         return original(self, *batch)
 
     runs: list[Run] = []
-    step = wav2lip.train_step
+    step = fit.train_step
 
     def kept(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
         runs.append(run)
         return step(run, *rest, **options)
 
     monkeypatch.setattr(SyncNetColor, "forward", watched)
-    monkeypatch.setattr(wav2lip, "train_step", kept)
+    monkeypatch.setattr(fit, "train_step", kept)
     flags += ["--stage", "gan", "--val", str(val), "--eval_every", "2", "--sync_at", "0"]
     assert train_wav2lip.main([*flags, "--steps", "2"]) == 0
     assert len(called) == 2 + 2 and not any(called)  # of steps and of a report
-    lesson = runs[-1].lesson
+    task: Any = runs[-1].task
+    lesson = task.lesson
     assert lesson.expert is not None and lesson.model.training
     assert_same(weights.read_state(expert), lesson.expert.state_dict())
     assert not any(p.requires_grad or p.grad is not None for p in lesson.expert.parameters())

@@ -2,19 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import train_wav2lip
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig, Wav2LipDiscriminator
 from pipeline.errors import PipelineError
-from training import wav2lip
+from training import fit, wav2lip_run
 from training.distributed import Processes
-from training.expert_excerpts import ExpertBatch
+from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
 from training.face_batches import FaceBatch
-from training.wav2lip import Lesson, Run
+from training.fit import Run
+from training.wav2lip import Lesson
 from training.wav2lip_objectives import LossWeights
+from training.wav2lip_options import TrainOptions
+from training.wav2lip_run import Data, Wav2LipTask
 
 NARROW = Wav2LipConfig(0.05)
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -44,48 +49,55 @@ def _excerpts() -> ExpertBatch:
     return ExpertBatch(faces, mels, torch.randn(2, 3, 2, 4, generator=generator))
 
 
-def _gan(*, weight_decay: float = 0.01, taught_size: int = 0, **weights: float) -> Run:
+def _gan(
+    *, weight_decay: float = 0.01, taught_size: int = 0, **weights: float
+) -> tuple[Run, Wav2LipTask]:
     lesson = Lesson(
         Wav2Lip(NARROW),
         expert=SyncNetColor(NARROW),
         discriminator=Wav2LipDiscriminator(NARROW),
         taught_size=taught_size,
     )
-    return wav2lip.new_run(
-        lesson, decay=0.9, weight_decay=weight_decay, weighted=LossWeights(**weights)
-    )
+    options: Any = {f"{name}_weight": 0.0 for name in ("adversarial", "mouth", "structure")}
+    options |= {"detail_weight": 0.0, "taught_weight": 0.0, "sync_weight": 0.0, "sync_at": -1}
+    options |= {"weight_decay": weight_decay, "batch_size": 1, "precision": "fp32"}
+    options |= {"taught_steps": 0} | {f"{name}_weight": value for name, value in weights.items()}
+    named: Any = SimpleNamespace(**options)
+    task = Wav2LipTask(lesson, named, Data([], []), ALONE)
+    return Run(task, decay=0.9), task
 
 
 def _step(run: Run, *, lr: float = 1e-3) -> dict[str, float]:
-    return wav2lip.train_step(run, _faces(), lr=lr, group=ALONE, bf16=False)
+    return fit.train_step(run, _faces(), lr=lr, group=ALONE)
 
 
 def test_generator_decays_and_discriminator_does_not() -> None:
     """AdamW with the run's decay; the discriminator's Adam follows fast and has none."""
-    run = _gan(weight_decay=0.3, taught_size=4)
-    assert run.rival is not None and isinstance(run.optimizer, torch.optim.AdamW)
-    (part,) = run.optimizer.param_groups
+    _, task = _gan(weight_decay=0.3, taught_size=4)
+    optimizer, rival, lesson = *task.optimizers.values(), task.lesson
+    assert rival is not None and isinstance(optimizer, torch.optim.AdamW)
+    (part,) = optimizer.param_groups
     assert part["weight_decay"] == 0.3 and part["betas"] == (0.9, 0.999)
     held = {id(parameter) for parameter in part["params"]}
-    assert run.lesson.translation is not None and run.lesson.discriminator is not None
-    learned = [*run.lesson.model.parameters(), *run.lesson.translation.parameters()]
+    assert lesson.translation is not None and lesson.discriminator is not None
+    learned = [*lesson.model.parameters(), *lesson.translation.parameters()]
     assert held == {id(parameter) for parameter in learned}
-    assert run.rival.defaults["betas"] == (0.5, 0.999) and run.rival.defaults["weight_decay"] == 0
-    (part,) = run.rival.param_groups
-    assert {id(p) for p in part["params"]} == {id(p) for p in run.lesson.discriminator.parameters()}
+    assert rival.defaults["betas"] == (0.5, 0.999) and rival.defaults["weight_decay"] == 0
+    (part,) = rival.param_groups
+    assert {id(p) for p in part["params"]} == {id(p) for p in lesson.discriminator.parameters()}
 
 
 def test_step_moves_both_networks_at_the_rate_given_and_the_average_after() -> None:
     """Adam's first step moves every weight that has a gradient by the rate, either way."""
-    run = _gan(weight_decay=0.0, adversarial=0.5, taught_size=4, taught=1.0)
-    before = {name: p.detach().clone() for name, p in run.lesson.named_parameters()}
+    run, task = _gan(weight_decay=0.0, adversarial=0.5, taught_size=4, taught=1.0)
+    before = {name: p.detach().clone() for name, p in task.lesson.named_parameters()}
     row = _step(run, lr=1e-3)
-    for name, value in run.lesson.named_parameters():
+    for name, value in task.lesson.named_parameters():
         moved = float((value - before[name]).detach().abs().max())
         before_norm = name.endswith("conv_block.0.bias") and "discriminator" not in name
         assert moved == pytest.approx(1e-3, rel=0.05) or (before_norm and moved < 1e-3), name
     assert run.step == 1 and {"loss", "l1", "adversarial", "discriminator", "taught"} <= row.keys()
-    blocks: Any = run.average.model.output_block, run.lesson.model.output_block
+    blocks: Any = run.average.model.output_block, task.lesson.model.output_block
     average, model = (block[1].bias for block in blocks)
     old = before["model.output_block.1.bias"]
     assert torch.allclose(average, 0.1 * old + 0.9 * model, atol=1e-6)
@@ -94,12 +106,16 @@ def test_step_moves_both_networks_at_the_rate_given_and_the_average_after() -> N
 @pytest.mark.parametrize(("factor", "clipped"), [(1e4, True), (1e-4, False)])
 def test_gradient_is_clipped_to_five_and_reported_as_it_was(factor: float, clipped: bool) -> None:
     """Of the network and of the discriminator, each by itself."""
-    run = _gan()
-    block: Any = run.lesson.model.output_block
+    _, task = _gan()
+    block: Any = task.lesson.model.output_block
     parameters = list(block.parameters())
     loss = factor * sum(p.sum() for p in parameters)
     before = [p.detach().clone() for p in parameters]
-    told = wav2lip._descend(torch.optim.SGD(parameters, lr=9.0), loss, 0.5, ALONE, step=0)
+    told = fit.descend(
+        *(torch.optim.SGD(parameters, lr=9.0), loss, 0.5, ALONE),
+        largest=task.largest_gradient,
+        step=0,
+    )
     real = factor * sum(p.numel() for p in parameters) ** 0.5
     assert told == pytest.approx(real, rel=1e-4)
     moved = torch.cat([(p - old).flatten() for p, old in zip(parameters, before, strict=True)])
@@ -109,11 +125,11 @@ def test_gradient_is_clipped_to_five_and_reported_as_it_was(factor: float, clipp
 def test_gradients_of_the_generators_loss_do_not_reach_the_discriminators_step() -> None:
     """With a generator that only wants to fool it, the judge still learns from its own loss."""
     torch.manual_seed(4)
-    own = _gan(adversarial=1.0)
+    run, own = _gan(adversarial=1.0)
+    _step(run)
     torch.manual_seed(4)
-    other = _gan(adversarial=0.0)
-    for run in (own, other):
-        _step(run)
+    run, other = _gan(adversarial=0.0)
+    _step(run)
     one, two = own.lesson.discriminator, other.lesson.discriminator
     assert one is not None and two is not None
     for left, right in zip(one.parameters(), two.parameters(), strict=True):
@@ -122,15 +138,15 @@ def test_gradients_of_the_generators_loss_do_not_reach_the_discriminators_step()
 
 def test_loss_that_is_no_number_stops_before_a_weight_moves() -> None:
     """One sentence with the step."""
-    run = _gan()
+    run, task = _gan()
     run.step = 7
     broken = replace(_faces(), target=torch.full((1, 5, 3, 96, 96), float("nan")))
-    before = {name: p.detach().clone() for name, p in run.lesson.model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in task.lesson.model.named_parameters()}
     with pytest.raises(
         PipelineError, match=r"The loss at step 7 is not a number; .*--precision fp32"
     ):
-        wav2lip.train_step(run, broken, lr=1e-3, group=ALONE, bf16=False)
-    assert all(torch.equal(p, before[name]) for name, p in run.lesson.model.named_parameters())
+        fit.train_step(run, broken, lr=1e-3, group=ALONE)
+    assert all(torch.equal(p, before[name]) for name, p in task.lesson.model.named_parameters())
     assert run.step == 7
 
 
@@ -145,7 +161,7 @@ def test_expert_asks_its_own_question_only_when_it_weighs() -> None:
 
 def test_what_the_teacher_says_counts_by_its_weight() -> None:
     """A generator's loss grows by the weight times what its ear lacks; at 0 nothing is asked."""
-    lesson = _gan(taught_size=4).lesson.eval()
+    lesson = _gan(taught_size=4)[1].lesson.eval()
     with torch.no_grad():
         plain, _, parts = lesson(_faces(), LossWeights(taught=0.0), False)
         assert "taught" not in parts
@@ -157,16 +173,36 @@ def test_what_the_teacher_says_counts_by_its_weight() -> None:
 
 def test_other_people_are_judged_by_the_averaged_network_in_use() -> None:
     """In eval mode, with the published loss, the mean over all batches."""
-    run = _gan(adversarial=0.5, mouth=4.0, structure=0.2)
+    run, task = _gan(adversarial=0.5, mouth=4.0, structure=0.2)
     for module in run.average.model.output_block.modules():
         if isinstance(module, torch.nn.Conv2d) and module.bias is not None:
             torch.nn.init.constant_(module.weight, 0.0)
             torch.nn.init.constant_(module.bias, 9.0)  # white faces
     white = replace(_faces(), target=torch.ones(1, 5, 3, 96, 96))
     dark = replace(_faces(), target=torch.full((1, 5, 3, 96, 96), 0.5))
-    run.lesson.train()
-    row = wav2lip.judge(run, [white, dark], ALONE.device)
+    task.lesson.train()
+    task.data = Data([], [white, dark])
+    row = task._judged(run.average.model)
     assert row["l1"] == pytest.approx(0.25, abs=1e-3)
     assert row["loss"] == pytest.approx(row["l1"], abs=1e-6)
     assert "sync" in row and not any(module.training for module in run.average.model.modules())
-    assert run.lesson.model.training
+    assert task.lesson.model.training
+
+
+@pytest.mark.parametrize("stage", ["generator", "expert"])
+def test_other_people_are_judged_on_the_same_windows_whatever_the_batch_size(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """192 of them, in whole excerpts of an expert: figures of two cards compare."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(wav2lip_run, "load_faces", lambda *_, **__: ["clip"])
+    monkeypatch.setattr(wav2lip_run, "_batch", lambda *_, **how: asked.append(how))
+    flags = ["--data", "d", "--val", "v", "--run", "r", "--stage", stage, "--teacher", "none"]
+    for size in ("1", "12", "48"):
+        asked.clear()
+        words = train_wav2lip.build_parser().parse_args([*flags, "--batch_size", size])
+        wav2lip_run.load_data(TrainOptions(**vars(words)), say=False)
+        assert sum(how["size"] for how in asked) == 192
+        assert all(how["size"] % EXCERPT_WINDOWS == 0 for how in asked)
+        assert len({(how["seed"], how["step"]) for how in asked}) == len(asked)
+        assert not any(how["augmented"] for how in asked)

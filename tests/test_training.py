@@ -14,8 +14,8 @@ from models import s3fd, weights
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL
 from pipeline import cli, writers
-from tests.train_kit import assert_same
-from training import detector, drawn_tracks, loop, samples
+from tests.train_kit import assert_same, said
+from training import detection, detector, drawn_tracks, fit, loop, samples
 from training.drawn import drawn_scene, mouth_motion
 from training.drawn_tracks import babble
 from training.face_samples import FaceSample
@@ -74,7 +74,7 @@ def test_anchors_of_a_face_are_positive_and_ignored_regions_are_neither() -> Non
     anchors = s3fd.anchor_grid(((16, 16), (8, 8), (4, 4), (2, 2), (1, 1), (1, 1)))
     boxes = np.array([[20.0, 18.0, 44.0, 50.0]], np.float32)
     ignore = np.array([[50.0, 0.0, 64.0, 64.0]], np.float32)
-    positive, negative, targets = detector.assign(anchors, boxes, ignore)
+    positive, negative, targets = detection.assign(anchors, boxes, ignore)
     assert positive.any() and not (positive & negative).any()
     assert (targets[positive] == torch.from_numpy(boxes)).all()
     inside = (anchors[:, 0] > 50) & (anchors[:, :2] < 64).all(dim=1)
@@ -125,19 +125,17 @@ def test_resumed_detector_equals_one_never_stopped(
     monkeypatch.setattr(detector, "VIEW_PX", 64)
     monkeypatch.setattr(detector, "recall_at", lambda *_, **__: {"recall": 0.0})
     flags = ["--stills", str(tmp_path / "stills"), "--corpus", str(tmp_path / "corpus")]
-    flags += ["--drawn", "1", "--batch_size", "2", "--eval_every", "2", "--steps", "4"]
+    flags += ["--drawn", "1", "--batch_size", "2", "--save_every", "2", "--steps", "4"]
     assert detector.main([*flags, "--run", str(tmp_path / "whole")]) == 0
-    original = detector.train_step
+    original = fit.train_step
 
-    def stopped(*batch: Any, **options: Any) -> dict[str, float]:
-        if len(steps) == 3:
+    def stopped(run: fit.Run, *batch: Any, **options: Any) -> dict[str, float]:
+        if run.step == 3:
             raise KeyboardInterrupt
-        steps.append(1)
-        return original(*batch, **options)
+        return original(run, *batch, **options)
 
-    steps: list[int] = []
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(detector, "train_step", stopped)
+        patched.setattr(fit, "train_step", stopped)
         detector.main([*flags, "--run", str(tmp_path / "broken")])
     assert detector.main([*flags, "--run", str(tmp_path / "broken")]) == 0
     assert "resumed at step 2" in capsys.readouterr().out
@@ -146,6 +144,56 @@ def test_resumed_detector_equals_one_never_stopped(
     )
     assert_same(one, other)
     assert one is not None and one["step"] == 4
+
+
+def test_detectors_resume_names_what_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options that change the result are refused; a picture that is another one is named."""
+    _stills(tmp_path / "stills", tmp_path / "corpus")
+    monkeypatch.setattr(detector, "VIEW_PX", 64)
+    monkeypatch.setattr(detector, "recall_at", lambda *_, **__: {"recall": 0.0})
+    flags = ["--stills", str(tmp_path / "stills"), "--corpus", str(tmp_path / "corpus")]
+    flags += ["--run", str(tmp_path / "run"), "--drawn", "1", "--batch_size", "2", "--steps", "1"]
+    assert said(detector.main, flags, capsys)[0] == 0
+    code, _, error = said(detector.main, [*flags, "--seed", "2", "--lr", "0.1"], capsys)
+    assert code == 2 and error.count("\n") == 1
+    assert "--seed (was 1, is 2), --lr (was 0.002, is 0.1); give those" in error
+    picture = tmp_path / "stills" / "images" / "train" / "0.jpg"
+    picture.write_bytes(picture.read_bytes() + b"0")
+    code, shown, error = said(detector.main, [*flags, "--steps", "2"], capsys)
+    assert code == 0 and "1 clip changed since the checkpoint: stills/train/0.jpg" in shown, error
+    assert "goes on with other options: --steps (was 1, is 2)" in shown
+    assert "resumed at step 1" in shown
+    (tmp_path / "run" / "checkpoint.pt").write_text("no")
+    code, _, error = said(detector.main, flags, capsys)
+    assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["--drawn", "0"], "--drawn must be at least 1"),
+        (["--save_every", "0"], "--save_every must be at least 1"),
+        (["--export", "own.pt"], "must end in .safetensors"),
+        (["--stills", "nowhere"], "nowhere/labels.jsonl is not a file; give a folder with such"),
+        (["--corpus", "stills"], "stills/faces.jsonl is not a file"),
+    ],
+)
+def test_detectors_flags_that_make_no_run_are_refused(
+    wrong: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In one sentence, before anything is written."""
+    _stills(tmp_path / "stills", tmp_path / "corpus")
+    monkeypatch.chdir(tmp_path)
+    flags = ["--stills", "stills", "--corpus", "corpus", "--run", "run", *wrong]
+    code, _, error = said(detector.main, flags, capsys)
+    assert code == 2 and sentence in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 # What a detector is worth.
@@ -176,13 +224,13 @@ def test_detections_are_compared_with_labels() -> None:
         np.float32,
     )
     sample = _sample([FACE, [150, 10, 190, 50], [0, 150, 31, 181]], [[90, 90, 150, 150]])
-    false, faces, count = detector.score_detections([found], [sample])
+    false, faces, count = detection.score_detections([found], [sample])
     assert false.tolist() == pytest.approx([0.8, 0.6])
     assert faces.tolist() == pytest.approx([0.9, 0.0]) and count == 2
     off = np.array([[24.0, 10, 64, 50, 0.5]], np.float32)  # 26 of 54 columns are shared
-    false, faces, _ = detector.score_detections([off], [_sample([FACE])])
+    false, faces, _ = detection.score_detections([off], [_sample([FACE])])
     assert false.tolist() == [0.5] and faces.tolist() == [0.0]
-    false, faces, count = detector.score_detections([found[:1]], [_sample([])])
+    false, faces, count = detection.score_detections([found[:1]], [_sample([])])
     assert len(false) == 1 and count == len(faces) == 0
 
 
@@ -193,9 +241,9 @@ def test_recall_is_at_the_confidence_that_allows_so_many_false_boxes(
     answers = iter(
         [np.array([[*FACE, 0.5 + 0.04 * n], [150, 150, 190, 190, 0.1 * n]]) for n in range(10)]
     )
-    monkeypatch.setattr(detector, "detect", lambda *_: next(answers))
+    monkeypatch.setattr(detection, "detect", lambda *_: next(answers))
     samples = [_sample([FACE])] * 10
-    found = detector.recall_at(None, samples, false_per_image=0.1)  # type: ignore[arg-type]
+    found = detection.recall_at(None, samples, false_per_image=0.1)  # type: ignore[arg-type]
     assert found["confidence"] == pytest.approx(0.8) and found["recall"] == 0.2
     assert (found["faces"], found["images"]) == (10, 10)
 
@@ -205,7 +253,7 @@ def test_calibration_makes_a_confidence_the_pipelines() -> None:
     model = s3fd.S3FD(s3fd.SMALL)
     heads: Any = [*model.conf]
     before = [head.bias.detach().clone() for head in heads]
-    detector.calibrate(model, 0.6)
+    detection.calibrate(model, 0.6)
     for head, old in zip(heads, before, strict=True):
         shift = (head.bias - old).detach()
         assert float(shift[-1]) == pytest.approx(np.log(9) - np.log(1.5), abs=1e-5)
@@ -226,11 +274,11 @@ def test_detection_loss_asks_the_hardest_background() -> None:
     """Three for each anchor with a face and 24 a view; boxes count twice, by matched anchor."""
     anchors = s3fd.anchor_grid(((16, 16), (8, 8), (4, 4), (2, 2), (1, 1), (1, 1)))
     sample = _sample([[20.0, 18.0, 44.0, 50.0]])
-    positive, negative, targets = detector.assign(anchors, sample.boxes, sample.ignore)
+    positive, negative, targets = detection.assign(anchors, sample.boxes, sample.ignore)
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(1, len(anchors), 2, generator=generator)
     regressions = torch.randn(1, len(anchors), 4, generator=generator)
-    score, box = detector.detection_loss(regressions, logits, anchors, [sample])
+    score, box = detection.detection_loss(regressions, logits, anchors, [sample])
     surprise = -torch.log_softmax(logits[0], dim=1)
     found = int(positive.sum())
     hard = surprise[negative, 0].sort(descending=True).values[: 3 * found + 24]
@@ -244,10 +292,10 @@ def test_detection_loss_asks_the_hardest_background() -> None:
 def test_folding_batch_norm_changes_nothing() -> None:
     """The exported detector is the trained one."""
     torch.manual_seed(0)
-    model = s3fd.S3FD(detector.dataclasses.replace(s3fd.SMALL, batch_norm=True))
+    model = s3fd.S3FD(detection.dataclasses.replace(s3fd.SMALL, batch_norm=True))
     model(torch.randn(4, 3, 64, 64))  # moves the running statistics
     images = torch.randn(1, 3, 96, 64)
     with torch.no_grad():
-        trained, folded = model.eval()(images), detector.fold_batch_norm(model)(images)
+        trained, folded = model.eval()(images), detection.fold_batch_norm(model)(images)
     for one, other in zip(trained[:2], folded[:2], strict=True):
         assert torch.allclose(one, other, atol=1e-4)

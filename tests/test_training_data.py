@@ -21,6 +21,7 @@ from pipeline.clip_scores import score_clip
 from pipeline.errors import InputError
 from pipeline.workspace import Workspace
 from training import apart, augment, excerpts, judging, samples, selection
+from training.ahead import made_ahead
 from training.chances import chances, choose
 from training.drawn_tracks import write_track
 from training.excerpts import Draw
@@ -604,22 +605,19 @@ def test_processes_share_the_batch_a_single_one_makes() -> None:
         assert torch.equal(part.sound, whole.sound[rank::2])
 
 
-def test_threads_make_the_same_batches_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_make_the_same_batches_in_order() -> None:
     """Workers change when a batch is made, not what is in it; their errors arrive."""
 
-    def drawn(_clips: object, _config: object, draw: Draw, *, step: int) -> tuple[int, int]:
+    def drawn(step: int) -> tuple[int, int]:
         if step == 9:
             raise OSError("gone")
-        return draw.seed, step
+        return 2, step
 
-    monkeypatch.setattr(excerpts, "draw_batch", drawn)
     for workers in (0, 1, 3):
-        made = excerpts.batches([], SMALL, Draw(2, 2), first_step=4, last_step=8, workers=workers)
+        made = made_ahead(drawn, first_step=4, last_step=8, workers=workers)
         assert list(made) == [(2, 4), (2, 5), (2, 6), (2, 7)]
         with pytest.raises(OSError, match="gone"):
-            list(
-                excerpts.batches([], SMALL, Draw(2, 2), first_step=8, last_step=11, workers=workers)
-            )
+            list(made_ahead(drawn, first_step=8, last_step=11, workers=workers))
 
 
 @pytest.mark.parametrize("frames", [85, 96, 109])

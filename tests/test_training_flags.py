@@ -22,7 +22,7 @@ from pipeline import cli
 from pipeline.workspace import Workspace
 from tests.train_kit import TINY, said
 from tests.training_flag_kit import FlagTable
-from training import excerpts, loop, syncnet_run, wav2lip, wav2lip_run
+from training import excerpts, fit, loop, syncnet_run, wav2lip, wav2lip_run
 from training.drawn_tracks import write_track
 from training.face_batches import FaceBatch
 from training.journal import Journal, read_rows
@@ -43,7 +43,7 @@ class Ran:
         folder: of the run.
         code, out, err: of the script.
         rows: of its log.
-        run: network, optimiser, average.
+        run, task: network, optimiser, average; what is their own.
         data: it was made on.
         steps: batch and arguments of every step.
         saved: steps at which checkpoints were written.
@@ -56,6 +56,7 @@ class Ran:
     err: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
     run: Any = None
+    task: Any = None
     data: Any = None
     steps: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     saved: list[int] = field(default_factory=list)
@@ -64,8 +65,14 @@ class Ran:
     @property
     def names(self) -> list[str]:
         """Of the clips trained on, without their data_dir's name."""
-        real = [getattr(clip, "clip", clip).name for clip in (self.run.clips or self.data.clips)]
+        real = [getattr(clip, "clip", clip).name for clip in self.clips]
         return sorted(name.partition("/")[2] for name in real)
+
+    @property
+    def clips(self) -> list[Any]:
+        """Those trained on."""
+        clips: list[Any] = getattr(self.task, "clips", None) or self.data.clips
+        return clips
 
     @property
     def losses(self) -> list[float]:
@@ -138,6 +145,7 @@ class Kit:
         self.devices: list[str] = []
         patch.setattr(Journal, "draw", lambda _: None)
         patch.setattr(wav2lip_run, "UNSEEN_BATCHES", 1)
+        patch.setattr(wav2lip_run, "UNSEEN_WINDOWS", 1)
         patch.setattr(syncnet_run, "SMALL", SHORT)
         self._real_device = cli.torch_device
         self._originals = {
@@ -146,8 +154,7 @@ class Kit:
                 "save": (loop, "save_checkpoint"),
                 "load": (syncnet_run, "load_data"),
                 "faces": (wav2lip_run, "load_data"),
-                "step": (syncnet_run, "train_step"),
-                "other_step": (wav2lip, "train_step"),
+                "step": (fit, "train_step"),
                 "draw": (excerpts, "draw_batch"),
                 "batch": (wav2lip_run, "_batch"),
             }.items()
@@ -185,18 +192,18 @@ class Kit:
             ran.drawn.append((step, main, [clip.name for clip in clips]))
             return self._originals["draw"](clips, *rest, step=step)
 
-        def step(run: Any, called: Any, batch: Any, **options: Any) -> dict[str, float]:
-            ran.run = run
+        def step(run: Any, batch: Any, **options: Any) -> dict[str, float]:
+            ran.task, ran.run = run.task, run
             ran.steps.append((batch, options))
             if learns:
-                learned: dict[str, float] = self._originals["step"](run, called, batch, **options)
+                learned: dict[str, float] = self._originals["step"](run, batch, **options)
                 return learned
             run.step += 1
             return {"loss": 1.0, "accuracy": 0.5, "gradient": 1.0}
 
         self.patch.setattr(syncnet_run, "load_data", load)
         self.patch.setattr(excerpts, "draw_batch", draw)
-        self.patch.setattr(syncnet_run, "train_step", step)
+        self.patch.setattr(fit, "train_step", step)
         return self._finish(ran, train_syncnet.main, self._flags(ran, base, flags), saves=saves)
 
     def wav2lip(
@@ -218,24 +225,24 @@ class Kit:
             ran.data = self._originals["faces"](*rest, **options)
             return ran.data
 
-        def draw(options: Any, clips: Any, **rest: Any) -> Any:
+        def draw(stage: str, clips: Any, **rest: Any) -> Any:
             if rest.get("augmented", True):
                 main = threading.current_thread() is threading.main_thread()
                 ran.drawn.append((rest["step"], main, [face.clip.name for face in clips]))
-            return self._originals["batch"](options, clips, **rest)
+            return self._originals["batch"](stage, clips, **rest)
 
         def step(run: Any, batch: Any, **options: Any) -> dict[str, float]:
-            ran.run = run
-            ran.steps.append((batch, options | {"weighted": run.weighted}))
+            ran.task, ran.run = run.task, run
+            ran.steps.append((batch, options | {"weighted": run.task.weighted_at(run.step)}))
             if learns:
-                learned: dict[str, float] = self._originals["other_step"](run, batch, **options)
+                learned: dict[str, float] = self._originals["step"](run, batch, **options)
                 return learned
             run.step += 1
             return {"loss": 1.0, "gradient": 1.0}
 
         self.patch.setattr(wav2lip_run, "load_data", load)
         self.patch.setattr(wav2lip_run, "_batch", draw)
-        self.patch.setattr(wav2lip, "train_step", step)
+        self.patch.setattr(fit, "train_step", step)
         return self._finish(ran, train_wav2lip.main, self._flags(ran, base, flags), saves=saves)
 
     def _finish(self, ran: Ran, main: Any, flags: list[str], *, saves: bool) -> Ran:
@@ -252,8 +259,6 @@ class Kit:
         self.patch.setattr(cli, "torch_device", device)
         ran.code, ran.out, ran.err = said(main, flags, self.capsys)
         ran.rows = read_rows(ran.folder / "train.jsonl")
-        if ran.run is not None and not hasattr(ran.run, "clips"):
-            ran.run.clips = None
         return ran
 
     def either(self, script: str, *flags: Any, **options: Any) -> Ran:
@@ -318,7 +323,7 @@ def _min_confidence(kit: Kit, script: str) -> None:
 def _max_offset(kit: Kit, script: str) -> None:
     ran = kit.either(script, "--max_offset", 3)
     assert ran.names == ["anna/00000", "carl/00000"]
-    clips = ran.run.clips or [face.clip for face in ran.data.clips]
+    clips = [getattr(clip, "clip", clip) for clip in ran.clips]
     assert [clip.offset_ms for clip in clips] == [120.0, 0.0]
     ran = kit.either(script, "--max_offset", 2.9)
     assert ran.names == ["carl/00000"] and "too far apart (120 ms)" in ran.out
@@ -433,15 +438,15 @@ def _warmup(kit: Kit, script: str) -> None:
 @_both("average")
 def _average(kit: Kit, script: str) -> None:
     ran = kit.either(script, "--average", 0, "--lr", 0.1, learns=True)
-    assert _same(ran.run.average.model, ran.run.lesson.model)
+    assert _same(ran.run.average.model, ran.task.lesson.model)
     ran = kit.either(script, "--average", 0.05, "--lr", 0.1, learns=True)
-    assert not _same(ran.run.average.model, ran.run.lesson.model)
+    assert not _same(ran.run.average.model, ran.task.lesson.model)
 
 
 @_both("weight_decay")
 def _weight_decay(kit: Kit, script: str) -> None:
     for decay in (0.0, 0.4):
-        optimizer = kit.either(script, "--weight_decay", decay).run.optimizer
+        optimizer = kit.either(script, "--weight_decay", decay).task.optimizers["optimizer"]
         assert optimizer.param_groups[0]["weight_decay"] == decay
 
 
@@ -454,7 +459,7 @@ def _precision(kit: Kit, script: str) -> None:
         kit.patch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
         auto = kit.either(script, without=("--precision",), learns=True)
         assert auto.losses == ran[wanted].losses and f"on cpu, precision {wanted}" in auto.out
-        assert auto.steps[0][1]["bf16"] == (wanted == "bf16")
+        assert auto.task.precision == wanted
 
 
 # Of train_syncnet.py.
@@ -513,7 +518,7 @@ def _init(kit: Kit) -> None:
     weights.fill(own, kit.folders / "own.safetensors")
     ran = kit.syncnet("--init", kit.folders / "own.safetensors")
     assert _same(ran.run.average.model, own) and "starts from own.safetensors" in ran.out
-    assert all(p.requires_grad for p in ran.run.lesson.model.parameters())
+    assert all(p.requires_grad for p in ran.task.lesson.model.parameters())
     ran = kit.syncnet()
     assert not _same(ran.run.average.model, own) and "starts from" not in ran.out
 
@@ -549,7 +554,7 @@ def _patience(kit: Kit) -> None:
 def _objective(kit: Kit) -> None:
     kinds = {"multiway": MultiWay, "margin": Margin, "bce": DistanceBCE, "cosine": CosineBCE}
     for name, kind in kinds.items():
-        assert type(kit.syncnet("--objective", name).run.lesson.objective) is kind
+        assert type(kit.syncnet("--objective", name).task.lesson.objective) is kind
 
 
 @_row("negatives")
@@ -557,7 +562,7 @@ def _negatives(kit: Kit) -> None:
     losses = []
     for kind in ("same", "cross", "both"):
         ran = kit.syncnet("--negatives", kind, learns=True)
-        assert ran.run.lesson.objective.negatives == kind
+        assert ran.task.lesson.objective.negatives == kind
         losses += ran.losses
     assert len(set(losses)) == 3
 
@@ -576,7 +581,7 @@ def _refine_at(kit: Kit) -> None:
     assert ran.at("kept") == [2, 4] and len(asked) == 2  # of the steps to come
     assert asked == [["tracks/anna/00000", "tracks/carl/00000"]] * 2
     assert [len(names) for _, _, names in ran.drawn] == [2, 1, 1, 1]
-    assert ran.names == ["carl/00000"] and ran.run.dropped == ["tracks/anna/00000"]
+    assert ran.names == ["carl/00000"] and ran.task.dropped == ["tracks/anna/00000"]
 
 
 @_row("excerpts")
@@ -591,7 +596,7 @@ def _dropout(kit: Kit) -> None:
     losses = []
     for flags, share in (((), 0.3), (("--dropout", 0.6), 0.6), (("--dropout", 0), 0.0)):
         ran = kit.syncnet(*flags, learns=True)
-        assert ran.run.lesson.model.config.dropout == share
+        assert ran.task.lesson.model.config.dropout == share
         losses += ran.losses
     assert len(set(losses)) == 3
 
@@ -626,9 +631,10 @@ def _filelists(kit: Kit) -> None:
 def _stage(kit: Kit) -> None:
     kinds = {"expert": SyncNetColor, "generator": Wav2Lip, "gan": Wav2Lip}
     for stage, kind in kinds.items():
-        run = kit.wav2lip("--stage", stage).run
-        assert type(run.lesson.model) is kind
-        assert bool(run.lesson.discriminator) == bool(run.rival) == (stage == "gan")
+        task = kit.wav2lip("--stage", stage).task
+        assert type(task.lesson.model) is kind
+        rival = task.optimizers["rival"]
+        assert bool(task.lesson.discriminator) == bool(rival) == (stage == "gan")
 
 
 @_row("teacher", WAV2LIP)
@@ -636,9 +642,9 @@ def _teacher(kit: Kit) -> None:
     assert kit.wav2lip("--teacher", "none").data.taught_size == 0
     own = kit.wav2lip("--teacher", kit.folders / "own.safetensors")
     assert own.data.taught_size == SHORT.embedding_size == own.steps[0][0].taught.shape[2]
-    assert own.run.lesson.translation.out_features == SHORT.embedding_size
+    assert own.task.lesson.translation.out_features == SHORT.embedding_size
     ours = kit.wav2lip(without=("--teacher",))  # auto: what run_syncnet.py takes
-    assert ours.data.taught_size == ours.run.lesson.translation.out_features == 128
+    assert ours.data.taught_size == ours.task.lesson.translation.out_features == 128
 
 
 @_row("taught_steps", WAV2LIP)
@@ -658,11 +664,11 @@ def _taught_steps(kit: Kit) -> None:
 @_row("expert", WAV2LIP)
 def _expert(kit: Kit) -> None:
     ran = kit.wav2lip()
-    assert ran.run.lesson.expert is None and "no --expert" in ran.out
+    assert ran.task.lesson.expert is None and "no --expert" in ran.out
     ran = kit.wav2lip("--expert", kit.folders / "expert.safetensors")
     own = SyncNetColor(NARROW)
     weights.fill(own, kit.folders / "expert.safetensors")
-    assert _same(ran.run.lesson.expert, own) and "no --expert" not in ran.out
+    assert _same(ran.task.lesson.expert, own) and "no --expert" not in ran.out
 
 
 @_row("init", WAV2LIP)
@@ -670,13 +676,13 @@ def _init_faces(kit: Kit) -> None:
     own = Wav2Lip(NARROW)
     weights.fill(own, kit.folders / "generator.safetensors")
     ran = kit.wav2lip("--init", kit.folders / "generator.safetensors")
-    assert _same(ran.run.lesson.model, own) and _same(ran.run.average.model, own)
-    assert not _same(kit.wav2lip().run.lesson.model, own)
+    assert _same(ran.task.lesson.model, own) and _same(ran.run.average.model, own)
+    assert not _same(kit.wav2lip().task.lesson.model, own)
 
 
 @_row("eval_every", WAV2LIP)
 def _eval_every_faces(kit: Kit) -> None:
-    kit.patch.setattr(wav2lip, "judge", lambda *_: {"loss": 1.0})
+    kit.patch.setattr(wav2lip, "judge", lambda *_, **__: {"loss": 1.0})
     kit.patch.setattr(wav2lip_run, "draw_samples", lambda *_: None)
     flags = ("--val", kit.folders / "val", "--steps", 4, "--eval_every")
     assert kit.wav2lip(*flags, 1).at("unseen loss") == [1, 2, 3, 4]
@@ -686,7 +692,7 @@ def _eval_every_faces(kit: Kit) -> None:
 @_row("width", WAV2LIP)
 def _width(kit: Kit) -> None:
     for width in (0.02, 0.2):
-        lesson = kit.wav2lip("--width", width, "--stage", "gan").run.lesson
+        lesson = kit.wav2lip("--width", width, "--stage", "gan").task.lesson
         config = Wav2LipConfig(width)
         assert lesson.model.config == config
         assert lesson.model.face_decoder_blocks[0][0].conv_block[0].out_channels == (
@@ -719,7 +725,7 @@ def _sync_weight(kit: Kit) -> None:
 
 @_row("sync_from", WAV2LIP)
 def _sync_from(kit: Kit) -> None:
-    kit.patch.setattr(wav2lip, "judge", lambda *_: {"loss": 1.0, "sync": 0.75})
+    kit.patch.setattr(wav2lip, "judge", lambda *_, **__: {"loss": 1.0, "sync": 0.75})
     kit.patch.setattr(wav2lip_run, "draw_samples", lambda *_: None)
     flags = ("--val", kit.folders / "val", "--steps", 3, "--eval_every", 1, "--sync_from")
     for bound, switched in ((0.74, []), (0.75, []), (0.76, [1])):

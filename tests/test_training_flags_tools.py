@@ -1,6 +1,7 @@
 """Every flag of the detector's training, of drawn tracks and of the evaluations: two values."""
 
 import json
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,12 @@ from training import (
     evaluate_expert,
     evaluate_mouths,
     evaluate_sync,
+    fit,
     loop,
     samples,
 )
 from training.drawn_tracks import write_track
-from training.journal import read_rows
+from training.journal import Journal, read_rows
 
 FRAMES = 40
 NARROW = Wav2LipConfig(0.02)
@@ -153,17 +155,19 @@ class Kit:
         self.count += 1
         seen.folder = self.tmp_path / f"run{self.count}"
 
-        def step(model: Any, optimizer: Any, views: Any, *, device: Any) -> dict[str, float]:
-            seen.model = model
+        def step(run: Any, views: Any, *, lr: float, group: Any) -> dict[str, float]:
+            seen.model, seen.task = run.task.network, run.task
             seen.views.append(views)
-            seen.rates.append(optimizer.param_groups[0]["lr"])
-            return {"score_loss": 1.0, "box_loss": 1.0}
+            seen.rates.append(lr)
+            run.step += 1
+            return {"loss": 2.0, "score_loss": 1.0, "box_loss": 1.0}
 
         def recall(_model: Any, pictures: Any, **_: Any) -> dict[str, float]:
             seen.judged.append(len(pictures))
             return {"recall": 1.0, "confidence": 0.5}
 
-        self.patch.setattr(detector, "train_step", step)
+        self.patch.setattr(fit, "train_step", step)
+        self.patch.setattr(Journal, "draw", lambda _: None)
         self.patch.setattr(detector, "recall_at", recall)
         self.patch.setattr(
             loop, "save_checkpoint", lambda _, state: seen.saved.append(state["step"])
@@ -464,7 +468,9 @@ def _export_flag(kit: Kit) -> None:
     weights.fill(s3fd.S3FD(s3fd.SMALL), file)
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["sha256"] == weights.sha256(file)
-    assert seen.judged == [1, 1, 1]  # of the last step, of the folded network, of what is held out
+    # After the last step; to calibrate the folded network; of what is in the file, and held out.
+    assert seen.judged == [1, 1, 1, 1]
+    assert card["command"].startswith("python -m training.detector --stills stills --corpus corpus")
 
 
 @_row("detector", "seed")
@@ -489,7 +495,49 @@ def _eval_every_flag(kit: Kit) -> None:
     for every, steps in ((2, [2, 4, 5]), (-1, [5]), (9, [5])):
         seen = kit.detector("--steps", 5, "--eval_every", every)
         rows = read_rows(seen.folder / "train.jsonl")
-        assert [row["step"] for row in rows if "recall" in row] == steps == seen.saved
+        assert [row["step"] for row in rows if "recall" in row] == steps
+
+
+@_row("detector", "log_every")
+def _log_every_flag(kit: Kit) -> None:
+    for every, steps in ((2, [2, 4]), (3, [3])):
+        rows = read_rows(kit.detector("--steps", 5, "--log_every", every).folder / "train.jsonl")
+        assert [row["step"] for row in rows if "loss" in row] == steps
+
+
+@_row("detector", "save_every")
+def _save_every_flag(kit: Kit) -> None:
+    for every, steps in ((2, [2, 4, 5]), (9, [5])):
+        assert kit.detector("--steps", 5, "--save_every", every).saved == steps
+
+
+@_row("detector", "workers")
+def _workers_flag(kit: Kit) -> None:
+    threads: list[bool] = []
+    original = detector.random_views
+
+    def views(*pools: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return original(*pools, **options)
+
+    kit.patch.setattr(detector, "random_views", views)
+    for workers in (0, 1):
+        threads.clear()
+        kit.detector("--workers", workers, "--steps", 2)
+        assert threads == [workers == 0] * 2
+
+
+@_row("detector", "precision")
+def _precision_flag(kit: Kit) -> None:
+    for given, wanted in (("fp32", False), ("bf16", True)):
+        seen = kit.detector("--precision", given)
+        asked: list[bool] = []
+        seen.model.register_forward_hook(
+            lambda *_, asked=asked: asked.append(torch.is_autocast_enabled("cpu"))
+        )
+        losses, _ = seen.task.losses(seen.views[0], 0)
+        assert asked == [wanted] and losses["optimizer"].dtype == torch.float32
+        assert f"precision {given}" in seen.out
 
 
 @_row("detector", "steps")

@@ -15,14 +15,16 @@ from models.syncnet import PUBLISHED, SMALL, SyncNet
 from pipeline import reliability, sync
 from pipeline.errors import PipelineError
 from tests.train_kit import TINY
-from training import card, loop, reliability_fit, syncnet_run
+from training import export_calibration, loop, reliability_fit, syncnet_run
 from training.agreement import Agreement
 from training.agreement import Piece as JudgedPiece
 from training.distributed import Processes, share_batch_statistics
 from training.excerpts import Batch
+from training.fit import Run, train_step
 from training.objectives import MultiWay, Objective
 from training.reliability_fit import Piece
-from training.syncnet import Lesson, Run, new_run, still_guessing, train_step
+from training.syncnet import Lesson, still_guessing
+from training.syncnet_run import Data, SyncNetTask
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -46,6 +48,20 @@ class _Constant(Objective):
         return self.factor * (lips + sound)[..., 0].sum(), torch.tensor(0.5)
 
 
+def _task(model: SyncNet, asked: Objective, clips: Data | None = None, **flags: Any) -> SyncNetTask:
+    """A task of options that report nothing; without clips unless they are given."""
+    quiet: Any = {"eval_every": 9, "steps": 99, "patience": 0, "seed": 5, "excerpts": 4}
+    quiet |= {"objective": "multiway", "negatives": "same", "refine_at": [], "grey": 0.1}
+    quiet |= {"weight_decay": 0.02, "precision": "fp32"}
+    options: Any = SimpleNamespace(**(quiet | flags))
+    return SyncNetTask(model, asked, options, clips or Data([], [], [], {}), ALONE)
+
+
+def _run(model: SyncNet, asked: Objective, **flags: Any) -> tuple[Run, SyncNetTask]:
+    task = _task(model, asked, **flags)
+    return Run(task, decay=0.9), task
+
+
 # The step.
 
 
@@ -53,24 +69,18 @@ class _Constant(Objective):
 def test_weights_decay_where_the_loss_asks_for_nothing(weight_decay: float) -> None:
     """By rate times decay a step; those of the objective do not."""
     torch.manual_seed(1)
-    run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9, weight_decay=weight_decay)
-    scale: Any = run.lesson.objective.log_scale
-    run.lesson.objective.forward = _Constant(0.0).forward  # type: ignore[method-assign]
-    before = {name: value.clone() for name, value in run.lesson.model.named_parameters()}
+    run, task = _run(SyncNet(TINY), MultiWay(), weight_decay=weight_decay)
+    scale: Any = task.lesson.objective.log_scale
+    task.lesson.objective.forward = _Constant(0.0).forward  # type: ignore[method-assign]
+    before = {name: value.clone() for name, value in task.network.named_parameters()}
     old_scale = scale.item()
     scale.grad = torch.zeros_like(scale)
-    train_step(run, run.lesson, _batch(), lr=0.1, device=ALONE.device, bf16=False)
-    for name, value in run.lesson.model.named_parameters():
+    train_step(run, _batch(), lr=0.1, group=ALONE)
+    for name, value in task.network.named_parameters():
         assert torch.allclose(value, before[name] * (1 - 0.1 * weight_decay), rtol=1e-5), name
     assert scale.item() == old_scale
-    kept = [part["weight_decay"] for part in run.optimizer.param_groups]
+    kept = [part["weight_decay"] for part in task.optimizers["optimizer"].param_groups]
     assert kept == [weight_decay, 0.0]
-
-
-def test_run_decays_weights_unless_asked_otherwise() -> None:
-    """The default is that of --weight_decay."""
-    run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9)
-    assert run.optimizer.param_groups[0]["weight_decay"] == 0.02
 
 
 @pytest.mark.parametrize(("factor", "clipped"), [(1e3, True), (1e-4, False)])
@@ -79,9 +89,9 @@ def test_large_gradients_are_clipped_to_three_and_reported_as_they_were(
 ) -> None:
     """Adam is blind to the scale of one step's gradient, its memory of many is not."""
     torch.manual_seed(1)
-    run = new_run(SyncNet(TINY), _Constant(factor), [], decay=0.9)
-    row = train_step(run, run.lesson, _batch(), lr=0.1, device=ALONE.device, bf16=False)
-    gradients = [p.grad.flatten() for p in run.lesson.parameters() if p.grad is not None]
+    run, task = _run(SyncNet(TINY), _Constant(factor))
+    row = train_step(run, _batch(), lr=0.1, group=ALONE)
+    gradients = [p.grad.flatten() for p in task.lesson.parameters() if p.grad is not None]
     norm = torch.cat(gradients).norm().item()
     assert norm == pytest.approx(3.0 if clipped else row["gradient"], rel=1e-3)
     assert (row["gradient"] > 30) == clipped and row["accuracy"] == 0.5
@@ -114,51 +124,19 @@ def test_average_forgets_the_random_start_faster_at_first() -> None:
     assert average.model.weight.item() == pytest.approx(0.5 * 1 + 0.5 * 3)
 
 
-def test_command_of_a_card_says_what_changes_the_result() -> None:
-    """Folders by their last name; neither caches and clocks, nor what was not given."""
-    options = SimpleNamespace(
-        **{"data": [Path("/home/me/one"), Path("two")], "val": [], "cache": Path("/tmp/c")},
-        **{"workers": 3, "device": "cpu", "log_every": 1, "save_every": 1, "cache_gb": 2.0},
-        **{"init": "/home/me/start.pt", "export": None, "lr": 0.001, "bf16": False, "drop": True},
-        **{"refine_at": [3, 5], "dropout": 0.0},
-    )
-    never = SimpleNamespace(refine_at=[], val=[])  # the default of the first is not empty
-    assert loop.command("train_syncnet.py", never) == "python train_syncnet.py --refine_at"
-    assert loop.command("train_syncnet.py", options) == (
-        "python train_syncnet.py --data one two --init start.pt --lr 0.001 --no-bf16 --drop "
-        "--refine_at 3 5 --dropout 0.0"
-    )
-
-
 # What is judged.
 
 
-def _of_a_run(**flags: Any) -> tuple[Run, SimpleNamespace, syncnet_run.Data]:
-    """A run after its first step, options that report and save nothing, and no clips."""
-    run = new_run(SyncNet(TINY), MultiWay(), [], decay=0.9)
-    run.step = 1
-    quiet: Any = {
-        "log_every": 9,
-        "eval_every": 9,
-        "save_every": 9,
-        "steps": 99,
-        "patience": 0,
-    }
-    quiet |= {"seed": 5, "excerpts": 4, "objective": "multiway", "negatives": "same"}
-    return run, SimpleNamespace(**(quiet | flags)), syncnet_run.Data([], [], [], {})
-
-
-def test_clips_and_other_people_are_judged_by_the_averaged_network(
+def test_clips_and_other_people_are_judged_by_the_network_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All clips, those dropped before as well; other people with the run's seed."""
-    run, options, data = _of_a_run(eval_every=1)
     asked: list[tuple[str, object, object, object]] = []
 
     def refine(
         model: object, clips: object, _group: object, *, current: object
     ) -> tuple[list[Any], list[str]]:
-        assert current == []
+        assert current == ["kept"]
         asked.append(("clips", model, clips, None))
         return [], ["a"]
 
@@ -168,39 +146,15 @@ def test_clips_and_other_people_are_judged_by_the_averaged_network(
 
     monkeypatch.setattr(syncnet_run.judging, "refine", refine)
     monkeypatch.setattr(syncnet_run, "agreement", agreement)
-    data = syncnet_run.Data(["real"], [], ["unseen"], {})  # type: ignore[list-item]
-    syncnet_run._refine(run, data, ALONE, None)
-    syncnet_run._after_step(options, run, data, ALONE, None, {}, [])  # type: ignore[arg-type]
-    average = run.average.model
-    assert average is not run.lesson.model
+    data = Data(["real"], [], ["unseen"], {})  # type: ignore[list-item]
+    task = _task(SyncNet(TINY), MultiWay(), data)
+    task.clips = ["kept"]  # type: ignore[list-item]
+    average = SyncNet(TINY)
+    assert task.change_clips(average) == {"kept": 0, "left_out": ["a"]}
+    assert task.clips == [] and task.dropped == ["a"]
+    report = task.report(average, 9)
+    assert report.score == 1.0 and report.figures["unseen 5s"] == 1.0
     assert asked == [("clips", average, ["real"], None), ("others", average, ["unseen"], 5)]
-    assert run.clips == [] and run.dropped == ["a"]
-    assert run.best is not None and run.best["score"] == 1.0 and run.best["step"] == 1
-
-
-def test_best_network_is_the_first_of_equals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its weights are kept as they were; reports since then are counted, empty ones are not."""
-    run, _, data = _of_a_run()
-    scores = iter([None, 0.5, 0.5, 0.4, 0.6])
-
-    class Found:
-        def summary(self) -> dict[str, None]:
-            return {"5s": None}
-
-        def share_right(self) -> float | None:
-            return next(scores)
-
-    monkeypatch.setattr(syncnet_run, "agreement", lambda *_, **__: Found())
-    since, best = [], []
-    for step in range(1, 6):
-        run.step = step
-        with torch.no_grad():
-            first: Any = run.average.model.netfclip[0]
-            first.weight.fill_(step)
-        syncnet_run._judge_unseen(run, data, ALONE, None, seed=1)
-        since.append(run.since_best)
-        best.append(run.best and run.best["average"]["netfclip.0.weight"].flatten()[0].item())
-    assert since == [0, 0, 1, 2, 0] and best == [None, 2, 2, 2, 5]
 
 
 @pytest.mark.parametrize(
@@ -213,14 +167,12 @@ def test_best_network_is_the_first_of_equals(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_guessing_network_is_told_of_at_step_400(
-    capsys: pytest.CaptureFixture[str], flags: dict[str, str], chance: float
+    capsys: pytest.CaptureFixture[str], flags: dict[str, Any], chance: float
 ) -> None:
     """With the accuracy of a guess for four excerpts of 30 windows; one that learns is let be."""
-    run, options, data = _of_a_run(**flags)
-    journal = SimpleNamespace(seconds=1.0)
     for step, accuracy in ((399, chance), (400, chance), (400, 0.9), (401, chance)):
-        run.step = step
-        syncnet_run._after_step(options, run, data, ALONE, journal, {}, [accuracy] * 3)  # type: ignore[arg-type]
+        task = _task(SyncNet(TINY), MultiWay(), **flags)
+        assert task.after_step(step, {"accuracy": accuracy}, None) == {}
     warning, fine = capsys.readouterr().out.splitlines()
     assert warning.startswith(
         f"WARNING: accuracy is still {chance:.3f}, a guess gives {chance:.3f}."
@@ -235,7 +187,7 @@ def test_a_guessing_network_is_told_from_a_learning_one() -> None:
     assert still_guessing([0.51, 0.53], 0.5) is not None and still_guessing([0.6], 0.5) is None
 
 
-def test_a_loss_that_is_no_number_stops_the_run(cpu: torch.device) -> None:
+def test_a_loss_that_is_no_number_stops_the_run() -> None:
     """One sentence with the step; weights and average stay as they were."""
 
     class Broken(MultiWay):
@@ -243,13 +195,13 @@ def test_a_loss_that_is_no_number_stops_the_run(cpu: torch.device) -> None:
             loss, accuracy = super().forward(*batch)
             return loss * float("nan"), accuracy
 
-    run = new_run(SyncNet(SMALL), Broken(), [], decay=0.9)
+    run, _ = _run(SyncNet(SMALL), Broken())
     before = {key: value.clone() for key, value in run.average.model.state_dict().items()}
     batch = Batch(torch.randn(1, 4, 1, 9, 48, 48), torch.randn(1, 4, 1, 13, 36), [5])
     with pytest.raises(
         PipelineError, match=r"The loss at step 0 is not a number; .*--precision fp32"
     ):
-        train_step(run, run.lesson, batch, lr=1e-3, device=cpu, bf16=False)
+        train_step(run, batch, lr=1e-3, group=ALONE)
     after = run.average.model.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
@@ -327,11 +279,11 @@ def test_export_makes_confidence_3_mean_reliable(
         asked.append({clip.reference for clip in clips})
         return _measured(12 * len(asked), seed=options["options"].seed)
 
-    monkeypatch.setattr(card.reliability_fit, "measure", measure)
+    monkeypatch.setattr(export_calibration.reliability_fit, "measure", measure)
     model = SyncNet(SMALL)
     clips: Any = [SimpleNamespace(reference=f"val/{number}") for number in range(4)]
     options: Any = SimpleNamespace(seed=1, val=[])
-    found = card._calibrate(model, clips, options, device=ALONE.device)
+    found = export_calibration.calibrate(model, clips, options, device=ALONE.device)
     assert asked == [{"val/0", "val/2"}, {"val/1", "val/3"}]
     assert found is not None and found["table"][1]["own_reliable"][0] > 0.95
     # Two of ten stand out: reliable pieces of 5 s begin at a confidence of about 1.8.
@@ -352,13 +304,13 @@ def test_export_with_few_people_calls_nothing_reliable_and_says_so(
 ) -> None:
     """Also where the network it started from was calibrated: these are other weights."""
     monkeypatch.setattr(
-        card.reliability_fit,
+        export_calibration.reliability_fit,
         "measure",
         lambda *_, **__: [piece for piece in _measured(0, seed=1) if piece.person < "p12"],
     )
     model = SyncNet(dataclasses.replace(SMALL, reliable_margin=1.75))
     options: Any = SimpleNamespace(seed=1, val=[])
-    assert card._calibrate(model, [], options, device=ALONE.device) is None
+    assert export_calibration.calibrate(model, [], options, device=ALONE.device) is None
     assert "no offset of these weights is called reliable" in capsys.readouterr().out
     assert not model.config.is_calibrated
     dists = np.random.default_rng(5).normal(10, 1, (120, 31)).astype(np.float32)
@@ -367,9 +319,7 @@ def test_export_with_few_people_calls_nothing_reliable_and_says_so(
     assert sync.judge(dists, **PUBLISHED.rule).reliable
 
 
-def test_clips_left_out_of_the_card_do_not_calibrate(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_clips_left_out_of_the_card_do_not_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
     """--val_without: the calibration does not see them, the figures do."""
     asked: list[tuple[str, list[str]]] = []
 
@@ -382,18 +332,16 @@ def test_clips_left_out_of_the_card_do_not_calibrate(
 
         return stub
 
-    monkeypatch.setattr(card, "_calibrate", seen("calibration", None))
-    monkeypatch.setattr(card, "figures", seen("figures", {"all": 1}))
-    monkeypatch.setattr(card, "_card", lambda *_, unseen, **__: {"unseen": unseen})
+    monkeypatch.setattr(syncnet_run, "calibrate", seen("calibration", None))
+    monkeypatch.setattr(syncnet_run, "figures", seen("figures", {"all": 1}))
     clips = [
         SimpleNamespace(name=f"val/{name}/00000", reference=f"val/{name}")
         for name in ("anna", "carl")
     ]
-    run, _, _ = _of_a_run()
-    options = SimpleNamespace(
-        val_without=["anna", "nobody"], seed=3, export=tmp_path / "own.safetensors"
-    )
-    data = syncnet_run.Data([], [], clips, {})  # type: ignore[arg-type]
-    card.export(run, options, data=data, group=ALONE)  # type: ignore[arg-type]
+    data = Data([], [], clips, {})  # type: ignore[arg-type]
+    flags: Any = {"val_without": ["anna", "nobody"], "data": [], "drawn": 0, "init": None}
+    task = _task(SyncNet(TINY), MultiWay(), data, **flags)
+    network = task.finished(SyncNet(TINY))
+    assert task.facts(network)["unseen_people"] == {"all": 1}
     carl, both = ["val/carl/00000"], ["val/anna/00000", "val/carl/00000"]
     assert asked == [("calibration", carl), ("figures", both)]

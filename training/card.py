@@ -1,176 +1,147 @@
-"""Exports a trained SyncNet with the model card that makes it reproducible."""
+"""Writes trained weights and the model card that makes them reproducible, whatever the network."""
 
-from dataclasses import replace
+import platform
+import shlex
+import subprocess
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import cv2
 import numpy as np
-import torch
+from torch import nn
 
 from models import weights
-from models.calibration import Calibration
-from models.features import FRAME_RATE
-from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import reliability
-from training import loop, people, reliability_fit, samples
-from training.agreement import REFERENCE_LENGTH_S
-from training.distributed import Processes
-from training.evaluate_sync import figures
-from training.reliability_fit import Piece
-from training.samples import Clip
-from training.syncnet import Run
+from pipeline import provenance
+from pipeline.workspace import write_json
 
-if TYPE_CHECKING:
-    from training.syncnet_run import Data, TrainOptions
-
-FEWEST_PEOPLE = 5  # in each half of those a network is calibrated on
+REPOSITORY = Path(__file__).parent.parent
+NO_EFFECT = ("cache", "workers", "log_every", "save_every")  # on the bytes of the weights
+NAMES_OF_FILES = ("init", "teacher", "expert")  # or words; whose machine they were on says nothing
 
 
-def export(run: Run, options: "TrainOptions", *, data: "Data", group: Processes) -> None:
-    """Writes the averaged weights (the best on other people, if there were reports) and their card.
+class Exported(Protocol):
+    """What a card asks of the task that trained the network.
+
+    Attributes:
+        script: that was run, as it is typed after python.
+        half: the file holds float16.
+        precision: arithmetic of the steps.
+    """
+
+    script: str
+    half: bool
+    precision: str
+
+    def finished(self, average: Any) -> nn.Module:
+        """The network as it is written: calibrated, folded."""
+
+    def facts(self, network: Any) -> dict[str, Any]:
+        """What this network is, what it was made of and what it is worth."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the weights were made.
+
+    Attributes:
+        steps: of the weights that are exported.
+        minutes: of the run.
+        weights_used: name and digest of those it started or learned from, by flag.
+        processes: that shared every step.
+        device: it was trained on.
+    """
+
+    steps: int
+    minutes: float
+    weights_used: dict[str, str]
+    processes: int
+    device: str
+
+
+def export(task: Exported, average: nn.Module, file: Path, *, options: object, made: Made) -> None:
+    """Writes the weights, reads them back, and writes what they are worth beside them.
 
     Args:
-        run: that has ended.
-        options: it was made with; `export` is the file.
-        data: it was made on.
-        group: of the run; alone by now.
+        task: that trained them.
+        average: the averaged network; may be changed.
+        file: to write; the card is the JSON of the same name.
+        options: of the run, a dataclass whose fields are named as the flags.
+        made: how they were made.
     """
-    assert options.export is not None
-    model = run.average.model
-    if run.best:
-        model.load_state_dict(run.best["average"])
-    unseen: dict[str, Any] | None = None
-    calibrated: dict[str, Any] | None = None
-    if data.unseen:
-        without = frozenset(
-            clip.reference
-            for clip in data.unseen
-            if Path(clip.reference).name in options.val_without
-        )
-        on_screen = [clip for clip in data.unseen if clip.reference not in without]
-        calibrated = _calibrate(model, on_screen, options, device=group.device)
-        unseen = figures(
-            model, data.unseen, without=without, seed=options.seed, device=group.device
-        )
-    else:
-        # Of the network it started from; these are other weights.
-        model.config = replace(model.config, calibration=None, reliable_margin=0.0)
-        print(
-            "WARNING: without --val nothing is known of other people: no offset of these weights "
-            "is called reliable until python -m training.calibrate has looked at some."
-        )
-    options.export.parent.mkdir(parents=True, exist_ok=True)
-    weights.write_own(model, options.export, config=model.config)
-    card = _card(
-        run,
-        options,
-        data=data,
-        unseen=unseen,
-        calibrated=calibrated,
-        model=model,
-        device=group.device,
-    )
-    loop.write_model_card(options.export.with_suffix(".json"), card)
-
-
-def _calibrate(
-    model: SyncNet, clips: list[Clip], options: "TrainOptions", *, device: torch.device
-) -> dict[str, Any] | None:
-    """Finds out from where on the model's offsets are reliable, and sets its scale.
-
-    Half of the people decide, the other half say how it turned out: figures on those who decided
-    would be too good.
-
-    Args:
-        model: in eval mode; its configuration is changed.
-        clips: of people it was not trained on.
-        options: of the run.
-        device: where the model is.
-
-    Returns:
-        What became of the promise on the other half; None where there are too few people.
-    """
-    model.config = replace(model.config, calibration=None, reliable_margin=0.0)
-    persons = people.read(options.val)
-    names = sorted({people.person_of(clip, persons) for clip in clips})
-    measured = [
-        reliability_fit.measure(
-            model,
-            [clip for clip in clips if people.person_of(clip, persons) in half],
-            options=reliability_fit.Options(seed=options.seed + number),
-            persons=persons,
-            device=device,
-        )
-        for number, half in enumerate((names[::2], names[1::2]))
-    ]
-    if min(len({piece.person for piece in half}) for half in measured) < FEWEST_PEOPLE:
-        print(
-            f"WARNING: --val has fewer than {2 * FEWEST_PEOPLE} people whose offset is clear, too "
-            "few to calibrate on: no offset of these weights is called reliable. python -m "
-            "training.calibrate does it on more."
-        )
-        return None
-    calibration = reliability_fit.fit(measured[0], vshift=reliability_fit.Options.vshift)
-    factor = _scale_factor(measured[0], calibration, model.config)
-    scaled = tuple(map(reliability.NUMBERS.index, reliability.SCALED))
-    model.config = replace(
-        model.config,
-        embedding_scale=model.config.embedding_scale * factor,
-        calibration=calibration.rescaled(factor, scaled),
-    )
-    return {"table": reliability_fit.table(measured[1], calibration, seed=options.seed)}
-
-
-def _scale_factor(pieces: list[Piece], calibration: Calibration, config: SyncNetConfig) -> float:
-    """By how much embeddings grow so that reliable offsets of 5 s begin at a confidence of 3.
-
-    Confidence grows with the scale of the embeddings, and nothing else changes. 3 is what users of
-    the published network take for an offset to rely on; a hundredth may lie below.
-    """
-    confidence = reliability.NUMBERS.index("confidence")
-    trusted = [
-        piece.numbers[confidence] / piece.windows**0.5
-        for piece in pieces
-        if piece.frames == REFERENCE_LENGTH_S * FRAME_RATE and not piece.foreign
-        if calibration.trusts(piece.numbers, piece.windows)
-    ]
-    if not trusted or not config.embedding_scale:
-        return 1.0
-    return float(config.reliable_confidence / max(np.quantile(trusted, 0.01), 1e-3))
-
-
-def _card(
-    run: Run,
-    options: "TrainOptions",
-    *,
-    data: "Data",
-    unseen: dict[str, Any] | None,
-    calibrated: dict[str, Any] | None,
-    model: SyncNet,
-    device: torch.device,
-) -> dict[str, Any]:
-    return {
-        "network": f"SyncNet (models/syncnet.py), {model.config.lip_size_px} px lips, "
-        f"windows of {model.config.window_frames} frames",
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {
-            "tracks": len(data.real),
-            "data_dirs": [folder.name for folder in options.data],
-            "minutes": round(samples.minutes(data.real), 1),
-            "kept": len(run.clips),
-            "left_out_by_own_judgement": run.dropped,
-            "drawn": f"{options.drawn} drawn heads with sound of the clips (training/drawn.py)",
-        },
-        "command": loop.command("train_syncnet.py", options),
-        "precision": loop.precision(options, device),
-        "starts_from": options.init and Path(options.init).name,
-        "weights_used": run.origin.weights() if run.origin else {},
-        "steps": run.best["step"] if run.best else run.step,
-        "minutes": round(run.seconds / 60, 1),
-        "reliable_from": model.config.reliable_from,
-        "calibrated_on": "half of the unseen people" if calibrated else None,
-        "reliable_on_the_other_half": calibrated and calibrated["table"],
-        "unseen_people": unseen,
+    file.parent.mkdir(parents=True, exist_ok=True)
+    network: Any = task.finished(average)
+    config = network.config if hasattr(network.config, "to_json") else None  # known by file name
+    weights.write_own(network, file, config=config, half=task.half)
+    weights.fill(network, file)  # what is reported is what is in the file
+    card = {
+        **task.facts(network),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "command": command(task.script, options),
+        "options": {name: _shown(name, value) for name, value in vars(options).items()},
+        "precision": task.precision,
+        **asdict(made),
         "licence": "MIT, as the repository; no training picture or sound is part of it",
-        "sha256": weights.sha256(options.export) if options.export else None,
+        "sha256": weights.sha256(file),
+        "versions": versions(),
+        "commit": commit(REPOSITORY),
     }
+    write_json(file.with_suffix(".json"), card)
+
+
+def command(script: str, options: object) -> str:
+    """The command line again, with everything that changes the weights.
+
+    Args:
+        script: as it is typed after python.
+        options: a dataclass whose fields are named as the flags.
+    """
+    words = [f"python {script}"]
+    for name, value in vars(options).items():
+        if name in NO_EFFECT or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+            continue
+        shown = _shown(name, value)
+        listed = shown if isinstance(shown, list) else [shown]
+        words.append(" ".join([f"--{name}", *(shlex.quote(str(one)) for one in listed)]))
+    return " ".join(words)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Files and folders by their last name: whose machine they were on says nothing."""
+    if isinstance(value, list):
+        return [_shown(name, one) for one in value]
+    if isinstance(value, Path) or (isinstance(value, str) and name in NAMES_OF_FILES):
+        return Path(value).name
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decodes, draws or computes."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cv2": cv2.__version__,
+        **provenance.versions(),
+    }
+
+
+def commit(folder: Path) -> str | None:
+    """The commit of the code in `folder`, marked where files differ from it; None without git."""
+
+    def git(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    try:
+        root, revision = git("rev-parse", "--show-toplevel", "HEAD")
+        if Path(root).resolve() != folder.resolve():  # installed inside another project
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision + (" and changes" if changed else "")

@@ -64,14 +64,6 @@ def processes(device: torch.device) -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
-def wrapped(module: nn.Module, group: Processes) -> nn.Module:
-    """The module as it is called in a step: gradients are averaged over all processes."""
-    if group.world == 1:
-        return module
-    devices = [group.device] if group.device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(module, device_ids=devices)
-
-
 @contextmanager
 def leader_first(group: Processes) -> Iterator[None]:
     """The leader does what is inside before the others: they find the files it has written."""
@@ -94,7 +86,7 @@ def averaged(row: dict[str, float], group: Processes) -> dict[str, float]:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], group: Processes) -> None:
-    """Averages gradients over all processes by hand, for steps with more than one loss."""
+    """Averages gradients over all processes, in one message."""
     if group.world == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]

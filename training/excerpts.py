@@ -1,7 +1,6 @@
 """Batches for the lip-sync networks: random, augmented excerpts of clips, cut into windows."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +18,6 @@ from models.features import (
 )
 from models.syncnet import SyncNetConfig
 from training import chances as of_people
-from training.ahead import made_ahead
 from training.augment import (
     SPEED,
     augment_lips,
@@ -227,29 +225,3 @@ def _windows(
     if side:
         lips = syncnet.repeat_ends(lips, config)
     return syncnet.lip_windows(lips, config)[::WINDOW_STEP], heard[::WINDOW_STEP]
-
-
-def batches(
-    clips: list[Clip],
-    config: SyncNetConfig,
-    draw: Draw,
-    *,
-    first_step: int,
-    last_step: int,
-    workers: int,
-) -> Iterator[Batch]:
-    """The batches of steps `first_step` to `last_step` - 1, made ahead by threads.
-
-    Args:
-        clips: to draw from.
-        config: of the network.
-        draw: how.
-        first_step, last_step: half-open.
-        workers: steps prepared ahead, each by a thread; 0 prepares each when it is asked for.
-    """
-    return made_ahead(
-        lambda step: draw_batch(clips, config, draw, step=step),
-        first_step=first_step,
-        last_step=last_step,
-        workers=workers,
-    )

@@ -1,10 +1,8 @@
-"""What every training script shares: schedule, averaged weights, log, checkpoints, model card."""
+"""What every training script shares: schedule, averaged weights, checkpoints, checks of flags."""
 
 import contextlib
 import copy
-import json
 import math
-import platform
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -17,10 +15,7 @@ from torch import nn
 from models import precision as precisions
 from models.precision import Precision
 from pipeline.errors import InputError, PipelineError
-from pipeline.workspace import write_json
 from pipeline.writers import partial_path
-
-MEANT_EMPTY = ("refine_at",)  # lists whose default is not empty
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -107,14 +102,6 @@ def precision(options: _PrecisionFlag, device: torch.device) -> str:
     return precisions.chosen(options.precision, published=False, device=device)
 
 
-def log_line(path: Path, row: dict[str, Any]) -> None:
-    """Appends one JSON object to the training log and shows it."""
-    line = json.dumps(row)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-    print(line, flush=True)
-
-
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Where to write what becomes `path` when all of it is there; nothing is left of a half.
@@ -194,13 +181,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def write_model_card(path: Path, card: dict[str, Any]) -> None:
-    """Writes the JSON beside a weights file; adds the versions it was trained with."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    write_json(path, card | {"versions": versions})
-
-
-def say_where(options: _RunFlags, *, after: str, script_flag: str) -> None:
+def where(options: _RunFlags, *, after: str, script_flag: str) -> list[str]:
     """The last lines of a run: where the weights are, and what can be done with them.
 
     Args:
@@ -209,39 +190,11 @@ def say_where(options: _RunFlags, *, after: str, script_flag: str) -> None:
         script_flag: the script and flag that take them, in words.
     """
     if options.export:
-        print(f"{options.export} written; the model card is {options.export.stem}.json beside it")
-        print(f"next: {after.format(file=options.export)}", flush=True)
-        return
-    print(
+        return [
+            f"{options.export} written; the model card is {options.export.stem}.json beside it",
+            f"next: {after.format(file=options.export)}",
+        ]
+    return [
         f"{options.run / 'checkpoint.pt'} holds the weights, and {script_flag} takes it; the same "
-        "command with --export FILE.safetensors writes them alone, with a model card",
-        flush=True,
-    )
-
-
-def command(script: str, options: object) -> str:
-    """The command line again, with what changes the result.
-
-    Args:
-        script: its name.
-        options: a dataclass whose fields are named as the flags.
-    """
-    skipped = ("cache", "cache_gb", "workers", "device", "log_every", "save_every")
-    words = [f"python {script}"]
-    for name, value in vars(options).items():
-        if name in skipped or value is None or (value == [] and name not in MEANT_EMPTY):
-            continue
-        if name == "init":
-            value = Path(value)
-        if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
-        elif isinstance(value, list):
-            words.append(" ".join([f"--{name}", *map(_shown, value)]))
-        else:
-            words.append(f"--{name} {_shown(value)}")
-    return " ".join(words)
-
-
-def _shown(value: object) -> str:
-    """Folders by their last name: whose machine they were on says nothing."""
-    return getattr(value, "name", None) or str(value)
+        "command with --export FILE.safetensors writes them alone, with a model card"
+    ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.weights import WeightsUsed
 from pipeline.errors import InputError
-from training import preprocessed, samples
+from training import loop, preprocessed, samples
 
 SHOWN_NAMES = 3
 
@@ -105,26 +105,27 @@ def clip_sizes(data_dirs: list[Path], listed: list[str] | None = None) -> dict[s
     return {samples.clip_name(file): file.stat().st_size for file in files}
 
 
-def go_on(
-    state: dict[str, Any],
-    now: Origin,
-    options: Any,
-    checkpoint: Path,
-    *,
-    needed: Iterable[str],
-    say: bool,
-) -> None:
-    """Refuses a checkpoint that this run cannot go on from, and prints what has changed since.
+def begun(options: Any, now: Origin, *, needed: Iterable[str], say: bool) -> dict[str, Any] | None:
+    """The checkpoint of a run, if there is one; prints what has changed since.
 
     Args:
-        state, now, options, checkpoint: as of `check`, which says what is raised, too.
+        options: of the run.
+        now: what it is made of.
         needed: names that every checkpoint of the script holds.
         say: print.
+
+    Raises:
+        InputError: the checkpoint is damaged, or the run cannot go on from it.
     """
+    checkpoint = options.run / "checkpoint.pt"
+    state = loop.load_checkpoint(checkpoint)
+    if state is None:
+        return None
     check_complete(state, needed, checkpoint)
     for line in check(state, now, options, checkpoint):
         if say:
             print(line, flush=True)
+    return state
 
 
 def check(state: dict[str, Any], now: Origin, options: Any, checkpoint: Path) -> list[str]:

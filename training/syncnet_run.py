@@ -1,85 +1,35 @@
-"""A whole training run of a SyncNet: data checked, steps made, reported, saved, exported."""
+"""A training run of a SyncNet: options, data, and what is its own in the loop (fit.py)."""
 
 import math
 from collections import deque
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from models import weights
-from models.options import check_choice, check_fields
-from models.precision import Precision
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
-from training import apart, excerpts, judging, loop, resume, samples, selection
+from training import excerpts, judging, loop, resume, samples, selection
 from training.agreement import agreement, can_be_judged
-from training.ahead import timed
-from training.card import export
-from training.distributed import (
-    Processes,
-    averaged,
-    largest,
-    leader_first,
-    processes,
-    share_batch_statistics,
-    wrapped,
-)
-from training.excerpts import Draw
-from training.journal import Beginning, Journal
-from training.objectives import OBJECTIVES, Negatives
+from training.distributed import Processes, leader_first, processes
+from training.evaluate_sync import figures
+from training.excerpts import Batch, Draw
+from training.export_calibration import calibrate
+from training.fit import fit
+from training.journal import Beginning
+from training.objectives import OBJECTIVES, Objective
 from training.resume import Origin
 from training.samples import Clip
-from training.stopping import Stop, make_steps
-from training.syncnet import Run, new_run, still_guessing, train_step
+from training.syncnet import Lesson, still_guessing
+from training.syncnet_options import TrainOptions, check_options
+from training.task import Report
 
 DRAWN_FRAMES = 200  # of each drawn clip
 NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
 GUESSING_STEPS = 400  # by then every healthy run is past a guess
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Flags of train_syncnet.py, by name; its --help says what each is."""
-
-    data: list[Path] = resume.clip_folders()
-    run: Path = resume.own_folder()
-    val: list[Path] = resume.fixed_once_given()
-    val_without: list[str] = resume.free()
-    min_confidence: float = resume.fixed()
-    max_offset: float = resume.fixed()
-    drawn: int = resume.fixed()
-    cache: Path | None = resume.free()
-    cache_gb: float = resume.free()
-    grey: float = resume.fixed()
-    workers: int = resume.free()
-    init: str | None = resume.fixed()
-    export: Path | None = resume.free()
-    device: str = resume.free()
-    seed: int = resume.fixed()
-    log_every: int = resume.free()
-    save_every: int = resume.free()
-    eval_every: int = resume.free()
-    patience: int = resume.free()
-    steps: int = resume.free()
-    objective: str = resume.fixed()
-    negatives: Negatives = resume.fixed()
-    refine_at: list[int] = resume.fixed()
-    excerpts: int = resume.fixed()
-    lr: float = resume.fixed()
-    warmup: int = resume.fixed()
-    average: float = resume.fixed()
-    dropout: float | None = resume.fixed()
-    weight_decay: float = resume.fixed()
-    precision: Precision = resume.free()
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        check_choice("objective", self.objective, OBJECTIVES)
-        cli.check_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -97,31 +47,6 @@ class Data:
     drawn: list[Clip]
     unseen: list[Clip]
     left_out: dict[str, str]
-
-
-def check_options(options: TrainOptions, group: Processes) -> None:
-    """Refuses, with InputError, what no run can be made with: before anything is read."""
-    loop.check_flags(
-        options,
-        at_least_one=("steps", "excerpts", "log_every", "save_every", "eval_every"),
-        not_negative=(
-            *("drawn", "workers", "warmup", "patience", "cache_gb", "lr", "weight_decay"),
-            *("seed", "max_offset"),
-        ),
-    )
-    if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
-        raise InputError("--average and --grey are shares of 0 to 1; see --help.")
-    if options.dropout is not None and not 0 <= options.dropout < 1:
-        raise InputError("--dropout is a share of 0 to 1; see --help.")
-    share, rest = divmod(options.excerpts, group.world)
-    if rest or (share < 2 and options.negatives != "same"):
-        raise InputError(
-            f"--excerpts {options.excerpts} cannot be shared by {group.world} processes; give a "
-            "multiple of their number, and two for each where --negatives is not same."
-        )
-    if options.patience and not options.val:
-        raise InputError("--patience counts reports on --val; give --val, too.")
-    apart.check(options.data, options.val)
 
 
 def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) -> Data:
@@ -180,46 +105,255 @@ def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> l
     return loaded.clips
 
 
-def start(options: TrainOptions, group: Processes) -> tuple[Run, Data]:
-    """A new run, or the one whose checkpoint is there, with its data.
+class SyncNetTask:
+    """A SyncNet as `fit` trains it.
 
-    Raises:
-        InputError: the data, the weights to start from, or the checkpoint are of no use.
+    Attributes:
+        lesson: network and objective.
+        clips: those trained on, with the lags known so far.
+        dropped: names of clips left out by the network's own judgement.
+        data: what the run trains on and is judged by.
+        precision: arithmetic of a step.
     """
-    made_of = _origin(options)
-    checkpoint = options.run / "checkpoint.pt"
-    state = loop.load_checkpoint(checkpoint)
+
+    script = "train_syncnet.py"
+    half = False
+    step_name = "step"
+    largest_gradient = 3.0
+
+    def __init__(
+        self,
+        model: SyncNet,
+        objective: Objective,
+        options: TrainOptions,
+        data: Data,
+        group: Processes,
+    ) -> None:
+        """Before the first step; network and objective are on the device they are trained on."""
+        self.lesson = Lesson(model, objective)
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": model.parameters(), "weight_decay": options.weight_decay},
+                {"params": objective.parameters(), "weight_decay": 0.0},
+            ]
+        )
+        self.networks = {"lesson": self.lesson}
+        self.optimizers = {"optimizer": optimizer}
+        self.changes_at = options.refine_at
+        self.pace = "excerpts_per_s", options.excerpts
+        self.patience = options.patience
+        self.precision = loop.precision(options, group.device)
+        self.data, self.clips = data, data.real
+        self.dropped: list[str] = []
+        self._options, self._group = options, group
+        self._draw = Draw(
+            options.seed,
+            options.excerpts,
+            options.grey,
+            group.rank,
+            group.world,
+            across=options.negatives != "same",
+        )
+        self._recent: deque[float] = deque(maxlen=100)
+        self._calibrated: dict[str, Any] | None = None
+
+    @property
+    def network(self) -> SyncNet:
+        """What is averaged, judged and exported."""
+        return self.lesson.model
+
+    def beginning(self, step: int) -> list[str]:
+        """Everything about the run that is known before its first step."""
+        beginning = Beginning(
+            network=f"SyncNet of {self.network.config.lip_size_px} px lips",
+            parameters=sum(p.numel() for p in self.network.parameters()),
+            device=str(self._group.device),
+            precision=self.precision,
+            clips=len(self.clips),
+            videos={clip.reference for clip in self.clips},
+            minutes=samples.minutes(self.clips),
+        )
+        guess = f"a guess gives an accuracy of {self.chance:.3f}"
+        if self._options.objective == "multiway":
+            guess += f" and a loss of {-math.log(self.chance):.2f}"
+        return [*beginning.lines(self._options.run), guess]
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess: one of two for a pairwise objective."""
+        if self._options.objective != "multiway":
+            return 0.5
+        windows = excerpts.window_count(self.network.config)
+        share = self._options.excerpts // self._group.world
+        choices = {
+            "same": windows,
+            "cross": windows * (share - 1) + 1,
+            "both": windows * share,
+        }
+        return 1 / choices[self._options.negatives]
+
+    def batch(self, step: int) -> Batch:
+        """This process's excerpts of a step."""
+        clips = self.clips + self.data.drawn
+        return excerpts.draw_batch(clips, self.network.config, self._draw, step=step)
+
+    def losses(
+        self, batch: Batch, step: int
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The objective's loss and accuracy."""
+        self.lesson.train()
+        lips, sound = (part.to(self._group.device) for part in (batch.lips, batch.sound))
+        loss, accuracy = self.lesson(lips, sound, batch.seeds, self.precision == "bf16")
+        return {"optimizer": loss}, {"accuracy": accuracy}
+
+    def change_clips(self, average: SyncNet) -> dict[str, Any]:
+        """Finds out the clips' lags, and which clips disagree with themselves: of all there are."""
+        self.clips, self.dropped = judging.refine(
+            average, self.data.real, self._group, current=self.clips
+        )
+        return {"kept": len(self.clips), "left_out": self.dropped}
+
+    def report_due(self, step: int) -> bool:
+        """Where there are other people."""
+        return bool(self.data.unseen) and step % self._options.eval_every == 0
+
+    def report(self, average: SyncNet, step: int) -> Report:
+        """Sync accuracy of the averaged network on other people."""
+        found = agreement(average, self.data.unseen, self._group, seed=self._options.seed)
+        figures = {f"unseen {k}": v for k, v in found.summary().items() if v is not None}
+        return Report(figures, found.share_right())
+
+    def after_step(self, step: int, row: dict[str, float], report: Report | None) -> dict[str, Any]:
+        """Says once whether the network has left chance behind."""
+        self._recent.append(row["accuracy"])
+        if step == GUESSING_STEPS and self._group.leads:
+            warning = still_guessing(list(self._recent), self.chance)
+            print(warning or f"a guess gives {self.chance:.3f}", flush=True)
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """The clips as they are known by now."""
+        return {
+            "config": self.network.config.to_json(),
+            "offsets_ms": {clip.name: clip.offset_ms for clip in self.clips},
+            "drifts_ms_per_min": {clip.name: clip.drift_ms_per_min for clip in self.clips},
+            "dropped": self.dropped,
+        }
+
+    def restore(self, state: dict[str, Any], origin: Origin | None) -> str:
+        """The inverse of `state`; new and changed clips join."""
+        earlier: dict[str, int] = state.get("clips", {})
+        now = origin.clips if origin else {}
+        changed = {name for name in earlier if name in now and now[name] != earlier[name]}
+        by_name = {clip.name: clip for clip in self.clips}
+        drifts = state.get("drifts_ms_per_min", {})  # checkpoints of before know of none
+        known = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
+        self.dropped = [name for name in state["dropped"] if name not in changed]
+        joining = [c for c in self.clips if c.name not in known and c.name not in self.dropped]
+        self.clips = [
+            *(
+                replace(by_name[name], offset_ms=ms, drift_ms_per_min=drifts.get(name, 0.0))
+                for name, ms in known.items()
+                if name in by_name
+            ),
+            *joining,
+        ]
+        return f" with {len(self.clips)} clips"
+
+    def ending(self, step: int) -> list[str]:
+        """Where the weights are, and what comes next."""
+        return loop.where(
+            self._options,
+            after="python run_syncnet.py --initial_model {file} --videofile VIDEO, "
+            "or python -m training.evaluate_sync --weights {file} --data OTHERS",
+            script_flag="--initial_model of run_syncnet.py",
+        )
+
+    def finished(self, average: SyncNet) -> SyncNet:
+        """The network calibrated on other people; without any, nothing of it is reliable."""
+        without = self._without()
+        clips = [clip for clip in self.data.unseen if clip.reference not in without]
+        if self.data.unseen:
+            self._calibrated = calibrate(average, clips, self._options, device=self._group.device)
+        else:
+            # Of the network it started from; these are other weights.
+            average.config = replace(average.config, calibration=None, reliable_margin=0.0)
+            print(
+                "WARNING: without --val nothing is known of other people: no offset of these "
+                "weights is called reliable until python -m training.calibrate has looked at some."
+            )
+        return average
+
+    def _without(self) -> frozenset[str]:
+        named = self._options.val_without
+        return frozenset(
+            clip.reference for clip in self.data.unseen if Path(clip.reference).name in named
+        )
+
+    def facts(self, network: SyncNet) -> dict[str, Any]:
+        """Data, calibration and figures, for the model card."""
+        options, config, found = self._options, network.config, self._calibrated
+        unseen = None
+        if self.data.unseen:
+            unseen = figures(
+                network,
+                self.data.unseen,
+                without=self._without(),
+                seed=options.seed,
+                device=self._group.device,
+            )
+        return {
+            "network": f"SyncNet (models/syncnet.py), {config.lip_size_px} px lips, "
+            f"windows of {config.window_frames} frames",
+            "data": {
+                "tracks": len(self.data.real),
+                "data_dirs": [folder.name for folder in options.data],
+                "minutes": round(samples.minutes(self.data.real), 1),
+                "kept": len(self.clips),
+                "left_out_by_own_judgement": self.dropped,
+                "drawn": f"{options.drawn} drawn heads with sound of the clips (training/drawn.py)",
+            },
+            "starts_from": options.init and Path(options.init).name,
+            "reliable_from": config.reliable_from,
+            "calibrated_on": "half of the unseen people" if found else None,
+            "reliable_on_the_other_half": found and found["table"],
+            "unseen_people": unseen,
+        }
+
+
+def train(options: TrainOptions) -> int:
+    """Trains as the flags say; returns the exit code."""
+    with processes(cli.torch_device(options.device)) as group:
+        check_options(options, group)
+        origin = _origin(options)
+        state = resume.begun(options, origin, needed=NEEDED, say=group.leads)
+        model = _network(options, say=group.leads)
+        checkpoint = options.run / "checkpoint.pt"
+        if state and not _is_of(state["config"], model.config):
+            raise InputError(f"{checkpoint} is of another network; use another --run.")
+        data = load_data(options, model.config, group)
+        objective = OBJECTIVES[options.objective](
+            negatives=options.negatives, embedding_scale=model.config.embedding_scale
+        )
+        places = model.to(group.device), objective.to(group.device)
+        task = SyncNetTask(*places, options, data, group)
+        if state and state["lesson"].keys() != task.lesson.state_dict().keys():
+            raise InputError(f"{checkpoint} is of another objective; use another --run.")
+        return fit(task, options, group, origin=origin, state=state)
+
+
+def _network(options: TrainOptions, *, say: bool) -> SyncNet:
+    """The network a run starts from."""
     torch.manual_seed(options.seed)
     model = SyncNet(SMALL)
     if options.init:
         model, used = weights.load_syncnet(options.init, device=torch.device("cpu"))
         model.requires_grad_(True)
-        if group.leads:
+        if say:
             print(f"starts from {used.file}")
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
-    if state:
-        _check_checkpoint(state, made_of, options, model.config, say=group.leads)
-    data = load_data(options, model.config, group)
-    objective = OBJECTIVES[options.objective](
-        negatives=options.negatives, embedding_scale=model.config.embedding_scale
-    )
-    run = new_run(
-        model.to(group.device),
-        objective.to(group.device),
-        data.real,
-        decay=options.average,
-        weight_decay=options.weight_decay,
-    )
-    share_batch_statistics(run.lesson, group)
-    run.origin = made_of
-    if state:
-        if state["lesson"].keys() != run.lesson.state_dict().keys():
-            raise InputError(f"{checkpoint} is of another objective; use another --run.")
-        run.restore(state)
-        if group.leads:
-            print(f"resumed at step {run.step} with {len(run.clips)} clips")
-    return run, data
+    return model
 
 
 def _origin(options: TrainOptions) -> Origin:
@@ -233,187 +367,9 @@ def _origin(options: TrainOptions) -> Origin:
     return resume.origin(options, resume.clip_sizes(options.data), described)
 
 
-def _check_checkpoint(
-    state: dict[str, Any], now: Origin, options: TrainOptions, config: SyncNetConfig, *, say: bool
-) -> None:
-    checkpoint = options.run / "checkpoint.pt"
-    resume.go_on(state, now, options, checkpoint, needed=NEEDED, say=say)
-    if not _is_of(state["config"], config):
-        raise InputError(f"{checkpoint} is of another network; use another --run.")
-
-
 def _is_of(described: object, config: SyncNetConfig) -> bool:
     """The configuration of a checkpoint is this one; what an older one does not say is unset."""
     try:
         return SyncNetConfig.from_json(str(described)) == config
     except (TypeError, ValueError):
         return False
-
-
-def train(options: TrainOptions) -> int:
-    """Trains as the flags say; returns the exit code."""
-    with processes(cli.torch_device(options.device)) as group:
-        check_options(options, group)
-        run, data = start(options, group)
-        journal = _journal(options, run) if group.leads else None
-        stopped = make_steps(
-            partial(_steps, options, run, data, group, journal),
-            run,
-            journal,
-            total_steps=options.steps,
-            say=group.leads,
-        )
-        if stopped:
-            return stopped
-        if options.export and group.leads:
-            export(run, options, data=data, group=group)
-        if group.leads:
-            loop.say_where(
-                options,
-                after="python run_syncnet.py --initial_model {file} --videofile VIDEO, "
-                "or python -m training.evaluate_sync --weights {file} --data OTHERS",
-                script_flag="--initial_model of run_syncnet.py",
-            )
-    return 0
-
-
-def _journal(options: TrainOptions, run: Run) -> Journal:
-    return Journal(options.run, step=run.step, seconds=run.seconds, total_steps=options.steps)
-
-
-def _steps(
-    options: TrainOptions,
-    run: Run,
-    data: Data,
-    group: Processes,
-    journal: Journal | None,
-    stop: Stop,
-) -> int:
-    """Makes the steps that are left; returns the signal that ended them early, or 0."""
-    called = wrapped(run.lesson, group)
-    recent: deque[float] = deque(maxlen=100)
-    config = run.lesson.model.config
-    arithmetic = loop.precision(options, group.device)
-    if journal and run.step < options.steps:
-        _say_beginning(options, run, data, group, arithmetic)
-    across = options.negatives != "same"
-    draw = Draw(options.seed, options.excerpts, options.grey, group.rank, group.world, across)
-    while run.step < options.steps and not _finished(options, run):
-        if run.step in options.refine_at:  # a checkpoint of this step is from before it
-            _refine(run, data, group, journal)
-        last = min(step for step in [*options.refine_at, options.steps] if step > run.step)
-        made = excerpts.batches(
-            run.clips + data.drawn,
-            config,
-            draw,
-            first_step=run.step,
-            last_step=last,
-            workers=options.workers,
-        )
-        for batch, data_s in timed(made):
-            lr = loop.learning_rate(
-                run.step, peak=options.lr, warmup_steps=options.warmup, total_steps=options.steps
-            )
-            row = train_step(
-                run, called, batch, lr=lr, device=group.device, bf16=arithmetic == "bf16"
-            )
-            row = averaged(row, group) | {"lr": lr, "data_s": data_s}
-            recent.append(row["accuracy"])
-            if journal:
-                journal.estimate(run.step)
-            ended_by = largest(stop.number, group)
-            _after_step(options, run, data, group, journal, row, list(recent), save=bool(ended_by))
-            if ended_by:
-                return ended_by
-            if _finished(options, run):
-                break
-    return 0
-
-
-def _say_beginning(
-    options: TrainOptions, run: Run, data: Data, group: Processes, arithmetic: str
-) -> None:
-    """Everything about the run that is known before its first step."""
-    model = run.lesson.model
-    beginning = Beginning(
-        network=f"SyncNet of {model.config.lip_size_px} px lips",
-        parameters=sum(p.numel() for p in model.parameters()),
-        device=str(group.device),
-        precision=arithmetic,
-        clips=len(run.clips),
-        videos={clip.reference for clip in run.clips},
-        minutes=samples.minutes(run.clips),
-    )
-    chance = _chance(options, run, share=options.excerpts // group.world)
-    guess = f"a guess gives an accuracy of {chance:.3f}"
-    if options.objective == "multiway":
-        guess += f" and a loss of {-math.log(chance):.2f}"
-    for line in [*beginning.lines(options.run), guess]:
-        print(line, flush=True)
-
-
-def _finished(options: TrainOptions, run: Run) -> bool:
-    return bool(options.patience) and run.since_best >= options.patience
-
-
-def _refine(run: Run, data: Data, group: Processes, journal: Journal | None) -> None:
-    run.clips, run.dropped = judging.refine(run.average.model, data.real, group, current=run.clips)
-    if journal:  # it is of the step to come: a run resumed here judges again, and says so once
-        journal.write(run.step + 1, {"kept": len(run.clips), "left_out": run.dropped})
-
-
-def _after_step(
-    options: TrainOptions,
-    run: Run,
-    data: Data,
-    group: Processes,
-    journal: Journal | None,
-    row: dict[str, float],
-    recent: list[float],
-    *,
-    save: bool = False,
-) -> None:
-    """Reports and saves where it is time to; saves in any case where told to."""
-    if journal:
-        run.seconds = journal.seconds
-        if run.step % options.log_every == 0:
-            done_steps = journal.steps_per_second(run.step)
-            journal.write(run.step, row | {"excerpts_per_s": done_steps * options.excerpts})
-        if run.step == GUESSING_STEPS:
-            chance = _chance(options, run, share=options.excerpts // group.world)
-            print(still_guessing(recent, chance) or f"a guess gives {chance:.3f}", flush=True)
-    if data.unseen and run.step % options.eval_every == 0:
-        _judge_unseen(run, data, group, journal, seed=options.seed)
-    save |= run.step % options.save_every == 0 or run.step == options.steps
-    if journal and (save or _finished(options, run)):
-        loop.save_checkpoint(options.run / "checkpoint.pt", run.state())
-        journal.draw()
-
-
-def _chance(options: TrainOptions, run: Run, *, share: int) -> float:
-    """Accuracy of a guess, with `share` excerpts a process: one of two for a pairwise objective."""
-    if options.objective != "multiway":
-        return 0.5
-    windows = excerpts.window_count(run.lesson.model.config)
-    choices = {
-        "same": windows,
-        "cross": windows * (share - 1) + 1,
-        "both": windows * share,
-    }
-    return 1 / choices[options.negatives]
-
-
-def _judge_unseen(
-    run: Run, data: Data, group: Processes, journal: Journal | None, *, seed: int
-) -> None:
-    """Sync accuracy of the averaged network on other people; remembers the best."""
-    found = agreement(run.average.model, data.unseen, group, seed=seed)
-    summary, score = found.summary(), found.share_right()
-    if journal:
-        journal.write(run.step, {f"unseen {k}": v for k, v in summary.items() if v is not None})
-    if score is None:
-        return
-    run.since_best += 1
-    if run.best is None or score > run.best["score"]:
-        state = {k: v.clone() for k, v in run.average.model.state_dict().items()}
-        run.best, run.since_best = {"score": score, "step": run.step, "average": state}, 0

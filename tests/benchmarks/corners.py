@@ -18,16 +18,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import train_syncnet
 from models import weights
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from training import excerpts, samples
+from training import samples
+from training.distributed import Processes
 from training.drawn_tracks import babble
-from training.excerpts import Draw
+from training.fit import Run, train_step
 from training.judging import embed_piece
 from training.objectives import MultiWay
 from training.samples import Clip
-from training.syncnet import new_run, train_step
+from training.syncnet_options import TrainOptions
+from training.syncnet_run import Data, SyncNetTask
 
 PIECE_FRAMES = 40
 CORNERS = {
@@ -60,15 +63,18 @@ def drawn_heads(config: SyncNetConfig, *, count: int, seed: int) -> list[Clip]:
 def trained(clips: list[Clip], config: SyncNetConfig, *, steps: int, seed: int) -> SyncNet:
     """A network after so many steps on some clips."""
     torch.manual_seed(seed)
-    run = new_run(SyncNet(config), MultiWay(), clips, decay=0.9)
+    flags = f"--data . --run . --device cpu --precision fp32 --excerpts 4 --seed {seed}"
+    options = TrainOptions(**vars(train_syncnet.build_parser().parse_args(flags.split())))
+    group = Processes(0, 1, CPU)
+    task = SyncNetTask(SyncNet(config), MultiWay(), options, Data(clips, [], [], {}), group)
+    run = Run(task, decay=0.9)
     for step in range(steps):
-        batch = excerpts.draw_batch(clips, config, Draw(seed=seed, excerpts=4), step=step)
-        row = train_step(run, run.lesson, batch, lr=2e-3, device=CPU, bf16=False)
+        row = train_step(run, task.batch(step), lr=2e-3, group=group)
         if step % 20 == 0:
             print(
                 f"step {step}  loss {row['loss']:.2f}  accuracy {row['accuracy']:.2f}", flush=True
             )
-    return run.lesson.model.eval()
+    return task.network.eval()
 
 
 def matrices(model: SyncNet, clips: list[Clip], *, pieces: int, seed: int) -> Iterator[np.ndarray]:

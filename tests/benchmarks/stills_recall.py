@@ -16,7 +16,7 @@ from models import weights
 from pipeline import cli, workspace
 from pipeline.faces import CONFIDENCE
 from tests.benchmarks import report
-from training.detector import detect, score_detections
+from training.detection import detect, score_detections
 from training.face_samples import FaceSample, still_samples
 
 MIN_FACE_PX = 32  # longer side; smaller faces are not asked for
@@ -46,7 +46,7 @@ class Scored:
     sides_px: np.ndarray
 
     def confidence_at(self, false_per_picture: float) -> float:
-        """The confidence that gives so many false boxes, as training.detector.recall_at."""
+        """The confidence that gives so many false boxes, as training.detection.recall_at."""
         allowed = int(false_per_picture * len(self.samples))
         few = len(self.false_scores) <= allowed
         return LOWEST_CONFIDENCE if few else float(self.false_scores[allowed])

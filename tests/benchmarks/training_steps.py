@@ -15,6 +15,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+import train_syncnet
+import train_wav2lip
 from models import precision
 from models.syncnet import SMALL, SyncNet
 from models.wav2lip import (
@@ -28,15 +30,14 @@ from models.wav2lip import (
 from pipeline import cli, workspace
 from pipeline.errors import InputError
 from tests.benchmarks import report
-from training import excerpts, syncnet, wav2lip
+from training import fit, syncnet_options, syncnet_run, wav2lip_options, wav2lip_run
 from training.distributed import Processes
-from training.excerpts import Draw
 from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
 from training.face_batches import FaceBatch
 from training.objectives import MultiWay
 from training.samples import Clip, margin_config
+from training.task import Task
 from training.wav2lip import AnyBatch, Lesson
-from training.wav2lip_objectives import LossWeights
 
 Step = Callable[[bool], object]  # bf16 or not
 
@@ -58,11 +59,12 @@ def syncnet_step(count: int, device: torch.device) -> Step:
         )
         for number in range(4)
     ]
-    batch = excerpts.draw_batch(clips, SMALL, Draw(seed=1, excerpts=count), step=0)
-    run = syncnet.new_run(SyncNet(SMALL).to(device), MultiWay().to(device), clips, decay=0.996)
-    return lambda bf16: syncnet.train_step(
-        run, run.lesson, batch, lr=1e-4, device=device, bf16=bf16
-    )
+    flags = ["--data", ".", "--run", ".", "--excerpts", str(count), "--device", device.type]
+    options = syncnet_options.TrainOptions(**vars(train_syncnet.build_parser().parse_args(flags)))
+    networks = SyncNet(SMALL).to(device), MultiWay().to(device)
+    data = syncnet_run.Data(clips, [], [], {})
+    task = syncnet_run.SyncNetTask(*networks, options, data, Processes(0, 1, device))
+    return _step(task, task.batch(0), Processes(0, 1, device))
 
 
 def expert_step(windows: int, device: torch.device) -> Step:
@@ -80,7 +82,7 @@ def expert_step(windows: int, device: torch.device) -> Step:
         discriminator=None,
         taught_size=TEACHER_SIZE,
     )
-    return _wav2lip_step(lesson, batch, LossWeights(), device)
+    return _wav2lip_step(lesson, batch, "expert", device)
 
 
 def generator_step(windows: int, device: torch.device, *, gan: bool) -> Step:
@@ -98,26 +100,29 @@ def generator_step(windows: int, device: torch.device, *, gan: bool) -> Step:
         discriminator=Wav2LipDiscriminator(config) if gan else None,
         taught_size=TEACHER_SIZE,
     )
-    weighted = LossWeights(
-        sync=0.03,
-        adversarial=0.07 if gan else 0.0,
-        mouth=4.0,
-        structure=0.2,
-        detail=0.012,
-        taught=0.1,
-    )
-    return _wav2lip_step(lesson, batch, weighted, device)
+    return _wav2lip_step(lesson, batch, "gan" if gan else "generator", device)
 
 
-def _wav2lip_step(
-    lesson: Lesson, batch: AnyBatch, weighted: LossWeights, device: torch.device
-) -> Step:
+def _wav2lip_step(lesson: Lesson, batch: AnyBatch, stage: str, device: torch.device) -> Step:
     placed = lesson.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = wav2lip.new_run(placed, decay=0.998, weight_decay=0.01, weighted=weighted)
-    group = Processes(0, 1, device)
+    flags = ["--data", ".", "--run", ".", "--stage", stage, "--device", device.type]
+    flags += ["--taught_steps", "0", "--sync_at", "0"]
+    options = wav2lip_options.TrainOptions(**vars(train_wav2lip.build_parser().parse_args(flags)))
     if lesson.expert is not None:
         lesson.expert.to(device)
-    return lambda bf16: wav2lip.train_step(run, batch, lr=1e-4, group=group, bf16=bf16)
+    group = Processes(0, 1, device)
+    task = wav2lip_run.Wav2LipTask(placed, options, wav2lip_run.Data([], []), group)
+    return _step(task, batch, group)
+
+
+def _step(task: Task, batch: object, group: Processes) -> Step:
+    run = fit.Run(task, decay=0.998)
+
+    def made(bf16: bool) -> object:
+        task.precision = "bf16" if bf16 else "fp32"
+        return fit.train_step(run, batch, lr=1e-4, group=group)
+
+    return made
 
 
 def seconds_of(

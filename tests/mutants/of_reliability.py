@@ -64,14 +64,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the calibration is reported on the people it was fitted on",
-        "training/card.py",
+        "training/export_calibration.py",
         "reliability_fit.table(measured[1]",
         "reliability_fit.table(measured[0]",
         (f"{STEP}::test_export_makes_confidence_3_mean_reliable",),
     ),
     Mutant(
         "the calibration does not grow with the embeddings",
-        "training/card.py",
+        "training/export_calibration.py",
         "calibration=calibration.rescaled(factor, scaled)",
         "calibration=calibration",
         (f"{STEP}::test_export_makes_confidence_3_mean_reliable",),
