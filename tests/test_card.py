@@ -17,31 +17,49 @@ from models.syncnet import SyncNet
 from pipeline import provenance
 from tests.train_kit import TINY
 from training import card
+from training.distributed import Processes
+from training.resume import Origin
+from training.task import Run, Task
 
-MADE = card.Made(
-    steps=3, minutes=0.5, weights_used={"init": "a (SHA-256 b)"}, processes=2, device="cpu"
-)
 
+class _Tiny(Task):
+    """A SyncNet whose figure is one of its weights."""
 
-class _Task:
-    """Of a SyncNet whose figure is one of its weights."""
+    script, precision = "train_syncnet.py", "bf16"
 
-    script, half, precision = "train_syncnet.py", True, "bf16"
-
-    def finished(self, average: Any) -> Any:
-        return average
+    def __init__(self) -> None:
+        self.network = SyncNet(TINY)
+        self.networks, self.optimizers = {}, {}
 
     def facts(self, network: Any) -> dict[str, Any]:
-        return {"network": "tiny", "unseen_people": network.netfclip[0].weight.flatten()[0].item()}
+        return {"network": "tiny", "unseen_people": _weight(network)}
 
 
-def _options(**flags: Any) -> SimpleNamespace:
-    return SimpleNamespace(**flags)
+def _weight(network: Any) -> float:
+    found: float = network.netfclip[0].weight.flatten()[0].item()
+    return found
+
+
+def _exported(file: Path, *, best: float | None = None, **flags: Any) -> dict[str, Any]:
+    """The card of a run of three steps whose last averaged weights are 0.1."""
+    run = Run(_Tiny(), decay=0.9)
+    run.step, run.seconds = 3, 30.0
+    run.origin = Origin({"init": "a (SHA-256 b)"}, {})
+    with torch.no_grad():
+        run.average.model.netfclip[0].weight.fill_(0.1)
+        if best is not None:
+            state = {k: v.clone() for k, v in run.average.model.state_dict().items()}
+            state["netfclip.0.weight"].fill_(best)
+            run.best = {"score": 0.5, "step": 2, "average": state}
+    options: Any = SimpleNamespace(export=file, **flags)
+    card.export(run, options, Processes(0, 2, torch.device("cpu")))
+    told: dict[str, Any] = json.loads(file.with_suffix(".json").read_text())
+    return told
 
 
 def test_command_of_a_card_says_everything_that_changes_the_weights() -> None:
     """Folders and files by their last name; an empty list is no default; what was unset is not."""
-    options = _options(
+    options = SimpleNamespace(
         **{"data": [Path("/home/me/one"), Path("two words")], "val": [], "cache": Path("/tmp/c")},
         **{"workers": 3, "device": "cpu", "log_every": 1, "save_every": 1, "cache_gb": 2.0},
         **{"init": "/home/me/start.pt", "teacher": "auto", "export": None, "lr": 0.001},
@@ -57,14 +75,13 @@ def test_command_of_a_card_says_everything_that_changes_the_weights() -> None:
 def test_card_names_everything_the_weights_were_made_with(tmp_path: Path) -> None:
     """Options, digests, precision, processes, versions, commit; no folder of this machine."""
     file = tmp_path / "new" / "own.safetensors"
-    options = _options(data=[tmp_path / "tracks"], init=str(tmp_path / "a"), lr=0.1, val=[])
-    card.export(_Task(), SyncNet(TINY), file, options=options, made=MADE)
-    told = json.loads(file.with_suffix(".json").read_text())
-    assert told["options"] == {"data": ["tracks"], "init": "a", "lr": 0.1, "val": []}
-    assert told["command"] == "python train_syncnet.py --data tracks --init a --lr 0.1 --val"
+    told = _exported(file, data=[tmp_path / "tracks"], init=str(tmp_path / "a"), lr=0.1, val=[])
+    own = {"export": "own.safetensors", "data": ["tracks"], "init": "a", "lr": 0.1, "val": []}
+    words = "--export own.safetensors --data tracks --init a --lr 0.1 --val"
+    assert told["options"] == own and told["command"] == f"python train_syncnet.py {words}"
     assert told["precision"] == "bf16" and told["processes"] == 2 and told["device"] == "cpu"
-    assert told["weights_used"] == MADE.weights_used and told["steps"] == 3
-    assert told["minutes"] == 0.5 and told["network"] == "tiny"
+    assert told["weights_used"] == {"init": "a (SHA-256 b)"} and told["network"] == "tiny"
+    assert told["steps"] == 3 and told["minutes"] == 0.5
     assert told["parameters"] == sum(p.numel() for p in SyncNet(TINY).parameters())
     assert told["sha256"] == weights.sha256(file) and "MIT" in told["licence"]
     assert told["versions"] == provenance.versions() | {
@@ -79,13 +96,16 @@ def test_card_names_everything_the_weights_were_made_with(tmp_path: Path) -> Non
 
 def test_figures_of_a_card_are_of_the_file(tmp_path: Path) -> None:
     """Half the precision is half the size: what is judged has been read back."""
-    network, file = SyncNet(TINY), tmp_path / "own.safetensors"
-    with torch.no_grad():
-        first: Any = network.netfclip[0]
-        first.weight.fill_(0.1)
-    card.export(_Task(), network, file, options=_options(), made=MADE)
-    told = json.loads(file.with_suffix(".json").read_text())
+    told = _exported(tmp_path / "own.safetensors")
     assert told["unseen_people"] == torch.tensor(0.1).half().float().item() != 0.1
+
+
+def test_best_average_is_exported_where_there_is_one(tmp_path: Path) -> None:
+    """With the number of its step."""
+    file = tmp_path / "own.safetensors"
+    told = _exported(file, best=0.25)
+    assert told["steps"] == 2 and told["unseen_people"] == 0.25
+    assert weights.read_state(file)["netfclip.0.weight"].unique().tolist() == [0.25]
 
 
 def _git(folder: Path, *arguments: str) -> None:

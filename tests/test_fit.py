@@ -13,11 +13,11 @@ from torch import nn
 
 from pipeline.errors import PipelineError
 from tests.train_kit import assert_same
-from training import card, fit, loop
+from training import fit, loop
 from training.distributed import Processes
 from training.journal import Journal, read_rows
 from training.resume import Origin
-from training.task import Report
+from training.task import Report, Task
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -28,7 +28,7 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "draw", lambda _: None)
 
 
-class Line:
+class Line(Task):
     """One weight and a rival's, each pulled towards the number of the step; SGD moves by the rate.
 
     Attributes:
@@ -37,8 +37,7 @@ class Line:
         scores: of the reports to come.
     """
 
-    script, half, precision, step_name = "line.py", False, "fp32", "step"
-    largest_gradient, patience, pace = 9.0, 0, ("lines_per_s", 2)
+    largest_gradient, pace = 9.0, ("lines_per_s", 2)
 
     def __init__(self, scores: dict[int, float | None] | None = None) -> None:
         self.network, other = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
@@ -50,7 +49,6 @@ class Line:
             "second": torch.optim.SGD(other.parameters(), lr=7.0),
             "none_too": None,
         }
-        self.changes_at: list[int] = []
         self.scores = scores or {}
         self.seen: list[tuple[int, int]] = []
         self.changed: list[float] = []
@@ -96,12 +94,6 @@ class Line:
 
     def ending(self, step: int) -> list[str]:
         return [f"ends at {step}"]
-
-    def finished(self, average: Any) -> Any:
-        return average
-
-    def facts(self, network: Any) -> dict[str, Any]:
-        return {}
 
 
 def _fit(task: Line, folder: Path, *, state: Any = None, **flags: Any) -> int:
@@ -248,24 +240,16 @@ def test_run_that_was_stopped_is_saved_and_goes_on_with_the_next_step(
     assert _rows(run) == _rows(whole)
 
 
-@pytest.mark.parametrize(("scores", "steps"), [({2: 0.8, 3: 0.1}, 2), ({}, 4)])
-def test_best_average_is_exported_or_the_last(
-    scores: dict[int, float | None],
-    steps: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_weights_are_exported_once_the_steps_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once the steps are made, before the last lines."""
-    exported: list[Any] = []
-
-    def export(_task: Any, network: Any, file: Path, *, options: Any, made: card.Made) -> None:
-        exported.append((network.weight.item(), file, made.steps, made.processes, made.device))
-
-    monkeypatch.setattr(card, "export", export)
+    """By the process that writes, before its last lines; a run that was stopped exports nothing."""
+    exported: list[int] = []
+    monkeypatch.setattr(fit.card, "export", lambda run, *_: exported.append(run.step))
     file = tmp_path / "own.safetensors"
-    assert _fit(Line(scores), tmp_path, export=file) == 0
-    weight = 1 - sum(row["lr"] for row in _rows(tmp_path) if row["step"] <= steps and "lr" in row)
-    assert exported == [(pytest.approx(weight), file, steps, 1, "cpu")]
+    assert _fit(Line(), tmp_path / "run", export=file) == 0 and exported == [4]
     out = capsys.readouterr().out
     assert "begins at 0" in out and out.rstrip().endswith("ends at 4")
+    task = Line()
+    task.before_loss = lambda step: os.kill(os.getpid(), signal.SIGTERM)
+    assert _fit(task, tmp_path / "stopped", export=file) == 143 and exported == [4]

@@ -28,8 +28,8 @@ from tests.train_kit import (
 )
 from training import fit, loop, syncnet_run
 from training.drawn_tracks import babble, write_track, write_tracks
-from training.fit import Run
 from training.journal import Journal, read_rows
+from training.task import Run
 
 FRAMES = 110  # of a clip: little more than an excerpt of the small network
 CLOCKS = (*train_kit.CLOCKS, "excerpts_per_s")

@@ -27,10 +27,10 @@ from tests.train_kit import (
     two_processes,
     write_noise,
 )
-from training import fit, loop, wav2lip_options
+from training import fit, loop, wav2lip_options, wav2lip_run
 from training.distributed import Processes
-from training.fit import Run
 from training.journal import read_rows
+from training.task import Run
 
 FRAMES = 75  # of a clip: little more than an excerpt of the expert
 NARROW = Wav2LipConfig(0.02)
@@ -311,7 +311,8 @@ def test_the_expert_does_not_change_while_a_generator_learns(
     flags += ["--stage", "gan", "--val", str(val), "--eval_every", "2", "--sync_at", "0"]
     assert train_wav2lip.main([*flags, "--steps", "2"]) == 0
     assert len(called) == 2 + 2 and not any(called)  # of steps and of a report
-    task: Any = runs[-1].task
+    task = runs[-1].task
+    assert isinstance(task, wav2lip_run.Wav2LipTask)
     lesson = task.lesson
     assert lesson.expert is not None and lesson.model.training
     assert_same(weights.read_state(expert), lesson.expert.state_dict())

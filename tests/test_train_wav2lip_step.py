@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from training import fit, wav2lip_run
 from training.distributed import Processes
 from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
 from training.face_batches import FaceBatch
-from training.fit import Run
+from training.task import Run
 from training.wav2lip import Lesson
 from training.wav2lip_objectives import LossWeights
 from training.wav2lip_options import TrainOptions
@@ -58,12 +57,12 @@ def _gan(
         discriminator=Wav2LipDiscriminator(NARROW),
         taught_size=taught_size,
     )
-    options: Any = {f"{name}_weight": 0.0 for name in ("adversarial", "mouth", "structure")}
-    options |= {"detail_weight": 0.0, "taught_weight": 0.0, "sync_weight": 0.0, "sync_at": -1}
-    options |= {"weight_decay": weight_decay, "batch_size": 1, "precision": "fp32"}
-    options |= {"taught_steps": 0} | {f"{name}_weight": value for name, value in weights.items()}
-    named: Any = SimpleNamespace(**options)
-    task = Wav2LipTask(lesson, named, Data([], []), ALONE)
+    words = ["--data", ".", "--run", ".", "--stage", "gan", "--precision", "fp32"]
+    given = vars(train_wav2lip.build_parser().parse_args([*words, "--taught_steps", "0"]))
+    given |= {f"{part}_weight": 0.0 for part in ("adversarial", "mouth", "structure", "detail")}
+    given |= {"weight_decay": weight_decay, "taught_weight": 0.0}
+    given |= {f"{name}_weight": value for name, value in weights.items()}
+    task = Wav2LipTask(lesson, TrainOptions(**given), Data([], []), ALONE)
     return Run(task, decay=0.9), task
 
 

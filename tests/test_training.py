@@ -19,6 +19,7 @@ from training import detection, detector, drawn_tracks, fit, loop, samples
 from training.drawn import drawn_scene, mouth_motion
 from training.drawn_tracks import babble
 from training.face_samples import FaceSample
+from training.task import Run
 
 
 def test_mouths_open_with_the_sound() -> None:
@@ -129,7 +130,7 @@ def test_resumed_detector_equals_one_never_stopped(
     assert detector.main([*flags, "--run", str(tmp_path / "whole")]) == 0
     original = fit.train_step
 
-    def stopped(run: fit.Run, *batch: Any, **options: Any) -> dict[str, float]:
+    def stopped(run: Run, *batch: Any, **options: Any) -> dict[str, float]:
         if run.step == 3:
             raise KeyboardInterrupt
         return original(run, *batch, **options)

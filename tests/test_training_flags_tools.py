@@ -156,7 +156,7 @@ class Kit:
         seen.folder = self.tmp_path / f"run{self.count}"
 
         def step(run: Any, views: Any, *, lr: float, group: Any) -> dict[str, float]:
-            seen.model, seen.task = run.task.network, run.task
+            seen.run, seen.task, seen.model = run, run.task, run.task.network
             seen.views.append(views)
             seen.rates.append(lr)
             run.step += 1
@@ -557,6 +557,27 @@ def _lr_flag(kit: Kit) -> None:
     for rate in (0.5, 0.1):  # the first steps of a hundred of warm-up
         rates = kit.detector("--lr", rate, "--steps", 2).rates
         assert rates == pytest.approx([rate / 100, rate / 50])
+
+
+@_row("detector", "warmup")
+def _warmup_flag(kit: Kit) -> None:
+    for steps in (2, 5):
+        rates = kit.detector("--warmup", steps, "--lr", 1, "--steps", 2).rates
+        assert rates == pytest.approx([1 / steps, 2 / steps])
+
+
+@_row("detector", "average")
+def _average_flag(kit: Kit) -> None:
+    for decay in (0.5, 0.9):
+        assert kit.detector("--average", decay).run.average._decay == decay
+    assert kit.detector("--average", 1).code == 2
+
+
+@_row("detector", "weight_decay")
+def _weight_decay_flag(kit: Kit) -> None:
+    for decay in (0.0, 0.4):
+        (part,) = kit.detector("--weight_decay", decay).task.optimizers["optimizer"].param_groups
+        assert part["weight_decay"] == decay
 
 
 # The table.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
+import train_syncnet
 from models.syncnet import PUBLISHED, SMALL, SyncNet
 from pipeline import reliability, sync
 from pipeline.errors import PipelineError
@@ -20,11 +21,13 @@ from training.agreement import Agreement
 from training.agreement import Piece as JudgedPiece
 from training.distributed import Processes, share_batch_statistics
 from training.excerpts import Batch
-from training.fit import Run, train_step
+from training.fit import train_step
 from training.objectives import MultiWay, Objective
 from training.reliability_fit import Piece
 from training.syncnet import Lesson, still_guessing
+from training.syncnet_options import TrainOptions
 from training.syncnet_run import Data, SyncNetTask
+from training.task import Run
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -50,10 +53,9 @@ class _Constant(Objective):
 
 def _task(model: SyncNet, asked: Objective, clips: Data | None = None, **flags: Any) -> SyncNetTask:
     """A task of options that report nothing; without clips unless they are given."""
-    quiet: Any = {"eval_every": 9, "steps": 99, "patience": 0, "seed": 5, "excerpts": 4}
-    quiet |= {"objective": "multiway", "negatives": "same", "refine_at": [], "grey": 0.1}
-    quiet |= {"weight_decay": 0.02, "precision": "fp32"}
-    options: Any = SimpleNamespace(**(quiet | flags))
+    words = ["--data", ".", "--run", ".", "--excerpts", "4", "--seed", "5", "--precision", "fp32"]
+    given = vars(train_syncnet.build_parser().parse_args(words)) | flags
+    options = TrainOptions(**given)
     return SyncNetTask(model, asked, options, clips or Data([], [], [], {}), ALONE)
 
 
@@ -339,8 +341,7 @@ def test_clips_left_out_of_the_card_do_not_calibrate(monkeypatch: pytest.MonkeyP
         for name in ("anna", "carl")
     ]
     data = Data([], [], clips, {})  # type: ignore[arg-type]
-    flags: Any = {"val_without": ["anna", "nobody"], "data": [], "drawn": 0, "init": None}
-    task = _task(SyncNet(TINY), MultiWay(), data, **flags)
+    task = _task(SyncNet(TINY), MultiWay(), data, val_without=["anna", "nobody"])
     network = task.finished(SyncNet(TINY))
     assert task.facts(network)["unseen_people"] == {"all": 1}
     carl, both = ["val/carl/00000"], ["val/anna/00000", "val/carl/00000"]

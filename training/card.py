@@ -3,74 +3,38 @@
 import platform
 import shlex
 import subprocess
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
-from torch import nn
 
 from models import weights
 from pipeline import provenance
 from pipeline.workspace import write_json
+from training.distributed import Processes
+from training.options import RunOptions
+from training.task import Run
 
 REPOSITORY = Path(__file__).parent.parent
 NO_EFFECT = ("cache", "workers", "log_every", "save_every")  # on the bytes of the weights
 NAMES_OF_FILES = ("init", "teacher", "expert")  # or words; whose machine they were on says nothing
 
 
-class Exported(Protocol):
-    """What a card asks of the task that trained the network.
-
-    Attributes:
-        script: that was run, as it is typed after python.
-        half: the file holds float16.
-        precision: arithmetic of the steps.
-    """
-
-    script: str
-    half: bool
-    precision: str
-
-    def finished(self, average: Any) -> nn.Module:
-        """The network as it is written: calibrated, folded."""
-
-    def facts(self, network: Any) -> dict[str, Any]:
-        """What this network is, what it was made of and what it is worth."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """How the weights were made.
-
-    Attributes:
-        steps: of the weights that are exported.
-        minutes: of the run.
-        weights_used: name and digest of those it started or learned from, by flag.
-        processes: that shared every step.
-        device: it was trained on.
-    """
-
-    steps: int
-    minutes: float
-    weights_used: dict[str, str]
-    processes: int
-    device: str
-
-
-def export(task: Exported, average: nn.Module, file: Path, *, options: object, made: Made) -> None:
-    """Writes the weights, reads them back, and writes what they are worth beside them.
+def export(run: Run, options: RunOptions, group: Processes) -> None:
+    """Writes the averaged weights, the best where there were reports to choose by, and their card.
 
     Args:
-        task: that trained them.
-        average: the averaged network; may be changed.
-        file: to write; the card is the JSON of the same name.
-        options: of the run, a dataclass whose fields are named as the flags.
-        made: how they were made.
+        run: that has ended; its averaged network is changed.
+        options: of the run; `export` is the file.
+        group: of the run.
     """
+    assert options.export is not None
+    task, file, average = run.task, options.export, run.average.model
+    if run.best:
+        average.load_state_dict(run.best["average"])
+    network = task.finished(average)
     file.parent.mkdir(parents=True, exist_ok=True)
-    network: Any = task.finished(average)
     config = network.config if hasattr(network.config, "to_json") else None  # known by file name
     weights.write_own(network, file, config=config, half=task.half)
     weights.fill(network, file)  # what is reported is what is in the file
@@ -79,8 +43,12 @@ def export(task: Exported, average: nn.Module, file: Path, *, options: object, m
         "parameters": sum(p.numel() for p in network.parameters()),
         "command": command(task.script, options),
         "options": {name: _shown(name, value) for name, value in vars(options).items()},
+        "weights_used": run.origin.weights() if run.origin else {},
         "precision": task.precision,
-        **asdict(made),
+        "device": str(group.device),
+        "processes": group.world,
+        "steps": run.best["step"] if run.best else run.step,
+        "minutes": round(run.seconds / 60, 1),
         "licence": "MIT, as the repository; no training picture or sound is part of it",
         "sha256": weights.sha256(file),
         "versions": versions(),

@@ -13,16 +13,16 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from models import s3fd
-from models.precision import CHOICES, Precision
+from models.precision import CHOICES
 from pipeline import cli
 from pipeline.errors import InputError
-from training import loop, resume
+from training import resume
 from training.detection import calibrate, detection_loss, fold_batch_norm, recall_at
 from training.distributed import Processes, processes
 from training.face_samples import (
@@ -33,8 +33,8 @@ from training.face_samples import (
     still_samples,
 )
 from training.fit import fit
-from training.resume import Origin
-from training.task import Report
+from training.options import RunOptions, check_flags
+from training.task import Report, Task
 
 VIEW_PX = 256  # side of a training view
 CORPUS_SHARE, DRAWN_SHARE = 0.35, 0.08  # of the views; the rest are photographs
@@ -43,29 +43,14 @@ NEEDED = ("model", "optimizer", "average", "step", "seconds")
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(RunOptions):
     """Flags of the script, by name; its --help says what each is."""
 
     stills: Path = resume.clip_folders()
     corpus: Path = resume.clip_folders()
     per_clip: int = resume.fixed()
     drawn: int = resume.fixed()
-    workers: int = resume.free()
-    run: Path = resume.own_folder()
-    export: Path | None = resume.free()
-    seed: int = resume.fixed()
-    device: str = resume.free()
-    log_every: int = resume.free()
-    save_every: int = resume.free()
-    eval_every: int = resume.free()
-    steps: int = resume.free()
     batch_size: int = resume.fixed()
-    lr: float = resume.fixed()
-    precision: Precision = resume.free()
-    # No flags.
-    warmup: ClassVar[int] = 100
-    average: ClassVar[float] = 0.998
-    cache: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--warmup", type=int, default=100, help="steps")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of averaged weights")
+    parser.add_argument("--weight_decay", type=float, default=1e-4)
     parser.add_argument("--precision", choices=CHOICES, default="fp32", help="of the steps")
     return parser
 
@@ -160,26 +148,21 @@ def random_views(
     return views
 
 
-class DetectorTask:
+class DetectorTask(Task):
     """The small detector as `fit` trains it."""
 
     script = "-m training.detector"
-    half = True
-    step_name = "step"
-    largest_gradient = 5.0
-    patience = 0
 
     def __init__(self, options: TrainOptions, data: Data, group: Processes) -> None:
         """Before the first step."""
         self.data, self._options, self._group = data, options, group
         config = dataclasses.replace(s3fd.SMALL, batch_norm=True)
         self.network = s3fd.S3FD(config).to(group.device)
-        optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=options.weight_decay)
         self.networks = {"model": self.network}
         self.optimizers = {"optimizer": optimizer}
-        self.changes_at: list[int] = []
         self.pace = "views_per_s", options.batch_size
-        self.precision = loop.precision(options, group.device)
+        self.precision = options.arithmetic(group.device)
 
     def beginning(self, step: int) -> list[str]:
         """Network, processor and arithmetic."""
@@ -203,10 +186,6 @@ class DetectorTask:
         parts = {"score_loss": score_loss, "box_loss": box_loss}
         return {"optimizer": score_loss + box_loss}, parts
 
-    def change_clips(self, average: s3fd.S3FD) -> dict[str, Any]:
-        """Never due."""
-        return {}
-
     def report_due(self, step: int) -> bool:
         """At the end in any case."""
         every = self._options.eval_every
@@ -216,18 +195,6 @@ class DetectorTask:
         """Faces found on the photographs set aside."""
         found = recall_at(average, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE)
         return Report(dict(found))
-
-    def after_step(self, step: int, row: dict[str, float], report: Report | None) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def restore(self, state: dict[str, Any], origin: Origin | None) -> str:
-        """Nothing."""
-        return ""
 
     def ending(self, step: int) -> list[str]:
         """Where the weights are."""
@@ -284,11 +251,9 @@ def picture_sizes(options: TrainOptions) -> dict[str, int]:
 
 def train(options: TrainOptions) -> int:
     """Trains as the flags say; returns the exit code."""
-    loop.check_flags(
-        options,
-        at_least_one=("steps", "batch_size", "per_clip", "drawn", "log_every", "save_every"),
-        not_negative=("workers", "lr", "seed"),
-    )
+    check_flags(options, at_least_one=("batch_size", "per_clip", "drawn"))
+    if not 0 <= options.average < 1:
+        raise InputError("--average is 0 to below 1; see --help.")
     with processes(cli.torch_device(options.device)) as group:
         if group.world > 1:
             raise InputError("The detector is trained by one process; start it without torchrun.")

@@ -4,7 +4,6 @@ A `Task` (task.py) says what differs from one network to the next; `fit` makes t
 saves, stops and exports.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,69 +21,10 @@ from training.distributed import (
     share_batch_statistics,
 )
 from training.journal import Journal
+from training.options import RunOptions
 from training.resume import Origin
-from training.stopping import Stop, make_steps
-from training.task import RunOptions, Task
-
-
-class Run:
-    """Everything that changes while training, and that a checkpoint holds.
-
-    Attributes:
-        task: what is trained.
-        average: the averaged network, which is what is judged and exported.
-        origin: options and clips of the run.
-        step: steps made.
-        seconds: spent so far.
-        best: score, step and weights of the best averaged network, where reports have a score.
-        since_best: reports made since.
-    """
-
-    def __init__(self, task: Task, *, decay: float, origin: Origin | None = None) -> None:
-        """A run at step 0; `decay` is of the averaged weights."""
-        self.task = task
-        self.average: loop.AveragedWeights[Any] = loop.AveragedWeights(task.network, decay=decay)
-        self.origin = origin
-        self.step, self.seconds = 0, 0.0
-        self.best: dict[str, Any] | None = None
-        self.since_best = 0
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds: tensors and plain values."""
-        saved = {**self.task.networks, **self.task.optimizers, "average": self.average.model}
-        return {
-            **{name: part.state_dict() if part else None for name, part in saved.items()},
-            self.task.step_name: self.step,
-            "seconds": self.seconds,
-            "best": self.best,
-            "since_best": self.since_best,
-            **self.task.state(),
-            **(self.origin.state() if self.origin else {}),
-        }
-
-    def restore(self, state: dict[str, Any]) -> str:
-        """The inverse of `state`; returns what to say of it."""
-        saved = {**self.task.networks, **self.task.optimizers, "average": self.average.model}
-        for name, part in saved.items():
-            if part:
-                part.load_state_dict(state[name])
-        self.step, self.seconds = state[self.task.step_name], state["seconds"]
-        self.best, self.since_best = state.get("best"), state.get("since_best", 0)
-        said = self.task.restore(state, self.origin)
-        return f"resumed at step {self.step}{said}"
-
-    def keep_best(self, score: float | None) -> None:
-        """Remembers the averaged network where no report before had so high a score."""
-        if score is None:
-            return
-        self.since_best += 1
-        if self.best is None or score > self.best["score"]:
-            weights = {k: v.clone() for k, v in self.average.model.state_dict().items()}
-            self.best, self.since_best = {"score": score, "step": self.step, "average": weights}, 0
-
-    def has_ended(self) -> bool:
-        """No report has been better for as long as the run is to wait."""
-        return bool(self.task.patience) and self.since_best >= self.task.patience
+from training.stopping import Stop, say_stopped, stopped_between_steps
+from training.task import Run, Task
 
 
 def fit(
@@ -113,32 +53,25 @@ def fit(
     resumed = run.restore(state) if state else ""
     if resumed and group.leads:
         print(resumed)
-    journal = None
-    if group.leads:
-        journal = Journal(
-            options.run, step=run.step, seconds=run.seconds, total_steps=options.steps
-        )
-    stopped = make_steps(
-        partial(_steps, run, options, group, journal),
-        run,
-        journal,
-        total_steps=options.steps,
-        say=group.leads,
-    )
-    if stopped or not group.leads:
-        return stopped
+    with stopped_between_steps(say=group.leads) as stop:
+        journal = None
+        if group.leads:
+            journal = Journal(
+                options.run, step=run.step, seconds=run.seconds, total_steps=options.steps
+            )
+        try:
+            ended_by = _steps(run, options, group, journal, stop)
+        finally:
+            if journal:
+                journal.close()
+    if ended_by:
+        if group.leads:
+            say_stopped(run.step, options.steps)
+        return 128 + ended_by
+    if not group.leads:
+        return 0
     if options.export:
-        network = run.average.model
-        if run.best:
-            network.load_state_dict(run.best["average"])
-        made = card.Made(
-            steps=run.best["step"] if run.best else run.step,
-            minutes=round(run.seconds / 60, 1),
-            weights_used=run.origin.weights() if run.origin else {},
-            processes=group.world,
-            device=str(group.device),
-        )
-        card.export(task, network, options.export, options=options, made=made)
+        card.export(run, options, group)
     for line in task.ending(run.step):
         print(line, flush=True)
     return 0

@@ -4,12 +4,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol
-
-from training.journal import Journal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,46 +52,7 @@ def stopped_between_steps(*, say: bool) -> Iterator[Stop]:
             signal.signal(number, earlier[number])
 
 
-class _Steps(Protocol):
-    """What `make_steps` reads of a run."""
-
-    step: int
-
-
-def make_steps(
-    steps: Callable[[Stop], int],
-    run: _Steps,
-    journal: Journal | None,
-    *,
-    total_steps: int,
-    say: bool,
-) -> int:
-    """Makes a run's steps until they are made or somebody wants it to end.
-
-    Args:
-        steps: makes them; returns the signal that ended them early, or 0.
-        run: whose steps they are.
-        journal: is closed, however they end.
-        total_steps: that the run is to have.
-        say: tell that it was stopped, and how it goes on.
-
-    Returns:
-        The exit code where it was stopped, else 0.
-    """
-    with stopped_between_steps(say=say) as stop:
-        try:
-            ended_by = steps(stop)
-        finally:
-            if journal:
-                journal.close()
-        if not ended_by:
-            return 0
-        if say:
-            _say_stopped(run.step, total_steps)
-        return 128 + ended_by
-
-
-def _say_stopped(step: int, total_steps: int) -> None:
+def say_stopped(step: int, total_steps: int) -> None:
     """The last sentence of a run that was stopped, on stderr."""
     rest = f"goes on with step {step + 1}" if step < total_steps else "finishes what is left"
     print(

@@ -12,7 +12,7 @@ from models import weights
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline import cli
 from pipeline.errors import InputError
-from training import excerpts, judging, loop, resume, samples, selection
+from training import excerpts, judging, resume, samples, selection
 from training.agreement import agreement, can_be_judged
 from training.distributed import Processes, leader_first, processes
 from training.evaluate_sync import figures
@@ -25,7 +25,7 @@ from training.resume import Origin
 from training.samples import Clip
 from training.syncnet import Lesson, still_guessing
 from training.syncnet_options import TrainOptions, check_options
-from training.task import Report
+from training.task import Report, Task
 
 DRAWN_FRAMES = 200  # of each drawn clip
 NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
@@ -105,7 +105,7 @@ def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> l
     return loaded.clips
 
 
-class SyncNetTask:
+class SyncNetTask(Task):
     """A SyncNet as `fit` trains it.
 
     Attributes:
@@ -113,12 +113,10 @@ class SyncNetTask:
         clips: those trained on, with the lags known so far.
         dropped: names of clips left out by the network's own judgement.
         data: what the run trains on and is judged by.
-        precision: arithmetic of a step.
     """
 
     script = "train_syncnet.py"
     half = False
-    step_name = "step"
     largest_gradient = 3.0
 
     def __init__(
@@ -130,7 +128,7 @@ class SyncNetTask:
         group: Processes,
     ) -> None:
         """Before the first step; network and objective are on the device they are trained on."""
-        self.lesson = Lesson(model, objective)
+        self.lesson, self.network = Lesson(model, objective), model
         optimizer = torch.optim.AdamW(
             [
                 {"params": model.parameters(), "weight_decay": options.weight_decay},
@@ -142,7 +140,7 @@ class SyncNetTask:
         self.changes_at = options.refine_at
         self.pace = "excerpts_per_s", options.excerpts
         self.patience = options.patience
-        self.precision = loop.precision(options, group.device)
+        self.precision = options.arithmetic(group.device)
         self.data, self.clips = data, data.real
         self.dropped: list[str] = []
         self._options, self._group = options, group
@@ -156,11 +154,6 @@ class SyncNetTask:
         )
         self._recent: deque[float] = deque(maxlen=100)
         self._calibrated: dict[str, Any] | None = None
-
-    @property
-    def network(self) -> SyncNet:
-        """What is averaged, judged and exported."""
-        return self.lesson.model
 
     def beginning(self, step: int) -> list[str]:
         """Everything about the run that is known before its first step."""
@@ -262,8 +255,7 @@ class SyncNetTask:
 
     def ending(self, step: int) -> list[str]:
         """Where the weights are, and what comes next."""
-        return loop.where(
-            self._options,
+        return self._options.where(
             after="python run_syncnet.py --initial_model {file} --videofile VIDEO, "
             "or python -m training.evaluate_sync --weights {file} --data OTHERS",
             script_flag="--initial_model of run_syncnet.py",

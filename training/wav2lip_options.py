@@ -7,21 +7,19 @@ from typing import Literal, get_args
 import torch
 
 from models import weights
-from models.options import check_fields
-from models.precision import Precision
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
-from pipeline import cli
 from pipeline.errors import InputError
-from training import apart, loop, resume
+from training import apart, resume
 from training.distributed import Processes
 from training.expert_excerpts import EXCERPT_WINDOWS
+from training.options import RunOptions, check_flags
 
 Stage = Literal["expert", "generator", "gan"]
 STAGES: tuple[str, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(RunOptions):
     """Flags of train_wav2lip.py, by name; its --help says what each is."""
 
     data: list[Path] = resume.clip_folders()
@@ -31,26 +29,13 @@ class TrainOptions:
     filelists: Path | None = resume.clip_folders()
     cache: Path | None = resume.free()
     cache_gb: float = resume.free()
-    workers: int = resume.free()
     stage: Stage = resume.fixed()
-    run: Path = resume.own_folder()
     teacher: str = resume.fixed()
     taught_steps: int = resume.fixed()
     expert: Path | None = resume.fixed()
     init: Path | None = resume.fixed()
-    export: Path | None = resume.free()
-    device: str = resume.free()
-    seed: int = resume.fixed()
-    log_every: int = resume.free()
-    save_every: int = resume.free()
-    eval_every: int = resume.free()
     width: float = resume.fixed()
-    steps: int = resume.free()
     batch_size: int = resume.fixed()
-    lr: float = resume.fixed()
-    warmup: int = resume.fixed()
-    average: float = resume.fixed()
-    weight_decay: float = resume.fixed()
     sync_weight: float = resume.fixed()
     sync_from: float = resume.fixed()
     sync_at: int = resume.fixed()
@@ -59,21 +44,16 @@ class TrainOptions:
     structure_weight: float = resume.fixed()
     detail_weight: float = resume.fixed()
     taught_weight: float = resume.fixed()
-    precision: Precision = resume.free()
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        cli.check_device(self.device)
 
 
 def check_options(options: TrainOptions, group: Processes) -> None:
     """Refuses, with InputError, what no run can be made with: before anything is read."""
-    loop.check_flags(
+    check_flags(
         options,
-        at_least_one=("steps", "batch_size", "log_every", "save_every", "eval_every"),
+        at_least_one=("batch_size", "eval_every"),
         not_negative=(
-            *("workers", "warmup", "cache_gb", "lr", "weight_decay", "seed", "max_offset"),
-            *("taught_steps", "mouth_weight", "structure_weight", "detail_weight", "taught_weight"),
+            *("cache_gb", "max_offset", "taught_steps"),
+            *("mouth_weight", "structure_weight", "detail_weight", "taught_weight"),
         ),
     )
     if not (0 < options.width <= 4 and 0 <= options.average < 1):

@@ -20,7 +20,7 @@ from models.wav2lip import (
 )
 from pipeline import cli
 from pipeline.errors import InputError
-from training import loop, resume, samples, teacher, wav2lip
+from training import resume, samples, teacher, wav2lip
 from training.distributed import Processes, leader_first, processes
 from training.expert_excerpts import EXCERPT_FRAMES, expert_batch
 from training.face_batches import LEAST_FRAMES, FaceBatch, face_batch
@@ -30,7 +30,7 @@ from training.fit import fit
 from training.journal import Beginning
 from training.preprocessed import listed_videos
 from training.resume import Origin
-from training.task import Report
+from training.task import Report, Task
 from training.wav2lip import AnyBatch, Lesson
 from training.wav2lip_objectives import LossWeights, draw
 from training.wav2lip_options import Stage, TrainOptions, check_options, check_weights
@@ -127,25 +127,21 @@ def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
     cv2.imwrite(str(path), np.vstack(rows))
 
 
-class Wav2LipTask:
+class Wav2LipTask(Task):
     """A generator, alone or against a discriminator, or an expert, as `fit` trains it.
 
     Attributes:
         lesson: the network and what teaches it.
         weighted: parts of the generator's loss; the expert's is switched on later.
         data: what the run trains on and is judged by.
-        precision: arithmetic of a step.
     """
 
     script = "train_wav2lip.py"
-    half = True
     step_name = "global_step"
-    largest_gradient = 5.0
-    patience = 0
 
     def __init__(self, lesson: Lesson, options: TrainOptions, data: Data, group: Processes) -> None:
         """Before the first step; everything is on the device it is trained on."""
-        self.lesson, self.data = lesson, data
+        self.lesson, self.network, self.data = lesson, lesson.model, data
         self._options, self._group = options, group
         other, translation = lesson.discriminator, lesson.translation
         trained = [*lesson.model.parameters()]
@@ -161,9 +157,8 @@ class Wav2LipTask:
             # A discriminator that remembers long follows the generator too slowly.
             "rival": torch.optim.Adam(other.parameters(), betas=(0.5, 0.999)) if other else None,
         }
-        self.changes_at: list[int] = []
         self.pace = "windows_per_s", options.batch_size
-        self.precision = loop.precision(options, group.device)
+        self.precision = options.arithmetic(group.device)
         self.weighted = LossWeights(
             adversarial=options.adversarial_weight if other else 0.0,
             mouth=options.mouth_weight,
@@ -173,11 +168,6 @@ class Wav2LipTask:
         )
         if options.sync_at == 0:
             self._switch_on()
-
-    @property
-    def network(self) -> SyncNetColor | Wav2Lip:
-        """What is averaged, judged and exported."""
-        return self.lesson.model
 
     def beginning(self, step: int) -> list[str]:
         """Everything about the run that is known before its first step."""
@@ -234,10 +224,6 @@ class Wav2LipTask:
         )
         return {"optimizer": loss} | ({} if other is None else {"rival": other}), parts
 
-    def change_clips(self, average: SyncNetColor | Wav2Lip) -> dict[str, Any]:
-        """Never due: clips are what they are."""
-        return {}
-
     def report_due(self, step: int) -> bool:
         """Where there are other people."""
         return bool(self.data.unseen) and step % self._options.eval_every == 0
@@ -286,12 +272,12 @@ class Wav2LipTask:
                 "python run_wav2lip.py --checkpoint {file} --reference NAME --audio SPEECH.wav, "
                 "or python -m training.evaluate_mouths --checkpoint {file} --data OTHERS"
             )
-            return loop.where(options, after=after, script_flag="--checkpoint of run_wav2lip.py")
+            return options.where(after=after, script_flag="--checkpoint of run_wav2lip.py")
         after = (
             "python train_wav2lip.py --stage generator --expert {file} --data TRACKS --run GEN, "
             "or python -m training.evaluate_expert --expert {file} --data OTHERS"
         )
-        lines = loop.where(options, after=after, script_flag="--expert of train_wav2lip.py")
+        lines = options.where(after=after, script_flag="--expert of train_wav2lip.py")
         if self.data.taught_size and step <= options.taught_steps:
             warning = (
                 f"WARNING: this expert has been asked about no pair: --steps {options.steps} ends "
@@ -299,10 +285,6 @@ class Wav2LipTask:
             )
             return [warning, *lines]
         return lines
-
-    def finished(self, average: SyncNetColor | Wav2Lip) -> SyncNetColor | Wav2Lip:
-        """As it is."""
-        return average
 
     def facts(self, network: SyncNetColor | Wav2Lip) -> dict[str, Any]:
         """Data and figures, for the model card."""

@@ -25,12 +25,13 @@ from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from training import samples
 from training.distributed import Processes
 from training.drawn_tracks import babble
-from training.fit import Run, train_step
+from training.fit import train_step
 from training.judging import embed_piece
 from training.objectives import MultiWay
 from training.samples import Clip
 from training.syncnet_options import TrainOptions
 from training.syncnet_run import Data, SyncNetTask
+from training.task import Run
 
 PIECE_FRAMES = 40
 CORNERS = {

@@ -36,7 +36,7 @@ from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
 from training.face_batches import FaceBatch
 from training.objectives import MultiWay
 from training.samples import Clip, margin_config
-from training.task import Task
+from training.task import Run, Task
 from training.wav2lip import AnyBatch, Lesson
 
 Step = Callable[[bool], object]  # bf16 or not
@@ -116,7 +116,7 @@ def _wav2lip_step(lesson: Lesson, batch: AnyBatch, stage: str, device: torch.dev
 
 
 def _step(task: Task, batch: object, group: Processes) -> Step:
-    run = fit.Run(task, decay=0.998)
+    run = Run(task, decay=0.998)
 
     def made(bf16: bool) -> object:
         task.precision = "bf16" if bf16 else "fp32"

@@ -384,7 +384,7 @@ RESUME = (
     ),
     Mutant(
         "the seed may be changed by a resumed run",
-        "training/syncnet_options.py",
+        "training/options.py",
         "    seed: int = resume.fixed()",
         "    seed: int = resume.free()",
         (f"{RESUMED}::test_every_option_says_whether_a_resumed_run_may_change_it",),
@@ -502,7 +502,7 @@ CACHE = (
     ),
     Mutant(
         "a folder that cannot be written is found out after decoding",
-        "training/loop.py",
+        "training/options.py",
         '    check_writable("run", options.run)\n',
         "",
         (f"{CACHED}::test_folder_that_cannot_be_written_is_refused_before_decoding",),
@@ -519,9 +519,9 @@ CACHE = (
 SYNCNET = (
     Mutant(
         "a step is bf16 unless asked otherwise, whatever the device can",
-        "training/loop.py",
-        "return precisions.chosen(options.precision, published=False, device=device)",
-        'return options.precision.replace("auto", "bf16")',
+        "training/options.py",
+        "return precision.chosen(self.precision, published=False, device=device)",
+        'return self.precision.replace("auto", "bf16")',
         (_flag("train_syncnet", "precision"), _flag("train_wav2lip", "precision")),
     ),
     Mutant(
@@ -861,7 +861,7 @@ WAV2LIP = (
     ),
     Mutant(
         "gradients of Wav2Lip's networks are not clipped",
-        "training/wav2lip_run.py",
+        "training/task.py",
         "largest_gradient = 5.0",
         "largest_gradient = 5e9",
         (f"{WAV2LIP_STEP}::test_gradient_is_clipped_to_five_and_reported_as_it_was",),
