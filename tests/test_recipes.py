@@ -1,0 +1,115 @@
+"""The recipes: every command parses, says every flag, and takes weights that are there by then."""
+
+import argparse
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import run_pipeline
+import train_syncnet
+import train_wav2lip
+from tests.conftest import REPO
+from tests.readme_kit import started
+from training import detector
+from training.syncnet_options import TrainOptions as SyncNetOptions
+from training.wav2lip_options import TrainOptions as Wav2LipOptions
+
+IN_ORDER = ("tracks", "detector", "syncnet", "expert", "generator")
+PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "run_pipeline.py": run_pipeline.build_parser,
+    "train_syncnet.py": train_syncnet.build_parser,
+    "train_wav2lip.py": train_wav2lip.build_parser,
+    "training.detector": detector.build_parser,
+}
+OPTIONS: dict[str, Callable[..., object]] = {
+    "train_syncnet.py": SyncNetOptions,
+    "train_wav2lip.py": Wav2LipOptions,
+    "training.detector": detector.TrainOptions,
+}
+WEIGHTS = ("init", "teacher", "expert")
+
+
+def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
+    """Script and flags of every command that a recipe starts, with the folders it names itself."""
+    for video in ("talks/a b.mp4", "talks/c.mov", "note.txt"):
+        (folder / "corpus/train" / video).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "corpus/train" / video).touch()
+    found = started((REPO / "recipes" / f"{name}.sh").read_text("utf-8"), folder)
+    return [(words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:]) for words in found]
+
+
+def test_every_recipe_is_known_here_and_can_be_started() -> None:
+    """Each stops at the first command that fails."""
+    files = sorted((REPO / "recipes").iterdir())
+    assert [file.name for file in files] == sorted(f"{name}.sh" for name in IN_ORDER)
+    for file in files:
+        assert os.access(file, os.X_OK) and "\nset -eu\n" in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_recipe_says_every_flag_of_its_scripts(name: str, tmp_path: Path) -> None:
+    """Another default of tomorrow makes no other weights; what is unset by default may be."""
+    commands = _commands(name, tmp_path)
+    assert commands
+    for script, words in commands:
+        parser = PARSERS[script]()
+        flags = parser.parse_args(words)
+        if script in OPTIONS:
+            OPTIONS[script](**vars(flags))
+        for action in parser._actions:
+            if action.nargs != 0 and action.default is not None:
+                assert f"--{action.dest}" in words, (name, script, action.dest)
+
+
+def test_recipes_take_weights_of_a_file_that_is_there_by_then(tmp_path: Path) -> None:
+    """Never "auto", which is another file on another machine; no folder is trained in twice."""
+    made = {f"models/weights/{file.name}" for file in (REPO / "models/weights").iterdir()}
+    runs: list[str] = []
+    for name in IN_ORDER:
+        for script, words in _commands(name, tmp_path / name):
+            flags = vars(PARSERS[script]().parse_args(words))
+            assert flags.get("detector", "small") == "small" and flags["device"] == "cpu"
+            if script == "run_pipeline.py":
+                continue
+            for flag in WEIGHTS:
+                given = flags.get(flag)
+                assert given in (None, "none") or str(given) in made, (name, flag, given)
+            runs.append(str(flags["run"]))
+            made.add(str(flags["export"]))
+    assert len(set(runs)) == len(runs)
+
+
+def test_recipe_of_tracks_names_results_after_the_place_of_a_video(tmp_path: Path) -> None:
+    """Files that are no videos are left alone."""
+    found = [PARSERS[script]().parse_args(words) for script, words in _commands("tracks", tmp_path)]
+    assert [(flags.reference, str(flags.videofile)) for flags in found] == [
+        ("talks-a b", "corpus/train/talks/a b.mp4"),
+        ("talks-c", "corpus/train/talks/c.mov"),
+    ]
+
+
+@pytest.mark.parametrize(("code", "tried", "ended"), [(2, 2, 0), (1, 2, 0), (130, 1, 130)])
+def test_recipe_of_tracks_goes_on_after_a_bad_video_and_ends_when_stopped(
+    code: int, tried: int, ended: int, tmp_path: Path
+) -> None:
+    """What is left out is named."""
+    (tmp_path / "corpus/train").mkdir(parents=True)
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "corpus/train" / name).touch()
+    shell = shutil.which("sh")
+    assert shell is not None
+    (tmp_path / "python").write_text(f"#!{shell}\necho tried\nexit {code}\n")
+    (tmp_path / "python").chmod(0o755)
+    done = subprocess.run(
+        [shell, str(REPO / "recipes" / "tracks.sh")],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == ended and done.stdout.count("tried") == tried
+    assert done.stderr.count("left out: corpus/train/") == (tried if ended == 0 else 0)
