@@ -71,6 +71,7 @@ class Line(Task):
         return {"first": self.factor * own, "second": 2 * other}, {"part": own * 0}
 
     def change_clips(self, average: Any) -> dict[str, Any]:
+        assert average is not self.network
         self.changed.append(average.weight.item())
         return {"kept": len(self.changed)}
 

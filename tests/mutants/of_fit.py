@@ -170,7 +170,7 @@ FIT = (
         "training/fit.py",
         "task.change_clips(run.average.model)",
         "task.change_clips(task.network)",
-        ("tests/test_train_syncnet.py::test_a_killed_and_resumed_run_equals_one_never_killed",),
+        (f"{LOOP}::test_every_step_gets_its_own_batch_and_none_is_made_before_the_clips_change",),
     ),
     Mutant(
         "a resumed run starts from step 0",
