@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     data("--val_without", nargs="*", default=[], help="their references not to calibrate on")
     data("--min_confidence", type=float, default=1.0, help="of clips that run_syncnet.py scored")
     data("--max_offset", type=float, default=10, help="of such clips, frames; taken out")
-    data("--drawn", type=int, default=60, help="drawn talking heads added")
+    data("--drawn", type=int, help="drawn talking heads added; unset: as many as clips, at most 60")
     data("--cache", type=Path, help="decoded clips; unset: RUN/cache")
     data("--cache_gb", type=float, default=20.0, help="largest size of that cache")
     data("--grey", type=float, default=0.1, help="chance that a colour clip loses its colour")

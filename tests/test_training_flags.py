@@ -500,6 +500,10 @@ def _drawn(kit: Kit) -> None:
     assert len(ran.data.drawn) == 2 and len(ran.drawn[0][2]) == 4
     assert {clip.name for clip in ran.data.drawn} < set(ran.drawn[0][2])
     assert {clip.frames for clip in ran.data.drawn} == {FRAMES}
+    # Unset: as many as clips, up to a largest number.
+    for most, count in ((60, 2), (1, 1)):
+        kit.patch.setattr(syncnet_run, "MOST_DRAWN", most)
+        assert len(kit.syncnet(without=("--drawn",)).data.drawn) == count
 
 
 @_row("grey")
@@ -792,7 +796,7 @@ BOTH |= {"seed": 1, "log_every": 20, "save_every": 100, "eval_every": 500, "lr":
 BOTH |= {"precision": "auto"}
 DEFAULTS = {
     SYNCNET: BOTH
-    | {"val_without": [], "drawn": 60, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}
+    | {"val_without": [], "drawn": None, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}
     | {"objective": "multiway", "negatives": "same", "refine_at": [300, 800, 1400]}
     | {"excerpts": 16, "average": 0.996, "dropout": None, "weight_decay": 0.02},
     WAV2LIP: BOTH

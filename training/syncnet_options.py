@@ -20,7 +20,7 @@ class TrainOptions(RunOptions):
     val_without: list[str] = resume.free()
     min_confidence: float = resume.fixed()
     max_offset: float = resume.fixed()
-    drawn: int = resume.fixed()
+    drawn: int | None = resume.fixed()
     cache: Path | None = resume.free()
     cache_gb: float = resume.free()
     grey: float = resume.fixed()
@@ -42,10 +42,12 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     check_flags(
         options,
         at_least_one=("excerpts", "eval_every"),
-        not_negative=("drawn", "patience", "cache_gb", "max_offset"),
+        not_negative=("patience", "cache_gb", "max_offset"),
     )
     if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
         raise InputError("--average and --grey are shares of 0 to 1; see --help.")
+    if options.drawn is not None and options.drawn < 0:
+        raise InputError("--drawn must not be negative; see --help.")
     if options.dropout is not None and not 0 <= options.dropout < 1:
         raise InputError("--dropout is a share of 0 to 1; see --help.")
     share, rest = divmod(options.excerpts, group.world)

@@ -27,7 +27,8 @@ from training.syncnet import Lesson, still_guessing
 from training.syncnet_options import TrainOptions, check_options
 from training.task import Report, Task
 
-DRAWN_FRAMES = 200  # of each drawn clip
+DRAWN_FRAMES = 200  # of each drawn head
+MOST_DRAWN = 60  # heads, where nobody says how many
 NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
 GUESSING_STEPS = 400  # by then every healthy run is past a guess
 
@@ -76,18 +77,32 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
         raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
     unseen = _unseen(options, config, group) if options.val else []
     real = selection.with_people(selection.aligned(real, known), options.data)
+    return Data(real, _drawn_heads(options, real, config, group), unseen, left_out)
+
+
+def _drawn_heads(
+    options: TrainOptions, real: list[Clip], config: SyncNetConfig, group: Processes
+) -> list[Clip]:
+    """Heads that speak with the sound of the clips, from the cache where they are there.
+
+    By default no more than there are clips: drawing takes seconds a head, and a few clips do not
+    teach more for it.
+    """
+    count = min(MOST_DRAWN, len(real)) if options.drawn is None else options.drawn
     frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
-    if options.drawn and group.leads:
-        print(f"{options.drawn} drawn heads; those that the cache lacks are drawn now", flush=True)
-    with leader_first(group), cli.progress("heads drawn", options.drawn, unit=" heads") as bar:
-        room = samples.Room(cache, limit_bytes=int(options.cache_gb * 1e9))
-        drawn = []
-        for clip in samples.drawn_clips(
-            real, config, count=options.drawn, frames=frames, seed=options.seed, room=room
+    if count and group.leads:
+        print(f"{count} drawn heads; those that the cache lacks are drawn now", flush=True)
+    with leader_first(group), cli.progress("heads drawn", count, unit=" heads") as bar:
+        room = samples.Room(
+            options.cache or options.run / "cache", limit_bytes=int(options.cache_gb * 1e9)
+        )
+        heads = []
+        for head in samples.drawn_clips(
+            real, config, count=count, frames=frames, seed=options.seed, room=room
         ):
-            drawn.append(clip)
+            heads.append(head)
             bar.update(1)
-    return Data(real, drawn, unseen, left_out)
+    return heads
 
 
 def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> list[Clip]:
@@ -195,7 +210,9 @@ class SyncNetTask(Task):
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The objective's loss and accuracy."""
         self.lesson.train()
-        lips, sound = (part.to(self._group.device) for part in (batch.lips, batch.sound))
+        lips, sound = (
+            part.to(self._group.device, non_blocking=True) for part in (batch.lips, batch.sound)
+        )
         loss, accuracy = self.lesson(lips, sound, batch.seeds, self.precision == "bf16")
         return {"optimizer": loss}, {"accuracy": accuracy}
 
@@ -303,7 +320,8 @@ class SyncNetTask(Task):
                 "minutes": round(samples.minutes(self.data.real), 1),
                 "kept": len(self.clips),
                 "left_out_by_own_judgement": self.dropped,
-                "drawn": f"{options.drawn} drawn heads with sound of the clips (training/drawn.py)",
+                "drawn": f"{len(self.data.drawn)} drawn heads with sound of the clips "
+                "(training/drawn.py)",
             },
             "starts_from": options.init and Path(options.init).name,
             "reliable_from": config.reliable_from,

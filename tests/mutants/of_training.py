@@ -604,8 +604,15 @@ SYNCNET = (
     Mutant(
         "--drawn is ignored",
         "training/syncnet_run.py",
-        "count=options.drawn",
-        "count=1",
+        "real, config, count=count, frames",
+        "real, config, count=1, frames",
+        (_flag("train_syncnet", "drawn"),),
+    ),
+    Mutant(
+        "as many heads are drawn for two clips as for a hundred",
+        "training/syncnet_run.py",
+        "count = min(MOST_DRAWN, len(real))",
+        "count = MOST_DRAWN",
         (_flag("train_syncnet", "drawn"),),
     ),
     Mutant(
