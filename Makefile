@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test coverage readme matrix mutants clock slow nightly lint audit lock clean
+.PHONY: demo test coverage readme matrix mutants clock slow kills nightly lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -40,6 +40,12 @@ clock: .venv/ready
 
 slow: .venv/ready
 	FFMPEG_BINARY=$(BUNDLED) .venv/bin/python -m pytest -q -m slow
+
+# Every stage of training killed or stopped at twenty random steps, then gone on with: equal to the bit.
+kills: .venv/ready
+	for seed in $$(seq 1 20); do KILL_SEED=$$seed $(SUITE) -m "slow or not slow" \
+	    -k "killed_and_resumed or stopped_by_a_signal" tests/test_train_syncnet.py \
+	    tests/test_train_wav2lip.py tests/test_stopping.py || exit 1; done
 
 # What takes longer than a change should wait: slow tests, kills, other Pythons, every fault.
 nightly: .venv/ready

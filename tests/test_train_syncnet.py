@@ -256,7 +256,7 @@ def test_two_processes_at_the_usual_rate(small_flags: list[str], tmp_path: Path)
 
     One process with two threads strays as far from one with a single thread.
     """
-    flags = [*small_flags, "--excerpts", "4", "--steps", "50", "--refine_at"]
+    flags = [*small_flags, "--excerpts", "4", "--steps", "120", "--refine_at"]
     single, shared = tmp_path / "single", tmp_path / "shared"
     assert train_syncnet.main([*flags, "--run", str(single)]) == 0
     done = two_processes(WHOLE_SYNCNET, [*flags, "--run", str(shared)])
