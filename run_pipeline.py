@@ -13,7 +13,7 @@ from pathlib import Path
 from models.precision import CHOICES
 from models.weights import DETECTORS
 from pipeline import cli
-from pipeline.prepare import PipelineOptions, prepare
+from pipeline.faces.stage import PipelineOptions, prepare
 
 
 def build_parser() -> argparse.ArgumentParser:

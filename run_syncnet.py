@@ -17,9 +17,9 @@ from pathlib import Path
 from models.precision import CHOICES
 from models.weights import WeightsUsed
 from pipeline import cli
-from pipeline.clip_scores import DEFAULT_SYNC, ClipScore, SyncOptions, demo_words
-from pipeline.crop_scores import face_clip, score_crop
-from pipeline.scores import score_tracks
+from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, demo_words
+from pipeline.sync.single_clip import face_clip, score_crop
+from pipeline.sync.stage import score_tracks
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.visualise import visualise
+from pipeline.label import visualise
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,9 +11,9 @@ from dataclasses import astuple
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.dub import DubOptions, dub
-from pipeline.dub_flags import audio_by_track, pads, track_numbers
-from pipeline.playback import FITS
+from pipeline.dub.flags import audio_by_track, pads, track_numbers
+from pipeline.dub.source_frames import FITS
+from pipeline.dub.stage import DubOptions, dub
 
 BLENDS = ("mouth", "none")  # of --blend: only mouth and jaw, or the whole face
 

@@ -25,7 +25,7 @@ from scipy.signal import resample_poly
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it also runs as a plain script
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from pipeline.process import find_ffmpeg
+from pipeline.media.process import find_ffmpeg
 from training.drawn import DrawnHead, Pose, draw_head, idle_motion, mouth_motion
 
 # The truth about the example. Shot one is frames 0 .. SHOT_ONE_FRAMES - 1, shot two the rest.

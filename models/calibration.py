@@ -1,6 +1,6 @@
 """From the numbers of a distance matrix to the probability that its offset is right.
 
-A logistic regression: eleven numbers of the matrix (`pipeline.reliability.numbers`), each with a
+A logistic regression: eleven numbers of the matrix (pipeline/sync/reliability.py), each with a
 weight that changes with the logarithm of the length, so that one set of coefficients serves any
 number of windows. It is fitted by `python -m training.calibrate` on people the network was not
 trained on, and kept in the configuration of its weights.

@@ -44,7 +44,7 @@ class SyncNetConfig:
         dropout: share of both towers' features that training leaves out at random.
         reliable_confidence: a clip's confidence from which its offset has proved right.
         reliable_margin: and the margin over every other offset that takes in 5 s, see
-            `pipeline.sync`.
+            `pipeline.sync.offset`.
         calibration: how probable it is that an offset is right, where that has been fitted; then
             it decides, and not confidence and margin.
     """
@@ -100,7 +100,7 @@ class SyncNetConfig:
 
     @property
     def rule(self) -> dict[str, Any]:
-        """How `pipeline.sync.judge` decides what is reliable: nothing is without a calibration."""
+        """How pipeline/sync/offset.py decides what is reliable: nothing without a calibration."""
         least = self.reliable_confidence if self.is_calibrated else math.inf
         return self.reliable_from | {"reliable_confidence": least, "calibration": self.calibration}
 

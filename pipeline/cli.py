@@ -17,7 +17,7 @@ from tqdm import tqdm
 from models.errors import InputError, ToolkitError
 from models.options import check_choice
 from pipeline.readable import print_readably
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ import torch
 
 from models import weights
 from pipeline import cli
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.workspace import Workspace
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.store.workspace import Workspace
 from tests.skips import is_allowed
 from tests.synthetic import ffmpeg
 

@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 from models import weights
-from pipeline import media, playback, tracks, workspace
-from pipeline.dub import Dubbed, DubOptions, dub
-from pipeline.regions import Pads
-from pipeline.tracks import Track
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.dub import source_frames
+from pipeline.dub.face_path import Pads
+from pipeline.dub.stage import Dubbed, DubOptions, dub
+from pipeline.faces import tracks
+from pipeline.faces.tracks import Track
+from pipeline.media import decode
+from pipeline.store import workspace
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import ffmpeg
 
 Box = tuple[float, float, float, float]
@@ -106,7 +109,7 @@ def run_dub(
 
 def frames_of(path: Path) -> np.ndarray:
     """Every stored frame, (N, H, W, 3) uint8."""
-    return np.stack(list(media.read_frames(path, frame_rate=None)))
+    return np.stack(list(decode.read_frames(path, frame_rate=None)))
 
 
 def mouth_levels(frames: np.ndarray, box: Box = LEFT) -> np.ndarray:
@@ -120,6 +123,6 @@ def mouth_levels(frames: np.ndarray, box: Box = LEFT) -> np.ndarray:
 
 def rate_of(path: Path) -> float:
     """Frames per second by the file's header, exactly."""
-    found = media.probe(path).frame_rate
+    found = decode.probe(path).frame_rate
     assert found
-    return playback.exact_rate(found)
+    return source_frames.exact_rate(found)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import process, provenance
+from pipeline.media import process
+from pipeline.store import provenance
 
 CPU = torch.device("cpu")
 Truth = dict[str, Any]

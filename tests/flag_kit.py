@@ -13,8 +13,9 @@ import run_pipeline
 import run_syncnet
 import run_visualise
 import run_wav2lip
-from pipeline import cli, evaluate
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.store.workspace import Workspace
 from tests.synthetic import ffmpeg
 
 SCRIPTS: dict[str, Any] = {
@@ -22,7 +23,7 @@ SCRIPTS: dict[str, Any] = {
     "run_syncnet": run_syncnet,
     "run_visualise": run_visualise,
     "run_wav2lip": run_wav2lip,
-    "evaluate": evaluate,
+    "evaluate": evaluate_folder,
 }
 # A face of 77 pixels in a frame of 320x180, 16 frames, with sound.
 FACE = ("--min_track", "10", "--min_face_size", "50")

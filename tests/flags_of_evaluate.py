@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import evaluate, sync
-from pipeline.clip_scores import ClipScore
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.sync import offset as sync_offset
+from pipeline.sync.scorer import ClipScore
 from tests.flag_kit import FACE, NO_SUCH_DEVICE, Bench, read, row
 from tests.flags_of_syncnet import largest_batches, tiny_model
 from tests.synthetic import ffmpeg
@@ -35,14 +36,14 @@ def _reported(bench: Bench, *flags: str | Path) -> dict[str, Any]:
 def _watched(bench: Bench) -> list[tuple[Path, dict[str, Any]]]:
     """Notes every clip that is scored, and the record of the run that cut it."""
     seen: list[tuple[Path, dict[str, Any]]] = []
-    score = evaluate.score_clip
+    score = evaluate_folder.score_clip
 
     def noting(clip: Path, **options: Any) -> ClipScore:
         record = clip.parents[2] / "pywork" / "video" / "pipeline.json"
         seen.append((clip, read(record) if record.is_file() else {}))
         return score(clip, **options)
 
-    bench.patch.setattr(evaluate, "score_clip", noting)
+    bench.patch.setattr(evaluate_folder, "score_clip", noting)
     return seen
 
 
@@ -114,20 +115,20 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """What is found among fewer shifts is what the middle columns of the matrix say."""
     seen: list[ClipScore] = []
-    score = evaluate.score_clip
+    score = evaluate_folder.score_clip
 
     def keeping(clip: Path, **options: Any) -> ClipScore:
         seen.append(score(clip, **options))
         return seen[-1]
 
-    bench.patch.setattr(evaluate, "score_clip", keeping)
+    bench.patch.setattr(evaluate_folder, "score_clip", keeping)
     [wide], [narrow] = (_reported(bench, "--vshift", number)["scores"] for number in ("15", "2"))
     assert [found.dists.shape for found in seen] == [(11, 31), (11, 5)]
     mean = seen[0].dists[:, 13:18].mean(axis=0)
     assert abs(narrow["lse_d"] - mean.min()) < 1e-3
     assert abs(narrow["lse_c"] - (np.median(mean) - mean.min())) < 1e-3
     assert narrow["offset_frames"] == 2 - mean.argmin()
-    whole = sync.judge(seen[0].dists, reliable_confidence=3)
+    whole = sync_offset.judge(seen[0].dists, reliable_confidence=3)
     assert abs(wide["lse_d"] - whole.min_dist) < 1e-3
 
 

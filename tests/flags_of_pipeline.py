@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from models import published, weights
-from pipeline import media
-from pipeline.workspace import Workspace
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
 from tests.conftest import snapshot
 from tests.flag_kit import FACE, NO_SUCH_DEVICE, Bench, Ended, read, row, where
 from tests.synthetic import ffmpeg, frame_count
@@ -84,10 +84,10 @@ def _cut_by_hand(frame: np.ndarray, place: Workspace, scale: float) -> np.ndarra
 
 @row("run_pipeline", "crop_scale")
 def _(bench: Bench) -> None:
-    frame = next(iter(media.read_frames(bench.face)))
+    frame = next(iter(decode.read_frames(bench.face)))
     tight = _made(bench, *FACE, "--crop_scale", "0")
     for place, scale in ((_usual(bench), 0.4), (tight, 0.0)):
-        crop = next(iter(media.read_frames(place.crop(0)))).astype(int)
+        crop = next(iter(decode.read_frames(place.crop(0)))).astype(int)
         lost = {each: np.abs(crop - _cut_by_hand(frame, place, each)).mean() for each in (0.4, 0.0)}
         assert lost.pop(scale) < 4 and min(lost.values()) > 12
 
@@ -106,7 +106,7 @@ def _(bench: Bench) -> None:
     fast = _made(bench, *FACE, "--frame_rate", "50")
     for place, rate in ((_usual(bench), 25), (fast, 50)):
         assert (
-            media.probe(place.video).frame_rate
+            decode.probe(place.video).frame_rate
             == rate
             == read(place.record)["settings"]["frame_rate"]
         )

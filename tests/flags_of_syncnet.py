@@ -5,8 +5,8 @@ import torch
 
 from models import weights
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import media
-from pipeline.workspace import Workspace, write_json
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace, write_json
 from tests.flag_kit import NO_SUCH_DEVICE, Bench, read, row, where
 from tests.synthetic import frame_count
 
@@ -178,10 +178,10 @@ def _(bench: Bench) -> None:
     place = bench.results()
     for flags, rate in (((), 25), (("--frame_rate", "50"), 50)):
         bench.ran("run_visualise", *where(place), *flags)
-        assert media.probe(place.labelled_video).frame_rate == rate
+        assert decode.probe(place.labelled_video).frame_rate == rate
         assert frame_count(place.labelled_video) == 16
     record = read(place.record)
     record["settings"]["frame_rate"] = 10
     write_json(place.record, record)
     bench.ran("run_visualise", *where(place))
-    assert media.probe(place.labelled_video).frame_rate == 10
+    assert decode.probe(place.labelled_video).frame_rate == 10

@@ -10,8 +10,8 @@ from scipy.io import wavfile
 from models import weights
 from models.features import SAMPLE_RATE
 from models.weights import WeightsUsed
-from pipeline import media
-from pipeline.workspace import Workspace
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
 from tests.dub_kit import (
     GREY,
     LEFT,
@@ -68,7 +68,7 @@ def _dubbed(bench: Bench, place: Workspace, *flags: str | Path) -> np.ndarray:
 
 def _heard(path: Path, at_s: float) -> float:
     """How loud a beep is at a time, in parts of its own level."""
-    samples = np.abs(media.read_audio(path).astype(float))
+    samples = np.abs(decode.read_audio(path).astype(float))
     start = round(at_s * SAMPLE_RATE)
     return float(np.percentile(samples[start : start + 1600], 90) / 16_000)
 

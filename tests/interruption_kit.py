@@ -15,7 +15,7 @@ import run_syncnet
 import run_visualise
 import run_wav2lip
 from pipeline import cli
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import REPO, snapshot
 
 REFERENCE = "face"

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.process import find_ffmpeg
+from pipeline.media.process import find_ffmpeg
 from tests.ffmpegs import ROOT, Ffmpeg, every_ffmpeg, same_program
 
 # Each entry is one run of pytest.

@@ -14,10 +14,11 @@ import numpy as np
 from models import weights
 from models.features import FRAME_RATE
 from models.weights import WeightsUsed
-from pipeline import crops, media, tracks
-from pipeline.tracks import Track
-from pipeline.visualise import visualise
-from pipeline.workspace import Workspace
+from pipeline.faces import crops, tracks
+from pipeline.faces.tracks import Track
+from pipeline.label import visualise
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
 from tests import clock_kit
 from tests.clock_kit import Clip
 from tests.dub_kit import MouthShowsSound, run_dub, still_track, workspace_of
@@ -53,8 +54,8 @@ def _prepared(clip: Clip, folder: Path) -> tuple[Workspace, np.ndarray]:
     """What is left of a clip with one face before it is drawn and dubbed; its pictures' times."""
     face = still_track(FACE, FIRST, FRAMES)
     place = workspace_of(folder, clip.path, face)
-    decoding = media.Normalisation(
-        clip.path, media.probe(clip.path), avi=place.video, wav=place.audio, pictures=None
+    decoding = decode.Normalisation(
+        clip.path, decode.probe(clip.path), avi=place.video, wav=place.audio, pictures=None
     )
     for _ in decoding:
         pass
@@ -65,7 +66,7 @@ def _prepared(clip: Clip, folder: Path) -> tuple[Workspace, np.ndarray]:
     return place, decoding.times_s
 
 
-def _cut(place: Workspace, decoding: media.Normalisation, face: Track) -> None:
+def _cut(place: Workspace, decoding: decode.Normalisation, face: Track) -> None:
     crops.write_crops(
         place,
         decoding.again,
@@ -79,8 +80,8 @@ def _cut(place: Workspace, decoding: media.Normalisation, face: Track) -> None:
 
 def _skew_s(clip: Clip, avi: Path, times_s: np.ndarray) -> float:
     """Of a file whose picture k shows what the source shows at `times_s[k]`."""
-    frames = np.stack([frame[..., 1] for frame in media.read_frames(avi, frame_rate=None)])
+    frames = np.stack([frame[..., 1] for frame in decode.read_frames(avi, frame_rate=None)])
     assert len(frames) == len(times_s), (avi.name, len(frames), len(times_s))
     late_s = times_s - clip.own_s(frames * (219 / 255) + 16)
     assert np.ptp(np.percentile(late_s, [5, 95])) < 0.0015, (avi.name, late_s)
-    return clock_kit.lag_s(media.read_audio(avi)) - float(np.median(late_s))
+    return clock_kit.lag_s(decode.read_audio(avi)) - float(np.median(late_s))

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.process import environment, every_frame, find_ffmpeg
+from pipeline.media.process import environment, every_frame, find_ffmpeg
 
 # Options that keep each decoded picture once.
 ALL_FRAMES = tuple(word for name, value in every_frame().items() for word in (f"-{name}", value))

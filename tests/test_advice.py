@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.prepare import PipelineOptions, check_scale, why_nothing
-from pipeline.tracks import Face, build_tracks
+from pipeline.faces.stage import PipelineOptions, check_scale, why_nothing
+from pipeline.faces.tracks import Face, build_tracks
 
 SIZES = pytest.mark.parametrize(
     "size_px", [(320, 180), (1920, 1080), (3840, 2160), (20_000, 400)], ids=str

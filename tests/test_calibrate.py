@@ -9,7 +9,7 @@ import torch
 
 from models import weights
 from models.syncnet import SyncNet
-from pipeline import reliability
+from pipeline.sync import reliability
 from tests.train_kit import TINY
 from training import calibrate, samples
 from training.reliability_fit import Options, Piece

@@ -14,7 +14,7 @@ import torch
 
 from models import weights
 from models.syncnet import SyncNet
-from pipeline import provenance
+from pipeline.store import provenance
 from tests.train_kit import TINY
 from training import card
 from training.distributed import Processes

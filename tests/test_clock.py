@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import clock, media
 from pipeline.errors import PipelineError
-from pipeline.process import encoders, older_than
+from pipeline.media import clock, decode
+from pipeline.media.process import encoders, older_than
 from tests import clock_kit, output_clock_kit
 from tests.clock_kit import AAC, FORMATS, H264, MP2, MPEG2, PCM, RATES, Format
 from tests.synthetic import ffmpeg
@@ -48,7 +48,7 @@ def test_every_rate_keeps_the_clock(rate: str, tmp_path: Path) -> None:
 def test_a_variable_rate_keeps_the_clock(suffix: str, tmp_path: Path) -> None:
     """As phones and screen recorders write it."""
     clip = clock_kit.make(tmp_path, Format(suffix, H264, AAC), Fraction(30), irregular=True)
-    intervals_s = np.diff(media.frame_times_s(clip.path))
+    intervals_s = np.diff(decode.frame_times_s(clip.path))
     assert intervals_s.max() > 1.9 * intervals_s.min(), "the clip is not irregular"
     truth = clock_kit.skew_of_file_s(clip)
     assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
@@ -153,7 +153,7 @@ def test_joined_captures_and_times_that_wrap_around(video: tuple[str, ...], tmp_
     joined.write_bytes(2 * clip.path.read_bytes())
     decoding = clock_kit.one_pass(joined, tmp_path)
     shown = clock_kit.numbers(np.stack([f[..., 1] for f in decoding]) * (219 / 255) + 16) / 25
-    samples = media.read_audio(tmp_path / "video.avi")
+    samples = decode.read_audio(tmp_path / "video.avi")
     assert len(shown) == 200
     for half in (0, 1):
         late_s = np.median((decoding.times_s - shown)[100 * half + 5 : 100 * half + 95])
@@ -170,7 +170,7 @@ def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
         ffmpeg("-i", clip.path, "-c", "copy", "-bsf:a", dropped, holed)
     except AssertionError:
         pytest.skip("this ffmpeg cannot drop packets")
-    samples = media.read_audio(holed)
+    samples = decode.read_audio(holed)
     first, last = (clock_kit.lag_s(samples, part=part) for part in ((0.05, 0.15), (0.4, 0.9)))
     assert first == pytest.approx(last, abs=TOLERANCE_S)
     decoding = clock_kit.one_pass(holed, tmp_path)

@@ -8,7 +8,7 @@ import torch
 
 from models import syncnet
 from models.syncnet import SyncNet
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.benchmarks import precision, reference
 
 

@@ -20,9 +20,12 @@ import run_visualise
 import run_wav2lip
 from models import weights
 from models.weights import WeightsUsed
-from pipeline import cli, dub, prepare, workspace
+from pipeline import cli
+from pipeline.dub import stage as dub_stage
 from pipeline.errors import PipelineError
-from pipeline.workspace import Workspace
+from pipeline.faces import stage as faces_stage
+from pipeline.store import workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, snapshot
 from tests.dub_kit import MouthShowsSound
 from tests.synthetic import ffmpeg
@@ -119,9 +122,9 @@ def test_a_video_without_sound_or_faces_is_complete(
     silent = clips / "silent_noface.mp4"
     ffmpeg("-i", no_face_clip, "-an", "-c", "copy", silent)
     place = Workspace(tmp_path, "silent")
-    first = prepare.prepare(silent, place, FACE_OPTIONS, device=cpu)
+    first = faces_stage.prepare(silent, place, FACE_OPTIONS, device=cpu)
     assert not first.kept and not place.audio.exists()
-    assert prepare.prepare(silent, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.prepare(silent, place, FACE_OPTIONS, device=cpu).kept
 
 
 def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
@@ -131,10 +134,10 @@ def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
     mute = clips / "mute_noface.mkv"
     ffmpeg("-i", no_face_clip, "-c:v", "copy", "-af", "atrim=end=0", "-c:a", "aac", mute)
     place = Workspace(tmp_path, "mute")
-    first = prepare.prepare(mute, place, FACE_OPTIONS, device=cpu)
+    first = faces_stage.prepare(mute, place, FACE_OPTIONS, device=cpu)
     assert any("breaks off: there is none from 0.00" in notice for notice in first.notices)
     assert not place.audio.exists()
-    assert prepare.prepare(mute, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.prepare(mute, place, FACE_OPTIONS, device=cpu).kept
 
 
 def test_overwrite_always_runs(place: Workspace, done: Workspace, command: Command) -> None:
@@ -167,24 +170,24 @@ def test_kept_results_load_no_detector(
 ) -> None:
     """Whether they are kept is known from its file alone."""
     monkeypatch.setattr(weights, "load_s3fd", None)
-    assert prepare.prepare(face_clip, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.prepare(face_clip, place, FACE_OPTIONS, device=cpu).kept
 
 
 def test_a_file_removed_during_the_run_is_noticed(
     place: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the results never replace whole ones."""
-    run = prepare._run
+    run = faces_stage._run
 
     def losing(*arguments: object) -> object:
         result = run(*arguments)  # type: ignore[arg-type]
         Workspace(place.data_dir, "face", staged=True).crop(0).unlink()
         return result
 
-    monkeypatch.setattr(prepare, "_run", losing)
+    monkeypatch.setattr(faces_stage, "_run", losing)
     before = snapshot(place.data_dir)
     with pytest.raises(PipelineError, match=r"00000\.avi is missing at the end of the run"):
-        prepare.prepare(face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
+        faces_stage.prepare(face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
     assert snapshot(place.data_dir) == before
 
 
@@ -319,8 +322,10 @@ def test_results_in_the_way_are_replaced_as_advised(
     """Also those of another program, which have no pipeline.json: it says --overwrite, rightly."""
     place.record.unlink()
     with pytest.raises(PipelineError, match="add --overwrite"):
-        prepare.prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
-    assert not prepare.prepare(no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True).kept
+        faces_stage.prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
+    assert not faces_stage.prepare(
+        no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True
+    ).kept
 
 
 # The record.
@@ -334,9 +339,9 @@ def test_the_record_knows_the_input_from_everywhere(
     shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
     monkeypatch.chdir(tmp_path)
     place = Workspace(tmp_path / "data" / "work", "face")
-    prepare.prepare(Path("videos/face.mp4"), place, FACE_OPTIONS, device=cpu)
+    faces_stage.prepare(Path("videos/face.mp4"), place, FACE_OPTIONS, device=cpu)
     monkeypatch.chdir("/")
-    source, notices = dub.find_source(place)
+    source, notices = dub_stage.find_source(place)
     assert (source.path, notices) == (tmp_path / "videos" / "face.mp4", [])
 
 
@@ -349,10 +354,10 @@ def test_relative_records_are_looked_up_around_the_results(
     record = json.loads(place.record.read_text())
     workspace.write_json(place.record, record | {"file": "videos/face.mp4"})
     monkeypatch.chdir("/")
-    source, notices = dub.find_source(place)
+    source, notices = dub_stage.find_source(place)
     assert notices == [] and source.path.samefile(tmp_path / "videos" / "face.mp4")
     (tmp_path / "videos" / "face.mp4").write_bytes(b"another")
-    source, [notice] = dub.find_source(place)
+    source, [notice] = dub_stage.find_source(place)
     assert source.path == place.video and notice.startswith("videos/face.mp4 is gone or changed")
 
 

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from models import s3fd
-from pipeline import cli, media
+from pipeline import cli
 from pipeline.errors import PipelineError
-from pipeline.faces import FaceDetector
-from pipeline.tracks import Face
-from pipeline.workspace import Workspace
+from pipeline.faces.detector import FaceDetector
+from pipeline.faces.tracks import Face
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
 from tests.benchmarks import compare_cost, cost, usage, with_boxes
 from tests.benchmarks.cost import Cost
 
@@ -237,11 +238,11 @@ def test_stages_are_a_start_of_the_three(no_face_clip: Path) -> None:
 def test_cutting_keeps_the_first_frames_and_the_sound(example: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.mp4"
     cost.cut(example, short, seconds=1.0)
-    frames = list(media.read_frames(short))
+    frames = list(decode.read_frames(short))
     assert len(frames) == 25
-    first = next(iter(media.read_frames(example)))
+    first = next(iter(decode.read_frames(example)))
     assert np.abs(frames[0].astype(int) - first).mean() < 3
-    assert len(media.read_audio(short)) == pytest.approx(16_000, abs=1_600)
+    assert len(decode.read_audio(short)) == pytest.approx(16_000, abs=1_600)
 
 
 def moving_faces(count: int) -> list[list[Face]]:
@@ -277,7 +278,7 @@ def test_given_faces_are_found_in_any_order_at_full_cost(
     monkeypatch.setattr(s3fd.S3FD, "forward", counting)
     with_boxes.answer_with(with_boxes.GivenFaces(given))
     detector = FaceDetector(s3fd.S3FD(s3fd.SMALL).eval(), device=cpu, facedet_scale=0.8)
-    frames = list(media.read_frames(no_face_clip))
+    frames = list(decode.read_frames(no_face_clip))
     order = [7, 3, 19, 0, 12, 4]
     for index in order:
         detector.feed(frames[index])

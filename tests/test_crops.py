@@ -11,11 +11,12 @@ import pytest
 from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
-from pipeline import crops, media, writers
-from pipeline.crops import crop_face, crop_passes, frames_needed, track_sound, write_crops
 from pipeline.errors import PipelineError
-from pipeline.tracks import CropPath, Track
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.faces import crops
+from pipeline.faces.crops import crop_face, crop_passes, frames_needed, track_sound, write_crops
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.media import decode, encode
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import frame_count
 
 HEIGHT_PX, WIDTH_PX = 90, 120
@@ -124,13 +125,13 @@ def test_overlapping_tracks_get_their_own_frames_and_sound(place: Workspace) -> 
     assert _write(place, [_track(*span) for span in spans]) == 40
     assert [path.name for path in place.crops()] == [f"{i:05d}.avi" for i in range(4)]
     for index, (first, frames) in enumerate(spans):
-        clip = list(media.read_frames(place.crop(index), frame_rate=None))
+        clip = list(decode.read_frames(place.crop(index), frame_rate=None))
         assert len(clip) == frames == frame_count(place.crop(index))
         levels = [float(picture[:100, 60:160].mean()) for picture in clip]
         np.testing.assert_allclose(levels, 6 * np.arange(first, first + frames), atol=4)
         start = first * SAMPLES_PER_FRAME
         np.testing.assert_array_equal(
-            media.read_audio(place.crop(index)),
+            decode.read_audio(place.crop(index)),
             np.arange(start, start + frames * SAMPLES_PER_FRAME, dtype=np.int16),
         )
     assert not list(place.scratch.iterdir())
@@ -142,7 +143,7 @@ def test_without_sound_clips_are_silent(place: Workspace) -> None:
     place.audio.unlink()
     _write(place, [_track(3, 10)])
     assert frame_count(place.crop(0)) == 10
-    assert media.read_audio(place.crop(0)).size == 0
+    assert decode.read_audio(place.crop(0)).size == 0
 
 
 def test_a_video_that_breaks_leaves_no_clip(place: Workspace) -> None:
@@ -191,7 +192,7 @@ class _CountedWriter:
 
 def test_a_crowd_is_cut_by_few_encoders(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 faces at once are cut in five passes, and no more than eight encoders are ever open."""
-    monkeypatch.setattr(writers, "VideoWriter", _CountedWriter)
+    monkeypatch.setattr(encode, "VideoWriter", _CountedWriter)
     tracks = [_track(n % 3, 6 + n % 4) for n in range(40)]
     assert len(crop_passes(tracks)) == 5 and _write(place, tracks) < 5 * 11  # frames
     assert _CountedWriter.most == crops.OPEN_CLIPS == 8 and _CountedWriter.open == 0

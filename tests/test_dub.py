@@ -17,10 +17,11 @@ from scipy.io import wavfile
 from models import weights
 from models.features import SAMPLE_RATE
 from models.weights import WeightsUsed
-from pipeline import media, planes, playback
-from pipeline.blend import mouth_mask
-from pipeline.dub import Dubbed
-from pipeline.mp4 import Mp4Writer
+from pipeline.dub import source_frames
+from pipeline.dub.blend import mouth_mask
+from pipeline.dub.stage import Dubbed
+from pipeline.media import decode, planes
+from pipeline.media.mp4 import Mp4Writer
 from tests.dub_kit import (
     GREY,
     LEFT,
@@ -92,7 +93,7 @@ def _has_its_length(done: Dubbed, source: Path, frames: np.ndarray, *, rate: flo
     stored = re.findall(r"pts_time:(\S+)", ffmpeg("-i", source, *_SHOW))
     length_s = float(stored[-1]) - float(stored[0]) + 1 / rate
     assert len(frames) / rate == pytest.approx(length_s, abs=1.01 / rate)
-    heard_s = len(media.read_audio(done.video)) / SAMPLE_RATE
+    heard_s = len(decode.read_audio(done.video)) / SAMPLE_RATE
     assert heard_s == pytest.approx(len(frames) / rate, abs=max(1 / rate, AAC_FRAME_S))
 
 
@@ -267,8 +268,8 @@ def _busy(film: Path, *, size: str = SIZE, tags: str = "range=tv") -> Path:
 
 def _stored(video: Path) -> list[np.ndarray]:
     """The buffers of all frames, as they are stored."""
-    info = media.probe(video)
-    return list(media.read_planes(video, size_px=(info.width_px, info.height_px)))
+    info = decode.probe(video)
+    return list(decode.read_planes(video, size_px=(info.width_px, info.height_px)))
 
 
 def _planes(buffer: np.ndarray, size: str = SIZE) -> planes.Picture:
@@ -317,7 +318,7 @@ def test_colours_outside_the_mouth_stay_after_encoding(
             right = 96 * side // 16  # of the face and the blocks its coding may reach into
             middle = slice(side // 2, None, side), slice(right + side // 2, None, side)
             assert np.abs(after - before)[middle].max() <= 1
-    assert media.probe(done.video).colour.matrix == media.probe(film).colour.matrix
+    assert decode.probe(done.video).colour.matrix == decode.probe(film).colour.matrix
 
 
 # Length.
@@ -350,10 +351,12 @@ def test_the_output_is_as_long_as_asked(
     )
     frames = frames_of(done.video)
     assert len(frames) == done.frames == wanted and rate_of(done.video) == 30
-    heard_s = len(media.read_audio(done.video)) / SAMPLE_RATE
+    heard_s = len(decode.read_audio(done.video)) / SAMPLE_RATE
     assert heard_s == pytest.approx(wanted / 30, abs=1 / 30)
     shown = frames[:, :40, 90:110].mean(axis=(1, 2, 3))
-    order = [playback.there_and_back(i, 36) if fit == "loop" else min(i, 35) for i in range(wanted)]
+    order = [
+        source_frames.there_and_back(i, 36) if fit == "loop" else min(i, 35) for i in range(wanted)
+    ]
     np.testing.assert_allclose(shown, shown[order], atol=2)
     assert (np.diff(shown[: min(wanted, 36)]) > 3).all()
     onsets = rises(np.arange(wanted) / 30, mouth_levels(frames))
@@ -402,7 +405,7 @@ def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
     }
     loudest = {}
     for name, options in asked.items():
-        samples = np.abs(media.read_audio(run_dub(place, **options).video).astype(float))
+        samples = np.abs(decode.read_audio(run_dub(place, **options).video).astype(float))
         loudest[name] = [
             np.percentile(samples[int(s * 16_000) : int((s + 0.1) * 16_000)], 90) / 16_000
             for s in (0.55, 1.55)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pipeline import blend, voices
-from pipeline.regions import FacePath, Pads
-from pipeline.tracks import Track
+from pipeline.dub import blend, driving_audio
+from pipeline.dub.face_path import FacePath, Pads
+from pipeline.faces.tracks import Track
 
 
 @pytest.mark.parametrize(("frame_rate", "peak"), [(25, 199), (50, 100)])
@@ -59,4 +59,4 @@ def test_speech_stands_out_of_pauses_within_bounds(
     loud_db: float, pauses_db: float, speech_from_db: float
 ) -> None:
     level_db = np.array([pauses_db] * 50 + [loud_db] * 50, float)
-    assert voices._speech_from_db(level_db) == pytest.approx(speech_from_db, abs=1e-6)
+    assert driving_audio._speech_from_db(level_db) == pytest.approx(speech_from_db, abs=1e-6)

@@ -20,11 +20,13 @@ from models import weights
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from models.weights import WeightsUsed
-from pipeline import cli, dub_score, media, writers
-from pipeline.regions import Pads
-from pipeline.tracks import smooth
-from pipeline.voices import read_voice
-from pipeline.workspace import Workspace, write_json
+from pipeline import cli
+from pipeline.dub import score as dub_score
+from pipeline.dub.driving_audio import read_voice
+from pipeline.dub.face_path import Pads
+from pipeline.faces.tracks import smooth
+from pipeline.media import decode, encode
+from pipeline.store.workspace import Workspace, write_json
 from tests.conftest import REPO, Script, snapshot
 from tests.dub_kit import (
     LEFT,
@@ -157,7 +159,7 @@ def test_all_tracks_are_scored_in_one_pass(
     }
     read: list[str] = []
     for name in ("read_frames", "read_audio"):
-        monkeypatch.setattr(media, name, _noted(read, name, getattr(media, name)))
+        monkeypatch.setattr(decode, name, _noted(read, name, getattr(decode, name)))
     assert dub_score.score_dubbed(place, film, voices, device=cpu) == alone
     assert sorted(read) == ["read_audio", "read_frames"]
     scores = [alone[str(number)]["regenerated"] for number in range(4)]
@@ -182,7 +184,7 @@ def test_scored_lips_and_sound_start_together(
     track = still_track((8, 2, 88, 56), round(0.4 * rate), 4 * rate)
     crops = dub_score._crops(source, {5: (track, smooth(track))}, rate, crop_scale=0.4)
     levels = np.array([crop.mean() for number, crop in crops if number == 5])
-    samples = dub_score._sound(media.read_audio(source), delay_s, track, rate)
+    samples = dub_score._sound(decode.read_audio(source), delay_s, track, rate)
     assert len(levels) == 100 and len(samples) == 100 * SAMPLES_PER_FRAME
     flashes, heard = rises(np.arange(100) / 25, levels), beeps(samples, rate=SAMPLE_RATE)
     np.testing.assert_allclose(flashes, [0.6, 1.6, 2.6, 3.6], atol=0.021)
@@ -340,7 +342,7 @@ def test_a_killed_run_leaves_the_former_result_and_is_run_again(tmp_path: Path) 
     ]
     process = subprocess.Popen(command)
     staging = Workspace(place.data_dir, place.reference, staged=True)
-    while not writers.partial_path(staging.dubbed_video).exists():
+    while not encode.partial_path(staging.dubbed_video).exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

@@ -14,10 +14,15 @@ import torch
 import run_syncnet
 from models import published, syncnet, weights
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import cli, clip_scores, crop_scores, embeddings, evaluate, evaluate_report, media
-from pipeline.clip_scores import ClipScore, score_clip
-from pipeline.evaluate_report import Mean, Row
-from pipeline.workspace import Workspace, write_json
+from pipeline import cli
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.evaluate import report as evaluate_report
+from pipeline.evaluate.report import Mean, Row
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace, write_json
+from pipeline.sync import embeddings, single_clip
+from pipeline.sync import scorer as sync_scorer
+from pipeline.sync.scorer import ClipScore, score_clip
 from tests.conftest import snapshot
 from tests.synthetic import ffmpeg
 
@@ -82,9 +87,9 @@ def test_other_sizes_are_resized_and_said(
     assert code == 0 and THREE_LINES.search(said)
     assert f"{other} is {size.replace(':', 'x')} and is resized to 224x224." in said
     assert ("run run_pipeline.py on it first" in said) == whole_frame
-    (frame, *rest) = clip_scores.crop_frames(other)
+    (frame, *rest) = sync_scorer.crop_frames(other)
     assert len(rest) == 29 and frame.shape == (224, 224, 3)
-    stored = next(iter(media.read_frames(other)))
+    stored = next(iter(decode.read_frames(other)))
     np.testing.assert_array_equal(frame, cv2.resize(stored, (224, 224)))
 
 
@@ -115,7 +120,7 @@ def test_results_of_the_same_file_go_before_the_file(
         _prepared(tmp_path / "work", source, record=results != "old")
     told: list[str] = []
     place = Workspace(tmp_path / "work", "talk")
-    chosen = crop_scores.face_clip(video, place, save_features=None, notice=told.append)
+    chosen = single_clip.face_clip(video, place, save_features=None, notice=told.append)
     assert chosen == (video if clip else None)
     assert [str(another) in line and "--reference talk" in line for line in told] == (
         [True] if results == "another's" else []
@@ -128,9 +133,9 @@ def test_results_are_scored_when_their_video_is_gone(tmp_path: Path) -> None:
     video.write_bytes(b"talk")
     place = _prepared(tmp_path / "work", video)
     video.unlink()
-    assert crop_scores.face_clip(video, place, save_features=None, notice=print) is None
+    assert single_clip.face_clip(video, place, save_features=None, notice=print) is None
     asked = tmp_path / "out.npy"
-    assert crop_scores.face_clip(video, place, save_features=asked, notice=print) == video
+    assert single_clip.face_clip(video, place, save_features=asked, notice=print) == video
 
 
 def test_a_reference_goes_before_the_video(crop: Path, syncnet_command: Command) -> None:
@@ -228,11 +233,11 @@ def test_features_and_embeddings_are_saved(
     sound, lips, features = (np.load(tmp_path / name, allow_pickle=False) for name in names)
     assert {array.dtype for array in (sound, lips, features)} == {np.dtype(np.float32)}
     model, _ = load_syncnet("auto", device=cpu)
-    frames = list(media.read_frames(crop))
+    frames = list(decode.read_frames(crop))
     wanted = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)
     assert len(wanted) == len(features) == 26 and len(lips) == len(sound) == 25
     np.testing.assert_allclose(lips, wanted[:25], atol=1e-4)
-    heard = embeddings.embed_sound(model, media.read_audio(crop), batch_size=20, device=cpu)
+    heard = embeddings.embed_sound(model, decode.read_audio(crop), batch_size=20, device=cpu)
     np.testing.assert_allclose(sound, heard[:25], atol=1e-4)
     with torch.inference_mode():
         pixels = np.stack([syncnet.lip_pixels(frame, model.config) for frame in frames])
@@ -240,7 +245,7 @@ def test_features_and_embeddings_are_saved(
         wide = syncnet.repeat_ends(normalised, model.config)
         tower = model.forward_lipfeat(syncnet.lip_windows(wide, model.config))
     np.testing.assert_allclose(features, tower, atol=1e-4)
-    both = clip_scores.embed_lips_and_features(model, frames, batch_size=20, device=cpu)
+    both = sync_scorer.embed_lips_and_features(model, frames, batch_size=20, device=cpu)
     np.testing.assert_allclose(both[1], tower, atol=1e-4)
     np.testing.assert_allclose(both[0], wanted, atol=1e-4)
     assert not model.netcnnlip._forward_hooks
@@ -282,9 +287,9 @@ def test_features_appear_whole_or_not_at_all(
 
     monkeypatch.setattr(np, "save", save)
     rows = torch.zeros(3, 2)
-    embedded = clip_scores.Embedded(8, 5120, np.ones(3, bool), 1.0, 0.0, rows, rows, rows)
-    with pytest.raises(crop_scores.PipelineError, match="No space left"):
-        crop_scores.write_embedded(old, embedded)
+    embedded = sync_scorer.Embedded(8, 5120, np.ones(3, bool), 1.0, 0.0, rows, rows, rows)
+    with pytest.raises(single_clip.PipelineError, match="No space left"):
+        single_clip.write_embedded(old, embedded)
     assert _files(tmp_path) == ["out.npy"] and old.read_bytes() == b"old"
 
 
@@ -306,7 +311,7 @@ def folder(face_clip: Path, no_face_clip: Path, tmp_path_factory: pytest.TempPat
 
 
 def _evaluated(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    code = cli.run(lambda: evaluate.main(["--min_track", "10", *map(str, arguments)]))
+    code = cli.run(lambda: evaluate_folder.main(["--min_track", "10", *map(str, arguments)]))
     said = capsys.readouterr()
     return code, said.out, said.err
 
@@ -443,10 +448,10 @@ def test_passing_files_go_when_it_is_stopped(
         seen.extend(_files(tmp_path))
         raise KeyboardInterrupt
 
-    options = evaluate.PipelineOptions(min_track=10)
-    videos = {"good": evaluate.find_videos(folder)["sub/Good one.MP4"]}
+    options = evaluate_folder.PipelineOptions(min_track=10)
+    videos = {"good": evaluate_folder.find_videos(folder)["sub/Good one.MP4"]}
     with pytest.raises(KeyboardInterrupt):
-        evaluate.evaluate(
+        evaluate_folder.evaluate(
             videos, ("crops",), stop, options, device=cpu, tmp_dir=tmp_path, report=print
         )
     assert any(name.endswith("00000.avi") for name in seen) and not _files(tmp_path)

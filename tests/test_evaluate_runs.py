@@ -19,14 +19,16 @@ import torch
 
 from models import precision, weights
 from models.errors import InputError, PipelineError, WeightsError
-from pipeline import cli, evaluate, evaluate_journal
-from pipeline.clip_scores import ClipScore
-from pipeline.evaluate_journal import Journal, video_key
-from pipeline.evaluate_report import Row
-from pipeline.prepare import PipelineOptions
-from pipeline.scores import score_tracks
-from pipeline.sync import Sync
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.evaluate import journal as evaluate_journal
+from pipeline.evaluate.journal import Journal, video_key
+from pipeline.evaluate.report import Row
+from pipeline.faces.stage import PipelineOptions
+from pipeline.store.workspace import Workspace
+from pipeline.sync.offset import Sync
+from pipeline.sync.scorer import ClipScore
+from pipeline.sync.stage import score_tracks
 from tests.conftest import REPO
 
 OPTIONS = PipelineOptions(min_track=10)
@@ -66,7 +68,7 @@ class Scorer:
 def _run(
     videos: dict[str, Path], scorer: Callable[[Path], ClipScore], *, journal: Journal | None = None
 ) -> list[Row]:
-    return evaluate.evaluate(
+    return evaluate_folder.evaluate(
         videos,
         ("whole",),
         scorer,
@@ -96,7 +98,7 @@ def test_lse_is_that_of_offsets_json(
     score_tracks(crops, device=cpu, report=lambda *said: None)
     report = tmp_path / "o.json"
     flags = ["--data_root", str(tmp_path / "videos"), "--route", "whole", "--json", str(report)]
-    assert cli.run(lambda: evaluate.main([*flags, "--device", "cpu"])) == 0
+    assert cli.run(lambda: evaluate_folder.main([*flags, "--device", "cpu"])) == 0
     (row,), (offsets,) = json.loads(report.read_text())["scores"], crops.read_offsets()
     assert (row["lse_d"], row["lse_c"]) == (offsets["lse_d"], offsets["lse_c"])
     settings = json.loads(report.read_text())["settings"]
@@ -116,7 +118,7 @@ def test_no_picture_is_made(videos: dict[str, Path], tmp_path: Path, cpu: torch.
         seen.extend(path.suffix for path in passing.rglob("*.*"))
         return _score(clip)
 
-    rows = evaluate.evaluate(
+    rows = evaluate_folder.evaluate(
         {"a.mp4": videos["a.mp4"]},
         ("crops",),
         score,
@@ -144,7 +146,7 @@ def test_networks_are_loaded_once(
         monkeypatch.setattr(weights, name, counted)
     videos["c.mp4"].unlink()
     flags = ["--data_root", str(videos["a.mp4"].parent), "--min_track", "10"]
-    assert cli.run(lambda: evaluate.main(flags)) == 0
+    assert cli.run(lambda: evaluate_folder.main(flags)) == 0
     assert sorted(loaded) == ["load_s3fd", "load_syncnet"]
 
 
@@ -193,7 +195,7 @@ def test_weights_that_are_at_fault_stop_before_the_first_video(
     monkeypatch.setattr(weights, "PUBLISHED_DIR", tmp_path / "empty")
     scorer, told = Scorer(), list[Row]()
     with pytest.raises(WeightsError, match="is not there; run"):
-        evaluate.evaluate(
+        evaluate_folder.evaluate(
             videos,
             ("whole", "crops"),
             scorer,

@@ -10,7 +10,7 @@ import torch
 
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from pipeline.sync import Sync
+from pipeline.sync.offset import Sync
 from tests.train_kit import TINY
 from training import agreement, evaluate_sync, judging
 from training.agreement import Agreement, Piece, can_be_judged

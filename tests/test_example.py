@@ -10,10 +10,10 @@ import pytest
 
 from data import make_example
 from models import weights
-from pipeline import media
-from pipeline.process import find_ffmpeg
-from pipeline.tracks import CropPath, Track
-from pipeline.workspace import Workspace
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.media import decode
+from pipeline.media.process import find_ffmpeg
+from pipeline.store.workspace import Workspace
 from tests.conftest import Script
 from tests.ffmpegs import same_program
 from tests.golden import kept, measure
@@ -157,7 +157,7 @@ def test_distances_have_a_row_per_window(sample: Sample) -> None:
 def test_the_labelled_video_is_whole(sample: Sample) -> None:
     """600 frames, and the sound of all of them."""
     assert frame_count(sample.place.labelled_video) == FRAMES
-    samples = media.read_audio(sample.place.labelled_video)
+    samples = decode.read_audio(sample.place.labelled_video)
     assert len(samples) == pytest.approx(FRAMES * 640, abs=640) and np.abs(samples).max() > 1000
 
 
@@ -165,7 +165,7 @@ def test_the_speaker_is_drawn_greener(sample: Sample) -> None:
     """Over shot two the box of the speaker is less red and more green than the listener's."""
     tracks = sample.place.read_tracks()
     greenness: dict[int, list[float]] = {sample.speaker: [], sample.listener: []}
-    frames = media.read_frames(sample.place.labelled_video, frame_rate=None)
+    frames = decode.read_frames(sample.place.labelled_video, frame_rate=None)
     for index, frame in enumerate(frames):
         position = index - make_example.SHOT_ONE_FRAMES
         for number, values in greenness.items() if position >= 0 else ():
@@ -194,8 +194,8 @@ def test_the_listener_gets_a_mouth_for_the_speakers_words(
     record = json.loads(sample.place.dubbed_record.read_text())
     assert record["generator"]["file"] == weights.WAV2LIP_OWN_FILE
     track = sample.place.read_tracks()[sample.listener][0]
-    before = media.read_frames(sample.place.video, frame_rate=None)
-    after = media.read_frames(sample.place.dubbed_video, frame_rate=None)
+    before = decode.read_frames(sample.place.video, frame_rate=None)
+    after = decode.read_frames(sample.place.dubbed_video, frame_rate=None)
     mouths = dict(zip(track.frames.tolist(), track.boxes.astype(int).tolist(), strict=True))
     drawn, kept = [], []
     for index, (one, other) in enumerate(zip(before, after, strict=True)):

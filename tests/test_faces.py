@@ -11,10 +11,11 @@ import torch
 
 from models import weights
 from models.precision import precision_on
-from pipeline import media, sampling
-from pipeline.faces import FaceDetector
-from pipeline.sampling import FrameSampler
-from pipeline.tracks import Face, iou
+from pipeline.faces import sampling
+from pipeline.faces.detector import FaceDetector
+from pipeline.faces.sampling import FrameSampler
+from pipeline.faces.tracks import Face, iou
+from pipeline.media import decode
 
 SIDE_PX = 40  # of the pictures
 
@@ -190,7 +191,7 @@ class _Counted(np.ndarray):
 @pytest.fixture(scope="module")
 def frames(face_clip: Path) -> list[np.ndarray]:
     """The 30 frames of one face."""
-    return list(media.read_frames(face_clip))
+    return list(decode.read_frames(face_clip))
 
 
 def _detected(frames: list[np.ndarray], cpu: torch.device, **options: object) -> FaceDetector:

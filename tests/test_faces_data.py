@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from models import features, syncnet
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipConfig, Wav2LipDiscriminator
-from pipeline import crops
-from pipeline.voices import read_voice
+from pipeline.dub.driving_audio import read_voice
+from pipeline.faces import crops
 from training import expert_excerpts, samples
 from training import wav2lip_objectives as objectives
 from training.drawn_tracks import babble

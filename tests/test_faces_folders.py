@@ -10,10 +10,10 @@ from scipy.io import wavfile
 
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import FACE_PX
-from pipeline import media
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracks import CropPath, Track
-from pipeline.workspace import Workspace
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
 from training import face_data, preprocessed, samples
 from training.drawn_tracks import babble, write_track
 from training.face_batches import LEAST_FRAMES, face_batch
@@ -253,13 +253,13 @@ def test_decoded_faces_are_found_again_unless_they_have_changed(
 ) -> None:
     """Another number for a picture is another clip."""
     read: list[Path] = []
-    original = media.read_audio
+    original = decode.read_audio
 
     def counted(path: Path) -> np.ndarray:
         read.append(path)
         return original(path)
 
-    monkeypatch.setattr(media, "read_audio", counted)
+    monkeypatch.setattr(decode, "read_audio", counted)
     source = _source(tmp_path / "cache", listed=["carl/00007"])
     for _ in range(2):
         (before,) = load_faces([root], source)

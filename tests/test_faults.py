@@ -16,9 +16,10 @@ import run_syncnet
 import run_visualise
 import run_wav2lip
 from models.features import SAMPLE_RATE
-from pipeline import cli, media
-from pipeline.mp4 import Mp4Writer
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.media import decode
+from pipeline.media.mp4 import Mp4Writer
+from pipeline.store.workspace import Workspace
 from tests.conftest import FACE_FLAGS
 from tests.synthetic import H264_AAC, beeps, ffmpeg, picture_levels
 
@@ -27,11 +28,11 @@ SKIN_YUV = (150, 110, 155)
 MATRIX_TAGS = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}
 
 
-def _normalised(path: Path, *, audio_stream: int | None = None) -> media.Normalisation:
+def _normalised(path: Path, *, audio_stream: int | None = None) -> decode.Normalisation:
     """A finished pass over a file; what it writes lies beside it."""
-    decoding = media.Normalisation(
+    decoding = decode.Normalisation(
         path,
-        media.probe(path, audio_stream=audio_stream),
+        decode.probe(path, audio_stream=audio_stream),
         avi=path.with_name("v.avi"),
         wav=path.with_name("a.wav"),
         pictures=None,
@@ -129,7 +130,7 @@ def test_metadata_that_looks_like_a_log_changes_nothing(
     keys = [f"{key}={line}" for key in ("title", "comment", "title", "title")]
     pairs = [word for pair in zip(said, keys, strict=True) for word in pair]
     ffmpeg("-i", plain, "-c", "copy", *pairs, odd)
-    before, after = media.probe(plain), media.probe(odd)
+    before, after = decode.probe(plain), decode.probe(odd)
     assert after.duration_s == pytest.approx(2, abs=0.1)
     # Copying alone changes the length by a hundredth in some containers.
     assert replace(after, duration_s=None) == replace(before, duration_s=None)
@@ -216,9 +217,9 @@ def test_colours_are_read_as_players_do_and_kept(
     """Untagged from 720 lines on is BT.709, what is tagged stays so, skin keeps its hue."""
     tags = {"colorspace": MATRIX_TAGS[tag]} if tag else {}
     path = _plain(tmp_path, size=size, **tags)
-    info = media.probe(path)
+    info = decode.probe(path)
     assert (info.colour.matrix, info.colour.tagged) == (matrix, tag is not None)
-    frame = next(iter(media.read_frames(path, frame_rate=None)))
+    frame = next(iter(decode.read_frames(path, frame_rate=None)))
     wanted = _as_bgr(SKIN_YUV, matrix=matrix)
     np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), wanted, atol=2.5)
     size_px = info.width_px, info.height_px
@@ -226,17 +227,17 @@ def test_colours_are_read_as_players_do_and_kept(
     with Mp4Writer(
         dubbed, size_px=size_px, frame_rate=25, sounds=[], pixels="yuv420p", colour=info.colour
     ) as writer:
-        for planes in media.read_planes(path):
+        for planes in decode.read_planes(path):
             writer.write(planes)
     np.testing.assert_allclose(_mean_yuv(dubbed), SKIN_YUV, atol=1)
-    assert media.probe(dubbed).colour.matrix == matrix and media.probe(dubbed).colour.tagged
+    assert decode.probe(dubbed).colour.matrix == matrix and decode.probe(dubbed).colour.tagged
 
 
 def test_untagged_colours_read_as_frames_are_written_alike(tmp_path: Path) -> None:
     """720 lines, no tag, to colours and back: by one matrix, less ffmpeg's two roundings."""
     path, dubbed = _plain(tmp_path, size="1280x720"), tmp_path / "dubbed.mp4"
     with Mp4Writer(dubbed, size_px=(1280, 720), frame_rate=25, sounds=[]) as writer:
-        for frame in media.read_frames(path, frame_rate=None):
+        for frame in decode.read_frames(path, frame_rate=None):
             writer.write(frame)
     np.testing.assert_allclose(_mean_yuv(dubbed), SKIN_YUV, atol=2)
 
@@ -251,7 +252,7 @@ def test_ten_bits_are_read_right_and_high_range_is_told(
     tags = {"colorspace": "bt2020nc", "color_primaries": "bt2020"}
     tags |= {"color_trc": transfer} if transfer else {}
     path = _plain(tmp_path, size="160x120", pixels="yuv420p10le", **tags)
-    frame = next(iter(media.read_frames(path)))
+    frame = next(iter(decode.read_frames(path)))
     wanted = _as_bgr(SKIN_YUV, matrix="bt2020")
     np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), wanted, atol=2.5)
     arguments = ["--videofile", str(path), "--data_dir", str(tmp_path), "--reference", "x"]
@@ -265,7 +266,7 @@ def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path)
     """A widescreen DVD's pixels of 64:45 in video.avi, video_out.avi and video_wav2lip.mp4."""
     path = tmp_path / "wide.mp4"
     ffmpeg("-i", face_clip, "-vf", "setsar=64/45", *H264_AAC[:4], "-c:a", "copy", path)
-    assert media.probe(path).sar == Fraction(64, 45)
+    assert decode.probe(path).sar == Fraction(64, 45)
     where = ["--data_dir", str(tmp_path / "work"), "--reference", "x"]
     keep = [*FACE_FLAGS, "--keep_frames", "no"]
     assert cli.run(lambda: run_pipeline.main(["--videofile", str(path), *where, *keep])) == 0
@@ -273,7 +274,7 @@ def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path)
         assert cli.run(lambda main=main: main(where)) == 0  # type: ignore[misc]
     place = Workspace(tmp_path / "work", "x")
     for made in (place.video, place.labelled_video, place.dubbed_video):
-        found = media.probe(made).sar
+        found = decode.probe(made).sar
         assert float(found) == pytest.approx(64 / 45, rel=0.01), made.name
 
 
@@ -382,7 +383,7 @@ def test_channels_that_cancel_each_other(tmp_path: Path) -> None:
     path = _channels(tmp_path, "stereo", "0.3*sin(2*PI*700*t)", "-0.31*sin(2*PI*700*t)")
     decoding = _normalised(path)
     assert np.abs(_heard(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)
-    assert np.abs(media.read_audio(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)
+    assert np.abs(decode.read_audio(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)
     assert decoding.sound is not None and decoding.sound.channel == 1
     assert "cancel each other" in decoding.sound.notices(path)[0]
 

@@ -20,14 +20,18 @@ import pytest
 from models import weights
 from models.precision import precision_on
 from models.weights import WeightsUsed
-from pipeline import cli, dub_score, evaluate, media, process, provenance
-from pipeline.clip_scores import ClipScore
-from pipeline.evaluate_journal import Journal, video_key
-from pipeline.evaluate_report import Mean, Row, closing_words, table_line
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.regions import Pads
-from pipeline.sync import Sync
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.dub import score as dub_score
+from pipeline.dub.face_path import Pads
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.evaluate.journal import Journal, video_key
+from pipeline.evaluate.report import Mean, Row, closing_words, table_line
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.media import decode, process
+from pipeline.store import provenance
+from pipeline.store.workspace import Workspace
+from pipeline.sync.offset import Sync
+from pipeline.sync.scorer import ClipScore
 from tests.dub_kit import (
     LEFT,
     RIGHT,
@@ -337,11 +341,11 @@ def test_every_field_of_the_evaluations_json(
     shutil.copy(face_clip, root / "a.mp4")
     shutil.copy(no_face_clip, root / "b.mp4")
     (root / "c.mp4").write_text("no video\n" * 100)
-    monkeypatch.setattr(evaluate, "score_clip", _as_scored)
+    monkeypatch.setattr(evaluate_folder, "score_clip", _as_scored)
     report, lines = tmp_path / "o.json", tmp_path / "all.txt"
     flags = ["--data_root", str(root), "--json", str(report), "--all_scores", str(lines)]
     flags += ["--min_track", "9", "--vshift", "11", "--batch_size", "8", "--device", "cpu"]
-    assert cli.run(lambda: evaluate.main(flags)) == 0
+    assert cli.run(lambda: evaluate_folder.main(flags)) == 0
     own = {name: weights.OWN_DIR / f"{name}_small.safetensors" for name in ("syncnet", "s3fd")}
     found = json.loads(report.read_text())
     notes = [row["note"] for row in found["scores"]]
@@ -461,7 +465,7 @@ def test_a_video_keeps_its_offset_through_every_file(
     record = json.loads(place.dubbed_record.read_text())
     [sound] = record["sounds"]
     assert sound["delay_s"] == pytest.approx(-0.08) and "80 ms earlier" in record["notices"][0]
-    before, after = media.read_audio(place.video), media.read_audio(place.dubbed_video)
+    before, after = decode.read_audio(place.video), decode.read_audio(place.dubbed_video)
     count = min(len(before), len(after))
     lags = {
         shift: float(

@@ -13,11 +13,13 @@ import torch
 
 from models.syncnet import SyncNetConfig
 from models.weights import WeightsUsed
-from pipeline import clip_scores, scores, workspace
-from pipeline.clip_scores import ClipScore, Embedded, SyncOptions
-from pipeline.sync import Sync
-from pipeline.tracks import CropPath, Track
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.store import workspace
+from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.sync import scorer as sync_scorer
+from pipeline.sync import stage as sync_stage
+from pipeline.sync.offset import Sync
+from pipeline.sync.scorer import ClipScore, Embedded, SyncOptions
 from tests.field_kit import CPU, Truth, check, versions
 
 FAR = float(np.sqrt(200))  # between two unlike embeddings of length 10; to nothing it is 10
@@ -123,12 +125,12 @@ def scored(
     config = SyncNetConfig(reliable_confidence=3.25, reliable_margin=0.25)
     model = SimpleNamespace(config=config, dtype=torch.bfloat16)
     used = WeightsUsed("judge.pth", "ab" * 32)
-    monkeypatch.setattr(scores, "load_scorer", lambda *_, **__: (model, used))
+    monkeypatch.setattr(sync_stage, "load_scorer", lambda *_, **__: (model, used))
     monkeypatch.setattr(
-        clip_scores, "embed_clip", lambda clip, *_, **__: CLIPS[int(clip.stem)].embedded()
+        sync_scorer, "embed_clip", lambda clip, *_, **__: CLIPS[int(clip.stem)].embedded()
     )
     options = SyncOptions(Path("judge.pth"), batch_size=7, precision="auto")
-    scores.score_tracks(place, options, device=CPU, report=lambda *_: None)
+    sync_stage.score_tracks(place, options, device=CPU, report=lambda *_: None)
     return place
 
 
@@ -243,7 +245,7 @@ def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
     dists[100:300, 12] = dists[400:600, 12] = 2
     score = ClipScore("00003.avi", 805, dists, None, None)
     row = {"track": 3, "start_s": 7.2, "reliable_confidence": 3.0, "reliable_margin": 0.5}
-    found = [line.split() for line in scores.speakers_text("a", [score], [row]).splitlines()]
+    found = [line.split() for line in sync_stage.speakers_text("a", [score], [row]).splitlines()]
     assert [columns[7] for columns in found] == ["track_3", "track_3"]
     for columns, first, last in zip(found, (100, 400), (299, 599), strict=True):
         # A window tells of its middle frame, two later; a second steadies each edge.
@@ -252,8 +254,8 @@ def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
         assert end_s == pytest.approx(7.2 + (last + 3) / 25, abs=0.4)
         assert re.fullmatch(r"\d+\.\d{3}", columns[3]) and re.fullmatch(r"\d+\.\d{3}", columns[4])
     strict = row | {"reliable_margin": 100.0}
-    assert scores.speakers_text("a", [score], [strict]) == ""
-    assert scores.speakers_text("a", [score], [row | {"reliable_confidence": 100.0}]) == ""
+    assert sync_stage.speakers_text("a", [score], [strict]) == ""
+    assert sync_stage.speakers_text("a", [score], [row | {"reliable_confidence": 100.0}]) == ""
 
 
 def test_words_of_one_clip_are_the_demos() -> None:
@@ -265,10 +267,10 @@ def test_words_of_one_clip_are_the_demos() -> None:
     words = (
         "Framewise conf: \n[ 1.000 -0.500]\nAV offset: \t3 \nMin dist: \t6.500\nConfidence: \t4.250"
     )
-    assert clip_scores.demo_words(score, used) == f"00000.avi (judge.pth)\n{words}"
+    assert sync_scorer.demo_words(score, used) == f"00000.avi (judge.pth)\n{words}"
     warned = replace(score, warning="WARNING: short.")
-    assert clip_scores.demo_words(warned, used) == (
+    assert sync_scorer.demo_words(warned, used) == (
         f"00000.avi (judge.pth)\nWARNING: short.\n{words}"
     )
     silent = replace(warned, sync=None)
-    assert clip_scores.demo_words(silent, used) == "00000.avi (judge.pth)\nWARNING: short."
+    assert sync_scorer.demo_words(silent, used) == "00000.avi (judge.pth)\nWARNING: short."

@@ -151,7 +151,7 @@ def test_defaults_are_those_of_the_demo(script: str) -> None:
 
 def test_unset_facedet_scale_comes_to_the_demos() -> None:
     """25 pixels of the smallest face: a quarter of 100."""
-    from pipeline.prepare import PipelineOptions
+    from pipeline.faces.stage import PipelineOptions
 
     assert PipelineOptions().detection_scale == DEMO["run_pipeline"]["facedet_scale"]
     assert PipelineOptions(min_face_size=50).detection_scale == 0.5

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import sync
+from pipeline.sync import offset as sync_offset
 from tests.golden import kept, measure
 
 NUMBERS = kept.numbers()
@@ -56,7 +56,7 @@ def test_kept_judgement_follows_the_published_definition() -> None:
     assert judged["offset_frames"] == 15 - int(mean.argmin()) == 3
     assert judged["min_dist"] == pytest.approx(mean.min(), abs=1e-3)
     assert judged["confidence"] == pytest.approx(np.median(mean) - mean.min(), abs=1e-3)
-    assert sync.margin_of(mean) == pytest.approx(judged["margin"], abs=1e-3)
+    assert sync_offset.margin_of(mean) == pytest.approx(judged["margin"], abs=1e-3)
 
 
 def test_mouth_of_the_example_is_the_kept_one(example: Path) -> None:

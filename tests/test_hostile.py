@@ -11,8 +11,9 @@ import pytest
 import run_pipeline
 import run_syncnet
 import run_visualise
-from pipeline import cli, media
-from pipeline.workspace import ROOMS, Workspace
+from pipeline import cli
+from pipeline.media import decode
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.conftest import FACE_FLAGS, Script, snapshot
 from tests.synthetic import ffmpeg, frame_count
 
@@ -157,8 +158,8 @@ def test_whole_files_are_not_called_damaged(face_clip: Path, tmp_path: Path) -> 
         )
         folder = tmp_path / seconds
         folder.mkdir()
-        decoding = media.Normalisation(
-            odd, media.probe(odd), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=folder
+        decoding = decode.Normalisation(
+            odd, decode.probe(odd), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=folder
         )
         assert sum(1 for _ in decoding) == 30 and decoding.damage is None
 
@@ -174,7 +175,7 @@ def test_a_video_without_sound_says_so_at_every_step(
     assert done.returncode == 0 and done.stderr == "" and "no sound" in done.stdout
     place = Workspace(tmp_path / "work", "silent")
     assert not place.audio.exists() and len(place.crops()) == 1
-    assert media.read_audio(place.crop(0)).size == media.read_audio(place.video).size == 0
+    assert decode.read_audio(place.crop(0)).size == decode.read_audio(place.video).size == 0
     assert frame_count(place.crop(0)) == 30
     scored = script("run_syncnet.py", *where)
     assert scored.returncode == 0 and scored.stderr == ""

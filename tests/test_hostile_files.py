@@ -12,7 +12,7 @@ import pytest
 
 import run_pipeline
 from pipeline import cli
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import snapshot
 from tests.mutation_kit import boxes
 from tests.synthetic import ffmpeg, frame_count

@@ -17,8 +17,8 @@ import run_syncnet
 import run_visualise
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.pickles import read_pickle
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.store.pickles import read_pickle
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.conftest import Script
 from tests.test_pickles import (
     DTYPE,

@@ -16,8 +16,8 @@ import run_syncnet
 from models import weights
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from pipeline import cli
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.workspace import Workspace
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.store.workspace import Workspace
 from tests.conftest import FACE_FLAGS
 from tests.interruption_kit import (
     MAINS,

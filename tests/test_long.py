@@ -9,7 +9,11 @@ import torch
 
 from models.features import MEL_WINDOW_COLUMNS
 from models.syncnet import SMALL, SyncNet
-from pipeline import clock, embeddings, media, medians, sync, voices
+from pipeline.dub import driving_audio
+from pipeline.faces import medians
+from pipeline.media import clock, decode
+from pipeline.sync import embeddings
+from pipeline.sync import offset as sync_offset
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
@@ -34,9 +38,9 @@ def test_medians_need_little_memory() -> None:
 def test_mean_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     dists, heard = rng.random((100, 11), np.float32), rng.random(100) > 0.3
-    whole = [sync.valid_mean(dists), sync.valid_mean(dists, heard)]
-    monkeypatch.setattr(sync, "ROWS_AT_ONCE", 9)
-    blocks = [sync.valid_mean(dists), sync.valid_mean(dists, heard)]
+    whole = [sync_offset.valid_mean(dists), sync_offset.valid_mean(dists, heard)]
+    monkeypatch.setattr(sync_offset, "ROWS_AT_ONCE", 9)
+    blocks = [sync_offset.valid_mean(dists), sync_offset.valid_mean(dists, heard)]
     np.testing.assert_allclose(blocks, whole, rtol=1e-12)
 
 
@@ -80,12 +84,12 @@ def test_sound_read_in_blocks(
 def test_a_voice_is_not_held_twice(silence_gate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its mel is made between its silences: not copied there."""
     samples = np.tile(np.r_[np.zeros(8000), np.full(8000, 9000)], 100).astype(np.int16)
-    monkeypatch.setattr(media, "probe", lambda path, **_: None)
-    monkeypatch.setattr(media, "read_audio", lambda path, **_: samples)
+    monkeypatch.setattr(decode, "probe", lambda path, **_: None)
+    monkeypatch.setattr(decode, "read_audio", lambda path, **_: samples)
     monkeypatch.setattr("models.features.MEL_COLUMNS_AT_ONCE", 40)
     tracemalloc.start()
     try:
-        mel = voices.read_voice(Path("voice.wav"), silence_gate=silence_gate).mel
+        mel = driving_audio.read_voice(Path("voice.wav"), silence_gate=silence_gate).mel
         assert tracemalloc.get_traced_memory()[1] < 1.5 * mel.nbytes
     finally:
         tracemalloc.stop()

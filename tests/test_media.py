@@ -12,11 +12,12 @@ import torch
 from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
-from pipeline import crops, media, tracks, writers
 from pipeline.errors import InputError, PipelineError
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.visualise import visualise
-from pipeline.workspace import Workspace
+from pipeline.faces import crops, tracks
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.label import visualise
+from pipeline.media import decode, encode
+from pipeline.store.workspace import Workspace
 from tests.synthetic import (
     FLASHING,
     H264_PCM,
@@ -84,7 +85,7 @@ def onsets(
 
 
 def _frames_of(video: Path) -> Generator[np.ndarray]:
-    yield from media.read_frames(video)
+    yield from decode.read_frames(video)
 
 
 def _pictures(place: Workspace) -> Iterator[np.ndarray]:
@@ -138,9 +139,9 @@ def test_read_audio_and_read_frames_share_the_clock(clips: Path) -> None:
     clip = next(clip for clip in FLASHING if clip.name == "latepicture16.mkv")
     path = clip.make(clips)
     truth = np.array(clip.onsets_s) - clip.video_late_frames / 25
-    levels = np.array([frame.mean() for frame in media.read_frames(path)])
+    levels = np.array([frame.mean() for frame in decode.read_frames(path)])
     np.testing.assert_allclose(rises(np.arange(len(levels)) / 25, levels), truth, atol=0.02)
-    np.testing.assert_allclose(beeps(media.read_audio(path), rate=SAMPLE_RATE), truth, atol=0.002)
+    np.testing.assert_allclose(beeps(decode.read_audio(path), rate=SAMPLE_RATE), truth, atol=0.002)
 
 
 def test_sound_that_changes_midway_stays_on_the_clock(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_sound_that_changes_midway_stays_on_the_clock(tmp_path: Path) -> None:
                 *("-output_ts_offset", start_s, part),
             )
             file.write(part.read_bytes())
-    samples = media.read_audio(path)
+    samples = decode.read_audio(path)
     assert len(samples) / SAMPLE_RATE == pytest.approx(4, abs=0.1)
     np.testing.assert_allclose(beeps(samples, rate=SAMPLE_RATE), [1, 3], atol=0.04)
 
@@ -217,12 +218,12 @@ def test_every_reader_counts_the_same_frames(name: str, tmp_path: Path) -> None:
     """The raw pass, the pictures, video.avi and read_frames agree on number, size and content."""
     made, size_px, expected = SOURCES[name]
     path = _source(tmp_path, f"{name}.mkv", made) if isinstance(made, str) else made(tmp_path)
-    info = media.probe(path)
+    info = decode.probe(path)
     assert (info.width_px, info.height_px) == size_px
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     avi = tmp_path / "video.avi"
-    decoding = media.Normalisation(
+    decoding = decode.Normalisation(
         path, info, avi=avi, wav=tmp_path / "audio.wav", pictures=pictures
     )
     raw = [frame.copy() for frame in decoding]
@@ -233,7 +234,7 @@ def test_every_reader_counts_the_same_frames(name: str, tmp_path: Path) -> None:
     assert [jpeg.name for jpeg in jpegs] == [f"{i + 1:06d}.jpg" for i in range(len(raw))]
     assert len(raw) == expected
     assert len(raw) == decoding.frames == frame_count(avi)
-    assert len(raw) == sum(1 for _ in media.read_frames(avi, frame_rate=None))
+    assert len(raw) == sum(1 for _ in decode.read_frames(avi, frame_rate=None))
     for frame, jpeg in zip(raw, jpegs, strict=True):
         picture = cv2.imread(str(jpeg))
         assert picture is not None and picture.shape == frame.shape == (*size_px[::-1], 3)
@@ -246,7 +247,7 @@ def test_rotated_video_is_upright(tmp_path: Path) -> None:
     stored = _source(tmp_path, "stored.mp4", left_white + ",format=yuv420p", "-c:v", "libx264")
     turned = tmp_path / "turned.mp4"
     turn(stored, turned)
-    first = next(iter(media.read_frames(turned)))
+    first = next(iter(decode.read_frames(turned)))
     assert first.shape == (160, 120, 3)
     top, bottom = first[:70].mean(), first[90:].mean()
     assert {top > 200, bottom > 200} == {True, False}
@@ -259,15 +260,15 @@ def test_video_writer_keeps_sound_and_picture_and_appears_whole(tmp_path: Path) 
     samples = (np.arange(20 * SAMPLES_PER_FRAME) % 2000 - 1000).astype(np.int16)
     sound, path = tmp_path / "sound.s16", tmp_path / "clip.avi"
     samples.tofile(sound)
-    with writers.VideoWriter(path, size_px=(48, 32), audio=sound) as writer:
+    with encode.VideoWriter(path, size_px=(48, 32), audio=sound) as writer:
         for frame in frames:
             writer.write(frame)
         assert not path.exists()
-    read = list(media.read_frames(path, frame_rate=None))
+    read = list(decode.read_frames(path, frame_rate=None))
     assert len(read) == 20
     for index, frame in enumerate(read):
         assert frame.mean() == pytest.approx(12 * index, abs=4)
-    np.testing.assert_array_equal(media.read_audio(path), samples)
+    np.testing.assert_array_equal(decode.read_audio(path), samples)
     log = ffmpeg("-i", path, "-f", "null", "-")
     assert "mpeg4" in log and "XVID" in log and "pcm_s16le" in log and "16000 Hz, mono" in log
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.avi", "sound.s16"]
@@ -277,7 +278,7 @@ def test_video_writer_leaves_nothing_after_an_error(tmp_path: Path) -> None:
     """An error while frames are written leaves neither a clip nor a part of one."""
     with (
         pytest.raises(ZeroDivisionError),
-        writers.VideoWriter(tmp_path / "clip.avi", size_px=(48, 32)) as writer,
+        encode.VideoWriter(tmp_path / "clip.avi", size_px=(48, 32)) as writer,
     ):
         writer.write(np.zeros((32, 48, 3), np.uint8))
         raise ZeroDivisionError
@@ -289,7 +290,7 @@ def test_video_writer_tells_why_it_cannot_write(tmp_path: Path) -> None:
     target = tmp_path / "absent" / "clip.avi"
     with (
         pytest.raises(PipelineError, match=r"clip\.avi"),
-        writers.VideoWriter(target, size_px=(640, 480)) as writer,
+        encode.VideoWriter(target, size_px=(640, 480)) as writer,
     ):
         for _ in range(50):
             writer.write(np.zeros((480, 640, 3), np.uint8))
@@ -303,16 +304,16 @@ def test_read_audio_is_mono_int16_and_empty_without_sound(tmp_path: Path) -> Non
         *("-f", "lavfi", "-i", "color=s=32x32:r=25:d=1", "-f", "lavfi", "-i", tones),
         *(*H264_PCM, stereo),
     )
-    samples = media.read_audio(stereo)
+    samples = decode.read_audio(stereo)
     assert samples.shape == (SAMPLE_RATE,) and samples.dtype == np.int16
     assert 15_000 < samples.max() < 17_500
     silent = _source(tmp_path, "silent.mkv", "color=s=32x32:r=25:d=0.2")
-    assert media.read_audio(silent).size == 0
+    assert decode.read_audio(silent).size == 0
 
 
 def test_probe_reads_what_the_file_is(clips: Path, face_clip: Path) -> None:
     """Size, sound and rate of an ordinary file."""
-    info = media.probe(face_clip)
+    info = decode.probe(face_clip)
     assert (info.width_px, info.height_px, info.has_audio) == (640, 360, True)
     assert info.frame_rate == 25 and info.duration_s == pytest.approx(1.2, abs=0.1)
 
@@ -322,7 +323,7 @@ def test_reading_frames_of_sound_alone_is_refused(clips: Path) -> None:
     path = clips / "alone.wav"
     ffmpeg("-f", "lavfi", "-i", "sine=440:r=16000:d=0.2", path)
     with pytest.raises(InputError, match="no video stream"):
-        next(iter(media.read_frames(path)))
+        next(iter(decode.read_frames(path)))
 
 
 def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
@@ -333,15 +334,15 @@ def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
         *("-f", "lavfi", "-i", "sine=d=1", "-filter:a", "atrim=end=0"),
         *("-c:v", "libx264", "-c:a", "aac", path),
     )
-    info = media.probe(path)
+    info = decode.probe(path)
     assert info.has_audio
     avi, wav = tmp_path / "a.avi", tmp_path / "a.wav"
-    decoding = media.Normalisation(path, info, avi=avi, wav=wav, pictures=None)
+    decoding = decode.Normalisation(path, info, avi=avi, wav=wav, pictures=None)
     assert sum(1 for _ in decoding) == 25
     assert decoding.sound is not None and decoding.sound.missing_s == ((0.0, 1.0),)
     assert "none from 0.00 to 1.00 s" in decoding.sound.notices(path)[0]
-    assert not wav.exists() and not media.probe(avi).has_audio
-    assert media.read_audio(path).size == 0
+    assert not wav.exists() and not decode.probe(avi).has_audio
+    assert decode.read_audio(path).size == 0
 
 
 @pytest.mark.parametrize("rate", [24, 30, 50])
@@ -350,5 +351,5 @@ def test_reading_at_another_rate_gives_every_place_of_the_grid(rate: int, tmp_pa
     video = tmp_path / "video.mkv"
     ffmpeg("-f", "lavfi", "-i", f"color=s=32x32:r={rate}", "-t", "2", "-c:v", "ffv1", video)
     for wanted in (24.0, 25.0, 30.0, 50.0):
-        assert sum(1 for _ in media.read_planes(video, frame_rate=wanted)) == 2 * wanted
-        assert sum(1 for _ in media.read_frames(video, frame_rate=wanted)) == 2 * wanted
+        assert sum(1 for _ in decode.read_planes(video, frame_rate=wanted)) == 2 * wanted
+        assert sum(1 for _ in decode.read_frames(video, frame_rate=wanted)) == 2 * wanted

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 
-from pipeline.medians import running_median
+from pipeline.faces.medians import running_median
 
 
 @pytest.mark.parametrize(("edges", "mode"), [("edge", "nearest"), ("constant", "constant")])

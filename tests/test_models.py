@@ -25,8 +25,10 @@ from models import features, published, s3fd, syncnet, weights
 from models.s3fd import S3FD
 from models.syncnet import SyncNet
 from models.weights import WeightsError
-from pipeline import embeddings, media, sync
-from pipeline.faces import FaceDetector
+from pipeline.faces.detector import FaceDetector
+from pipeline.media import decode
+from pipeline.sync import embeddings
+from pipeline.sync import offset as sync_offset
 
 
 def _parameters(model: nn.Module) -> int:
@@ -105,7 +107,7 @@ def test_pictures_too_small_for_a_face_have_none(
 def test_batches_do_not_mix_frames(face_clip: Path, cpu: torch.device) -> None:
     """Each frame's faces are its own, however many frames the network sees at once."""
     model, _ = weights.load_s3fd("small", device=cpu)
-    frames = [frame.copy() for frame in media.read_frames(face_clip)][:6]
+    frames = [frame.copy() for frame in decode.read_frames(face_clip)][:6]
     frames[2] = np.zeros_like(frames[2])
     together = FaceDetector(model, device=cpu, facedet_scale=0.25)
     for frame in frames:
@@ -206,7 +208,7 @@ def test_syncnet_parity(
     np.testing.assert_allclose(lips[:312], truth["im_feat"][: len(lips)], atol=1e-3)
     dists = embeddings.distances(torch.from_numpy(truth["im_feat"]), sound[:312], vshift=15)
     np.testing.assert_allclose(dists, truth["dists"], atol=1e-3)
-    found = sync.judge(dists, reliable_confidence=3)
+    found = sync_offset.judge(dists, reliable_confidence=3)
     assert found.offset_frames == int(truth["offset"])
     assert found.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-3)
     assert found.confidence == pytest.approx(float(truth["conf"]), abs=1e-3)

@@ -16,13 +16,22 @@ from torch import nn
 from models import features, folding
 from models.features import MEL_LIMIT, SAMPLE_RATE
 from models.wav2lip import Wav2Lip, Wav2LipConfig
-from pipeline import blend, media, planes, regions, speaking, voices, yuv
+from pipeline.dub import blend, driving_audio, face_path
+from pipeline.dub.driving_audio import Voice, read_voice
+from pipeline.dub.face_path import FacePath, Pads, Region
+from pipeline.dub.generate import Generator, Part, regenerated
+from pipeline.dub.source_frames import (
+    OUTPUT_RATES,
+    Fit,
+    exact_rate,
+    output_rate,
+    playback,
+    there_and_back,
+)
 from pipeline.errors import InputError, PipelineError
-from pipeline.mouths import Generator, Part, regenerated
-from pipeline.playback import OUTPUT_RATES, Fit, exact_rate, output_rate, playback, there_and_back
-from pipeline.regions import FacePath, Pads, Region
-from pipeline.tracks import Track
-from pipeline.voices import Voice, read_voice
+from pipeline.faces.tracks import Track
+from pipeline.media import decode, planes, yuv
+from pipeline.sync import speaking
 from tests.synthetic import ffmpeg
 from tests.test_wav2lip import rule  # noqa: F401 - a fixture
 
@@ -121,13 +130,13 @@ def test_faces_are_made_small_without_jags() -> None:
     """A fine pattern becomes its mean, where the published way misses every line of it."""
     lines = np.zeros((480, 480, 3), np.uint8)
     lines[:, ::5] = 250
-    assert np.abs(regions.shrink(lines).astype(int) - 50).max() <= 1
-    assert not regions.shrink(lines, bilinear=True).any()
+    assert np.abs(face_path.shrink(lines).astype(int) - 50).max() <= 1
+    assert not face_path.shrink(lines, bilinear=True).any()
     for side in (40, 96, 300):
         face = _photo(side, (side, side + 9, 3))
-        assert regions.shrink(face).shape == (96, 96, 3)
+        assert face_path.shrink(face).shape == (96, 96, 3)
         np.testing.assert_array_equal(
-            regions.shrink(face, bilinear=True), cv2.resize(face, (96, 96))
+            face_path.shrink(face, bilinear=True), cv2.resize(face, (96, 96))
         )
 
 
@@ -186,14 +195,14 @@ def _put_blend(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.n
 
 def _blended(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
     made = frame.copy()
-    blend.blend(made, region, generated, regions.shrink(region.cut(frame)))
+    blend.blend(made, region, generated, face_path.shrink(region.cut(frame)))
     return made
 
 
 def test_only_the_mask_is_changed() -> None:
     """Outside, every pixel is what it was; inside, the generator's mouth is what is seen."""
     frame, region = _photo(2), Region(20, 150, 40, 160)
-    generated = regions.shrink(region.cut(frame))
+    generated = face_path.shrink(region.cut(frame))
     generated[66:76, 36:60] = (20, 30, 240)
     made = _blended(frame, region, generated)
     mask = np.zeros(frame.shape[:2], np.float32)
@@ -206,7 +215,7 @@ def test_only_the_mask_is_changed() -> None:
 def test_what_was_not_regenerated_is_not_changed() -> None:
     """A generator that gives back what it saw leaves a face of its own size as it was."""
     frame, region = _photo(3), Region(20, 116, 40, 136)
-    made = _blended(frame, region, regions.shrink(region.cut(frame)))
+    made = _blended(frame, region, face_path.shrink(region.cut(frame)))
     np.testing.assert_array_equal(made, frame)
 
 
@@ -214,7 +223,7 @@ def test_what_was_not_regenerated_is_not_changed() -> None:
 def test_another_light_is_taken_out(light: tuple[int, int, int]) -> None:
     """A face in other colours gets those of its surroundings, up to rounding."""
     frame, region = _photo(4), Region(20, 116, 40, 136)
-    generated = regions.shrink(region.cut(frame)).astype(int) + light
+    generated = face_path.shrink(region.cut(frame)).astype(int) + light
     made = _blended(frame, region, generated.clip(0, 255).astype(np.uint8))
     assert np.abs(made.astype(int) - frame).max() <= 2
 
@@ -288,7 +297,7 @@ def beep(tmp_path: Path) -> Path:
 
 def test_a_frame_hears_the_sound_from_its_time_on(beep: Path) -> None:
     """As the published inference cuts it, whatever the delay; the file stays what it is."""
-    mel = features.mel(media.read_audio(beep))
+    mel = features.mel(decode.read_audio(beep))
     for delay_s in (0.0, 0.5, -0.25):
         voice = read_voice(beep, delay_s=delay_s, silence_gate=False)
         times_s = np.array([0.6, 0.64, 1.3])
@@ -328,7 +337,7 @@ def test_a_pause_is_silence_to_the_gate(beep: Path) -> None:
 @pytest.mark.parametrize("noise_db", [None, -50, -30, -22])
 def test_speech_is_told_from_pauses_at_any_noise(noise_db: float | None) -> None:
     """From a quiet studio to a street: the beep and 0.12 s around it, a column more or less."""
-    spoken = voices.speech(_beep(1.0, 0.5, 4.0, noise_db=noise_db))
+    spoken = driving_audio.speech(_beep(1.0, 0.5, 4.0, noise_db=noise_db))
     assert spoken.shape == (1 + 4 * 80,)
     [(start, end)] = speaking.stretches(spoken)
     assert abs(start - (1.0 - 0.12) * 80) <= 3 and abs(end - (1.5 + 0.12) * 80) <= 3
@@ -336,7 +345,7 @@ def test_speech_is_told_from_pauses_at_any_noise(noise_db: float | None) -> None
 
 def test_speech_keeps_ten_columns_before_and_after() -> None:
     """0.12 s are 9.6 columns of 12.5 ms, beside the one that the level's own stretch adds."""
-    spoken = voices.speech(_beep(1.0, 0.5, 4.0))
+    spoken = driving_audio.speech(_beep(1.0, 0.5, 4.0))
     assert speaking.stretches(spoken) == [(80 - 1 - 10, 120 + 1 + 10)]
 
 
@@ -344,10 +353,13 @@ def test_speech_without_a_pause_is_all_speech() -> None:
     """Also where it is quiet in parts; a whisper is speech, what is hardly above nothing is not."""
     t = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
     changing = 6000 * np.sin(2 * np.pi * 500 * t) * (0.55 + 0.45 * np.sin(2 * np.pi * t))
-    assert voices.speech(changing.astype(np.int16)).all()
-    assert voices.speech(_beep(0.2, 0.5, 1.0) // 200).sum() > 40
+    assert driving_audio.speech(changing.astype(np.int16)).all()
+    assert driving_audio.speech(_beep(0.2, 0.5, 1.0) // 200).sum() > 40
     hiss = np.random.default_rng(0).normal(0, 12, SAMPLE_RATE).astype(np.int16)
-    assert not voices.speech(hiss).any() and not voices.speech(np.zeros(500, np.int16)).any()
+    assert (
+        not driving_audio.speech(hiss).any()
+        and not driving_audio.speech(np.zeros(500, np.int16)).any()
+    )
 
 
 def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
@@ -485,7 +497,7 @@ def test_exactly_as_many_frames_as_asked_for(
     counted: Path, tmp_path: Path, fit: Fit, frames: int | None, wanted: list[int]
 ) -> None:
     """Each with its source index, without loss, and free to be painted on."""
-    truth = list(media.read_frames(counted))
+    truth = list(decode.read_frames(counted))
     assert len(truth) == 7 and (np.diff([frame.mean() for frame in truth]) > 20).all()
     found = []
     for index, frame in playback(counted, frame_rate=25, frames=frames, fit=fit, kept=tmp_path):

@@ -11,9 +11,9 @@ import pytest
 from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE
-from pipeline import clock, media
 from pipeline.errors import InputError, PipelineError
-from pipeline.mp4 import Mp4Writer, Sound
+from pipeline.media import clock, decode
+from pipeline.media.mp4 import Mp4Writer, Sound
 from tests.synthetic import H264_AAC, beeps, ffmpeg, frame_count, sound_onsets
 
 SIZE_PX = (64, 48)
@@ -73,7 +73,7 @@ def test_picture_and_sound_are_as_long_as_the_frames(
     frame_s = float(1 / rate)
     assert _seconds(path, "v") == pytest.approx(50 * frame_s, abs=0.002)
     assert _seconds(path, "a") == pytest.approx(50 * frame_s, abs=frame_s)
-    samples = media.read_audio(path)
+    samples = decode.read_audio(path)
     heard_s = np.flatnonzero(np.abs(samples) > TONE_LEVEL / 2)[-1] / SAMPLE_RATE
     assert heard_s == pytest.approx(min(sound_s, 50 * frame_s), abs=frame_s)
 
@@ -107,7 +107,7 @@ def test_a_video_may_be_silent(tmp_path: Path) -> None:
     """No sound, no stream of it."""
     path = tmp_path / "out.mp4"
     _write(path, [])
-    assert not media.probe(path).has_audio and frame_count(path) == 50
+    assert not decode.probe(path).has_audio and frame_count(path) == 50
 
 
 @pytest.mark.parametrize("size_px", [(63, 48), (64, 47), (63, 47)])
@@ -117,7 +117,7 @@ def test_an_odd_side_gets_one_more_pixel_of_its_own(
     """Not a black line: the outermost column or row again."""
     path = tmp_path / "out.mp4"
     _write(path, [], size_px=size_px, frames=3)
-    frame = next(iter(media.read_frames(path)))
+    frame = next(iter(decode.read_frames(path)))
     assert frame.shape == (48, 64, 3)
     assert np.abs(frame.astype(int) - 40).max() <= 4
 
@@ -134,7 +134,7 @@ def test_colours_are_those_of_the_frames(tmp_path: Path, matrix: str) -> None:
     ffmpeg("-i", path, "-vf", scale, "-frames:v", "1", "-f", "rawvideo", raw)
     pixel = np.fromfile(raw, np.uint8).reshape(-1, 3).mean(axis=0)
     assert (np.abs(pixel - colour).max() <= 4) == (matrix == "bt709")
-    found = next(iter(media.read_frames(path))).reshape(-1, 3).mean(axis=0)
+    found = next(iter(decode.read_frames(path))).reshape(-1, 3).mean(axis=0)
     np.testing.assert_allclose(found, colour, atol=4)
 
 
@@ -147,7 +147,7 @@ def test_fine_detail_survives_the_encoder(tmp_path: Path) -> None:
     with Mp4Writer(path, size_px=SIZE_PX, frame_rate=25, sounds=[]) as writer:
         for picture in pictures:
             writer.write(picture)
-    found = np.stack(list(media.read_frames(path)))
+    found = np.stack(list(decode.read_frames(path)))
     lost = ((found.astype(float) - np.stack(pictures)) ** 2).mean()
     assert 10 * np.log10(255**2 / lost) > 31
 
@@ -184,7 +184,7 @@ def test_sounds_are_mixed_as_asked(tmp_path: Path) -> None:
     """Each at its level and time, the same file twice too; none makes another quieter."""
     tone, path = _tone(tmp_path / "tone.wav", seconds=0.5), tmp_path / "out.mp4"
     _write(path, [Sound(tone), Sound(tone, 1.0, -12.0), Sound(tone, -0.25, 0.0), Sound(tone)])
-    samples = media.read_audio(path)
+    samples = decode.read_audio(path)
     assert _loudness(samples, 1.05, 1.45) == pytest.approx(TONE_LEVEL * 10**-0.6, rel=0.03)
     assert _loudness(samples, 0.3, 0.45) == pytest.approx(TONE_LEVEL, rel=0.03)
     # 0.25 s are 110 whole periods: the two add up.
@@ -206,9 +206,9 @@ def test_a_sound_cut_to_nothing_is_silence(tmp_path: Path) -> None:
     """Alone and beside another; this once waited for ever."""
     tone, path = _tone(tmp_path / "tone.wav"), tmp_path / "out.mp4"
     _write(path, [Sound(tone, -3.0)])
-    assert np.abs(media.read_audio(path)).max() < 50
+    assert np.abs(decode.read_audio(path)).max() < 50
     _write(path, [Sound(tone, -3.0), Sound(tone, 0.5)])
-    assert _loudness(media.read_audio(path), 0.55, 1.4) == pytest.approx(TONE_LEVEL, rel=0.03)
+    assert _loudness(decode.read_audio(path), 0.55, 1.4) == pytest.approx(TONE_LEVEL, rel=0.03)
 
 
 def test_a_sound_that_changes_midway_is_heard_when_mouths_hear_it(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_sound_that_changes_midway_is_heard_when_mouths_hear_it(tmp_path: Path
                 *("-output_ts_offset", start_s, part),
             )
             file.write(part.read_bytes())
-    truth = beeps(media.read_audio(broadcast), rate=SAMPLE_RATE)
+    truth = beeps(decode.read_audio(broadcast), rate=SAMPLE_RATE)
     _write(tmp_path / "out.mp4", [Sound(broadcast)], frames=100)
     np.testing.assert_allclose(sound_onsets(tmp_path / "out.mp4"), truth, atol=0.005)
 

@@ -11,10 +11,10 @@ import torch
 
 from models import precision, s3fd, syncnet, weights
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import clip_scores
-from pipeline.faces import FaceDetector
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.workspace import Workspace
+from pipeline.faces.detector import FaceDetector
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.store.workspace import Workspace
+from pipeline.sync import scorer as sync_scorer
 
 GREY = SyncNetConfig(lip_size_px=2, lip_region_px=(80, 56, 112), grey=True, context_s=3.84)
 
@@ -253,7 +253,7 @@ def test_scorer_is_narrowed_unless_its_weights_are_published(
     used = weights.WeightsUsed("x", "0" * 64)
     monkeypatch.setattr(weights, "load_syncnet", lambda *_, **__: (model, used))
     monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
-    found, _ = clip_scores.load_scorer(device=torch.device("cpu"))
+    found, _ = sync_scorer.load_scorer(device=torch.device("cpu"))
     assert found.dtype == (torch.float32 if published else torch.bfloat16)
     assert next(found.netfclip.parameters()).dtype == torch.float32
 

@@ -22,15 +22,21 @@ import train_wav2lip
 from models import errors, precision, weights
 from models.errors import InputError, PipelineError, ToolkitError, WeightsError
 from models.options import check_choice, check_number, check_switch
-from pipeline import cli, clip_scores, crop_scores, dub, evaluate, playback, scores
-from pipeline.clip_scores import SyncOptions
-from pipeline.crops import CROP_SCALE
-from pipeline.dub import DubOptions
-from pipeline.faces import FaceDetector
-from pipeline.prepare import PipelineOptions
-from pipeline.regions import Pads
-from pipeline.tracks import Track
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.dub import source_frames
+from pipeline.dub import stage as dub_stage
+from pipeline.dub.face_path import Pads
+from pipeline.dub.stage import DubOptions
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.faces.crops import CROP_SCALE
+from pipeline.faces.detector import FaceDetector
+from pipeline.faces.stage import PipelineOptions
+from pipeline.faces.tracks import Track
+from pipeline.store.workspace import Workspace
+from pipeline.sync import scorer as sync_scorer
+from pipeline.sync import single_clip
+from pipeline.sync import stage as sync_stage
+from pipeline.sync.scorer import SyncOptions
 from tests.conftest import REPO
 from training import syncnet_options, wav2lip_options
 from training.objectives import MultiWay
@@ -70,7 +76,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         "Invalid precision ('BF16'); supported: auto, fp32, bf16.",
     ),
     "load_scorer": (
-        lambda: clip_scores.load_scorer(device=CPU, precision="half"),  # type: ignore[arg-type]
+        lambda: sync_scorer.load_scorer(device=CPU, precision="half"),  # type: ignore[arg-type]
         "Invalid precision ('half'); supported: auto, fp32, bf16.",
     ),
     "chosen": (
@@ -86,7 +92,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         "Invalid tracks ('0'); supported: all, speaking, track numbers.",
     ),
     "choose": (
-        lambda: dub.choose(Workspace(Path("d"), "r"), TRACKS, "0"),  # type: ignore[arg-type]
+        lambda: dub_stage.choose(Workspace(Path("d"), "r"), TRACKS, "0"),  # type: ignore[arg-type]
         "Invalid tracks ('0'); supported: all, speaking, track numbers.",
     ),
     "no tracks": (
@@ -103,7 +109,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "playback": (
         lambda: next(
-            playback.playback(Path("v"), frame_rate=25, frames=3, fit="loops", kept=Path("k"))  # type: ignore[arg-type]
+            source_frames.playback(Path("v"), frame_rate=25, frames=3, fit="loops", kept=Path("k"))  # type: ignore[arg-type]
         ),
         "Invalid fit ('loops'); supported: video, audio, loop.",
     ),
@@ -116,7 +122,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         "Invalid audio ('new.wav'); supported: files by track number.",
     ),
     "route": (
-        lambda: evaluate.evaluate(
+        lambda: evaluate_folder.evaluate(
             {},
             ("Whole",),
             lambda clip: None,  # type: ignore[arg-type, return-value]
@@ -249,14 +255,14 @@ REQUIRED = {
     run_pipeline: ["--videofile", "v"],
     run_syncnet: [],
     run_wav2lip: [],
-    evaluate: ["--data_root", "d"],
+    evaluate_folder: ["--data_root", "d"],
 }
 OPTIONS: list[tuple[Any, Any, set[str]]] = [
     (run_pipeline, PipelineOptions(), {field.name for field in fields(PipelineOptions)}),
     (run_syncnet, SyncOptions(), {field.name for field in fields(SyncOptions)}),
     (run_wav2lip, DubOptions(), {field.name for field in fields(DubOptions)} - {"audio"}),
-    (evaluate, SyncOptions(), {field.name for field in fields(SyncOptions)}),
-    (evaluate, PipelineOptions(), {"min_track", "min_face_size", "precision"}),
+    (evaluate_folder, SyncOptions(), {field.name for field in fields(SyncOptions)}),
+    (evaluate_folder, PipelineOptions(), {"min_track", "min_face_size", "precision"}),
 ]
 
 
@@ -278,7 +284,7 @@ def test_scripts_and_functions_have_the_same_defaults(
 @pytest.mark.parametrize("script", REQUIRED)
 def test_choices_of_flags_are_those_of_the_options(script: Any) -> None:
     """Every choice a parser offers is taken by the options."""
-    stage = {run_pipeline: PipelineOptions, run_syncnet: SyncOptions, evaluate: SyncOptions}
+    stage = {run_pipeline: PipelineOptions, run_syncnet: SyncOptions, evaluate_folder: SyncOptions}
     for action in script.build_parser()._actions:
         if not action.choices or isinstance(action, argparse._HelpAction):
             continue
@@ -293,11 +299,11 @@ def test_choices_of_flags_are_those_of_the_options(script: Any) -> None:
 
 def test_functions_have_no_defaults_of_their_own() -> None:
     """What scores takes its settings from `SyncOptions`; crops have one margin."""
-    for function in (scores.score_tracks, crop_scores.score_crop):
+    for function in (sync_stage.score_tracks, single_clip.score_crop):
         taken = inspect.signature(function).parameters
         assert taken["options"].default == SyncOptions()
         assert not taken.keys() & {field.name for field in fields(SyncOptions)}
-    loading = inspect.signature(clip_scores.load_scorer).parameters
+    loading = inspect.signature(sync_scorer.load_scorer).parameters
     assert loading["precision"].default == SyncOptions().precision
     assert loading["initial_model"].default == SyncOptions().initial_model
     detector = inspect.signature(weights.load_s3fd).parameters["detector"]

@@ -18,11 +18,12 @@ from scenedetect import FrameTimecode
 from scenedetect.common import Timecode
 
 import run_visualise
-from pipeline import cli, writers
+from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.pickles import read_pickle
-from pipeline.tracks import Face
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.faces.tracks import Face
+from pipeline.media import encode
+from pipeline.store.pickles import read_pickle
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import frame_count
 
 SIZE_PX = (1280, 720)
@@ -351,7 +352,7 @@ def test_shots_are_read_back_without_scenedetect(place: Workspace, repo: Path) -
     assert place.read_scenes() == SHOTS
     code = (
         "import sys; sys.modules['scenedetect'] = None\n"
-        "from pathlib import Path; from pipeline.workspace import Workspace\n"
+        "from pathlib import Path; from pipeline.store.workspace import Workspace\n"
         "print(Workspace(Path(sys.argv[1]), 'talk').read_scenes())"
     )
     command = [sys.executable, "-c", code, str(place.data_dir)]
@@ -523,7 +524,7 @@ def test_an_old_workspace_is_visualised(
 ) -> None:
     """Tracks and distances of 2018 with their video go through run_visualise.py."""
     place.video.parent.mkdir(parents=True, exist_ok=True)
-    with writers.VideoWriter(place.video, size_px=(1280, 720)) as writer:
+    with encode.VideoWriter(place.video, size_px=(1280, 720)) as writer:
         for _ in range(COUNT):
             writer.write(np.full((720, 1280, 3), 128, np.uint8))
     put(place, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import media, playback
+from pipeline.dub import source_frames
+from pipeline.dub.source_frames import there_and_back
 from pipeline.errors import PipelineError
-from pipeline.playback import there_and_back
+from pipeline.media import decode
 
 
 class _Film:
@@ -33,7 +34,7 @@ class _Film:
 def _looped(film: _Film, folder: Path, frames: int) -> int:
     """Plays a film; gives the largest number of frames that were on the disk at once."""
     shown, on_disk = [], 0
-    for index, frame in playback.playback(
+    for index, frame in source_frames.playback(
         Path("film"), frame_rate=25, frames=frames, fit="loop", kept=folder, read=film
     ):
         np.testing.assert_array_equal(frame, film.frames[index])
@@ -48,8 +49,8 @@ def _looped(film: _Film, folder: Path, frames: int) -> int:
 @pytest.fixture
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for three of the film's frames."""
-    monkeypatch.setattr(playback, "KEPT_BYTES", 3 * 60)
-    monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1)
+    monkeypatch.setattr(source_frames, "KEPT_BYTES", 3 * 60)
+    monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1)
 
 
 @pytest.mark.usefixtures("little_room")
@@ -78,12 +79,12 @@ def test_real_frames_come_back_to_the_bit(
     face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """H.264 with frames between key frames, decoded from its start for each piece."""
-    info = media.probe(face_clip)
-    read = functools.partial(media.read_planes, size_px=(info.width_px, info.height_px))
+    info = decode.probe(face_clip)
+    read = functools.partial(decode.read_planes, size_px=(info.width_px, info.height_px))
     truth = [frame.copy() for frame in read(face_clip, frame_rate=25)]
-    monkeypatch.setattr(playback, "KEPT_BYTES", 7 * truth[0].nbytes)
-    monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1)
-    shown = playback.playback(
+    monkeypatch.setattr(source_frames, "KEPT_BYTES", 7 * truth[0].nbytes)
+    monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1)
+    shown = source_frames.playback(
         face_clip, frame_rate=25, frames=75, fit="loop", kept=tmp_path, read=read
     )
     for position, (index, frame) in enumerate(shown):
@@ -97,13 +98,13 @@ def test_too_little_room_is_told_before_the_work(
 ) -> None:
     """One sentence with the numbers, at the first frame; no other fit needs the room."""
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(playback, "LEAST_KEPT_FRAMES", 1 << 20)
+    monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
     options: Any = {"frame_rate": 25, "frames": 20, "kept": tmp_path, "read": _Film(9)}
-    shown = playback.playback(Path("film"), fit="loop", **options)
+    shown = source_frames.playback(Path("film"), fit="loop", **options)
     with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; make"):
         next(shown)
-    assert len(list(playback.playback(Path("film"), fit="audio", **options))) == 20
+    assert len(list(source_frames.playback(Path("film"), fit="audio", **options))) == 20
 
 
 @pytest.mark.usefixtures("little_room")
@@ -115,7 +116,7 @@ def test_a_film_that_became_shorter_is_told(tmp_path: Path) -> None:
         yield from film(video, frame_rate=frame_rate)
         film.frames = film.frames[:5]
 
-    shown = playback.playback(
+    shown = source_frames.playback(
         Path("film"), frame_rate=25, frames=20, fit="loop", kept=tmp_path, read=shrinking
     )
     with pytest.raises(PipelineError, match="film gave 9 frames first and 5 then"):

@@ -19,9 +19,9 @@ from scenedetect import FrameTimecode
 import run_pipeline
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.prepare import PipelineOptions, prepare, why_nothing
-from pipeline.tracks import Face, build_tracks
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.faces.stage import PipelineOptions, prepare, why_nothing
+from pipeline.faces.tracks import Face, build_tracks
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, Script, snapshot
 from tests.synthetic import ffmpeg, frame_count
 

@@ -14,10 +14,10 @@ import torch
 
 from models import weights
 from models.weights import WeightsUsed
-from pipeline import provenance
 from pipeline.readable import READABLE
-from pipeline.scores import score_tracks
-from pipeline.workspace import Workspace, json_text, write_json, write_text
+from pipeline.store import provenance
+from pipeline.store.workspace import Workspace, json_text, write_json, write_text
+from pipeline.sync.stage import score_tracks
 from tests.conftest import REPO, Script
 from tests.dub_kit import (
     LEFT,

@@ -12,9 +12,12 @@ import torch
 from models.calibration import Calibration
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from models.weights import WeightsUsed
-from pipeline import clip_scores, reliability, scores, sync
-from pipeline.clip_scores import Embedded
 from pipeline.errors import InputError
+from pipeline.sync import offset as sync_offset
+from pipeline.sync import reliability
+from pipeline.sync import scorer as sync_scorer
+from pipeline.sync import stage as sync_stage
+from pipeline.sync.scorer import Embedded
 from training import people, reliability_fit
 from training.reliability_fit import Piece
 from training.samples import Clip
@@ -98,7 +101,7 @@ def test_reliable_needs_the_logit_of_the_threshold() -> None:
     for least, wanted in ((logit - 1e-9, True), (logit + 1e-6, False)):
         rule = _calibration(threshold=(least, 0.0, 0.0))
         assert reliability.probability(dists, rule, audible_share=1)[1] is wanted
-        judged = sync.judge(dists, reliable_confidence=99, calibration=rule)
+        judged = sync_offset.judge(dists, reliable_confidence=99, calibration=rule)
         assert judged.reliable is wanted
         assert judged.probability == pytest.approx(1 / (1 + np.exp(-logit)))
 
@@ -106,16 +109,18 @@ def test_reliable_needs_the_logit_of_the_threshold() -> None:
 def test_a_narrower_search_or_shorter_clip_than_fitted_is_not_reliable() -> None:
     """Their chance of being wrong was not measured."""
     sure = _calibration(threshold=(-99.0, 0.0, 0.0))
-    assert sync.judge(_dists(10, depth=9, seed=1), reliable_confidence=0, calibration=sure).reliable
+    assert sync_offset.judge(
+        _dists(10, depth=9, seed=1), reliable_confidence=0, calibration=sure
+    ).reliable
     for dists in (_dists(9, depth=9, seed=1), _dists(10, depth=9, seed=1, shifts=29)):
-        assert not sync.judge(dists, reliable_confidence=0, calibration=sure).reliable
+        assert not sync_offset.judge(dists, reliable_confidence=0, calibration=sure).reliable
 
 
 def test_offset_at_search_edge_is_not_reliable_whatever_its_probability() -> None:
     """The true offset may be larger."""
     dists = np.roll(_dists(200, depth=9, seed=1), -12, axis=1)
     sure = _calibration(threshold=(-99.0, 0.0, 0.0))
-    judged = sync.judge(dists, reliable_confidence=0, calibration=sure)
+    judged = sync_offset.judge(dists, reliable_confidence=0, calibration=sure)
     assert judged.at_search_edge and not judged.reliable
 
 
@@ -125,7 +130,7 @@ def test_without_calibration_shorter_clips_need_more_margin() -> None:
         dists = np.full((windows, 31), 10, np.float32)
         dists[:, 12] = 8
         for margin, wanted in ((2 / factor - 0.01, True), (2 / factor + 0.01, False)):
-            judged = sync.judge(dists, reliable_confidence=1, reliable_margin=margin)
+            judged = sync_offset.judge(dists, reliable_confidence=1, reliable_margin=margin)
             assert judged.reliable is wanted and judged.probability is None
 
 
@@ -233,12 +238,12 @@ def test_probability_of_a_clip_weighs_its_audible_share_and_is_written_down() ->
     model = SyncNet(replace(SMALL, calibration=_calibration(weights=weights, slopes=(0.0,) * 11)))
     lips = torch.eye(120, 128)
     embedded = Embedded(125, 80_000, np.ones(120, bool), 0.25, 0.0, lips, lips, None)
-    score = clip_scores.judge_clip(Path("00000.avi"), embedded, model, vshift=15)
+    score = sync_scorer.judge_clip(Path("00000.avi"), embedded, model, vshift=15)
     assert score.sync is not None and score.sync.probability is not None
     assert score.sync.probability == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 0.25))))
-    row = scores._row(0, score, WeightsUsed("own", "0"), start_s=0.0)
+    row = sync_stage._row(0, score, WeightsUsed("own", "0"), start_s=0.0)
     assert row["probability"] == round(score.sync.probability, 4) == 0.7311
-    silent = scores._row(0, replace(score, sync=None), WeightsUsed("own", "0"), start_s=0.0)
+    silent = sync_stage._row(0, replace(score, sync=None), WeightsUsed("own", "0"), start_s=0.0)
     assert silent["probability"] is None
 
 

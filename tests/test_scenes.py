@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.scenes import ShotDetector
+from pipeline.faces.shots import ShotDetector
 
 
 def _shot(seed: int, frames: int, *, height: int = 120, width: int = 160) -> list[np.ndarray]:

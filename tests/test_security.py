@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import media
 from pipeline.errors import PipelineError
+from pipeline.media import decode
 from tests.conftest import REPO
 from training.loop import load_checkpoint
 
@@ -159,9 +159,9 @@ def test_no_file_makes_a_connection(
     url = f"http://127.0.0.1:{port}/video.ts"
     path.write_text(PLAYLISTS[kind].format(url=url, port=port))
     with pytest.raises(PipelineError, match=r"video\."):
-        media.probe(path)
+        decode.probe(path)
     with pytest.raises(PipelineError):
-        next(iter(media.read_frames(path)))
+        next(iter(decode.read_frames(path)))
     assert not guests
     socket.create_connection(("127.0.0.1", port)).close()  # whoever comes is noticed
     for _ in range(100):

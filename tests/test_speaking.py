@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter1d
 
-from pipeline.speaking import (
+from pipeline.sync.speaking import (
     clearest_mean,
     speaking,
     speaking_score,

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import swap
 from pipeline.errors import InputError, PipelineError
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.store import swap
+from pipeline.store.workspace import ROOMS, Workspace
 
 DONE, FAILED, BUG, ENDED, KILLED, STOPPED = 0, 1, 2, 3, 99, 130  # exit codes of a forked run
 

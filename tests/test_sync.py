@@ -15,13 +15,16 @@ from scipy.io import wavfile
 from models import features, published, syncnet
 from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed, load_syncnet
-from pipeline import clip_scores, embeddings, sync, writers
-from pipeline.clip_scores import ClipScore, SyncOptions, demo_words, score_clip
 from pipeline.errors import InputError
-from pipeline.pickles import read_pickle
-from pipeline.scores import score_tracks
-from pipeline.tracks import CropPath, Track
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.media import encode
+from pipeline.store.pickles import read_pickle
+from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.sync import embeddings
+from pipeline.sync import offset as sync_offset
+from pipeline.sync import scorer as sync_scorer
+from pipeline.sync.scorer import ClipScore, SyncOptions, demo_words, score_clip
+from pipeline.sync.stage import score_tracks
 from tests.conftest import REPO, Script
 from tests.synthetic import ffmpeg
 
@@ -51,7 +54,7 @@ def _shifted(lips: torch.Tensor, *, early: int) -> torch.Tensor:
 def test_planted_offsets_come_out_with_the_demos_sign(early: int) -> None:
     """Sound early by 3 frames is +3, late by 4 frames is -4; sub-frame and flags agree."""
     lips = _random(120)
-    found = sync.judge(
+    found = sync_offset.judge(
         embeddings.distances(lips, _shifted(lips, early=early), vshift=15), reliable_confidence=3
     )
     assert found.offset_frames == early
@@ -64,11 +67,11 @@ def test_planted_offsets_come_out_with_the_demos_sign(early: int) -> None:
 def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
     """With a search of five frames an offset of five says that it is at the edge."""
     lips = _random(120)
-    found = sync.judge(
+    found = sync_offset.judge(
         embeddings.distances(lips, _shifted(lips, early=early), vshift=5), reliable_confidence=3
     )
     assert found.offset_frames == early and found.at_search_edge and not found.reliable
-    inside = sync.judge(
+    inside = sync_offset.judge(
         embeddings.distances(lips, _shifted(lips, early=early), vshift=6), reliable_confidence=3
     )
     assert not inside.at_search_edge and inside.reliable
@@ -76,7 +79,7 @@ def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
 
 def test_unrelated_sound_is_not_reliable() -> None:
     """Random features have no confidence."""
-    found = sync.judge(
+    found = sync_offset.judge(
         embeddings.distances(_random(200), _random(200, seed=5), vshift=15), reliable_confidence=3
     )
     assert found.confidence < 1 and not found.reliable
@@ -90,7 +93,7 @@ def test_judge_gives_the_published_numbers(shared: Path) -> None:
     assert len(lines) == len(dists) == 4
     min_dists = [12.879, 12.976, 14.904, 14.121]
     for line, track, min_dist in zip(lines, dists, min_dists, strict=True):
-        found = sync.judge(np.asarray(track), reliable_confidence=3)
+        found = sync_offset.judge(np.asarray(track), reliable_confidence=3)
         _, offset, confidence = line.split()
         assert found.offset_frames == int(offset)
         assert f"{found.confidence:.3f}" == confidence
@@ -101,7 +104,7 @@ def test_judge_gives_the_published_numbers(shared: Path) -> None:
 def test_judge_gives_the_original_codes_numbers(shared: Path) -> None:
     """The parity vectors with audio lagging by four: offset, distance, confidence."""
     truth = np.load(shared / "parity" / "offset_planted_v15.npz")
-    found = sync.judge(truth["dists"], reliable_confidence=3)
+    found = sync_offset.judge(truth["dists"], reliable_confidence=3)
     assert found.offset_frames == int(truth["offset"]) == -4
     assert found.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-4)
     assert found.confidence == pytest.approx(float(truth["conf"]), abs=1e-4)
@@ -113,8 +116,8 @@ def test_judge_gives_the_original_codes_numbers(shared: Path) -> None:
 )
 def test_window_count_is_the_demos(frames: int, samples: int, windows: int) -> None:
     """min(frames, samples // 640) - 5, never below zero."""
-    assert sync.window_count(frames, samples) == windows
-    assert sync.window_count(0, samples) == sync.window_count(frames, 0) == 0
+    assert sync_offset.window_count(frames, samples) == windows
+    assert sync_offset.window_count(0, samples) == sync_offset.window_count(frames, 0) == 0
 
 
 CONTEXT = SyncNetConfig(
@@ -170,7 +173,7 @@ def test_subframe_offset_recovers_fractional_shifts(shift: float) -> None:
     dists = embeddings.distances(
         _smooth_features(at, seed=2), _smooth_features(at + shift, seed=2), vshift=15
     )
-    found = sync.judge(dists, reliable_confidence=3)
+    found = sync_offset.judge(dists, reliable_confidence=3)
     assert found.offset_ms / 40 == pytest.approx(shift, abs=0.2)
 
 
@@ -179,19 +182,21 @@ def test_drift_is_the_slope_of_the_offset() -> None:
     at = np.arange(20, 770.0)  # half a minute
     sound = _smooth_features(at + 2 * (at - 20) / 1500, seed=3)
     dists = embeddings.distances(_smooth_features(at, seed=3), sound, vshift=15)
-    found = sync.judge(dists, reliable_confidence=3)
+    found = sync_offset.judge(dists, reliable_confidence=3)
     assert found.drift_ms_per_min == pytest.approx(80, abs=15)
-    assert sync.judge(dists[:400], reliable_confidence=3).drift_ms_per_min is None
+    assert sync_offset.judge(dists[:400], reliable_confidence=3).drift_ms_per_min is None
     steady = embeddings.distances(
         _smooth_features(at, seed=3), _smooth_features(at, seed=3), vshift=15
     )
-    assert sync.judge(steady, reliable_confidence=3).drift_ms_per_min == pytest.approx(0, abs=5)
+    assert sync_offset.judge(steady, reliable_confidence=3).drift_ms_per_min == pytest.approx(
+        0, abs=5
+    )
 
 
 def test_valid_mean_leaves_padding_out() -> None:
     """Shifts average only windows that have sound; shifts with none are NaN."""
     dists = np.arange(21, dtype=np.float32).reshape(3, 7)
-    mean = sync.valid_mean(dists)
+    mean = sync_offset.valid_mean(dists)
     assert np.isnan(mean[0]) and np.isnan(mean[6])
     assert (
         mean[3] == dists[:, 3].mean() and mean[1] == dists[2, 1] and mean[4] == dists[:2, 4].mean()
@@ -203,7 +208,7 @@ def test_confidence_per_frame_belongs_to_the_middle_of_its_window() -> None:
     dists = np.full((60, 31), 10.0, np.float32)
     dists[:, 12] = 10.0 - 0.5  # the track's offset everywhere
     dists[20:40, 12] = 4.0
-    found = sync.confidence_per_frame(dists, frames=65)
+    found = sync_offset.confidence_per_frame(dists, frames=65)
     assert found.shape == (65,) and found.dtype == np.float32
     assert np.flatnonzero(found > 3).tolist() == list(range(22, 42))
     np.testing.assert_allclose(found[[0, 1, 62, 64]], 0.5, atol=1e-6)
@@ -212,7 +217,7 @@ def test_confidence_per_frame_belongs_to_the_middle_of_its_window() -> None:
 @pytest.mark.parametrize(("windows", "frames"), [(0, 30), (1, 6), (3, 40)])
 def test_confidence_per_frame_has_every_frame(windows: int, frames: int) -> None:
     """Short sound leaves no frame without a number."""
-    found = sync.confidence_per_frame(np.ones((windows, 31), np.float32), frames=frames)
+    found = sync_offset.confidence_per_frame(np.ones((windows, 31), np.float32), frames=frames)
     assert found.shape == (frames,) and np.isfinite(found).all()
 
 
@@ -222,7 +227,7 @@ def _clip(path: Path, *, frames: int, samples: int | None) -> Path:
     if samples is not None:
         sound = path.with_suffix(".s16")
         rng.integers(-5000, 5000, samples).astype(np.int16).tofile(sound)
-    with writers.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
+    with encode.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
         for _ in range(frames):
             writer.write(rng.integers(0, 256, (224, 224, 3), np.uint8))
     if sound is not None:
@@ -366,11 +371,11 @@ def test_the_demo_clip_gives_the_published_lines(
     frames = [picture for picture in pictures if picture is not None]
     (sound,) = tmp_path.rglob("audio.wav")
     samples = wavfile.read(sound)[1]
-    windows = sync.window_count(len(frames), len(samples))
+    windows = sync_offset.window_count(len(frames), len(samples))
     lips = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)[:windows]
     heard = embeddings.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
     dists = embeddings.distances(lips, heard, vshift=15)
-    judged = sync.judge(dists, reliable_confidence=3)
+    judged = sync_offset.judge(dists, reliable_confidence=3)
     words = demo_words(ClipScore("example.avi", len(frames), dists, judged, None), used)
     assert words.endswith(PUBLISHED_LINES)
 
@@ -396,9 +401,9 @@ def test_bf16_gives_the_same_offset_and_nearly_the_same_distance(
 ) -> None:
     """Towers are narrowed, heads not: offsets are equal and min dist moves by less than 1 %."""
     exact, narrow = (
-        clip_scores.score_clip(done.crop(0), scorer, batch_size=20, vshift=15, device=cpu).sync
+        sync_scorer.score_clip(done.crop(0), scorer, batch_size=20, vshift=15, device=cpu).sync
         for scorer in (
-            clip_scores.load_scorer("auto", device=cpu, precision=precision)[0]
+            sync_scorer.load_scorer("auto", device=cpu, precision=precision)[0]
             for precision in ("fp32", "bf16")
         )
     )

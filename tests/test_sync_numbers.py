@@ -6,7 +6,8 @@ import torch
 from scipy.interpolate import CubicSpline
 from scipy.signal import medfilt
 
-from pipeline import embeddings, speaking, sync
+from pipeline.sync import embeddings, speaking
+from pipeline.sync import offset as sync_offset
 
 # Mean distances at shifts -3 .. 3: the sound leads by one frame; median 6, best 1.
 MEANS = np.array([9, 5, 1, 4, 6, 7, 17], np.float32)
@@ -21,20 +22,20 @@ def _rows(means: np.ndarray = MEANS, *, windows: int = 30, noise: float = 0.0) -
 
 def test_numbers_of_a_matrix_are_those_counted_by_hand() -> None:
     """Offset, min dist, confidence by the median, margin beyond two neighbours."""
-    found = sync.judge(_rows(noise=0.5), reliable_confidence=3)
+    found = sync_offset.judge(_rows(noise=0.5), reliable_confidence=3)
     assert (found.offset_frames, found.at_search_edge, found.reliable) == (1, False, True)
     assert found.min_dist == pytest.approx(1, abs=1e-5)
     assert found.confidence == pytest.approx(6 - 1, abs=1e-5)
     assert found.margin == pytest.approx(7 - 1, abs=1e-5)
     # The parabola through 5, 1, 4 has its vertex 1/14 of a frame beyond the shift of 1.
-    flat = sync.judge(_rows(), reliable_confidence=3)
+    flat = sync_offset.judge(_rows(), reliable_confidence=3)
     assert flat.offset_ms == pytest.approx((1 - 1 / 14) * 40, abs=1e-3)
 
 
 def test_framewise_confidence_is_a_median_of_nine_over_zeros() -> None:
     dists = _rows(noise=2.0)
     wanted = medfilt(6 - dists[:, 2].astype(np.float64), 9)
-    found = sync.judge(dists, reliable_confidence=3).framewise
+    found = sync_offset.judge(dists, reliable_confidence=3).framewise
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert found.dtype == np.float32
     assert np.abs(found - medfilt(6 - dists[:, 2].astype(np.float64), 11)).max() > 0.1
@@ -50,7 +51,7 @@ def test_framewise_confidence_is_a_median_of_nine_over_zeros() -> None:
     ],
 )
 def test_margin_is_to_shifts_more_than_two_away(means: list[float], margin: float) -> None:
-    assert sync.margin_of(np.array(means, float)) == margin
+    assert sync_offset.margin_of(np.array(means, float)) == margin
 
 
 def test_two_equal_valleys_are_not_reliable() -> None:
@@ -58,8 +59,8 @@ def test_two_equal_valleys_are_not_reliable() -> None:
     means = np.full(31, 10, np.float32)
     means[[8, 20]] = 4
     dists = np.tile(means, (40, 1))
-    assert sync.judge(dists, reliable_confidence=3).reliable
-    found = sync.judge(dists, reliable_confidence=3, reliable_margin=1)
+    assert sync_offset.judge(dists, reliable_confidence=3).reliable
+    found = sync_offset.judge(dists, reliable_confidence=3, reliable_margin=1)
     assert found.confidence == 6 and found.margin == 0 and not found.reliable
 
 
@@ -68,7 +69,7 @@ def test_two_equal_valleys_are_not_reliable() -> None:
 )
 def test_reliable_from_the_thresholds_on(confidence: float, margin: float, reliable: bool) -> None:
     dists = np.tile(MEANS, (120, 1))  # confidence 5, margin 6, of 5 s
-    found = sync.judge(dists, reliable_confidence=confidence, reliable_margin=margin)
+    found = sync_offset.judge(dists, reliable_confidence=confidence, reliable_margin=margin)
     assert found.reliable == reliable
 
 
@@ -82,7 +83,7 @@ def test_drift_of_unrelated_sound_is_none() -> None:
     """Half a minute has pieces enough, but offsets that mean nothing have no slope."""
     rng = np.random.default_rng(0)
     lips, sound = (torch.from_numpy(rng.normal(size=(750, 64))).float() for _ in range(2))
-    found = sync.judge(embeddings.distances(lips, sound, vshift=15), reliable_confidence=3)
+    found = sync_offset.judge(embeddings.distances(lips, sound, vshift=15), reliable_confidence=3)
     assert not found.reliable and found.drift_ms_per_min is None
 
 
@@ -93,7 +94,7 @@ def test_drift_is_not_moved_by_one_noisy_piece() -> None:
     dists = embeddings.distances(lips, sound, vshift=15)
     dists[250:375] = 20.0
     dists[250:375, 2] = 0.0  # the third piece of six says 13 frames
-    found = sync.judge(dists, reliable_confidence=1)
+    found = sync_offset.judge(dists, reliable_confidence=1)
     assert found.drift_ms_per_min == pytest.approx(80, abs=15)
 
 
@@ -103,8 +104,8 @@ def test_drift_grows_where_sound_leads_more_and_more() -> None:
     for slope in (2, -2):
         sound = _smooth(at + slope * (at - 20) / 1500)
         dists = embeddings.distances(_smooth(at), sound, vshift=15)
-        assert sync.judge(dists[:499], reliable_confidence=1).drift_ms_per_min is None
-        found = sync.judge(dists[:500], reliable_confidence=1).drift_ms_per_min
+        assert sync_offset.judge(dists[:499], reliable_confidence=1).drift_ms_per_min is None
+        found = sync_offset.judge(dists[:500], reliable_confidence=1).drift_ms_per_min
         assert found == pytest.approx(40 * slope, abs=20)
 
 
@@ -116,7 +117,7 @@ def test_offset_in_ms_undoes_what_padding_moved(sign: int) -> None:
     """
     at = np.arange(20, 32.0)
     dists = embeddings.distances(_smooth(at, seed=2), _smooth(at + sign * 10.6, seed=2), vshift=15)
-    found = sync.judge(dists, reliable_confidence=3)
+    found = sync_offset.judge(dists, reliable_confidence=3)
     assert found.offset_frames == sign * 10
     assert found.offset_ms == pytest.approx(sign * 440, abs=1)
 
@@ -150,8 +151,8 @@ def test_unheard_windows_have_no_say_and_no_confidence() -> None:
     dists[:16] = 10
     dists[:16, 5] = 0
     heard = np.arange(40) >= 16
-    found = sync.judge(dists, heard, reliable_confidence=3)
-    alone = sync.judge(dists[16:], reliable_confidence=3)
+    found = sync_offset.judge(dists, heard, reliable_confidence=3)
+    alone = sync_offset.judge(dists[16:], reliable_confidence=3)
     for name in ("offset_frames", "min_dist", "confidence", "margin", "reliable"):
         assert getattr(found, name) == getattr(alone, name), name
     assert found.offset_ms == pytest.approx(alone.offset_ms, abs=4)
@@ -161,7 +162,7 @@ def test_unheard_windows_have_no_say_and_no_confidence() -> None:
 def test_valid_mean_leaves_out_windows_compared_with_missing_sound() -> None:
     """It is the sound that is missing, so of window 1 at one shift and of window 0 at the next."""
     dists = np.arange(21, dtype=np.float32).reshape(3, 7)
-    mean = sync.valid_mean(dists, np.array([True, False, True]))
+    mean = sync_offset.valid_mean(dists, np.array([True, False, True]))
     assert mean[3] == (dists[0, 3] + dists[2, 3]) / 2
     assert mean[4] == dists[1, 4] and mean[2] == dists[1, 2]
 
@@ -170,10 +171,12 @@ def test_drift_takes_pieces_without_a_gap_only() -> None:
     """Two of five pieces miss the sound of a window: three are too few to tell."""
     at = np.arange(20, 645.0)
     dists = embeddings.distances(_smooth(at), _smooth(at), vshift=15)
-    assert sync.judge(dists, reliable_confidence=1).drift_ms_per_min == pytest.approx(0, abs=5)
+    assert sync_offset.judge(dists, reliable_confidence=1).drift_ms_per_min == pytest.approx(
+        0, abs=5
+    )
     heard = np.ones(625, bool)
     heard[[130, 400]] = False
-    assert sync.judge(dists, heard, reliable_confidence=1).drift_ms_per_min is None
+    assert sync_offset.judge(dists, heard, reliable_confidence=1).drift_ms_per_min is None
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_drift_takes_pieces_without_a_gap_only() -> None:
 def test_window_is_unheard_where_all_of_its_sound_is_missing(
     missing_s: tuple[float, float], unheard: list[int]
 ) -> None:
-    heard = sync.heard_windows([missing_s], 50)
+    heard = sync_offset.heard_windows([missing_s], 50)
     assert np.flatnonzero(~heard).tolist() == unheard
 
 
@@ -200,11 +203,11 @@ def test_confidence_of_frames_is_a_median_that_repeats_its_ends() -> None:
     """Four windows are steady in themselves; four odd ones among many are passed over."""
     flat = np.full((4, 31), 10, np.float32)
     flat[:, 12] = 5
-    np.testing.assert_allclose(sync.confidence_per_frame(flat, frames=9), 5)
+    np.testing.assert_allclose(sync_offset.confidence_per_frame(flat, frames=9), 5)
     long = np.full((60, 31), 10, np.float32)
     long[:, 12] = 5
     long[20:24, 12] = 0
-    np.testing.assert_allclose(sync.confidence_per_frame(long, frames=65), 5, atol=1e-5)
+    np.testing.assert_allclose(sync_offset.confidence_per_frame(long, frames=65), 5, atol=1e-5)
 
 
 @pytest.mark.parametrize("frame_rate", [25, 30, 50])
@@ -214,7 +217,7 @@ def test_confidence_of_frames_follows_their_clock(frame_rate: int) -> None:
     dists[:, 12] -= 1
     dists[20:, 12] = 4
     frames = 65 * frame_rate // 25
-    found = sync.confidence_per_frame(dists, frames=frames, frame_rate=frame_rate)
+    found = sync_offset.confidence_per_frame(dists, frames=frames, frame_rate=frame_rate)
     assert abs(np.flatnonzero(found > 3)[0] - 22 * frame_rate / 25) <= frame_rate / 50 + 0.01
 
 

@@ -10,8 +10,8 @@ import torch
 
 from models import s3fd, weights
 from models.s3fd import S3FD
-from pipeline import media
-from pipeline.faces import FaceDetector
+from pipeline.faces.detector import FaceDetector
+from pipeline.media import decode
 from tests.benchmarks import report
 
 
@@ -41,7 +41,7 @@ def test_a_large_picture_has_the_same_faces(
 ) -> None:
     """A real face that lies across tiles keeps its box."""
     model, _ = weights.load_s3fd("small", device=cpu)
-    frame = next(iter(media.read_frames(face_clip)))
+    frame = next(iter(decode.read_frames(face_clip)))
     scale = (1.2 * s3fd.AT_ONCE_PIXELS / (frame.shape[0] * frame.shape[1])) ** 0.5
     found = []
     for limit in (s3fd.AT_ONCE_PIXELS, 10**9):
@@ -61,7 +61,7 @@ def test_a_4k_frame_needs_little_memory() -> None:
     code = (
         "import numpy as np, torch\n"
         "from models.s3fd import S3FD\n"
-        "from pipeline.faces import FaceDetector\n"
+        "from pipeline.faces.detector import FaceDetector\n"
         "model = S3FD().eval().requires_grad_(False)\n"
         "detector = FaceDetector(model, device=torch.device('cpu'), facedet_scale=1.0)\n"
         "detector.feed(np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), np.uint8))\n"

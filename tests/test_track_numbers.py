@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import dub, evaluate, workspace, writers
-from pipeline.clip_scores import ClipScore
+from pipeline.dub import stage as dub_stage
 from pipeline.errors import InputError
-from pipeline.prepare import Prepared
-from pipeline.scores import score_tracks
-from pipeline.tracks import Track, smooth
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.evaluate import folder as evaluate_folder
+from pipeline.faces.stage import Prepared
+from pipeline.faces.tracks import Track, smooth
+from pipeline.media import encode
+from pipeline.store import workspace
+from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.sync.scorer import ClipScore
+from pipeline.sync.stage import score_tracks
 from tests.conftest import snapshot
 
 FIRST_FRAMES = (0, 50, 300)  # of three tracks of LENGTHS frames
@@ -26,7 +29,7 @@ def _clip(path: Path, frames: int) -> None:
     rng = np.random.default_rng(frames)
     sound = path.with_suffix(".s16")
     rng.integers(-5000, 5000, frames * 640).astype(np.int16).tofile(sound)
-    with writers.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
+    with encode.VideoWriter(path, size_px=(224, 224), audio=sound) as writer:
         for _ in range(frames):
             writer.write(rng.integers(0, 256, (224, 224, 3), np.uint8))
     sound.unlink()
@@ -176,12 +179,12 @@ def test_rows_are_found_by_their_number(place: Workspace) -> None:
     tracks = [track for track, _ in place.read_tracks()]
     for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
         workspace.write_json(place.offsets_json, [rows[number] for number in order])
-        assert list(dub.choose(place, tracks, "speaking")) == [1]
+        assert list(dub_stage.choose(place, tracks, "speaking")) == [1]
     for wrong in ([0, 1, 3], [0, 1, 1], [None, 1, 2]):
         renumbered = [row | {"track": number} for row, number in zip(rows, wrong, strict=True)]
         place.offsets_json.write_text(json.dumps(renumbered))
         with pytest.raises(InputError, match=r"other tracks; run run_syncnet\.py again"):
-            dub.choose(place, tracks, "speaking")
+            dub_stage.choose(place, tracks, "speaking")
 
 
 def test_evaluation_names_tracks_by_their_clips(
@@ -195,10 +198,10 @@ def test_evaluation_names_tracks_by_their_clips(
             (place.room("pycrop") / name).touch()
         return Prepared(2, kept=False, notices=[])
 
-    monkeypatch.setattr(evaluate, "prepare", prepared)
+    monkeypatch.setattr(evaluate_folder, "prepare", prepared)
     nothing = ClipScore("", 0, np.zeros((0, 31), np.float32), None, "nothing")
-    rows = evaluate._score_video(
-        *(face_clip, "face", lambda clip: nothing, evaluate.PipelineOptions(), tmp_path),
+    rows = evaluate_folder._score_video(
+        *(face_clip, "face", lambda clip: nothing, evaluate_folder.PipelineOptions(), tmp_path),
         device=cpu,
         detector=None,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.tracks import Box, Face, Track, Tracking, build_tracks, iou, smooth
+from pipeline.faces.tracks import Box, Face, Track, Tracking, build_tracks, iou, smooth
 
 Faces = list[list[Face]]
 

@@ -13,7 +13,7 @@ import train_syncnet
 from models import weights
 from models.precision import precision_on
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests import train_kit
 from tests.conftest import REPO
 from tests.train_kit import (

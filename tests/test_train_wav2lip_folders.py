@@ -8,7 +8,7 @@ import pytest
 from scipy.io import wavfile
 
 import train_wav2lip
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from tests.quick_wav2lip import spare
 from tests.train_kit import said, write_noise

@@ -13,7 +13,8 @@ import torch
 from models import s3fd, weights
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL
-from pipeline import cli, writers
+from pipeline import cli
+from pipeline.media import encode
 from tests.train_kit import assert_same, said
 from training import detection, detector, drawn_tracks, fit, loop, samples
 from training.drawn import drawn_scene, mouth_motion
@@ -96,7 +97,7 @@ def _stills(folder: Path, corpus: Path) -> None:
             labels.append(json.dumps(label))
     (folder / "labels.jsonl").write_text("\n".join(labels))
     (corpus / "train").mkdir(parents=True)
-    with writers.VideoWriter(corpus / "train" / "a.avi", size_px=(160, 120)) as writer:
+    with encode.VideoWriter(corpus / "train" / "a.avi", size_px=(160, 120)) as writer:
         for _ in range(6):
             writer.write(image)
     faces = [[[*boxes[0].tolist(), 0.9]], [[*boxes[0].tolist(), 0.4]]]

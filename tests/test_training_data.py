@@ -16,10 +16,10 @@ import torch
 from models import features, syncnet
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet
-from pipeline import media
-from pipeline.clip_scores import score_clip
 from pipeline.errors import InputError
-from pipeline.workspace import Workspace
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import score_clip
 from training import apart, augment, excerpts, judging, samples, selection
 from training.ahead import made_ahead
 from training.chances import chances, choose
@@ -449,13 +449,13 @@ def test_decoded_clips_are_mapped_and_not_decoded_again(
     assert all(isinstance(clip.pictures, np.memmap) for clip in first)
     assert first[0].pictures.shape == (FRAMES, 1, 62, 62) and len(list(cache.iterdir())) == 4
     decoded: list[Path] = []
-    original = media.read_frames
+    original = decode.read_frames
 
     def counted(path: Path, **options: object) -> Iterator[np.ndarray]:
         decoded.append(path)
         return original(path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(media, "read_frames", counted)
+    monkeypatch.setattr(decode, "read_frames", counted)
     again = samples.load_clips(files, SMALL, cache=cache, margin=True).clips
     assert not decoded
     for one, other in zip(first, again, strict=True):
@@ -539,7 +539,7 @@ def test_margin_and_middle_are_what_the_network_sees(
 ) -> None:
     """The margin surrounds what the network sees; without it pieces score as clips do."""
     file = Workspace(tracks, "anna").crop(0)
-    frame = next(iter(media.read_frames(file)))
+    frame = next(iter(decode.read_frames(file)))
     wide = syncnet.lip_pixels(frame, samples.margin_config(SMALL))[0]
     margin = (wide.shape[0] - SMALL.lip_size_px) // 2
     inner = wide[margin : margin + SMALL.lip_size_px, margin : margin + SMALL.lip_size_px]

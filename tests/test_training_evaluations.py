@@ -16,10 +16,11 @@ from models import syncnet, weights
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNet
 from models.wav2lip import FACE_PX, Wav2Lip, Wav2LipConfig
-from pipeline import blend, media
+from pipeline.dub import blend
 from pipeline.errors import InputError
-from pipeline.sync import Sync
-from pipeline.workspace import Workspace
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
+from pipeline.sync.offset import Sync
 from tests.train_kit import TINY
 from training import evaluate_expert, evaluate_mouths, fid, tables
 from training.drawn_tracks import write_track
@@ -405,14 +406,14 @@ def test_evaluate_mouths_writes_figures_and_pictures(
     assert capsys.readouterr().out.startswith("val/a/00000 {")
     sheet = np.asarray(cv2.imread(str(shown / "own_sound.png")))
     assert sheet.shape == (2 * 2 * FACE_PX, 5 * FACE_PX, 3)
-    frames = [frame.copy() for frame in media.read_frames(shown / "side_by_side.mp4")]
+    frames = [frame.copy() for frame in decode.read_frames(shown / "side_by_side.mp4")]
     assert len(frames) == 50 and frames[0].shape == (CROP_PX, 2 * CROP_PX, 3)
     for number, frame in ((0, frames[10]), (1, frames[40])):
         left, right = frame[:, :CROP_PX].astype(int), frame[:, CROP_PX:].astype(int)
         assert np.abs(left - _photo(number)).mean() < 6
         assert np.abs(right[:60] - _photo(number)[:60]).mean() < 6
         assert np.abs(right - left)[110:150, 90:130].mean() > 8  # an untrained mouth
-    heard = media.read_audio(shown / "side_by_side.mp4").astype(float)
+    heard = decode.read_audio(shown / "side_by_side.mp4").astype(float)
     quiet, loud = heard[2000:14000].std(), heard[18000:30000].std()
     assert loud > 5 * quiet  # the loud clip has got the quiet one's sound, and came first
 

@@ -19,7 +19,7 @@ from models import weights
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline import cli
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.train_kit import TINY, said
 from tests.training_flag_kit import FlagTable
 from training import excerpts, fit, loop, syncnet_run, wav2lip, wav2lip_run

@@ -16,8 +16,9 @@ import torch
 from models import s3fd, weights
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
-from pipeline import cli, writers
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.media import encode
+from pipeline.store.workspace import Workspace
 from tests.train_kit import TINY, said
 from tests.training_flag_kit import FlagTable
 from training import (
@@ -88,7 +89,7 @@ def _corpus(folder: Path, clips: int) -> None:
     rows = []
     for number in range(clips):
         (folder / "train").mkdir(parents=True, exist_ok=True)
-        with writers.VideoWriter(folder / f"train/{number}.avi", size_px=(50, 40)) as writer:
+        with encode.VideoWriter(folder / f"train/{number}.avi", size_px=(50, 40)) as writer:
             for _ in range(4):
                 writer.write(np.full((40, 50, 3), 99, np.uint8))
         row = {"file": f"train/{number}.avi", "width": 50, "height": 40, "every": 1}

@@ -13,8 +13,9 @@ from torch import distributed, nn
 
 import train_syncnet
 from models.syncnet import PUBLISHED, SMALL, SyncNet
-from pipeline import reliability, sync
 from pipeline.errors import PipelineError
+from pipeline.sync import offset as sync_offset
+from pipeline.sync import reliability
 from tests.train_kit import TINY
 from training import export_calibration, loop, reliability_fit, syncnet_run
 from training.agreement import Agreement
@@ -296,7 +297,7 @@ def test_export_makes_confidence_3_mean_reliable(
     dists[:, 12] -= 2
     unscaled = reliability_fit.fit(_measured(12, seed=1), vshift=15)
     logit = unscaled.logit(reliability.numbers(dists, audible_share=1), 120)
-    judged = sync.judge(factor * dists, **model.config.rule)
+    judged = sync_offset.judge(factor * dists, **model.config.rule)
     assert judged.probability == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-4)
     assert "WARNING" not in capsys.readouterr().out
 
@@ -317,8 +318,8 @@ def test_export_with_few_people_calls_nothing_reliable_and_says_so(
     assert not model.config.is_calibrated
     dists = np.random.default_rng(5).normal(10, 1, (120, 31)).astype(np.float32)
     dists[:, 12] -= 9
-    assert not sync.judge(dists, **model.config.rule).reliable
-    assert sync.judge(dists, **PUBLISHED.rule).reliable
+    assert not sync_offset.judge(dists, **model.config.rule).reliable
+    assert sync_offset.judge(dists, **PUBLISHED.rule).reliable
 
 
 def test_clips_left_out_of_the_card_do_not_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,11 @@ import pytest
 from scipy.io import wavfile
 
 from models.features import SAMPLE_RATE
-from pipeline import media, planes, writers
 from pipeline.errors import InputError
-from pipeline.tracks import CropPath, Track
-from pipeline.visualise import Mark, draw, marks_by_frame, visualise
-from pipeline.workspace import ROOMS, Workspace
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.label import Mark, draw, marks_by_frame, visualise
+from pipeline.media import decode, encode, planes
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import frame_count
 
 FRAMES = 40
@@ -49,7 +49,7 @@ def place(tmp_path: Path) -> Workspace:
     place = Workspace(tmp_path, "marks")
     for room in ROOMS:
         place.room(room).mkdir(parents=True)
-    with writers.VideoWriter(place.video, size_px=(200, 120)) as writer:
+    with encode.VideoWriter(place.video, size_px=(200, 120)) as writer:
         for _ in range(FRAMES):
             writer.write(np.full((120, 200, 3), 128, np.uint8))
     wavfile.write(place.audio, SAMPLE_RATE, np.arange(FRAMES * 640, dtype=np.int16))
@@ -136,9 +136,9 @@ def test_the_video_has_every_frame_and_the_sound(place: Workspace) -> None:
     """video_out.avi has the frames of video.avi and audio.wav, sample by sample."""
     assert visualise(place) == frame_count(place.labelled_video) == FRAMES
     np.testing.assert_array_equal(
-        media.read_audio(place.labelled_video), np.arange(FRAMES * 640, dtype=np.int16)
+        decode.read_audio(place.labelled_video), np.arange(FRAMES * 640, dtype=np.int16)
     )
-    frames = list(media.read_frames(place.labelled_video, frame_rate=None))
+    frames = list(decode.read_frames(place.labelled_video, frame_rate=None))
     speaker, silent = frames[20][60, 30].astype(int), frames[20][60, 120].astype(int)
     assert speaker[1] - speaker[2] > 60 and silent[2] - silent[1] > 100
     np.testing.assert_allclose(frames[5][60, 120], 128, atol=12)
@@ -152,10 +152,10 @@ def test_odd_sizes_keep_their_pixels(tmp_path: Path) -> None:
     assert picture.y.shape == (41, 75) and picture.u.shape == picture.v.shape == (21, 38)
     picture.u[:], picture.v[:] = 90, 160
     path = tmp_path / "odd.avi"
-    with writers.VideoWriter(path, size_px=size_px, pixels="yuv420p") as writer:
+    with encode.VideoWriter(path, size_px=size_px, pixels="yuv420p") as writer:
         for _ in range(3):
             writer.write(picture.buffer)
-    [first, *others] = media.read_planes(path, size_px=size_px)
+    [first, *others] = decode.read_planes(path, size_px=size_px)
     assert len(others) == 2
     np.testing.assert_allclose(first.astype(int), picture.buffer, atol=12)
 
@@ -177,7 +177,7 @@ def test_a_silent_video_is_labelled_too(place: Workspace) -> None:
     """Without audio.wav the labelled video has no sound."""
     place.audio.unlink()
     assert visualise(place) == frame_count(place.labelled_video)
-    assert media.read_audio(place.labelled_video).size == 0
+    assert decode.read_audio(place.labelled_video).size == 0
 
 
 def test_a_video_without_tracks_is_passed_on(place: Workspace) -> None:
@@ -185,7 +185,7 @@ def test_a_video_without_tracks_is_passed_on(place: Workspace) -> None:
     place.write_tracks([], [])
     place.write_distances([])
     assert visualise(place) == FRAMES
-    first = next(iter(media.read_frames(place.labelled_video)))
+    first = next(iter(decode.read_frames(place.labelled_video)))
     np.testing.assert_allclose(first, 128, atol=12)
 
 

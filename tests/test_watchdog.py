@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import clock, media, mp4, process, writers
 from pipeline.errors import InputError, PipelineError
-from pipeline.process import Process, find_ffmpeg
-from pipeline.workspace import Workspace
+from pipeline.media import clock, decode, encode, mp4, process
+from pipeline.media.process import Process, find_ffmpeg
+from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from tests.synthetic import ffmpeg
 
@@ -172,12 +172,12 @@ def test_readers_of_a_hanging_ffmpeg_end(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Probing is the input's fault, reading the sound a failure; each is one sentence."""
-    info = media.probe(film)
+    info = decode.probe(film)
     _fake(tmp_path, monkeypatch, "'-i' in arguments", HANGS)
     with pytest.raises(InputError, match=r"film\.mkv .*no progress.*before the first frame\.$"):
-        media.probe(film)
+        decode.probe(film)
     with pytest.raises(PipelineError, match=r"film\.mkv"):
-        list(media.read_frames(film, info=info))
+        list(decode.read_frames(film, info=info))
     with pytest.raises(PipelineError, match=r"film\.mkv"):
         clock.read_contents(film, info, tmp_path)
 
@@ -220,7 +220,7 @@ def test_without_an_encoder_that_is_needed_it_is_named(
             sounds = [mp4.Sound(film)]
             mp4.Mp4Writer(tmp_path / "o.mp4", size_px=(64, 48), frame_rate=25, sounds=sounds)
         else:
-            writers.VideoWriter(tmp_path / "o.avi", size_px=(64, 48))
+            encode.VideoWriter(tmp_path / "o.avi", size_px=(64, 48))
     assert not list(tmp_path.glob("o.*"))
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from pipeline import process
 from pipeline.errors import InputError
+from pipeline.media import process
 
 
 def _found() -> str:

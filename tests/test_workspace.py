@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scenedetect import FrameTimecode
 
-from pipeline import sync
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracks import CropPath, Face, Track
-from pipeline.workspace import ROOMS, Workspace, write_json, write_text
+from pipeline.faces.tracks import CropPath, Face, Track
+from pipeline.store.workspace import ROOMS, Workspace, write_json, write_text
+from pipeline.sync import offset as sync_offset
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_reference_pickles_are_read_as_ours(shared: Path, tmp_path: Path) -> Non
     sizes = np.stack([track.boxes[200, 2:] - track.boxes[200, :2] for track, _ in tracks])
     np.testing.assert_allclose(sizes.mean(axis=1) / 2, [p.s[200] for _, p in tracks], rtol=0.03)
     rows = [line.split("\t") for line in (folder / "offsets.txt").read_text().splitlines()[1:]]
-    judged = [sync.judge(dists, reliable_confidence=3) for dists in place.read_distances()]
+    judged = [sync_offset.judge(dists, reliable_confidence=3) for dists in place.read_distances()]
     assert [(f"{j.offset_frames}", f"{j.confidence:.3f}") for j in judged] == [
         (offset, confidence) for _, offset, confidence in rows
     ]
@@ -368,7 +368,7 @@ HOLD = """
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 with Workspace(Path(sys.argv[1]), "talk").locked():
     print("held", flush=True)
     sys.stdin.readline()

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import planes, yuv
-from pipeline.planes import Picture
+from pipeline.media import planes, yuv
+from pipeline.media.planes import Picture
 from tests.synthetic import ffmpeg
 
 MATRICES = sorted(yuv.LUMA_SHARES)

@@ -19,7 +19,7 @@ import torch
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL
 from pipeline import cli
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from training.drawn_tracks import write_track
 from training.journal import read_rows

@@ -3,9 +3,9 @@
     python -m training.calibrate --data TRACKS --weights FILE --export FILE [--val OTHER_TRACKS]
 
 TRACKS are of people the network was NOT trained on. Pieces of every length, with their own sound
-and with somebody else's, give numbers (pipeline/reliability.py); a logistic regression over them
-becomes `probability`, and the level that one in a hundred pieces with somebody else's sound passes
-becomes `reliable`. With --val the promise is checked on other people, with intervals.
+and with somebody else's, give numbers (pipeline/sync/reliability.py); a logistic regression over
+them becomes `probability`, and the level that one in a hundred pieces with somebody else's sound
+passes becomes `reliable`. With --val the promise is checked on other people, with intervals.
 
 An optional people.csv in a data folder (columns reference, person) says which videos show the same
 person; else each video is a person of its own.
@@ -21,7 +21,7 @@ from pathlib import Path
 from models import weights
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.workspace import write_json
+from pipeline.store.workspace import write_json
 from training import people, reliability_fit, tables
 from training.reliability_fit import Options
 

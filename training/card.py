@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from models import weights
-from pipeline import provenance
-from pipeline.workspace import write_json
+from pipeline.store import provenance
+from pipeline.store.workspace import write_json
 from training.distributed import Processes
 from training.options import RunOptions
 from training.task import Run

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import s3fd
-from pipeline.faces import CONFIDENCE
+from pipeline.faces.detector import CONFIDENCE
 from training.face_samples import FaceSample
 
 MATCH_IOU = 0.35  # an anchor that overlaps a face by this much must find it

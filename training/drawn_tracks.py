@@ -17,9 +17,10 @@ from scipy.signal import lfilter
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX
-from pipeline import cli, writers
+from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.workspace import Workspace
+from pipeline.media import encode
+from pipeline.store.workspace import Workspace
 from training.drawn import drawn_clip
 
 SYLLABLE_S = (0.12, 0.34)
@@ -149,7 +150,7 @@ def write_track(file: Path, pictures: np.ndarray, samples: np.ndarray) -> None:
     with tempfile.TemporaryDirectory() as passing:
         sound = Path(passing) / "sound.s16"
         samples.tofile(sound)
-        with writers.VideoWriter(
+        with encode.VideoWriter(
             file, size_px=(CROP_PX, CROP_PX), audio=sound if samples.size else None
         ) as writer:
             for picture in pictures:

@@ -28,12 +28,15 @@ from models import folding, weights
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNet
 from models.wav2lip import FACE_PX, face_tensor
-from pipeline import blend, cli, media, regions, sync
-from pipeline.dub_score import judge_crops
+from pipeline import cli
+from pipeline.dub import blend, face_path
+from pipeline.dub.face_path import Region
+from pipeline.dub.generate import Generator
+from pipeline.dub.score import judge_crops
 from pipeline.errors import InputError
-from pipeline.mouths import Generator
-from pipeline.mp4 import Mp4Writer, Sound
-from pipeline.regions import Region
+from pipeline.media import decode
+from pipeline.media.mp4 import Mp4Writer, Sound
+from pipeline.sync import offset as sync_offset
 from training import fid, samples, selection, tables
 from training.face_batches import LEAST_APART_FRAMES
 from training.face_data import box_aspect
@@ -53,7 +56,7 @@ class Scorer:
     model: SyncNet
     device: torch.device
 
-    def judge(self, crops: list[np.ndarray], sound: np.ndarray) -> sync.Sync:
+    def judge(self, crops: list[np.ndarray], sound: np.ndarray) -> sync_offset.Sync:
         """Scores a face clip held in memory, (224, 224, 3) uint8 each, with (n,) int16 sound."""
         found = judge_crops(self.model, crops, sound, device=self.device)
         assert found is not None, f"clips of {FOREIGN_S} s have windows"
@@ -136,7 +139,7 @@ def dubbed_crops(
     edges = (cut.top, cut.bottom, cut.left, cut.right)
     y1, y2, x1, x2 = (round(edge / STORED_PER_CROP) for edge in edges)
     region = Region(top + y1, min(CROP_PX, top + y2), left + x1, min(CROP_PX, left + x2))
-    originals = np.stack([regions.shrink(region.cut(crop)) for crop in crops])
+    originals = np.stack([face_path.shrink(region.cut(crop)) for crop in crops])
     drawn = generator.draw(originals, windows)
     made = [crop.copy() for crop in crops]
     for crop, generated, original in zip(made, drawn, originals, strict=True):
@@ -187,7 +190,7 @@ def with_foreign_sound(
         Figures, the clip's crops as they were, and the new ones.
     """
     frames = len(exchange.windows)
-    crops = [f.copy() for f in islice(media.read_frames(exchange.file, frame_rate=None), frames)]
+    crops = [f.copy() for f in islice(decode.read_frames(exchange.file, frame_rate=None), frames)]
     own = exchange.face.clip.samples[: len(crops) * SAMPLES_PER_FRAME]
     made = dubbed_crops(crops, exchange.face, exchange.windows, generator)
     real, new = scorer.judge(crops, own), scorer.judge(made, exchange.sound)

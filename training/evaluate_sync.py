@@ -23,10 +23,11 @@ from scipy.stats import rankdata
 from models import weights
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
-from pipeline import cli, embeddings, speaking
+from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.reliability import audible
-from pipeline.workspace import write_json
+from pipeline.store.workspace import write_json
+from pipeline.sync import embeddings, speaking
+from pipeline.sync.reliability import audible
 from training import samples, tables
 from training.agreement import REFERENCE_LENGTH_S, agreement, can_be_judged
 from training.distributed import Processes

@@ -10,7 +10,7 @@ import torch
 from models.calibration import Calibration
 from models.features import FRAME_RATE
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import reliability
+from pipeline.sync import reliability
 from training import people, reliability_fit
 from training.agreement import REFERENCE_LENGTH_S
 from training.reliability_fit import Piece

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError, PipelineError
-from pipeline.tracks import CropPath, Track
-from pipeline.workspace import Workspace
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.store.workspace import Workspace
 from training import preprocessed, samples, selection
 from training.faces import TYPICAL_ASPECT, VIEW, FaceClip, track_box
 from training.teacher import Taught

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline import media
+from pipeline.media import decode
 from training.drawn import drawn_scene
 
 TEACHER_CERTAIN = 0.7  # teacher score from which a box is a face; below, nobody knows
@@ -70,7 +70,7 @@ def _clip_samples(path: Path, clip: dict, *, per_clip: int) -> Iterator[FaceSamp
     chosen = set(np.unique(np.linspace(0, labelled - 1, min(per_clip, labelled)).astype(int)))
     scale = min(1.0, LONG_SIDE_PX / max(clip["width"], clip["height"]))
     size_px = round(clip["width"] * scale), round(clip["height"] * scale)
-    for frame, image in enumerate(media.read_frames(path, size_px=size_px)):
+    for frame, image in enumerate(decode.read_frames(path, size_px=size_px)):
         row, between = divmod(frame, clip["every"])
         if between or row not in chosen:
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pipeline.workspace import write_text
+from pipeline.store.workspace import write_text
 from training.loop import unwritable, written
 
 SMOOTHED_ROWS = 25

@@ -15,7 +15,8 @@ import torch
 from models import syncnet
 from models.features import FRAME_RATE, WINDOW_FRAMES
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline import embeddings, reliability, sync
+from pipeline.sync import embeddings, reliability
+from pipeline.sync import offset as sync_offset
 from training.distributed import Processes, gathered
 from training.samples import Clip, shifted_sound
 from training.selection import FRAME_MS
@@ -95,7 +96,7 @@ def score_piece(
     lead_ms: float = 0.0,
     vshift: int = 15,
     device: torch.device,
-) -> sync.Sync | None:
+) -> sync_offset.Sync | None:
     """Scores a stretch of a clip; arguments as for `embed_piece`.
 
     Returns:
@@ -108,7 +109,7 @@ def score_piece(
     )
     dists = embeddings.distances(lips, sound, vshift=vshift)
     samples = shifted_sound(clip, first=first, frames=frames, lead_ms=lead_ms)
-    return sync.judge(
+    return sync_offset.judge(
         dists,
         **model.config.rule,
         audible_share=reliability.audible_share(samples),
@@ -140,7 +141,7 @@ def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | Non
     return _agreed(np.array(answers).reshape(-1, 2), needed=needed)
 
 
-def _stands_out(whole: sync.Sync, frames: int, config: SyncNetConfig) -> bool:
+def _stands_out(whole: sync_offset.Sync, frames: int, config: SyncNetConfig) -> bool:
     """Whether the one answer of a short clip can be believed.
 
     A network in training is not calibrated yet, so nothing of it is `reliable`: then the margin

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError, PipelineError
-from pipeline.writers import partial_path
+from pipeline.media.encode import partial_path
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from models.features import SAMPLES_PER_FRAME
 from models.wav2lip import FACE_PX
-from pipeline import cli, media
+from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.media import decode
 from training import samples
 from training.faces import Cut, FaceClip
 
@@ -144,7 +145,7 @@ def _clip(folder: Path, name: str, room: samples.Room) -> samples.Clip:
 
 
 def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndarray]:
-    spoken = media.read_audio(sound)
+    spoken = decode.read_audio(sound)
     heard = {n: file for n, file in pictures.items() if n * SAMPLES_PER_FRAME < len(spoken)}
     if spoken.size and not heard:
         raise ValueError(f"no picture while there is sound in {sound}")

@@ -13,7 +13,8 @@ from scipy.special import expit
 from models.calibration import Calibration
 from models.features import FRAME_RATE
 from models.syncnet import SyncNet
-from pipeline import cli, embeddings, reliability
+from pipeline import cli
+from pipeline.sync import embeddings, reliability
 from training.judging import embed_piece
 from training.people import person_of
 from training.samples import Clip, shifted_sound
@@ -55,7 +56,7 @@ class Piece:
         person: whose lips.
         frames: length.
         windows: rows of the matrix.
-        numbers: (11,), see `pipeline.reliability`.
+        numbers: (11,), see `pipeline.sync.reliability`.
         foreign: the sound is somebody else's.
         right: its offset is within a frame of the clip's own; None where that is not known.
     """

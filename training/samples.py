@@ -23,8 +23,9 @@ import numpy as np
 from models import syncnet
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNetConfig
-from pipeline import cli, media
+from pipeline import cli
 from pipeline.errors import InputError, PipelineError
+from pipeline.media import decode
 from training import pen
 from training.drawn import drawn_clip
 
@@ -337,13 +338,13 @@ def _cached_clip(file: Path, view: SyncNetConfig, room: Room) -> Clip:
     status = file.stat()
     seen = (view.lip_region_px, view.lip_size_px, view.grey)
 
-    def decode() -> tuple[np.ndarray, np.ndarray]:
-        sound = media.read_audio(file)
-        frames = media.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
+    def decoded() -> tuple[np.ndarray, np.ndarray]:
+        sound = decode.read_audio(file)
+        frames = decode.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
         return np.stack([syncnet.lip_pixels(frame, view) for frame in frames]), sound
 
     about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
-    return cached(clip_name(file), about, decode, room)
+    return cached(clip_name(file), about, decoded, room)
 
 
 def write_array(path: Path, values: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.syncnet import SyncNetConfig
-from pipeline.workspace import write_json
+from pipeline.store.workspace import write_json
 from training import samples, selection
 from training.samples import Clip
 

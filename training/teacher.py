@@ -14,7 +14,9 @@ import numpy as np
 import torch
 
 from models.syncnet import CROP_PX, SyncNet
-from pipeline import cli, embeddings, media
+from pipeline import cli
+from pipeline.media import decode
+from pipeline.sync import embeddings
 from training.samples import clip_name, touch, write_array
 
 BATCH_WINDOWS = 64
@@ -65,10 +67,10 @@ def teach(
 
 def _embedded(file: Path, model: SyncNet, device: torch.device) -> np.ndarray:
     """(2, windows, E) float16: lips and sound."""
-    frames = media.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
+    frames = decode.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
     lips = embeddings.embed_lips(model, frames, batch_size=BATCH_WINDOWS, device=device)
     sound = embeddings.embed_sound(
-        model, media.read_audio(file), batch_size=BATCH_WINDOWS, device=device
+        model, decode.read_audio(file), batch_size=BATCH_WINDOWS, device=device
     )
     windows = min(len(lips), len(sound))
     size = lips.shape[1] - bool(model.config.embedding_scale)  # without the constant one

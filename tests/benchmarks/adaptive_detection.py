@@ -18,9 +18,12 @@ import numpy as np
 import torch
 
 from models.s3fd import box_iou
-from pipeline import cli, prepare, scores, workspace
-from pipeline.prepare import PipelineOptions
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.faces import stage as faces_stage
+from pipeline.faces.stage import PipelineOptions
+from pipeline.store import workspace
+from pipeline.store.workspace import Workspace
+from pipeline.sync import stage as sync_stage
 from tests.benchmarks import report
 from tests.benchmarks.cost import cut
 from tests.benchmarks.face_coverage import MIN_FACE_PX, MIN_TRACK
@@ -129,8 +132,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def make(video: Path, place: Workspace, options: PipelineOptions, *, device: torch.device) -> Made:
     """Runs both stages and reads what they left."""
-    prepare.prepare(video, place, options, device=device)
-    scores.score_tracks(place, device=device, report=lambda *_: None)
+    faces_stage.prepare(video, place, options, device=device)
+    sync_stage.score_tracks(place, device=device, report=lambda *_: None)
     record = place.read_record()
     assert record is not None, f"{place.record} is missing after a successful run"
     tracks = []

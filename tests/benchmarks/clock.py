@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.clip_scores import load_scorer, score_clip
 from pipeline.errors import ToolkitError
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.process import encoders, ffmpeg_version
-from pipeline.scores import score_tracks
-from pipeline.workspace import Workspace
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.media.process import encoders, ffmpeg_version
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import load_scorer, score_clip
+from pipeline.sync.stage import score_tracks
 from tests import clock_kit, output_clock_kit
 from tests.clock_kit import (
     AAC,

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli, workspace
+from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.store import workspace
 from tests.benchmarks import report
 
 PER_VIDEO_S = ("cpu_s", "wall_s", "written_mb", "left_mb")

@@ -23,9 +23,11 @@ import ffmpeg
 import torch
 
 from models import weights
-from pipeline import cli, media, process, workspace
+from pipeline import cli
 from pipeline.errors import InputError, PipelineError
-from pipeline.workspace import Workspace
+from pipeline.media import decode, process
+from pipeline.store import workspace
+from pipeline.store.workspace import Workspace
 from tests.benchmarks import report, with_boxes
 from tests.benchmarks.peak_memory import MIB, PROC
 from tests.benchmarks.usage import measured
@@ -97,7 +99,7 @@ def cut(video: Path, path: Path, *, seconds: float) -> None:
         PipelineError: ffmpeg failed.
     """
     source = process.open_input(video)
-    streams = [source["V:0"]] + ([source["a:0"]] if media.probe(video).has_audio else [])
+    streams = [source["V:0"]] + ([source["a:0"]] if decode.probe(video).has_audio else [])
     stream = ffmpeg.output(
         *streams, f"file:{path}", t=seconds, vcodec="libx264", crf=CUT_CRF, acodec="aac"
     )
@@ -287,7 +289,7 @@ def check(args: argparse.Namespace) -> None:
     if args.json and not args.json.parent.is_dir():
         raise InputError(f"{args.json.parent} is not a folder; make it first.")
     for video in args.videos:
-        if not media.probe(video).width_px:
+        if not decode.probe(video).width_px:
             raise InputError(f"{video} has no video stream; give a file with a picture.")
 
 

@@ -23,13 +23,16 @@ import torch
 
 from models import folding, weights
 from models.wav2lip import Wav2Lip
-from pipeline import blend, cli, media, planes, voices, workspace, yuv
-from pipeline.dub import Source, find_source
-from pipeline.mouths import Generator, Part, regenerated
-from pipeline.prepare import PipelineOptions, prepare
-from pipeline.regions import FacePath, Pads, Region
-from pipeline.tracks import Track, smooth
-from pipeline.workspace import ROOMS, Workspace
+from pipeline import cli
+from pipeline.dub import blend, driving_audio
+from pipeline.dub.face_path import FacePath, Pads, Region
+from pipeline.dub.generate import Generator, Part, regenerated
+from pipeline.dub.stage import Source, find_source
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.tracks import Track, smooth
+from pipeline.media import decode, planes, yuv
+from pipeline.store import workspace
+from pipeline.store.workspace import ROOMS, Workspace
 from tests.benchmarks import peak_memory, report
 from tests.benchmarks.peak_memory import HEIGHT_PX, MIB, RATIO_BAR, WIDTH_PX
 
@@ -123,13 +126,13 @@ def seam_of(place: Workspace, number: int, sound: Path, generator: Generator) ->
     path = FacePath(
         track, frame_rate=place.read_frame_rate(), pads=Pads(), frame_size_px=source.size_px
     )
-    part = Part(number, path, voices.read_voice(sound), np.ones(len(track.frames), bool))
+    part = Part(number, path, driving_audio.read_voice(sound), np.ones(len(track.frames), bool))
     first, end = (round(time_s * source.frame_rate) for time_s in (path.start_s, path.end_s))
     wanted = range(first, min(first + FRAMES, end))
     untouched: dict[int, np.ndarray] = {}
 
     def shown() -> Iterator[tuple[int, np.ndarray]]:
-        frames = media.read_planes(
+        frames = decode.read_planes(
             source.path, size_px=source.size_px, frame_rate=source.frame_rate
         )
         for index, buffer in enumerate(frames):
@@ -192,7 +195,7 @@ def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
     peak_memory.make_video(unit, video, minutes=minutes)
     for room in ROOMS:
         place.room(room).mkdir(parents=True)
-    info, frames = media.probe(SAMPLE), sum(1 for _ in media.read_frames(SAMPLE))
+    info, frames = decode.probe(SAMPLE), sum(1 for _ in decode.read_frames(SAMPLE))
     scale = np.array([WIDTH_PX / info.width_px, HEIGHT_PX / info.height_px] * 2)
     tracks = [
         Track(track.frames + frames * turn, track.boxes * scale)

@@ -24,8 +24,9 @@ import cv2
 import numpy as np
 
 from models.s3fd import box_iou
-from pipeline import cli, workspace
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.store import workspace
+from pipeline.store.workspace import Workspace
 from tests.benchmarks import report
 
 MIN_TRACK, MIN_FACE_PX = 50, 60  # what run_pipeline.py is asked for

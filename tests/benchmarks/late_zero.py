@@ -19,7 +19,7 @@ import train_syncnet
 from models import weights
 from models.syncnet import SyncNet
 from pipeline import cli
-from pipeline.workspace import write_json
+from pipeline.store.workspace import write_json
 from tests.benchmarks import report
 from training import people, samples
 from training.judging import own_offset, population_lag

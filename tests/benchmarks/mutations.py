@@ -29,8 +29,10 @@ import run_pipeline
 import run_syncnet
 import run_visualise
 import run_wav2lip
-from pipeline import cli, process, workspace
-from pipeline.workspace import Workspace
+from pipeline import cli
+from pipeline.media import process
+from pipeline.store import workspace
+from pipeline.store.workspace import Workspace
 from tests.benchmarks import report
 from tests.benchmarks.peak_memory import MIB, PROC, tree_rss
 from tests.mutation_kit import MUTATIONS, mutated

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import ffmpeg
 
-from pipeline import process, workspace
+from pipeline.media import process
+from pipeline.store import workspace
 from tests.benchmarks import report
 
 SIZE_PX = WIDTH_PX, HEIGHT_PX = 1280, 720

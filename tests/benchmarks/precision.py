@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from pipeline import cli, workspace
-from pipeline.clip_scores import load_scorer, score_clip
+from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.store import workspace
+from pipeline.sync.scorer import load_scorer, score_clip
 from tests.benchmarks import report
 from training.samples import clip_files, clip_name
 

@@ -20,7 +20,8 @@ from torch import nn
 from models import s3fd
 from models.features import MFCC_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 from models.syncnet import CROP_PX, StackedConv, SyncNet
-from pipeline import cli, workspace
+from pipeline import cli
+from pipeline.store import workspace
 from tests.benchmarks import report
 
 # Of 10 s of 720p, measured elsewhere: CPU-seconds of the whole, and what of it the networks had.

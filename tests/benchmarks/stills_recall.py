@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from models import weights
-from pipeline import cli, workspace
-from pipeline.faces import CONFIDENCE
+from pipeline import cli
+from pipeline.faces.detector import CONFIDENCE
+from pipeline.store import workspace
 from tests.benchmarks import report
 from training.detection import detect, score_detections
 from training.face_samples import FaceSample, still_samples

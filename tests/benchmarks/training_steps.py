@@ -27,8 +27,9 @@ from models.wav2lip import (
     Wav2LipConfig,
     Wav2LipDiscriminator,
 )
-from pipeline import cli, workspace
+from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.store import workspace
 from tests.benchmarks import report
 from training import fit, syncnet_options, syncnet_run, wav2lip_options, wav2lip_run
 from training.distributed import Processes

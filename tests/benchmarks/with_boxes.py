@@ -19,8 +19,10 @@ from torch import nn
 import run_pipeline
 from models import published, s3fd, weights
 from models.syncnet import SyncNet
-from pipeline import cli, media, pickles
+from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.media import decode
+from pipeline.store import pickles
 
 # A picture is recognised by its colours at this size, because the detector may see frames in any
 # order and any number. Pictures too much alike to be told apart have faces as much alike.
@@ -90,7 +92,7 @@ def write_given(path: Path, video: Path, faces_file: Path) -> None:
     Raises:
         InputError: one of them cannot be read, or the video has more frames than there are faces.
     """
-    info = media.probe(video)
+    info = decode.probe(video)
     rows = pickles.read_pickle(faces_file)
     try:
         faces = pickles.faces(rows, frame_size_px=(info.width_px, info.height_px))
@@ -98,7 +100,7 @@ def write_given(path: Path, video: Path, faces_file: Path) -> None:
         raise InputError(f"{faces_file} is not a faces.pckl; give that of run_pipeline.py.") from (
             error
         )
-    thumbs = [_thumb(frame) for frame in media.read_frames(video)]
+    thumbs = [_thumb(frame) for frame in decode.read_frames(video)]
     if len(faces) < len(thumbs):
         raise InputError(
             f"{faces_file} has {len(faces)} frames and {video} has {len(thumbs)}; "

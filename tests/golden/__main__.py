@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from models import weights
-from pipeline.workspace import Workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from tests.golden import measure
 from tests.golden.kept import DIGITS, DISTANCES_FILE, MOUTH_FILE, NUMBERS_FILE

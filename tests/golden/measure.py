@@ -15,9 +15,14 @@ import torch
 from data.make_example import SHOT_TWO_LEFT_FACE
 from models import features, syncnet, weights
 from models.features import FRAME_RATE, SAMPLE_RATE
-from pipeline import clip_scores, embeddings, faces, media, regions, sync
-from pipeline.mouths import Generator
-from pipeline.workspace import Workspace
+from pipeline.dub import face_path
+from pipeline.dub.generate import Generator
+from pipeline.faces import detector as face_detector
+from pipeline.media import decode
+from pipeline.store.workspace import Workspace
+from pipeline.sync import embeddings
+from pipeline.sync import offset as sync_offset
+from pipeline.sync import scorer as sync_scorer
 
 CPU = torch.device("cpu")
 FACEDET_SCALE = 0.25
@@ -74,7 +79,7 @@ def of_lips() -> dict[str, Any]:
 def of_boxes(example: Path) -> dict[str, Any]:
     """Faces the detector in the box sees in three frames of the example: x1, y1, x2, y2, score."""
     model, _ = weights.load_s3fd("small", device=CPU)
-    detector = faces.FaceDetector(model, device=CPU, facedet_scale=FACEDET_SCALE)
+    detector = face_detector.FaceDetector(model, device=CPU, facedet_scale=FACEDET_SCALE)
     for frame in _frames(example, BOX_FRAMES):
         detector.feed(frame)
     return {
@@ -88,8 +93,8 @@ def of_mouth(example: Path) -> np.ndarray:
     model, _ = weights.load_wav2lip(weights.OWN_DIR / weights.WAV2LIP_OWN_FILE, device=CPU)
     (frame,) = _frames(example, (MOUTH_FRAME,))
     x, y = (round(value) for value in MOUTH_TRACK_FRAME_PX)
-    face = regions.shrink(frame[y - 80 : y + 80, x - 64 : x + 64], bilinear=False)
-    mel = features.mel(media.read_audio(example))
+    face = face_path.shrink(frame[y - 80 : y + 80, x - 64 : x + 64], bilinear=False)
+    mel = features.mel(decode.read_audio(example))
     sound = features.mel_windows(mel, np.array([MOUTH_FRAME / FRAME_RATE]))
     return Generator(model, CPU, 1).draw(face[None], sound)[0]
 
@@ -103,10 +108,10 @@ def of_tracks(place: Workspace) -> dict[str, Any]:
 
 def of_embeddings(clip: Path) -> dict[str, Any]:
     """First and last embedding of the lips and of the sound of a face clip."""
-    model, _ = clip_scores.load_scorer(
+    model, _ = sync_scorer.load_scorer(
         weights.OWN_DIR / weights.SYNCNET_OWN_FILE, device=CPU, precision="fp32"
     )
-    embedded = clip_scores.embed_clip(clip, model, batch_size=20, device=CPU)
+    embedded = sync_scorer.embed_clip(clip, model, batch_size=20, device=CPU)
     pairs = {"lips": embedded.lips, "sound": embedded.sound}
     return {name: {"first": v[0].tolist(), "last": v[-1].tolist()} for name, v in pairs.items()}
 
@@ -125,12 +130,12 @@ def of_judgement(dists: np.ndarray) -> dict[str, Any]:
     heard = np.arange(len(dists)) % 4 > 0
     return _judged(dists) | {
         "without_a_quarter": _judged(dists, heard),
-        "per_frame": sync.confidence_per_frame(dists, frames=len(dists) + 5)[::20].tolist(),
+        "per_frame": sync_offset.confidence_per_frame(dists, frames=len(dists) + 5)[::20].tolist(),
     }
 
 
 def _judged(dists: np.ndarray, heard: np.ndarray | None = None) -> dict[str, Any]:
-    judged = asdict(sync.judge(dists, heard, **RELIABLE))
+    judged = asdict(sync_offset.judge(dists, heard, **RELIABLE))
     return judged | {"framewise": judged["framewise"][::20].tolist()}
 
 
@@ -165,4 +170,4 @@ def _scorer_config() -> syncnet.SyncNetConfig:
 
 
 def _frames(video: Path, wanted: tuple[int, ...]) -> list[np.ndarray]:
-    return [frame for index, frame in enumerate(media.read_frames(video)) if index in wanted]
+    return [frame for index, frame in enumerate(decode.read_frames(video)) if index in wanted]

@@ -8,7 +8,7 @@ FLAGS = "tests/test_flags.py::test_flag_has_its_effect"
 def _ignored(script: str, flag: str, before: str, after: str) -> Mutant:
     """A flag that a script's main or its stage does not pass on."""
     name = script if script.startswith("run_") else "evaluate"
-    file = f"{script}.py" if script.startswith("run_") else f"pipeline/{script}.py"
+    file = f"{script}.py" if script.startswith("run_") else "pipeline/evaluate/folder.py"
     return Mutant(
         f"--{flag} of {name} is ignored", file, before, after, (f"{FLAGS}[{name}-{flag}]",)
     )
@@ -95,77 +95,77 @@ MUTANTS: tuple[Mutant, ...] = (
     _ignored("evaluate", "precision", "precision=args.precision,\n    )", ")"),
     Mutant(
         "num_failed_det does not reach the tracks",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         "num_failed_det=options.num_failed_det",
         "num_failed_det=25",
         (f"{FLAGS}[run_pipeline-num_failed_det]",),
     ),
     Mutant(
         "crop_scale does not reach the crops",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         "crop_scale=options.crop_scale",
         "crop_scale=0.4",
         (f"{FLAGS}[run_pipeline-crop_scale]",),
     ),
     Mutant(
         "facedet_scale does not reach the detector",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         "facedet_scale=options.detection_scale,",
         "facedet_scale=FACE_AT_DETECTOR_PX / options.min_face_size,",
         (f"{FLAGS}[run_pipeline-facedet_scale]",),
     ),
     Mutant(
         "min_face_size does not reach the detector",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         "return self.facedet_scale or FACE_AT_DETECTOR_PX / self.min_face_size",
         "return self.facedet_scale or FACE_AT_DETECTOR_PX / 100",
         (f"{FLAGS}[run_pipeline-min_face_size]",),
     ),
     Mutant(
         "min_face_size does not reach the tracks",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         "min_face_size=options.min_face_size,",
         "min_face_size=0,",
         (f"{FLAGS}[run_pipeline-min_face_size]",),
     ),
     Mutant(
         "frames are kept where none are wanted",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         'staging.room("pyframes") if options.keep_frames else None',
         'staging.room("pyframes")',
         (f"{FLAGS}[run_pipeline-keep_frames]",),
     ),
     Mutant(
         "precision does not reach the detector",
-        "pipeline/prepare.py",
+        "pipeline/faces/stage.py",
         "        precision=precision,\n    )\n    result",
         "    )\n    result",
         (f"{FLAGS}[run_pipeline-precision]",),
     ),
     Mutant(
         "precision does not reach the scorer",
-        "pipeline/clip_scores.py",
+        "pipeline/sync/scorer.py",
         ".narrowed(PRECISIONS[resolved])",
         "",
         (f"{FLAGS}[run_syncnet-precision]",),
     ),
     Mutant(
         "the frame rate of the record is not taken for the labelled video",
-        "pipeline/visualise.py",
+        "pipeline/label.py",
         "frame_rate=frame_rate or place.read_frame_rate()",
         "frame_rate=frame_rate or FRAME_RATE",
         (f"{FLAGS}[run_visualise-frame_rate]",),
     ),
     Mutant(
         "pads left and right are exchanged",
-        "pipeline/regions.py",
+        "pipeline/dub/face_path.py",
         "    left: int = 0\n    right: int = 0\n\n    def __post",
         "    right: int = 0\n    left: int = 0\n\n    def __post",
         (f"{FLAGS}[run_wav2lip-pads]",),
     ),
     Mutant(
         "LSE-D and LSE-C are exchanged in all_scores",
-        "pipeline/evaluate.py",
+        "pipeline/evaluate/folder.py",
         "{row.lse_d:.6f} {row.lse_c:.6f}",
         "{row.lse_c:.6f} {row.lse_d:.6f}",
         (f"{FLAGS}[evaluate-all_scores]",),

@@ -8,21 +8,21 @@ STEP = "tests/test_training_step.py"
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a short clip without a calibration needs no more margin than a long one",
-        "pipeline/sync.py",
+        "pipeline/sync/offset.py",
         "max(1.0, REFERENCE_WINDOWS / np.count_nonzero(heard)) ** 0.5",
         "1.0",
         (f"{TESTS}::test_without_calibration_shorter_clips_need_more_margin",),
     ),
     Mutant(
         "an offset at the edge of the search is reliable where the calibration says so",
-        "pipeline/sync.py",
+        "pipeline/sync/offset.py",
         "reliable = bool(sure and not at_edge)",
         "reliable = bool(sure)",
         (f"{TESTS}::test_offset_at_search_edge_is_not_reliable_whatever_its_probability",),
     ),
     Mutant(
         "a narrower search than was fitted is trusted",
-        "pipeline/reliability.py",
+        "pipeline/sync/reliability.py",
         "shifts // 2 >= calibration.vshift and windows",
         "windows",
         (f"{TESTS}::test_a_narrower_search_or_shorter_clip_than_fitted_is_not_reliable",),

@@ -1,0 +1,1 @@
+"""New mouths for new sound: run_wav2lip.py."""

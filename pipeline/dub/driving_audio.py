@@ -1,0 +1,126 @@
+"""The sound a regenerated mouth follows: read, placed in time, quiet where nobody speaks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import binary_dilation, uniform_filter1d
+
+from models import features
+from models.features import (
+    MEL_LIMIT,
+    MEL_RATE,
+    MEL_STEP,
+    MEL_WINDOW_COLUMNS,
+    SAMPLE_RATE,
+)
+from pipeline.errors import InputError
+from pipeline.media import decode
+
+# Percentiles of the level over time: loud speech of this recording, and the noise of its pauses.
+SPEECH_PERCENTILE, PAUSE_PERCENTILE = 95, 10
+SILENCE_BELOW_SPEECH_DB = (35.0, 20.0)  # always silence from, never silence above
+ABOVE_PAUSES_DB = 6.0  # between these two: speech stands out of the pauses by so much
+QUIETEST_SPEECH_DB = -60.0  # below full scale; a recording without anything louder is silence
+LEVEL_S = 0.04  # the level is that of so long a stretch
+FULL_SCALE = 32_768  # of int16
+HANGOVER_S = 0.12  # kept before and after speech: lips part before they sound
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Sound for one mouth, and for the ears.
+
+    Attributes:
+        path: file it comes from.
+        delay_s: its start on the output's clock; below 0 its beginning is not heard.
+        mel: (80, 16 + columns + 16) float32, the file from its own start between two silences as
+            long as a window: lips close before they speak and after.
+        duration_s: of the file.
+    """
+
+    path: Path
+    delay_s: float
+    mel: np.ndarray
+    duration_s: float
+
+    @property
+    def end_s(self) -> float:
+        """When it ends on the output's clock."""
+        return self.delay_s + self.duration_s
+
+    def windows(self, times_s: np.ndarray) -> np.ndarray:
+        """What the generator hears at some times of the output.
+
+        Args:
+            times_s: (N,) on the output's clock.
+
+        Returns:
+            (N, 1, 80, 16) float32; silence before the sound starts and after it has ended.
+        """
+        last = self.mel.shape[1] - MEL_WINDOW_COLUMNS
+        own_s = np.asarray(times_s) - self.delay_s + MEL_WINDOW_COLUMNS / MEL_RATE
+        own_s = own_s.clip(0, last / MEL_RATE)
+        # Only the columns asked for: `mel_windows` copies what it is given.
+        first = int(own_s.min() * MEL_RATE)
+        end = int(own_s.max() * MEL_RATE) + MEL_WINDOW_COLUMNS + 1
+        return features.mel_windows(self.mel[:, first:end], own_s - first / MEL_RATE)
+
+
+def read_voice(
+    path: Path,
+    *,
+    delay_s: float = 0.0,
+    silence_gate: bool = True,
+    audio_stream: int | None = None,
+) -> Voice:
+    """Reads a sound file, or the sound of a video.
+
+    Args:
+        path: anything ffmpeg reads as audio.
+        delay_s: when it starts on the output's clock.
+        silence_gate: hear nothing where nobody speaks, so that the mouth closes there instead of
+            following the noise of the room.
+        audio_stream: index among its sound streams; None for the one players take.
+
+    Raises:
+        InputError: there is no sound in it.
+    """
+    samples = decode.read_audio(path, info=decode.probe(path, audio_stream=audio_stream))
+    if not samples.size:
+        raise InputError(f"{path} has no sound; give a file with some to --audio.")
+    mel = features.mel(samples, silence_columns=MEL_WINDOW_COLUMNS)
+    if silence_gate:
+        mel[:, MEL_WINDOW_COLUMNS:-MEL_WINDOW_COLUMNS][:, ~speech(samples)] = -MEL_LIMIT
+    return Voice(path, delay_s, mel, len(samples) / SAMPLE_RATE)
+
+
+def speech(samples: np.ndarray) -> np.ndarray:
+    """Where somebody speaks, by level alone.
+
+    Args:
+        samples: (n,) int16 mono 16 kHz.
+
+    Returns:
+        (1 + n // 200,) bool, one value per mel column.
+    """
+    whole = samples[: len(samples) // MEL_STEP * MEL_STEP].reshape(-1, MEL_STEP)
+    rest = samples[whole.size :].astype(np.float32)
+    # Without a copy of all samples as floats: hours of sound are read here.
+    energy = np.append(np.einsum("ij,ij->i", whole, whole, dtype=np.float32), rest @ rest)
+    level = uniform_filter1d(energy / (MEL_STEP * FULL_SCALE**2), max(1, round(LEVEL_S * MEL_RATE)))
+    level_db = 10 * np.log10(level + 1e-12)
+    reach = round(HANGOVER_S * MEL_RATE)
+    spoken: np.ndarray = binary_dilation(
+        level_db > _speech_from_db(level_db), np.ones(2 * reach + 1, bool)
+    )
+    return spoken
+
+
+def _speech_from_db(level_db: np.ndarray) -> float:
+    audible = level_db[level_db > QUIETEST_SPEECH_DB]
+    if not audible.size:
+        return QUIETEST_SPEECH_DB
+    loud, pauses = np.percentile(audible, [SPEECH_PERCENTILE, PAUSE_PERCENTILE])
+    lowest, highest = (loud - below for below in SILENCE_BELOW_SPEECH_DB)
+    return max(float(np.clip(pauses + ABOVE_PAUSES_DB, lowest, highest)), QUIETEST_SPEECH_DB)

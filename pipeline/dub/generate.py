@@ -1,0 +1,171 @@
+"""New mouths for chosen tracks: regenerated to new sound and put back into the full picture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from models import wav2lip
+from models.transfer import moved
+from models.wav2lip import Wav2Lip
+from pipeline.dub import blend, face_path
+from pipeline.dub.driving_audio import Voice
+from pipeline.dub.face_path import FacePath, Region
+from pipeline.media import planes, yuv
+from pipeline.media.planes import Picture
+
+
+@dataclass(frozen=True)
+class Part:
+    """One face that gets a new mouth.
+
+    Attributes:
+        track: its number.
+        path: where it is over time, on the source's clock.
+        voice: what it says, on the output's clock.
+        spoken: (frames of the track,) bool on the 25 fps clock, where it is regenerated.
+    """
+
+    track: int
+    path: FacePath
+    voice: Voice
+    spoken: np.ndarray
+
+    def region(self, source_s: float) -> Region | None:
+        """Where the face is at a source time; None where it is not, or shall be left as it is."""
+        found = self.path.at(source_s)
+        if found is None:
+            return None
+        return found if self.spoken[self.path.position(source_s)] else None
+
+
+@dataclass
+class _Face:
+    """One face of one frame on its way through the generator."""
+
+    picture: Picture
+    region: Region
+    original: np.ndarray
+    sound: np.ndarray
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The network that draws mouths, and how it is called.
+
+    Attributes:
+        model: ready for inference on `device`.
+        device: where it runs.
+        batch_size: faces in one pass.
+    """
+
+    model: Wav2Lip
+    device: torch.device
+    batch_size: int
+
+    @torch.inference_mode()
+    def draw(
+        self, faces: np.ndarray, sound: np.ndarray, *, reference: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Draws mouths.
+
+        Args:
+            faces: (N, 96, 96, 3) uint8 BGR.
+            sound: (N, 1, 80, 16) float32.
+            reference: other frames of the same faces; None takes the same, as upstream does.
+
+        Returns:
+            (N, 96, 96, 3) uint8 BGR.
+        """
+        drawn = []
+        for start in range(0, len(faces), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            other = None if reference is None else reference[part]
+            seen = moved(wav2lip.generator_input(faces[part], other), self.device)
+            heard = moved(torch.from_numpy(sound[part]), self.device)
+            drawn.append(wav2lip.to_uint8(self.model(heard, seen)))
+        return np.concatenate(drawn)
+
+
+def regenerated(
+    shown: Iterator[tuple[int, np.ndarray]],
+    parts: list[Part],
+    generator: Generator,
+    *,
+    size_px: tuple[int, int],
+    frame_rate: float,
+    matrix: str,
+    blended: bool,
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """The frames of a video with new mouths; frames without a chosen face pass untouched.
+
+    Args:
+        shown: source index and writable yuv420p buffer (see planes.py), in output order.
+        parts: faces that get a new mouth.
+        generator: draws them, a batch of faces at a time.
+        size_px: (width, height) of the frames.
+        frame_rate: of source and output.
+        matrix: how their levels stand for colours, see yuv.py.
+        blended: only mouth and jaw, without an edge; else the whole face as upstream pastes it.
+
+    Yields:
+        Buffer, and the tracks regenerated on it.
+    """
+    waiting: list[tuple[np.ndarray, list[int]]] = []
+    faces: list[_Face] = []
+    for position, (index, buffer) in enumerate(shown):
+        picture, changed = planes.picture(buffer, size_px=size_px), []
+        for part in parts:
+            region = part.region(index / frame_rate)
+            if region is not None:
+                region = region if blended else region.inside(picture.y)
+                original = face_path.shrink(_cut(picture, region, matrix), bilinear=not blended)
+                sound = part.voice.windows(np.array([position / frame_rate]))[0]
+                faces.append(_Face(picture, region, original, sound))
+                changed.append(part.track)
+        waiting.append((buffer, changed))
+        full = len(faces) >= generator.batch_size or len(waiting) >= 2 * generator.batch_size
+        if full or not faces:
+            yield from _finished(waiting, faces, generator, matrix=matrix, blended=blended)
+            waiting, faces = [], []
+    yield from _finished(waiting, faces, generator, matrix=matrix, blended=blended)
+
+
+def _finished(
+    waiting: list[tuple[np.ndarray, list[int]]],
+    faces: list[_Face],
+    generator: Generator,
+    *,
+    matrix: str,
+    blended: bool,
+) -> list[tuple[np.ndarray, list[int]]]:
+    if faces:
+        originals = np.stack([face.original for face in faces])
+        drawn = generator.draw(originals, np.stack([face.sound for face in faces]))
+        for face, generated in zip(faces, drawn, strict=True):
+            _put(face, generated, matrix=matrix, blended=blended)
+    return waiting
+
+
+def _cut(picture: Picture, region: Region, matrix: str) -> np.ndarray:
+    """The face's rectangle, (h, w, 3) uint8 BGR; beyond the frame its last pixels go on."""
+    part = region.inside(picture.y)
+    bgr = yuv.cut_bgr(picture, part.rows, part.columns, matrix=matrix)
+    return region.completed(bgr, part)
+
+
+def _put(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) -> None:
+    """The generated face, (96, 96, 3) uint8 BGR, into its picture, in place."""
+    changed = blend.mouth_region(face.region) if blended else face.region
+    part = changed.inside(face.picture.y)
+    if 0 in part.size_px:  # a mouth beyond the frame's edge
+        return
+    where = part.rows, part.columns
+    before = yuv.cut_bgr(face.picture, *where, matrix=matrix, exact=True)
+    after, region = before.copy(), face.region.seen_from(part)
+    if blended:
+        blend.blend(after, region, generated, face.original)
+    else:
+        blend.paste(after, region, generated)
+    yuv.put_bgr(face.picture, *where, before, after, matrix=matrix)

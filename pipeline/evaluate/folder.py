@@ -1,0 +1,339 @@
+"""LSE-D and LSE-C of a folder of videos: how well lips and sound agree, in the literature's terms.
+
+    python -m pipeline.evaluate --data_root VIDEOS
+
+From "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild" (Prajwal et al.,
+2020). LSE-D is the mean of min dist, LSE-C that of confidence. There are two routes to them:
+`whole` shrinks every frame to 224x224, which is meant for datasets of cut-out faces such as LRS2;
+`crops` finds and follows the faces first and scores every track, which is meant for real videos.
+
+With --json FILE.json, FILE.rows.jsonl beside it keeps the rows as they come; the same command goes
+on from there after it was killed.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from models import weights
+from models.options import check_choice
+from models.precision import CHOICES, precision_name
+from models.s3fd import S3FD
+from models.weights import WeightsUsed
+from pipeline import cli
+from pipeline.errors import InputError, PipelineError, ToolkitError
+from pipeline.evaluate.journal import Journal, video_key
+from pipeline.evaluate.report import (
+    ROUTES,
+    Mean,
+    Row,
+    caveats,
+    closing_words,
+    mean,
+    table_line,
+)
+from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.media import decode
+from pipeline.store import provenance, workspace
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, load_scorer, score_clip
+from pipeline.sync.single_clip import check_output
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov"),
+    *(".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
+)
+Score = Callable[[Path], ClipScore]
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """The videos in a folder and the folders in it, told by their suffix; hidden ones not.
+
+    Returns:
+        Paths by their name relative to the folder, sorted.
+
+    Raises:
+        InputError: there is no such folder, or no video in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--data_root {folder} is not a folder; give one that holds videos.")
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not hidden:
+            found[name.as_posix()] = path
+    if not found:
+        raise InputError(
+            f"--data_root {folder} holds no video ({' '.join(VIDEO_SUFFIXES)}); "
+            "give a folder that does."
+        )
+    return found
+
+
+def evaluate(
+    videos: dict[str, Path],
+    routes: tuple[str, ...],
+    score: Score,
+    options: PipelineOptions,
+    *,
+    device: torch.device,
+    detector: tuple[S3FD, WeightsUsed] | None = None,
+    tmp_dir: Path | None = None,
+    journal: Journal | None = None,
+    report: Callable[[Row], object],
+) -> list[Row]:
+    """Scores every video by every route; one that cannot be scored is a row that says why.
+
+    Whatever happens to one video, the others are scored; SYNCNET_DEBUG=1 lets what is not expected
+    end the run, with its traceback.
+
+    Args:
+        videos: by the name they get in the rows.
+        routes: of `ROUTES`.
+        score: scores a clip.
+        options: of run_pipeline.py, for route "crops".
+        device: where faces are detected.
+        detector: what `weights.load_s3fd` gives; None loads it.
+        tmp_dir: where passing files go, one video's at a time; None for the system's folder.
+        journal: of an earlier run with the same settings; videos finished there are not scored
+            again, those finished now are added.
+        report: called with each row.
+
+    Raises:
+        InputError: there is no such route.
+        WeightsError: there is no detector: before the first video.
+        PipelineError: the journal cannot be written.
+    """
+    for route in routes:
+        check_choice("route", route, ROUTES)
+    options = replace(options, keep_frames=False)  # nobody would see them
+    if detector is None and "crops" in routes:
+        detector = weights.load_s3fd(options.detector, device=device)
+    rows: list[Row] = []
+    with cli.progress("videos scored", len(videos), unit=" videos") as bar:
+        for name, video in videos.items():
+            for route in routes:
+                scorer = partial(
+                    _score_video, video, name, score, options, device=device, detector=detector
+                )
+                found = _rows(video, name, route, scorer, tmp_dir=tmp_dir, journal=journal)
+                rows += found
+                for row in found:
+                    report(row)
+            bar.update(1)
+    return rows
+
+
+def _rows(
+    video: Path,
+    name: str,
+    route: str,
+    score_in: Callable[[Path | None], list[Row]],
+    *,
+    tmp_dir: Path | None,
+    journal: Journal | None,
+) -> list[Row]:
+    """The rows of a video by one route, from the journal where it has them; raises nothing."""
+    try:
+        key = video_key(video, name, route)
+        if journal is not None and (known := journal.finished(key)) is not None:
+            return [Row(**row) for row in known]
+        with _passing(route, tmp_dir) as data_dir:
+            found = score_in(data_dir)
+    except InputError as error:  # the same the next time
+        found = [Row(name, route, note=str(error))]
+    except ToolkitError as error:
+        return [Row(name, route, note=str(error))]
+    except Exception as error:  # anything: there may be a thousand more videos
+        if os.environ.get("SYNCNET_DEBUG"):
+            raise
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the next video may need less than this one
+        words = " ".join(str(error).split())
+        return [Row(name, route, note=f"{video}: {type(error).__name__}{words and ': '}{words}")]
+    if journal is not None:
+        journal.add(key, [asdict(row) for row in found])
+    return found
+
+
+@contextlib.contextmanager
+def _passing(route: str, tmp_dir: Path | None) -> Iterator[Path | None]:
+    if route == "whole":
+        yield None
+        return
+    with tempfile.TemporaryDirectory(dir=tmp_dir, prefix="evaluate_") as folder:
+        yield Path(folder)
+
+
+def _score_video(
+    video: Path,
+    name: str,
+    score: Score,
+    options: PipelineOptions,
+    data_dir: Path | None,
+    *,
+    device: torch.device,
+    detector: tuple[S3FD, WeightsUsed] | None,
+) -> list[Row]:
+    info = decode.probe(video)
+    if not info.width_px or not info.has_audio:
+        lacking = "sound" if info.width_px else "picture"
+        raise InputError(f"{video} has no {lacking}: there is nothing to compare.")
+    if data_dir is None:
+        return [_row(name, "whole", None, score(video))]
+    place = Workspace(data_dir, "video")
+    prepared = prepare(video, place, options, device=device, loaded_detector=detector)
+    if not prepared.tracks:
+        raise InputError(" ".join(prepared.notices))
+    return [_row(name, "crops", int(clip.stem), score(clip)) for clip in place.crops()]
+
+
+def _row(name: str, route: str, track: int | None, score: ClipScore) -> Row:
+    found = score.sync
+    if not found:
+        return Row(name, route, track, note=score.warning)
+    return Row(
+        name, route, track, found.min_dist, found.confidence, found.offset_frames, score.warning
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags of the command; names and defaults are those of run_pipeline.py and run_syncnet.py."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.evaluate",
+        description=(__doc__ or "").partition("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    # fmt: off
+    add, default, sync = parser.add_argument, PipelineOptions(), DEFAULT_SYNC
+    add("--data_root", type=Path, required=True, help="folder of videos, and of folders of them")
+    add("--route", choices=[*ROUTES, "both"], default="both",
+        help="whole: every frame shrunk to 224x224; crops: every face track, by run_pipeline.py")
+    add("--json", type=Path, metavar="FILE", help="file for everything, with notes on what is odd")
+    add("--all_scores", type=Path, metavar="FILE", help="file for a line 'LSE-D LSE-C' per track")
+    add("--initial_model", default=sync.initial_model,
+        help="weights file; auto: published one, else bundled")
+    add("--batch_size", type=int, default=sync.batch_size, help="windows in one pass")
+    add("--vshift", type=int, default=sync.vshift, help="largest shift searched, frames")
+    add("--precision", choices=CHOICES, default=sync.precision,
+        help="of detector and scorer; auto: fp32 for published weights")
+    add("--min_track", type=int, default=default.min_track, help="detections a track must exceed")
+    add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
+    add("--tmp_dir", type=Path, help="where passing files go; unset: the system's folder for them")
+    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    # fmt: on
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table and the means, and writes the files that were asked for."""
+    args = build_parser().parse_args(argv)
+    routes = ROUTES if args.route == "both" else (args.route,)
+    _check(args, routes)
+    videos = find_videos(args.data_root)
+    options = PipelineOptions(
+        min_track=args.min_track,
+        min_face_size=args.min_face_size,
+        keep_frames=False,
+        precision=args.precision,
+    )
+    sync = SyncOptions(args.initial_model, args.batch_size, args.vshift, args.precision)
+    device = cli.torch_device(args.device)
+    # Weights that are at fault stop everything here, before the first video.
+    model, used = load_scorer(sync.initial_model, device=device, precision=sync.precision)
+    detector = weights.load_s3fd(options.detector, device=device) if "crops" in routes else None
+    settings = asdict(sync) | asdict(options)
+    made_by = {
+        "device": str(device),
+        "scorer_precision": precision_name(model.dtype),
+        "versions": provenance.versions(),
+    }
+    score = partial(
+        score_clip, model=model, batch_size=sync.batch_size, vshift=sync.vshift, device=device
+    )
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if args.json:
+            about = settings | made_by | _weights(used, detector)
+            journal = stack.enter_context(Journal(args.json.with_suffix(".rows.jsonl"), about))
+        rows = evaluate(
+            videos,
+            routes,
+            score,
+            options,
+            device=device,
+            detector=detector,
+            tmp_dir=args.tmp_dir,
+            journal=journal,
+            report=_begin_table(videos, journal),
+        )
+    means = {route: mean(rows, route) for route in routes}
+    print(closing_words(means, used, detector[1] if detector else None))
+    everything = _weights(used, detector) | {"settings": settings | made_by}
+    _write(args, rows, means, used, everything)
+    if journal is not None:
+        journal.remove()
+    if not any(found.scored for found in means.values()):
+        raise PipelineError(f"No video in {args.data_root} could be scored; the table says why.")
+    return 0
+
+
+def _begin_table(videos: dict[str, Path], journal: Journal | None) -> Callable[[Row], None]:
+    """Prints the head of the table; gives what prints a row of it."""
+    width = max(map(len, videos))
+    if journal:
+        print(f"Goes on after {len(journal)} results of a run that was stopped.")
+    print(f"{'file':<{width}}  route  track    LSE-D    LSE-C  offset", flush=True)
+
+    def tell(row: Row) -> None:
+        tqdm.write(table_line(row, width=width))  # print would tear the progress bar
+        sys.stdout.flush()
+
+    return tell
+
+
+def _check(args: argparse.Namespace, routes: tuple[str, ...]) -> None:
+    if args.all_scores and "crops" not in routes:
+        raise InputError("--all_scores is of face tracks; leave out --route whole.")
+    if args.tmp_dir and not args.tmp_dir.is_dir():
+        raise InputError(f"--tmp_dir {args.tmp_dir} is not a folder; make it or give another.")
+    for flag in ("json", "all_scores"):
+        if getattr(args, flag):
+            check_output(getattr(args, flag), f"--{flag}")
+
+
+def _weights(used: WeightsUsed, detector: tuple[S3FD, WeightsUsed] | None) -> dict[str, Any]:
+    return {"weights": asdict(used), "detector": asdict(detector[1]) if detector else None}
+
+
+def _write(
+    args: argparse.Namespace,
+    rows: list[Row],
+    means: dict[str, Mean],
+    used: WeightsUsed,
+    made_by: dict[str, Any],
+) -> None:
+    if args.json:
+        everything = {
+            "data_root": str(args.data_root),
+            **made_by,
+            "caveats": caveats(tuple(means), used),
+            "mean": {route: asdict(found) for route, found in means.items()},
+            "scores": [asdict(row) for row in rows],
+        }
+        workspace.write_json(args.json, everything)
+    if args.all_scores:
+        scored = [row for row in rows if row.route == "crops" and row.lse_d is not None]
+        lines = [f"{row.lse_d:.6f} {row.lse_c:.6f}\n" for row in scored]
+        workspace.write_text(args.all_scores, "".join(lines))

@@ -1,0 +1,1 @@
+"""A video to shots, face tracks and face clips: run_pipeline.py."""

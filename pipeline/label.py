@@ -1,0 +1,115 @@
+"""Tracks and confidence to video_out.avi: every face marked from red to green."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.features import FRAME_RATE
+from pipeline import cli
+from pipeline.errors import InputError
+from pipeline.media import decode, encode, planes
+from pipeline.store.workspace import Workspace
+from pipeline.sync import offset as sync_offset
+
+GREEN_PER_CONFIDENCE = 25  # colour levels: confidence 10.2 is pure green
+BOX_THICKNESS_PX = 3
+LABEL_SCALE, LABEL_THICKNESS_PX = 0.5, 2
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One face on one frame.
+
+    Attributes:
+        track: its number.
+        confidence: that it is the one speaking.
+        x, y, s: centre and half size, pixels.
+    """
+
+    track: int
+    confidence: float
+    x: float
+    y: float
+    s: float
+
+
+def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
+    """Writes video_out.avi: the frames of video.avi with every face marked, and their sound.
+
+    Args:
+        place: where run_pipeline.py and run_syncnet.py have been.
+        frame_rate: of the workspace's frames; None for what its record says.
+
+    Returns:
+        Number of frames written.
+
+    Raises:
+        InputError: a stage is missing, or its video was removed.
+        PipelineError: encoding failed.
+    """
+    with place.opened():
+        return _visualise(place, frame_rate=frame_rate or place.read_frame_rate())
+
+
+def _visualise(place: Workspace, *, frame_rate: int) -> int:
+    marks = marks_by_frame(place, frame_rate=frame_rate)
+    if not place.video.is_file():
+        raise InputError(f"{place.video} is not there; run run_pipeline.py again with --overwrite.")
+    info = decode.probe(place.video)
+    size_px = (info.width_px, info.height_px)
+    total = round(info.duration_s * frame_rate) if info.duration_s else None
+    count = 0
+    with (
+        cli.progress("frames labelled", total) as bar,
+        encode.VideoWriter(
+            place.labelled_video,
+            size_px=size_px,
+            frame_rate=frame_rate,
+            quality=encode.PICTURE_QUALITY,
+            pixels="yuv420p",
+            audio=place.audio if place.audio.exists() else None,
+            sar=info.sar,
+        ) as writer,
+    ):
+        for index, stored in enumerate(decode.read_planes(place.video, info=info)):
+            labelled = planes.picture(stored.copy(), size_px=size_px)
+            for mark in marks.get(index, []):
+                draw(labelled, mark)
+            writer.write(labelled.buffer)
+            count = index + 1
+            bar.update(1)
+    return count
+
+
+def marks_by_frame(place: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[int, list[Mark]]:
+    """Frame index to the faces to mark on it.
+
+    Raises:
+        InputError: tracks and scores are of different runs.
+    """
+    tracks, dists = place.read_tracks(), place.read_distances()
+    if len(tracks) != len(dists):
+        raise InputError(
+            f"{len(tracks)} tracks but scores for {len(dists)}; run run_syncnet.py again."
+        )
+    marks: dict[int, list[Mark]] = {}
+    for number, ((track, path), track_dists) in enumerate(zip(tracks, dists, strict=True)):
+        confidence = sync_offset.confidence_per_frame(
+            track_dists, frames=len(track.frames), frame_rate=frame_rate
+        )
+        for position, frame in enumerate(track.frames.tolist()):
+            mark = Mark(number, float(confidence[position]), *path.at(position))
+            marks.setdefault(frame, []).append(mark)
+    return marks
+
+
+def draw(picture: planes.Picture, mark: Mark) -> None:
+    """Marks one face in place: red when its lips do not follow the sound, green when they do."""
+    green = int(np.clip(GREEN_PER_CONFIDENCE * mark.confidence, 0, 255))
+    x, y, s = mark.x, mark.y, mark.s
+    corner, opposite = (int(x - s), int(y - s)), (int(x + s), int(y + s))
+    colour = (0, green, 255 - green)
+    planes.rectangle(picture, corner, opposite, colour, line_px=BOX_THICKNESS_PX)
+    label = f"Track {mark.track}, Conf {mark.confidence:.3f}"
+    planes.text(picture, label, corner, WHITE, scale=LABEL_SCALE, line_px=LABEL_THICKNESS_PX)

@@ -1,0 +1,1 @@
+"""ffmpeg: what a file holds, its pictures and samples on one clock, and files that are written."""

@@ -1,0 +1,1 @@
+"""Where everything lies: the folders of one video, its files, and how results are replaced."""

@@ -1,0 +1,1 @@
+"""Face clips to offsets, confidence and who speaks: run_syncnet.py."""

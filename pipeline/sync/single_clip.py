@@ -1,0 +1,187 @@
+"""One clip that is a face crop already: the SyncNet demo's two single-clip programs as a mode."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models import weights
+from models.features import FRAME_RATE, SAMPLE_RATE, WINDOW_FRAMES
+from models.syncnet import CROP_PX
+from models.weights import WeightsUsed
+from pipeline import cli
+from pipeline.errors import InputError, PipelineError
+from pipeline.media import decode, encode
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import (
+    DEFAULT_SYNC,
+    ClipScore,
+    Embedded,
+    SyncOptions,
+    embed_clip,
+    judge_clip,
+    load_scorer,
+)
+
+LARGEST_CROP_ASPECT = 1.25  # of a face clip; longer or higher pictures are whole frames
+
+
+def check_output(path: Path, flag: str, *, suffix: str = "") -> None:
+    """Refuses, with InputError, a file that cannot be written: before the work, not after it."""
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"{flag} {path} cannot be written; give a file in a folder that exists.")
+    if not path.name.endswith(suffix):
+        raise InputError(f"{flag} {path} must end in {suffix}; give such a name.")
+
+
+def face_clip(
+    video: Path | None,
+    place: Workspace,
+    *,
+    save_features: Path | None,
+    notice: Callable[[str], object],
+) -> Path | None:
+    """Decides between `score_crop` of what is returned and, for None, `score_tracks` of `place`.
+
+    Args:
+        video: the file the user named, None where the user named the reference.
+        place: the workspace of that name.
+        save_features: what the user asked for; only a face clip has it.
+        notice: called with a sentence when `place` holds results of another video.
+
+    Raises:
+        InputError: features are asked for, but no video.
+    """
+    if save_features is not None and video is None:
+        raise InputError(
+            "--save_features is for one face clip; give it as --videofile, without --reference."
+        )
+    if video is None or (save_features is None and _has_results_of(video, place, notice=notice)):
+        return None
+    return video
+
+
+def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], object]) -> bool:
+    if not place.has_results():
+        return False
+    record = place.read_record() or {}
+    # Results of other programs do not say what they were made from: there the name decides.
+    if "input" not in record or not video.is_file():
+        return True
+    if record["input"] == {"sha256": weights.sha256(video), "bytes": video.stat().st_size}:
+        return True
+    notice(
+        f"{place.room('pywork')} holds results of another video ({record.get('file')}), which "
+        f"--reference {place.reference} would score; {video} is taken for a face clip."
+    )
+    return False
+
+
+def score_crop(
+    video: Path,
+    options: SyncOptions = DEFAULT_SYNC,
+    *,
+    device: torch.device,
+    save_features: Path | None = None,
+    notice: Callable[[str], object],
+    report: Callable[[ClipScore, WeightsUsed], None],
+) -> ClipScore:
+    """Scores one clip that is a face crop already; writes nothing that is not asked for.
+
+    Args:
+        video: a 224x224 clip with its sound.
+        options: settings.
+        device: where the network runs.
+        save_features: `.npy` file to write, see `write_embedded`.
+        notice: called with sentences the user should read.
+        report: called with the result.
+
+    Raises:
+        InputError: the file is no video, silent or too short.
+        WeightsError: the weights file is absent or does not fit.
+        PipelineError: the clip cannot be read, or the features cannot be written.
+    """
+    if save_features is not None:
+        check_output(save_features, "--save_features", suffix=".npy")
+    info = decode.probe(video)
+    if not info.width_px:
+        raise InputError(f"{video} has no video stream; give a file with a picture.")
+    if not info.has_audio:
+        raise InputError(f"{video} has no sound: there is nothing to compare the lips with.")
+    for sentence in _size_notices(video, info):
+        notice(sentence)
+    model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
+    total = round(info.duration_s * FRAME_RATE) if info.duration_s else None
+    with cli.progress("frames scored", total) as bar:
+        embedded = embed_clip(
+            video,
+            model,
+            batch_size=options.batch_size,
+            device=device,
+            with_features=save_features is not None,
+            progress=bar.update,
+        )
+    score = judge_clip(video, embedded, model, vshift=options.vshift)
+    if not score.sync:
+        raise InputError(
+            f"{video} is too short to score: it has {embedded.frames} frames and "
+            f"{embedded.samples / SAMPLE_RATE:.2f} s of sound; give more than {WINDOW_FRAMES} "
+            "frames with sound."
+        )
+    report(score, used)
+    if save_features is not None:
+        for path, array in write_embedded(save_features, embedded).items():
+            notice(f"{path}: {array.shape[0]} windows of {array.shape[1]} values")
+    return score
+
+
+def _size_notices(video: Path, info: decode.MediaInfo) -> list[str]:
+    width, height = info.width_px, info.height_px
+    if (width, height) == (CROP_PX, CROP_PX):
+        return []
+    told = [f"{video} is {width}x{height} and is resized to {CROP_PX}x{CROP_PX}."]
+    if max(width, height) > LARGEST_CROP_ASPECT * min(width, height):
+        told.append(
+            "That is no face clip's shape: unless a face fills the picture, the score means "
+            "nothing; run run_pipeline.py on it first."
+        )
+    return told
+
+
+def write_embedded(path: Path, embedded: Embedded) -> dict[Path, np.ndarray]:
+    """Writes features and embeddings as three float32 arrays, all or none.
+
+    Args:
+        path: `NAME.npy`, for the lip features of every five frames, (frames - 4, F);
+            `NAME.lip.npy` and `NAME.audio.npy` beside it get the embeddings of the windows that
+            are scored, (windows, E).
+        embedded: with features.
+
+    Returns:
+        What was written, by file.
+
+    Raises:
+        PipelineError: the files cannot be written.
+    """
+    assert embedded.features is not None, "embed_clip was not asked for features"
+    arrays = {
+        path.with_suffix(".lip.npy"): embedded.lips.numpy(),
+        path.with_suffix(".audio.npy"): embedded.sound.numpy(),
+        path: embedded.features.numpy(),
+    }
+    partials = {target: encode.partial_path(target) for target in arrays}
+    try:
+        for target, array in arrays.items():
+            with partials[target].open("wb") as file:
+                np.save(file, array)
+        for target, partial in partials.items():
+            partial.replace(target)
+    except OSError as error:
+        raise PipelineError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from error
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+    return arrays
