@@ -47,7 +47,10 @@ def test_flags_of_every_command_exist(
     for program, *flags in commands:
         with pytest.raises(Parsed):
             if program == "-m":
-                importlib.import_module(flags[0]).main(flags[1:])
+                module = importlib.import_module(flags[0])
+                if hasattr(module, "__path__"):  # a package
+                    module = importlib.import_module(f"{flags[0]}.__main__")
+                module.main(flags[1:])
             else:
                 monkeypatch.setattr(sys, "argv", [program, *flags])
                 runpy.run_path(str(REPO / program))["main"](*([flags] if flags else []))
