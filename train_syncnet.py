@@ -17,9 +17,9 @@ from pathlib import Path
 
 from models.precision import CHOICES
 from pipeline import cli
-from training.objectives import NEGATIVES, OBJECTIVES
-from training.syncnet_options import TrainOptions
-from training.syncnet_run import train
+from training.objectives.contrastive import NEGATIVES, OBJECTIVES
+from training.tasks.syncnet import train
+from training.tasks.syncnet_options import TrainOptions
 
 
 def build_parser() -> argparse.ArgumentParser:

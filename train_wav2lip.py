@@ -14,8 +14,8 @@ from pathlib import Path
 
 from models.precision import CHOICES
 from pipeline import cli
-from training.wav2lip_options import STAGES, TrainOptions
-from training.wav2lip_run import train
+from training.tasks.wav2lip import train
+from training.tasks.wav2lip_options import STAGES, TrainOptions
 
 
 def build_parser() -> argparse.ArgumentParser:

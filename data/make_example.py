@@ -3,7 +3,7 @@
     python data/make_example.py [--output data/example.mp4]
 
 Shot one shows one person whose sound comes 120 ms before the picture. Shot two shows two persons,
-of whom one speaks, in time, and the other listens. espeak-ng speaks, training/drawn.py draws.
+of whom one speaks, in time, and the other listens. espeak-ng speaks, training/drawn/heads.py draws.
 Tests import the constants below as the truth.
 """
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it also runs 
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.process import find_ffmpeg
-from training.drawn import DrawnHead, Pose, draw_head, idle_motion, mouth_motion
+from training.drawn.heads import DrawnHead, Pose, draw_head, idle_motion, mouth_motion
 
 # The truth about the example. Shot one is frames 0 .. SHOT_ONE_FRAMES - 1, shot two the rest.
 WIDTH_PX, HEIGHT_PX = 640, 360
@@ -205,7 +205,7 @@ def shown_mouth(
         lead_frames: frame f shows the sound of frame f - lead_frames.
 
     Returns:
-        float32 (frames, 2): opening and spread, see training.drawn.mouth_motion.
+        float32 (frames, 2): opening and spread, see training.drawn.heads.mouth_motion.
     """
     samples = resample_poly(speech, SAMPLE_RATE // 50, SPEECH_RATE_HZ // 50)  # as whole numbers
     # The sample was drawn for the middle of the 40 ms that a frame is shown, half a frame after the

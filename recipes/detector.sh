@@ -4,7 +4,7 @@
 #     STILLS=data/stills CORPUS=data/corpus recipes/detector.sh
 #
 # In the folder of the repository. STILLS holds labels.jsonl and images/, CORPUS faces.jsonl and
-# the clips it names (training/face_samples.py).
+# the clips it names (training/batches/face_samples.py).
 set -eu
 
 STILLS=${STILLS:-data/stills}

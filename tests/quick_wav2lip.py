@@ -4,8 +4,8 @@ import sys
 
 import train_wav2lip
 from pipeline import cli
-from training import wav2lip_run
-from training.journal import Journal
+from training.loop.journal import Journal
+from training.tasks import wav2lip as wav2lip_task
 
 
 def spare(patch: object = None) -> None:
@@ -15,8 +15,8 @@ def spare(patch: object = None) -> None:
         patch: pytest's monkeypatch, where other tests shall have them.
     """
     change = getattr(patch, "setattr", setattr)
-    change(wav2lip_run, "UNSEEN_BATCHES", 2)
-    change(wav2lip_run, "UNSEEN_WINDOWS", 2)
+    change(wav2lip_task, "UNSEEN_BATCHES", 2)
+    change(wav2lip_task, "UNSEEN_WINDOWS", 2)
     change(Journal, "draw", lambda _: None)
 
 

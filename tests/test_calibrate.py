@@ -11,9 +11,10 @@ from models import weights
 from models.syncnet import SyncNet
 from pipeline.sync import reliability
 from tests.train_kit import TINY
-from training import calibrate, samples
-from training.reliability_fit import Options, Piece
-from training.samples import Clip, Loaded
+from training import calibrate
+from training.data import samples
+from training.data.samples import Clip, Loaded
+from training.evaluate.reliability_fit import Options, Piece
 
 
 class Seen:

@@ -16,10 +16,10 @@ from models import weights
 from models.syncnet import SyncNet
 from pipeline.store import provenance
 from tests.train_kit import TINY
-from training import card
-from training.distributed import Processes
-from training.resume import Origin
-from training.task import Run, Task
+from training.loop import card
+from training.loop.distributed import Processes
+from training.loop.resume import Origin
+from training.loop.task import Run, Task
 
 
 class _Tiny(Task):

@@ -12,10 +12,11 @@ from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline.sync.offset import Sync
 from tests.train_kit import TINY
-from training import agreement, evaluate_sync, judging
-from training.agreement import Agreement, Piece, can_be_judged
-from training.distributed import Processes
-from training.samples import Clip
+from training import evaluate_sync
+from training.data.samples import Clip
+from training.evaluate import agreement, judging
+from training.evaluate.agreement import Agreement, Piece, can_be_judged
+from training.loop.distributed import Processes
 
 Answer = Callable[[Clip, int, float], float]
 

@@ -18,15 +18,21 @@ from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipConfig, Wav2LipDiscriminator
 from pipeline.dub.driving_audio import read_voice
 from pipeline.faces import crops
-from training import expert_excerpts, samples
-from training import wav2lip_objectives as objectives
+from training.batches import expert_excerpts
+from training.batches.expert_excerpts import (
+    EXCERPT_FRAMES,
+    EXCERPT_WINDOWS,
+    ExpertBatch,
+    expert_batch,
+)
+from training.batches.face_batches import LEAST_APART_FRAMES, FaceBatch, face_batch
+from training.data import samples
+from training.data.faces import PAD, VIEW, FaceClip, drawn_clips, track_box
+from training.data.samples import Clip
 from training.drawn_tracks import babble
-from training.expert_excerpts import EXCERPT_FRAMES, EXCERPT_WINDOWS, ExpertBatch, expert_batch
-from training.face_batches import LEAST_APART_FRAMES, FaceBatch, face_batch
-from training.faces import PAD, VIEW, FaceClip, drawn_clips, track_box
-from training.samples import Clip
-from training.teacher import Taught
-from training.wav2lip_objectives import LossWeights
+from training.objectives import wav2lip_objectives as objectives
+from training.objectives.teacher import Taught
+from training.objectives.wav2lip_objectives import LossWeights
 
 NARROW = Wav2LipConfig(0.05)
 

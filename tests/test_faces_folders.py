@@ -14,12 +14,12 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
-from training import face_data, preprocessed, samples
+from training.batches.face_batches import LEAST_FRAMES, face_batch
+from training.data import face_data, preprocessed, samples
+from training.data.face_data import FaceSource, load_faces
+from training.data.faces import TYPICAL_ASPECT, track_box
 from training.drawn_tracks import babble, write_track
-from training.face_batches import LEAST_FRAMES, face_batch
-from training.face_data import FaceSource, load_faces
-from training.faces import TYPICAL_ASPECT, track_box
-from training.teacher import Taught
+from training.objectives.teacher import Taught
 
 
 def _speech(frames: int) -> np.ndarray:

@@ -13,11 +13,12 @@ from torch import nn
 
 from pipeline.errors import PipelineError
 from tests.train_kit import assert_same
-from training import fit, loop
-from training.distributed import Processes
-from training.journal import Journal, read_rows
-from training.resume import Origin
-from training.task import Report, Task
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.distributed import Processes
+from training.loop.journal import Journal, read_rows
+from training.loop.resume import Origin
+from training.loop.task import Report, Task
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -105,7 +106,7 @@ def _fit(task: Line, folder: Path, *, state: Any = None, **flags: Any) -> int:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    state = loop.load_checkpoint(folder / "checkpoint.pt")
+    state = checkpoint_files.load_checkpoint(folder / "checkpoint.pt")
     assert state is not None
     return state
 
@@ -216,7 +217,7 @@ def test_checkpoints_are_written_when_due_and_at_the_end(
 ) -> None:
     """Under the task's names; parts that a run has not are None."""
     saved: list[dict[str, Any]] = []
-    monkeypatch.setattr(loop, "save_checkpoint", lambda _, state: saved.append(state))
+    monkeypatch.setattr(checkpoint_files, "save_checkpoint", lambda _, state: saved.append(state))
     assert _fit(Line(), tmp_path, steps=5, save_every=2) == 0
     assert [state["step"] for state in saved] == [2, 4, 5]
     assert {"line", "other", "first", "second", "average", "remembered"} <= saved[0].keys()

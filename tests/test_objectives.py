@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.objectives import (
+from training.objectives.contrastive import (
     OBJECTIVES,
     CosineBCE,
     DistanceBCE,

@@ -38,8 +38,8 @@ from pipeline.sync import single_clip
 from pipeline.sync import stage as sync_stage
 from pipeline.sync.scorer import SyncOptions
 from tests.conftest import REPO
-from training import syncnet_options, wav2lip_options
-from training.objectives import MultiWay
+from training.objectives.contrastive import MultiWay
+from training.tasks import syncnet_options, wav2lip_options
 
 CPU = torch.device("cpu")
 TRACKS = [Track(np.arange(3), np.ones((3, 4)))] * 2

@@ -15,8 +15,8 @@ import train_wav2lip
 from tests.conftest import REPO
 from tests.readme_kit import started
 from training import detector
-from training.syncnet_options import TrainOptions as SyncNetOptions
-from training.wav2lip_options import TrainOptions as Wav2LipOptions
+from training.tasks.syncnet_options import TrainOptions as SyncNetOptions
+from training.tasks.wav2lip_options import TrainOptions as Wav2LipOptions
 
 IN_ORDER = ("tracks", "detector", "syncnet", "expert", "generator")
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {

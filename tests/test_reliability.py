@@ -18,9 +18,10 @@ from pipeline.sync import reliability
 from pipeline.sync import scorer as sync_scorer
 from pipeline.sync import stage as sync_stage
 from pipeline.sync.scorer import Embedded
-from training import people, reliability_fit
-from training.reliability_fit import Piece
-from training.samples import Clip
+from training.data import people
+from training.data.samples import Clip
+from training.evaluate import reliability_fit
+from training.evaluate.reliability_fit import Piece
 
 LENGTHS = (15, 25, 50, 125, 250)
 

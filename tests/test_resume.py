@@ -14,8 +14,11 @@ import train_wav2lip
 from models import weights
 from models.syncnet import SyncNet
 from tests.train_kit import SHORT, said, write_noise
-from training import detector, loop, syncnet_options, syncnet_run, wav2lip_options
-from training.journal import Journal
+from training import detector
+from training.loop import checkpoint as checkpoint_files
+from training.loop.journal import Journal
+from training.tasks import syncnet as syncnet_task
+from training.tasks import syncnet_options, wav2lip_options
 
 FRAMES = 75
 
@@ -24,7 +27,7 @@ FRAMES = 75
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing them takes longer than steps."""
     monkeypatch.setattr(Journal, "draw", lambda _: None)
-    monkeypatch.setattr(syncnet_run, "SMALL", SHORT)
+    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_noise(root / "tracks", clips=3, frames=FRAMES, seed=7)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Journal, "draw", lambda _: None)
-        patched.setattr(syncnet_run, "SMALL", SHORT)
+        patched.setattr(syncnet_task, "SMALL", SHORT)
         assert train_syncnet.main(_syncnet(root, root / "syncnet")) == 0
         assert train_wav2lip.main(_wav2lip(root, root / "wav2lip")) == 0
     return root
@@ -167,7 +170,7 @@ def test_resume_takes_options_that_do_not_change_the_result_with_a_line(
         line = next(line for line in shown.splitlines() if "other options" in line)
         for word in ("--steps (was 1, is 2)", "--log_every (was 20, is 3)", "--workers (was 1,"):
             assert word in line
-        state = loop.load_checkpoint(own / name / "checkpoint.pt")
+        state = checkpoint_files.load_checkpoint(own / name / "checkpoint.pt")
         assert state is not None and state["options"]["steps"] == 2
         assert "run" not in state["options"] and len(state["clips"]) == 3
 
@@ -181,9 +184,9 @@ def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
         (train_wav2lip.main, _wav2lip, "wav2lip"),
     ):
         path = own / name / "checkpoint.pt"
-        state = loop.load_checkpoint(path)
+        state = checkpoint_files.load_checkpoint(path)
         assert state is not None
-        loop.save_checkpoint(
+        checkpoint_files.save_checkpoint(
             path, {k: v for k, v in state.items() if k not in ("options", "clips")}
         )
         code, shown, error = said(
@@ -191,7 +194,7 @@ def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
         )
         assert code == 0, error
         assert "does not say which options it was made with" in shown
-        again = loop.load_checkpoint(path)
+        again = checkpoint_files.load_checkpoint(path)
         assert again is not None and again["options"]["lr"] == 0.5
 
 
@@ -201,14 +204,14 @@ def test_resume_compares_networks_and_not_how_they_were_written_down(
 ) -> None:
     """A checkpoint from before a field was added is of the same network; another is refused."""
     path = own / "syncnet" / "checkpoint.pt"
-    state = loop.load_checkpoint(path)
+    state = checkpoint_files.load_checkpoint(path)
     assert state is not None
     held = json.loads(state["config"])
     del held["calibration"]
     if config == "wider":
         held["embedding_size"] += 1
     text = "{" if config == "no JSON" else json.dumps(held)
-    loop.save_checkpoint(path, state | {"config": text})
+    checkpoint_files.save_checkpoint(path, state | {"config": text})
     flags = _syncnet(made, own / "syncnet", "--steps", "2")
     code, _, error = said(train_syncnet.main, flags, capsys)
     assert code == wanted, error
@@ -230,7 +233,7 @@ def test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named(
     assert code == 0, error
     assert "1 clip new since the checkpoint, trained on from now on: tracks/newcomer/00000" in shown
     assert "1 clip gone since the checkpoint: tracks/noise002/00000" in shown
-    state = loop.load_checkpoint(own / "fresh" / "checkpoint.pt")
+    state = checkpoint_files.load_checkpoint(own / "fresh" / "checkpoint.pt")
     assert state is not None and list(state["offsets_ms"]) == [
         "tracks/noise000/00000",
         "tracks/noise001/00000",
@@ -243,23 +246,23 @@ def test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another(
 ) -> None:
     """Only a clip that was not there, or not like this, joins; a lag found is kept."""
     path = own / "syncnet" / "checkpoint.pt"
-    state = loop.load_checkpoint(path)
+    state = checkpoint_files.load_checkpoint(path)
     assert state is not None
     first, second, third = state["offsets_ms"]
     state["offsets_ms"] = {first: 80.0, third: 40.0}
     state["dropped"] = [second]
-    loop.save_checkpoint(path, state)
+    checkpoint_files.save_checkpoint(path, state)
     flags = _syncnet(made, own / "syncnet", "--steps", "2")
     assert said(train_syncnet.main, flags, capsys)[0] == 0
-    state = loop.load_checkpoint(path)
+    state = checkpoint_files.load_checkpoint(path)
     assert state is not None and state["dropped"] == [second]
     assert state["offsets_ms"] == {first: 80.0, third: 40.0}
     state["clips"][second] -= 1
     state["clips"][third] -= 1
-    loop.save_checkpoint(path, state)
+    checkpoint_files.save_checkpoint(path, state)
     code, shown, _ = said(train_syncnet.main, [*flags, "--steps", "3"], capsys)
     assert code == 0 and "2 clips changed since the checkpoint: " in shown
-    state = loop.load_checkpoint(path)
+    state = checkpoint_files.load_checkpoint(path)
     assert state is not None and state["dropped"] == []
     assert state["offsets_ms"] == {first: 80.0, second: 0.0, third: 0.0}
 

@@ -12,7 +12,7 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.media import decode
 from tests.conftest import REPO
-from training.loop import load_checkpoint
+from training.loop.checkpoint import load_checkpoint
 
 SCRIPTS = sorted(REPO.glob("run_*.py"))
 ROOMS = ("pipeline", "models")

@@ -15,10 +15,12 @@ from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests import train_kit
 from tests.train_kit import SHORT, assert_same, kill_seed, said, write_noise
-from training import fit, loop, syncnet_run
-from training.distributed import Processes, largest
-from training.journal import Journal, read_rows
-from training.stopping import stopped_between_steps
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.distributed import Processes, largest
+from training.loop.journal import Journal, read_rows
+from training.loop.stopping import stopped_between_steps
+from training.tasks import syncnet as syncnet_task
 
 STEPS = 3
 CLOCKS = (*train_kit.CLOCKS, "windows_per_s", "excerpts_per_s")
@@ -28,7 +30,7 @@ CLOCKS = (*train_kit.CLOCKS, "windows_per_s", "excerpts_per_s")
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small networks, no curves."""
     monkeypatch.setattr(Journal, "draw", lambda _: None)
-    monkeypatch.setattr(syncnet_run, "SMALL", SHORT)
+    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +103,15 @@ def test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_sto
     assert code == 128 + number and sent == [step - 1]
     wanted = f"stopped at step {step} of {STEPS}, which is saved: the same command goes on with"
     assert wanted in error and f" step {step + 1}." in error and "Traceback" not in error
-    state = loop.load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    state = checkpoint_files.load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert state is not None and state.get("step", state.get("global_step")) == step
     code, shown, _ = said(main, flags, capsys)
     assert code == 0 and f"resumed at step {step}" in shown
     _, whole = _run(made, stage, tmp_path / "whole")
     assert main(whole) == 0
-    one, other = (loop.load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("run", "whole"))
+    one, other = (
+        checkpoint_files.load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("run", "whole")
+    )
     assert_same(one, other)
     rows = [read_rows(tmp_path / name / "train.jsonl") for name in ("run", "whole")]
     kept = [[{k: v for k, v in r.items() if k not in CLOCKS} for r in part] for part in rows]
@@ -169,7 +173,7 @@ def runs(made: Path) -> Path:
     """Checkpoints of one step of every stage, in folders named so."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Journal, "draw", lambda _: None)
-        patched.setattr(syncnet_run, "SMALL", SHORT)
+        patched.setattr(syncnet_task, "SMALL", SHORT)
         for stage in ("syncnet", "expert", "gan"):
             main, flags = _run(made, stage, made / "runs" / stage)
             assert main([*flags, "--steps", "1", "--lr", "0.1"]) == 0
@@ -188,7 +192,7 @@ def test_checkpoint_of_a_run_is_weights_of_its_averaged_network(
     }[stage]
     path = runs / stage / "checkpoint.pt"
     model, used = load(path, device=cpu)
-    state = loop.load_checkpoint(path)
+    state = checkpoint_files.load_checkpoint(path)
     assert state is not None and type(model) is kind and model.config == config
     assert_same(dict(model.state_dict()), dict(state["average"]))
     trained = state["lesson"] if stage == "syncnet" else state["state_dict"]
@@ -199,11 +203,11 @@ def test_checkpoint_of_a_run_is_weights_of_its_averaged_network(
 
 def test_checkpoint_with_a_best_network_is_weights_of_that(runs: Path, tmp_path: Path) -> None:
     """What --export would write."""
-    state = loop.load_checkpoint(runs / "syncnet" / "checkpoint.pt")
+    state = checkpoint_files.load_checkpoint(runs / "syncnet" / "checkpoint.pt")
     assert state is not None
     best = {k: v + 1 if v.is_floating_point() else v for k, v in state["average"].items()}
     state["best"] = {"score": 0.5, "step": 1, "average": best}
-    loop.save_checkpoint(tmp_path / "checkpoint.pt", state)
+    checkpoint_files.save_checkpoint(tmp_path / "checkpoint.pt", state)
     assert_same(weights.read_state(tmp_path / "checkpoint.pt"), best)
 
 

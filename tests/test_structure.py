@@ -6,8 +6,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from models.wav2lip import FACE_PX
-from training import wav2lip_objectives as objectives
-from training.structure import fine_contrast, ssim
+from training.objectives import wav2lip_objectives as objectives
+from training.objectives.structure import fine_contrast, ssim
 
 
 def _pictures(*shape: int) -> np.ndarray:

@@ -26,10 +26,12 @@ from tests.train_kit import (
     two_processes,
     write_noise,
 )
-from training import fit, loop, syncnet_run
 from training.drawn_tracks import babble, write_track, write_tracks
-from training.journal import Journal, read_rows
-from training.task import Run
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.journal import Journal, read_rows
+from training.loop.task import Run
+from training.tasks import syncnet as syncnet_task
 
 FRAMES = 110  # of a clip: little more than an excerpt of the small network
 CLOCKS = (*train_kit.CLOCKS, "excerpts_per_s")
@@ -87,7 +89,7 @@ def flags(small_flags: list[str], tiny: Path) -> list[str]:
 
 
 def _state(run: Path) -> dict[str, Any]:
-    state = loop.load_checkpoint(run / "checkpoint.pt")
+    state = checkpoint_files.load_checkpoint(run / "checkpoint.pt")
     assert state is not None
     return state
 
@@ -169,11 +171,13 @@ def test_clips_judged_twice_are_told_of_once(
 def test_a_run_killed_while_it_saves_keeps_its_last_checkpoint(tmp_path: Path) -> None:
     """The file is replaced whole; half a checkpoint beside it harms nobody."""
     path = tmp_path / "checkpoint.pt"
-    loop.save_checkpoint(path, {"step": 1})
+    checkpoint_files.save_checkpoint(path, {"step": 1})
     (tmp_path / ".checkpoint.pt.partial").write_bytes(path.read_bytes()[:100])
-    assert loop.load_checkpoint(path) == {"step": 1}
-    loop.save_checkpoint(path, {"step": 2})
-    assert loop.load_checkpoint(path) == {"step": 2} and len(list(tmp_path.iterdir())) == 1
+    assert checkpoint_files.load_checkpoint(path) == {"step": 1}
+    checkpoint_files.save_checkpoint(path, {"step": 2})
+    assert (
+        checkpoint_files.load_checkpoint(path) == {"step": 2} and len(list(tmp_path.iterdir())) == 1
+    )
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(
@@ -290,10 +294,10 @@ def test_a_run_stops_early_and_exports_its_best(
     flags: list[str], tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two reports without a better one end it, once and for all; the best weights are exported."""
-    monkeypatch.setattr(syncnet_run, "agreement", _Scores([0.5, 0.6, 0.4, 0.6]))
+    monkeypatch.setattr(syncnet_task, "agreement", _Scores([0.5, 0.6, 0.4, 0.6]))
     file = tmp_path / "own.safetensors"
-    monkeypatch.setattr(syncnet_run, "calibrate", lambda *_, **__: None)
-    monkeypatch.setattr(syncnet_run, "figures", lambda *_, **__: {"all": {}})
+    monkeypatch.setattr(syncnet_task, "calibrate", lambda *_, **__: None)
+    monkeypatch.setattr(syncnet_task, "figures", lambda *_, **__: {"all": {}})
     others = shutil.copytree(tracks, tmp_path / "others")
     flags += ["--val", str(others), "--steps", "50", "--eval_every", "1", "--patience", "2"]
     flags += ["--export", str(file), "--warmup", "0"]

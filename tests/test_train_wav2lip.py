@@ -27,10 +27,13 @@ from tests.train_kit import (
     two_processes,
     write_noise,
 )
-from training import fit, loop, wav2lip_options, wav2lip_run
-from training.distributed import Processes
-from training.journal import read_rows
-from training.task import Run
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.distributed import Processes
+from training.loop.journal import read_rows
+from training.loop.task import Run
+from training.tasks import wav2lip as wav2lip_task
+from training.tasks import wav2lip_options
 
 FRAMES = 75  # of a clip: little more than an excerpt of the expert
 NARROW = Wav2LipConfig(0.02)
@@ -105,7 +108,7 @@ def _of_stage(stage: str, flags: list[str], teacher: Path | str = "none") -> lis
 
 
 def _state(run: Path) -> dict[str, Any]:
-    state = loop.load_checkpoint(run / "checkpoint.pt")
+    state = checkpoint_files.load_checkpoint(run / "checkpoint.pt")
     assert state is not None
     return state
 
@@ -312,7 +315,7 @@ def test_the_expert_does_not_change_while_a_generator_learns(
     assert train_wav2lip.main([*flags, "--steps", "2"]) == 0
     assert len(called) == 2 + 2 and not any(called)  # of steps and of a report
     task = runs[-1].task
-    assert isinstance(task, wav2lip_run.Wav2LipTask)
+    assert isinstance(task, wav2lip_task.Wav2LipTask)
     lesson = task.lesson
     assert lesson.expert is not None and lesson.model.training
     assert_same(weights.read_state(expert), lesson.expert.state_dict())

@@ -13,7 +13,7 @@ from tests.conftest import REPO
 from tests.quick_wav2lip import spare
 from tests.train_kit import said, write_noise
 from training.drawn_tracks import babble, write_track
-from training.journal import read_rows
+from training.loop.journal import read_rows
 
 
 @pytest.fixture

@@ -10,15 +10,16 @@ import torch
 import train_wav2lip
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig, Wav2LipDiscriminator
 from pipeline.errors import PipelineError
-from training import fit, wav2lip_run
-from training.distributed import Processes
-from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
-from training.face_batches import FaceBatch
-from training.task import Run
-from training.wav2lip import Lesson
-from training.wav2lip_objectives import LossWeights
-from training.wav2lip_options import TrainOptions
-from training.wav2lip_run import Data, Wav2LipTask
+from training.batches.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
+from training.batches.face_batches import FaceBatch
+from training.loop import fit
+from training.loop.distributed import Processes
+from training.loop.task import Run
+from training.objectives.wav2lip_objectives import LossWeights
+from training.tasks import wav2lip as wav2lip_task
+from training.tasks.wav2lip import Data, Wav2LipTask
+from training.tasks.wav2lip_module import Lesson
+from training.tasks.wav2lip_options import TrainOptions
 
 NARROW = Wav2LipConfig(0.05)
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -194,13 +195,13 @@ def test_other_people_are_judged_on_the_same_windows_whatever_the_batch_size(
 ) -> None:
     """192 of them, in whole excerpts of an expert: figures of two cards compare."""
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(wav2lip_run, "load_faces", lambda *_, **__: ["clip"])
-    monkeypatch.setattr(wav2lip_run, "_batch", lambda *_, **how: asked.append(how))
+    monkeypatch.setattr(wav2lip_task, "load_faces", lambda *_, **__: ["clip"])
+    monkeypatch.setattr(wav2lip_task, "_batch", lambda *_, **how: asked.append(how))
     flags = ["--data", "d", "--val", "v", "--run", "r", "--stage", stage, "--teacher", "none"]
     for size in ("1", "12", "48"):
         asked.clear()
         words = train_wav2lip.build_parser().parse_args([*flags, "--batch_size", size])
-        wav2lip_run.load_data(TrainOptions(**vars(words)), say=False)
+        wav2lip_task.load_data(TrainOptions(**vars(words)), say=False)
         assert sum(how["size"] for how in asked) == 192
         assert all(how["size"] % EXCERPT_WINDOWS == 0 for how in asked)
         assert len({(how["seed"], how["step"]) for how in asked}) == len(asked)

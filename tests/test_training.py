@@ -16,11 +16,15 @@ from models.syncnet import SMALL
 from pipeline import cli
 from pipeline.media import encode
 from tests.train_kit import assert_same, said
-from training import detection, detector, drawn_tracks, fit, loop, samples
-from training.drawn import drawn_scene, mouth_motion
+from training import detector, drawn_tracks
+from training.batches.face_samples import FaceSample
+from training.data import samples
+from training.drawn.heads import drawn_scene, mouth_motion
 from training.drawn_tracks import babble
-from training.face_samples import FaceSample
-from training.task import Run
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.task import Run
+from training.objectives import detection
 
 
 def test_mouths_open_with_the_sound() -> None:
@@ -113,7 +117,7 @@ def test_the_detector_trains_exports_and_resumes(tmp_path: Path) -> None:
     flags += ["--run", str(tmp_path / "run"), "--drawn", "2", "--batch_size", "2"]
     for steps in (2, 4):
         assert detector.main([*flags, "--steps", str(steps), "--export", str(file)]) == 0
-        state = loop.load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+        state = checkpoint_files.load_checkpoint(tmp_path / "run" / "checkpoint.pt")
         assert state is not None and state["step"] == steps
     weights.fill(s3fd.S3FD(s3fd.SMALL), file)
     assert json.loads(file.with_suffix(".json").read_text())["sha256"] == weights.sha256(file)
@@ -142,7 +146,8 @@ def test_resumed_detector_equals_one_never_stopped(
     assert detector.main([*flags, "--run", str(tmp_path / "broken")]) == 0
     assert "resumed at step 2" in capsys.readouterr().out
     one, other = (
-        loop.load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "broken")
+        checkpoint_files.load_checkpoint(tmp_path / name / "checkpoint.pt")
+        for name in ("whole", "broken")
     )
     assert_same(one, other)
     assert one is not None and one["step"] == 4

@@ -20,9 +20,10 @@ from models.syncnet import SMALL, SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.errors import InputError, PipelineError
 from tests.train_kit import SHORT, said, write_noise
-from training import loop, samples
-from training.journal import Journal
-from training.samples import Clip
+from training.data import samples
+from training.data.samples import Clip
+from training.loop import checkpoint as checkpoint_files
+from training.loop.journal import Journal
 
 FRAMES = 20
 ENTRY_BYTES = FRAMES * 62 * 62 + FRAMES * 640 * 2
@@ -172,10 +173,12 @@ def test_full_disk_while_saving_keeps_the_checkpoint_of_before(
 ) -> None:
     """One sentence, and nothing half written stays."""
     path = tmp_path / "checkpoint.pt"
-    loop.save_checkpoint(path, {"step": 1})
+    checkpoint_files.save_checkpoint(path, {"step": 1})
     with pytest.raises(PipelineError, match=r"checkpoint\.pt cannot be written .*; make room"):
-        loop.save_checkpoint(path, {"step": 2, "large": torch.zeros(1_000_000)})
-    assert loop.load_checkpoint(path) == {"step": 1} and len(list(tmp_path.iterdir())) == 1
+        checkpoint_files.save_checkpoint(path, {"step": 2, "large": torch.zeros(1_000_000)})
+    assert (
+        checkpoint_files.load_checkpoint(path) == {"step": 1} and len(list(tmp_path.iterdir())) == 1
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

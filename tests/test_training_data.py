@@ -20,13 +20,15 @@ from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from pipeline.sync.scorer import score_clip
-from training import apart, augment, excerpts, judging, samples, selection
-from training.ahead import made_ahead
-from training.chances import chances, choose
+from training.batches import excerpts
+from training.batches.chances import chances, choose
+from training.batches.excerpts import Draw
+from training.data import apart, augment, samples, selection
+from training.data.ahead import made_ahead
+from training.data.samples import Clip
 from training.drawn_tracks import write_track
-from training.excerpts import Draw
-from training.journal import Journal, read_rows
-from training.samples import Clip
+from training.evaluate import judging
+from training.loop.journal import Journal, read_rows
 
 FRAMES = 40
 

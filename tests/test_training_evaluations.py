@@ -22,12 +22,13 @@ from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from pipeline.sync.offset import Sync
 from tests.train_kit import TINY
-from training import evaluate_expert, evaluate_mouths, fid, tables
+from training import evaluate_expert, evaluate_mouths
+from training.data.faces import VIEW, FaceClip, track_box
+from training.data.samples import Clip
 from training.drawn_tracks import write_track
+from training.evaluate import fid, tables
 from training.evaluate_mouths import Exchange, Scorer
-from training.faces import VIEW, FaceClip, track_box
-from training.samples import Clip
-from training.structure import ssim
+from training.objectives.structure import ssim
 
 NARROW = Wav2LipConfig(0.02)
 

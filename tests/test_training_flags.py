@@ -22,11 +22,16 @@ from pipeline import cli
 from pipeline.store.workspace import Workspace
 from tests.train_kit import TINY, said
 from tests.training_flag_kit import FlagTable
-from training import excerpts, fit, loop, syncnet_run, wav2lip, wav2lip_run
+from training.batches import excerpts
+from training.batches.face_batches import FaceBatch
 from training.drawn_tracks import write_track
-from training.face_batches import FaceBatch
-from training.journal import Journal, read_rows
-from training.objectives import CosineBCE, DistanceBCE, Margin, MultiWay
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.journal import Journal, read_rows
+from training.objectives.contrastive import CosineBCE, DistanceBCE, Margin, MultiWay
+from training.tasks import syncnet as syncnet_task
+from training.tasks import wav2lip as wav2lip_task
+from training.tasks import wav2lip_module
 
 FRAMES = 70
 SHORT = replace(TINY, context_s=0.96)  # excerpts of 24 frames: six windows
@@ -144,19 +149,19 @@ class Kit:
         self.count = 0
         self.devices: list[str] = []
         patch.setattr(Journal, "draw", lambda _: None)
-        patch.setattr(wav2lip_run, "UNSEEN_BATCHES", 1)
-        patch.setattr(wav2lip_run, "UNSEEN_WINDOWS", 1)
-        patch.setattr(syncnet_run, "SMALL", SHORT)
+        patch.setattr(wav2lip_task, "UNSEEN_BATCHES", 1)
+        patch.setattr(wav2lip_task, "UNSEEN_WINDOWS", 1)
+        patch.setattr(syncnet_task, "SMALL", SHORT)
         self._real_device = cli.torch_device
         self._originals = {
             name: getattr(module, attribute)
             for name, (module, attribute) in {
-                "save": (loop, "save_checkpoint"),
-                "load": (syncnet_run, "load_data"),
-                "faces": (wav2lip_run, "load_data"),
+                "save": (checkpoint_files, "save_checkpoint"),
+                "load": (syncnet_task, "load_data"),
+                "faces": (wav2lip_task, "load_data"),
                 "step": (fit, "train_step"),
                 "draw": (excerpts, "draw_batch"),
-                "batch": (wav2lip_run, "_batch"),
+                "batch": (wav2lip_task, "_batch"),
             }.items()
         }
 
@@ -201,7 +206,7 @@ class Kit:
             run.step += 1
             return {"loss": 1.0, "accuracy": 0.5, "gradient": 1.0}
 
-        self.patch.setattr(syncnet_run, "load_data", load)
+        self.patch.setattr(syncnet_task, "load_data", load)
         self.patch.setattr(excerpts, "draw_batch", draw)
         self.patch.setattr(fit, "train_step", step)
         return self._finish(ran, train_syncnet.main, self._flags(ran, base, flags), saves=saves)
@@ -240,8 +245,8 @@ class Kit:
             run.step += 1
             return {"loss": 1.0, "gradient": 1.0}
 
-        self.patch.setattr(wav2lip_run, "load_data", load)
-        self.patch.setattr(wav2lip_run, "_batch", draw)
+        self.patch.setattr(wav2lip_task, "load_data", load)
+        self.patch.setattr(wav2lip_task, "_batch", draw)
         self.patch.setattr(fit, "train_step", step)
         return self._finish(ran, train_wav2lip.main, self._flags(ran, base, flags), saves=saves)
 
@@ -255,7 +260,7 @@ class Kit:
             self.devices.append(name)
             return self._real_device("cpu")
 
-        self.patch.setattr(loop, "save_checkpoint", save)
+        self.patch.setattr(checkpoint_files, "save_checkpoint", save)
         self.patch.setattr(cli, "torch_device", device)
         ran.code, ran.out, ran.err = said(main, flags, self.capsys)
         ran.rows = read_rows(ran.folder / "train.jsonl")
@@ -502,13 +507,13 @@ def _drawn(kit: Kit) -> None:
     assert {clip.frames for clip in ran.data.drawn} == {FRAMES}
     # Unset: as many as clips, up to a largest number.
     for most, count in ((60, 2), (1, 1)):
-        kit.patch.setattr(syncnet_run, "MOST_DRAWN", most)
+        kit.patch.setattr(syncnet_task, "MOST_DRAWN", most)
         assert len(kit.syncnet(without=("--drawn",)).data.drawn) == count
 
 
 @_row("grey")
 def _grey(kit: Kit) -> None:
-    kit.patch.setattr(syncnet_run, "SMALL", replace(SHORT, grey=False))
+    kit.patch.setattr(syncnet_task, "SMALL", replace(SHORT, grey=False))
     for chance in (0, 1):
         batch, _ = kit.syncnet("--grey", chance).steps[0]
         for excerpt in batch.lips:
@@ -546,7 +551,7 @@ def _patience(kit: Kit) -> None:
             scores.append(1 / (1 + len(scores)))
             return scores[-1]
 
-    kit.patch.setattr(syncnet_run, "agreement", lambda *_, **__: Falling())
+    kit.patch.setattr(syncnet_task, "agreement", lambda *_, **__: Falling())
     flags = ("--val", kit.folders / "val", "--steps", 5, "--eval_every", 1, "--patience")
     for patience, steps in ((0, 5), (1, 2), (3, 4)):
         scores.clear()
@@ -579,7 +584,7 @@ def _refine_at(kit: Kit) -> None:
         asked.append([clip.name for clip in clips])
         return clips[1:], [clips[0].name]
 
-    kit.patch.setattr(syncnet_run.judging, "refine", refine)
+    kit.patch.setattr(syncnet_task.judging, "refine", refine)
     assert kit.syncnet("--refine_at", "--steps", 4).at("kept") == [] == asked
     ran = kit.syncnet("--refine_at", 1, 3, "--steps", 4)
     assert ran.at("kept") == [2, 4] and len(asked) == 2  # of the steps to come
@@ -686,8 +691,8 @@ def _init_faces(kit: Kit) -> None:
 
 @_row("eval_every", WAV2LIP)
 def _eval_every_faces(kit: Kit) -> None:
-    kit.patch.setattr(wav2lip, "judge", lambda *_, **__: {"loss": 1.0})
-    kit.patch.setattr(wav2lip_run, "draw_samples", lambda *_: None)
+    kit.patch.setattr(wav2lip_module, "judge", lambda *_, **__: {"loss": 1.0})
+    kit.patch.setattr(wav2lip_task, "draw_samples", lambda *_: None)
     flags = ("--val", kit.folders / "val", "--steps", 4, "--eval_every")
     assert kit.wav2lip(*flags, 1).at("unseen loss") == [1, 2, 3, 4]
     assert kit.wav2lip(*flags, 3).at("unseen loss") == [3]
@@ -729,8 +734,8 @@ def _sync_weight(kit: Kit) -> None:
 
 @_row("sync_from", WAV2LIP)
 def _sync_from(kit: Kit) -> None:
-    kit.patch.setattr(wav2lip, "judge", lambda *_, **__: {"loss": 1.0, "sync": 0.75})
-    kit.patch.setattr(wav2lip_run, "draw_samples", lambda *_: None)
+    kit.patch.setattr(wav2lip_module, "judge", lambda *_, **__: {"loss": 1.0, "sync": 0.75})
+    kit.patch.setattr(wav2lip_task, "draw_samples", lambda *_: None)
     flags = ("--val", kit.folders / "val", "--steps", 3, "--eval_every", 1, "--sync_from")
     for bound, switched in ((0.74, []), (0.75, []), (0.76, [1])):
         assert _with_expert(kit, *flags, bound).at("sync_weight") == switched

@@ -21,18 +21,12 @@ from pipeline.media import encode
 from pipeline.store.workspace import Workspace
 from tests.train_kit import TINY, said
 from tests.training_flag_kit import FlagTable
-from training import (
-    detector,
-    drawn_tracks,
-    evaluate_expert,
-    evaluate_mouths,
-    evaluate_sync,
-    fit,
-    loop,
-    samples,
-)
+from training import detector, drawn_tracks, evaluate_expert, evaluate_mouths, evaluate_sync
+from training.data import samples
 from training.drawn_tracks import write_track
-from training.journal import Journal, read_rows
+from training.loop import checkpoint as checkpoint_files
+from training.loop import fit
+from training.loop.journal import Journal, read_rows
 
 FRAMES = 40
 NARROW = Wav2LipConfig(0.02)
@@ -171,7 +165,7 @@ class Kit:
         self.patch.setattr(Journal, "draw", lambda _: None)
         self.patch.setattr(detector, "recall_at", recall)
         self.patch.setattr(
-            loop, "save_checkpoint", lambda _, state: seen.saved.append(state["step"])
+            checkpoint_files, "save_checkpoint", lambda _, state: seen.saved.append(state["step"])
         )
         base: Any = {
             "--stills": self.folders / "stills",

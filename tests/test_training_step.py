@@ -17,18 +17,21 @@ from pipeline.errors import PipelineError
 from pipeline.sync import offset as sync_offset
 from pipeline.sync import reliability
 from tests.train_kit import TINY
-from training import export_calibration, loop, reliability_fit, syncnet_run
-from training.agreement import Agreement
-from training.agreement import Piece as JudgedPiece
-from training.distributed import Processes, share_batch_statistics
-from training.excerpts import Batch
-from training.fit import train_step
-from training.objectives import MultiWay, Objective
-from training.reliability_fit import Piece
-from training.syncnet import Lesson, still_guessing
-from training.syncnet_options import TrainOptions
-from training.syncnet_run import Data, SyncNetTask
-from training.task import Run
+from training.batches.excerpts import Batch
+from training.evaluate import reliability_fit
+from training.evaluate.agreement import Agreement
+from training.evaluate.agreement import Piece as JudgedPiece
+from training.evaluate.reliability_fit import Piece
+from training.loop import checkpoint as checkpoint_files
+from training.loop.distributed import Processes, share_batch_statistics
+from training.loop.fit import train_step
+from training.loop.task import Run
+from training.objectives.contrastive import MultiWay, Objective
+from training.tasks import calibration
+from training.tasks import syncnet as syncnet_task
+from training.tasks.syncnet import Data, SyncNetTask
+from training.tasks.syncnet_module import Lesson, still_guessing
+from training.tasks.syncnet_options import TrainOptions
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -103,17 +106,17 @@ def test_large_gradients_are_clipped_to_three_and_reported_as_they_were(
 def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
     """Linear over ten steps, then half a cosine to step 110, and no further."""
     found = [
-        loop.learning_rate(step, peak=2.0, warmup_steps=10, total_steps=110)
+        checkpoint_files.learning_rate(step, peak=2.0, warmup_steps=10, total_steps=110)
         for step in (0, 4, 9, 10, 60, 110, 200)
     ]
     assert found == pytest.approx([0.2, 1.0, 2.0, 2.0, 2 * (0.01 + 0.99 / 2), 0.02, 0.02])
-    assert loop.learning_rate(0, peak=2.0, warmup_steps=0, total_steps=1) == 2.0
+    assert checkpoint_files.learning_rate(0, peak=2.0, warmup_steps=0, total_steps=1) == 2.0
 
 
 def test_average_forgets_the_random_start_faster_at_first() -> None:
     """(1 + step) / (10 + step) of the old while that is less than the decay; counts are copied."""
     model = nn.BatchNorm1d(1)
-    average = loop.AveragedWeights(model, decay=0.5)
+    average = checkpoint_files.AveragedWeights(model, decay=0.5)
     assert not average.model.training and not any(
         p.requires_grad for p in average.model.parameters()
     )
@@ -147,8 +150,8 @@ def test_clips_and_other_people_are_judged_by_the_network_given(
         asked.append(("others", model, clips, seed))
         return Agreement([(JudgedPiece("c", "t", 5, 0, 0, 9.0, 9.0, True), True)])
 
-    monkeypatch.setattr(syncnet_run.judging, "refine", refine)
-    monkeypatch.setattr(syncnet_run, "agreement", agreement)
+    monkeypatch.setattr(syncnet_task.judging, "refine", refine)
+    monkeypatch.setattr(syncnet_task, "agreement", agreement)
     data = Data(["real"], [], ["unseen"], {})  # type: ignore[list-item]
     task = _task(SyncNet(TINY), MultiWay(), data)
     task.clips = ["kept"]  # type: ignore[list-item]
@@ -282,11 +285,11 @@ def test_export_makes_confidence_3_mean_reliable(
         asked.append({clip.reference for clip in clips})
         return _measured(12 * len(asked), seed=options["options"].seed)
 
-    monkeypatch.setattr(export_calibration.reliability_fit, "measure", measure)
+    monkeypatch.setattr(calibration.reliability_fit, "measure", measure)
     model = SyncNet(SMALL)
     clips: Any = [SimpleNamespace(reference=f"val/{number}") for number in range(4)]
     options: Any = SimpleNamespace(seed=1, val=[])
-    found = export_calibration.calibrate(model, clips, options, device=ALONE.device)
+    found = calibration.calibrate(model, clips, options, device=ALONE.device)
     assert asked == [{"val/0", "val/2"}, {"val/1", "val/3"}]
     assert found is not None and found["table"][1]["own_reliable"][0] > 0.95
     # Two of ten stand out: reliable pieces of 5 s begin at a confidence of about 1.8.
@@ -307,13 +310,13 @@ def test_export_with_few_people_calls_nothing_reliable_and_says_so(
 ) -> None:
     """Also where the network it started from was calibrated: these are other weights."""
     monkeypatch.setattr(
-        export_calibration.reliability_fit,
+        calibration.reliability_fit,
         "measure",
         lambda *_, **__: [piece for piece in _measured(0, seed=1) if piece.person < "p12"],
     )
     model = SyncNet(dataclasses.replace(SMALL, reliable_margin=1.75))
     options: Any = SimpleNamespace(seed=1, val=[])
-    assert export_calibration.calibrate(model, [], options, device=ALONE.device) is None
+    assert calibration.calibrate(model, [], options, device=ALONE.device) is None
     assert "no offset of these weights is called reliable" in capsys.readouterr().out
     assert not model.config.is_calibrated
     dists = np.random.default_rng(5).normal(10, 1, (120, 31)).astype(np.float32)
@@ -335,8 +338,8 @@ def test_clips_left_out_of_the_card_do_not_calibrate(monkeypatch: pytest.MonkeyP
 
         return stub
 
-    monkeypatch.setattr(syncnet_run, "calibrate", seen("calibration", None))
-    monkeypatch.setattr(syncnet_run, "figures", seen("figures", {"all": 1}))
+    monkeypatch.setattr(syncnet_task, "calibrate", seen("calibration", None))
+    monkeypatch.setattr(syncnet_task, "figures", seen("figures", {"all": 1}))
     clips = [
         SimpleNamespace(name=f"val/{name}/00000", reference=f"val/{name}")
         for name in ("anna", "carl")

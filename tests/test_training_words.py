@@ -13,8 +13,9 @@ from models import weights
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests.train_kit import SHORT, said, write_noise
-from training import journal, syncnet_run
-from training.journal import Beginning, Journal
+from training.loop import journal
+from training.loop.journal import Beginning, Journal
+from training.tasks import syncnet as syncnet_task
 
 RUN = Path("RUN")
 
@@ -121,7 +122,7 @@ def test_screen_shows_what_matters_and_the_log_everything(
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small networks, no curves."""
     monkeypatch.setattr(Journal, "draw", lambda _: None)
-    monkeypatch.setattr(syncnet_run, "SMALL", SHORT)
+    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from models.wav2lip import FACE_PX, Wav2Lip, Wav2LipConfig
-from training import wav2lip_objectives as objectives
-from training.face_batches import FaceBatch
-from training.wav2lip_objectives import LossWeights
+from training.batches.face_batches import FaceBatch
+from training.objectives import wav2lip_objectives as objectives
+from training.objectives.wav2lip_objectives import LossWeights
 
 TAUGHT_SIZE = 12
 

@@ -22,7 +22,7 @@ from pipeline import cli
 from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from training.drawn_tracks import write_track
-from training.journal import read_rows
+from training.loop.journal import read_rows
 
 TINY = replace(  # a SyncNet that is trained in a moment, with the shape of the small one
     SMALL,

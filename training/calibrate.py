@@ -22,8 +22,9 @@ from models import weights
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.store.workspace import write_json
-from training import people, reliability_fit, tables
-from training.reliability_fit import Options
+from training.data import people
+from training.evaluate import reliability_fit, tables
+from training.evaluate.reliability_fit import Options
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -22,19 +22,19 @@ from models import s3fd
 from models.precision import CHOICES
 from pipeline import cli
 from pipeline.errors import InputError
-from training import resume
-from training.detection import calibrate, detection_loss, fold_batch_norm, recall_at
-from training.distributed import Processes, processes
-from training.face_samples import (
+from training.batches.face_samples import (
     FaceSample,
     augment,
     corpus_samples,
     drawn_samples,
     still_samples,
 )
-from training.fit import fit
-from training.options import RunOptions, check_flags
-from training.task import Report, Task
+from training.loop import resume
+from training.loop.distributed import Processes, processes
+from training.loop.fit import fit
+from training.loop.options import RunOptions, check_flags
+from training.loop.task import Report, Task
+from training.objectives.detection import calibrate, detection_loss, fold_batch_norm, recall_at
 
 VIEW_PX = 256  # side of a training view
 CORPUS_SHARE, DRAWN_SHARE = 0.35, 0.08  # of the views; the rest are photographs
@@ -219,7 +219,7 @@ class DetectorTask(Task):
                 "photographs": "stills, train split, a tenth of it (by source) set aside",
                 "clips": f"{options.corpus.name}/train, {options.per_clip} frames a clip, "
                 "boxes of a teacher detector",
-                "drawn": f"{options.drawn} drawn scenes (training/drawn.py)",
+                "drawn": f"{options.drawn} drawn scenes (training/drawn/heads.py)",
             },
             "set_aside_recall_32px_at_0.03_false_per_image": recall_at(
                 network, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE

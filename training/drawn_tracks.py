@@ -4,7 +4,7 @@
     python -m training.drawn_tracks --data_dir data/drawn_val --clips 6 --seconds 25 --seed 2
 
 The heads babble: syllables of a buzzing glottis through three resonators, hisses and pauses, no
-language. Their lips follow that sound exactly (training/drawn.py), so every offset is 0.
+language. Their lips follow that sound exactly (training/drawn/heads.py), so every offset is 0.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media import encode
 from pipeline.store.workspace import Workspace
-from training.drawn import drawn_clip
+from training.drawn.heads import drawn_clip
 
 SYLLABLE_S = (0.12, 0.34)
 PAUSE_S = (0.15, 0.6)

@@ -19,10 +19,10 @@ import torch
 from models import wav2lip, weights
 from models.wav2lip import EXPERT_FRAMES, SyncNetColor
 from pipeline import cli
-from training import tables
+from training.data.face_data import FaceSource, load_faces
+from training.data.faces import FaceClip
+from training.evaluate import tables
 from training.evaluate_sync import area_under_roc
-from training.face_data import FaceSource, load_faces
-from training.faces import FaceClip
 
 BATCH_WINDOWS = 64
 THRESHOLD = 0.5  # of the cosine

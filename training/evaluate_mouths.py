@@ -37,11 +37,12 @@ from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.media.mp4 import Mp4Writer, Sound
 from pipeline.sync import offset as sync_offset
-from training import fid, samples, selection, tables
-from training.face_batches import LEAST_APART_FRAMES
-from training.face_data import box_aspect
-from training.faces import STORED_PER_CROP, VIEW, FaceClip, track_box
-from training.structure import ssim
+from training.batches.face_batches import LEAST_APART_FRAMES
+from training.data import samples, selection
+from training.data.face_data import box_aspect
+from training.data.faces import STORED_PER_CROP, VIEW, FaceClip, track_box
+from training.evaluate import fid, tables
+from training.objectives.structure import ssim
 
 OWN_FRAMES = 50  # drawn with the face's own sound, per clip
 FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound

@@ -28,11 +28,12 @@ from pipeline.errors import InputError
 from pipeline.store.workspace import write_json
 from pipeline.sync import embeddings, speaking
 from pipeline.sync.reliability import audible
-from training import samples, tables
-from training.agreement import REFERENCE_LENGTH_S, agreement, can_be_judged
-from training.distributed import Processes
-from training.judging import embed_piece, score_piece
-from training.samples import Clip
+from training.data import samples
+from training.data.samples import Clip
+from training.evaluate import tables
+from training.evaluate.agreement import REFERENCE_LENGTH_S, agreement, can_be_judged
+from training.evaluate.judging import embed_piece, score_piece
+from training.loop.distributed import Processes
 
 VSHIFT = 15  # frames
 FINE_LENGTH_S = 10  # of the pieces that are moved by fractions of a frame

@@ -22,16 +22,16 @@ import train_syncnet
 from models import weights
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from training import samples
-from training.distributed import Processes
+from training.data import samples
+from training.data.samples import Clip
 from training.drawn_tracks import babble
-from training.fit import train_step
-from training.judging import embed_piece
-from training.objectives import MultiWay
-from training.samples import Clip
-from training.syncnet_options import TrainOptions
-from training.syncnet_run import Data, SyncNetTask
-from training.task import Run
+from training.evaluate.judging import embed_piece
+from training.loop.distributed import Processes
+from training.loop.fit import train_step
+from training.loop.task import Run
+from training.objectives.contrastive import MultiWay
+from training.tasks.syncnet import Data, SyncNetTask
+from training.tasks.syncnet_options import TrainOptions
 
 PIECE_FRAMES = 40
 CORNERS = {

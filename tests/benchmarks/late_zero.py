@@ -21,10 +21,10 @@ from models.syncnet import SyncNet
 from pipeline import cli
 from pipeline.store.workspace import write_json
 from tests.benchmarks import report
-from training import people, samples
-from training.judging import own_offset, population_lag
-from training.samples import Clip
-from training.selection import FRAME_MS
+from training.data import people, samples
+from training.data.samples import Clip
+from training.data.selection import FRAME_MS
+from training.evaluate.judging import own_offset, population_lag
 
 LATE_MS = FRAME_MS
 BAR_MS = 10.0

@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.store import workspace
 from pipeline.sync.scorer import load_scorer, score_clip
 from tests.benchmarks import report
-from training.samples import clip_files, clip_name
+from training.data.samples import clip_files, clip_name
 
 BATCH_WINDOWS, VSHIFT = 20, 15  # as run_syncnet.py has them
 EQUAL_BAR = 100.0  # percent of clips with the same offset

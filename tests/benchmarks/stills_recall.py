@@ -17,8 +17,8 @@ from pipeline import cli
 from pipeline.faces.detector import CONFIDENCE
 from pipeline.store import workspace
 from tests.benchmarks import report
-from training.detection import detect, score_detections
-from training.face_samples import FaceSample, still_samples
+from training.batches.face_samples import FaceSample, still_samples
+from training.objectives.detection import detect, score_detections
 
 MIN_FACE_PX = 32  # longer side; smaller faces are not asked for
 FALSE_PER_PICTURE = (0.02, 0.05, 0.1)
@@ -47,7 +47,7 @@ class Scored:
     sides_px: np.ndarray
 
     def confidence_at(self, false_per_picture: float) -> float:
-        """The confidence that gives so many false boxes, as training.detection.recall_at."""
+        """The confidence that gives so many false boxes (training/objectives/detection.py)."""
         allowed = int(false_per_picture * len(self.samples))
         few = len(self.false_scores) <= allowed
         return LOWEST_CONFIDENCE if few else float(self.false_scores[allowed])

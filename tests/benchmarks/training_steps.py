@@ -31,14 +31,17 @@ from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.store import workspace
 from tests.benchmarks import report
-from training import fit, syncnet_options, syncnet_run, wav2lip_options, wav2lip_run
-from training.distributed import Processes
-from training.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
-from training.face_batches import FaceBatch
-from training.objectives import MultiWay
-from training.samples import Clip, margin_config
-from training.task import Run, Task
-from training.wav2lip import AnyBatch, Lesson
+from training.batches.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
+from training.batches.face_batches import FaceBatch
+from training.data.samples import Clip, margin_config
+from training.loop import fit
+from training.loop.distributed import Processes
+from training.loop.task import Run, Task
+from training.objectives.contrastive import MultiWay
+from training.tasks import syncnet as syncnet_task
+from training.tasks import syncnet_options, wav2lip_options
+from training.tasks import wav2lip as wav2lip_task
+from training.tasks.wav2lip_module import AnyBatch, Lesson
 
 Step = Callable[[bool], object]  # bf16 or not
 
@@ -63,8 +66,8 @@ def syncnet_step(count: int, device: torch.device) -> Step:
     flags = ["--data", ".", "--run", ".", "--excerpts", str(count), "--device", device.type]
     options = syncnet_options.TrainOptions(**vars(train_syncnet.build_parser().parse_args(flags)))
     networks = SyncNet(SMALL).to(device), MultiWay().to(device)
-    data = syncnet_run.Data(clips, [], [], {})
-    task = syncnet_run.SyncNetTask(*networks, options, data, Processes(0, 1, device))
+    data = syncnet_task.Data(clips, [], [], {})
+    task = syncnet_task.SyncNetTask(*networks, options, data, Processes(0, 1, device))
     return _step(task, task.batch(0), Processes(0, 1, device))
 
 
@@ -112,7 +115,7 @@ def _wav2lip_step(lesson: Lesson, batch: AnyBatch, stage: str, device: torch.dev
     if lesson.expert is not None:
         lesson.expert.to(device)
     group = Processes(0, 1, device)
-    task = wav2lip_run.Wav2LipTask(placed, options, wav2lip_run.Data([], []), group)
+    task = wav2lip_task.Wav2LipTask(placed, options, wav2lip_task.Data([], []), group)
     return _step(task, batch, group)
 
 

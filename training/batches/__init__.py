@@ -1,0 +1,1 @@
+"""What a step sees: excerpts, windows and views."""

@@ -1,0 +1,1 @@
+"""Face clips and faces to learn from: which, whose, decoded once."""

@@ -1,0 +1,144 @@
+"""Folders to faces with their sound: run_pipeline.py's, or a Wav2Lip preprocessed_root."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import InputError, PipelineError
+from pipeline.faces.tracks import CropPath, Track
+from pipeline.store.workspace import Workspace
+from training.data import preprocessed, samples, selection
+from training.data.faces import TYPICAL_ASPECT, VIEW, FaceClip, track_box
+from training.objectives.teacher import Taught
+
+Teacher = Callable[[list[Path]], dict[str, Taught]]
+
+
+@dataclass(frozen=True)
+class FaceSource:
+    """Where decoded faces are kept, and which are good enough to learn from.
+
+    Attributes:
+        cache: folder of decoded clips.
+        cache_gb: its largest size.
+        min_confidence: of clips that run_syncnet.py scored; see `selection.select`.
+        max_offset: of such clips, frames.
+        least_frames: shorter stretches are of no use.
+        listed: "dir/video" names to use of a preprocessed_root; None: all that are there.
+    """
+
+    cache: Path
+    cache_gb: float
+    min_confidence: float
+    max_offset: float
+    least_frames: int
+    listed: list[str] | None = None
+
+
+def load_faces(
+    data_dirs: list[Path],
+    source: FaceSource,
+    *,
+    teacher: Teacher | None = None,
+    say: bool = False,
+) -> list[FaceClip]:
+    """Every usable face, with its box and, where it was scored, its offset.
+
+    Args:
+        data_dirs: of run_pipeline.py, or all of them preprocessed_root folders of Wav2Lip.
+        source: cache and choice.
+        teacher: tells what a SyncNet makes of crops; a preprocessed_root has no crops for it.
+        say: print what is kept and what is left out, and why.
+
+    Raises:
+        InputError: nothing is left to train on; the sentence says why.
+    """
+    if any(preprocessed.is_root(folder) for folder in data_dirs):
+        files: list[Path] = []
+        faces, left_out = _of_preprocessed(data_dirs, source)
+        total = len(faces) + len(left_out)
+    else:
+        files = samples.clip_files(data_dirs)
+        if source.listed is not None:
+            raise InputError(
+                f"{data_dirs[0]} is no preprocessed_root; give --val instead of --filelists."
+            )
+        faces, left_out = _of_tracks(files, source)
+        total = len(files)
+    usable = [face for face in faces if len(face.stretches(source.least_frames))]
+    named = selection.with_people([face.clip for face in usable], data_dirs)
+    usable = [replace(face, clip=clip) for face, clip in zip(usable, named, strict=True)]
+    names = {face.clip.name for face in usable}
+    left_out |= {
+        face.clip.name: f"too short ({face.clip.frames} frames)"
+        for face in faces
+        if face.clip.name not in names
+    }
+    if not usable:
+        raise InputError(f"No clip is long enough for a window; {selection.in_words(left_out)}.")
+    if say:
+        lasting = samples.minutes([face.clip for face in usable])
+        print(f"{len(usable)} of {total} clips, {lasting:.1f} minutes")
+        print(selection.in_words(left_out) or "no clip left out", flush=True)
+    if teacher is None or not files:
+        return usable
+    taught = teacher([file for file in files if samples.clip_name(file) in names])
+    return [replace(face, taught=taught[face.clip.name]) for face in usable]
+
+
+def _of_tracks(files: list[Path], source: FaceSource) -> tuple[list[FaceClip], dict[str, str]]:
+    known = selection.known_offsets(files)
+    kept, left_out = selection.select(
+        files, known, min_confidence=source.min_confidence, max_offset=source.max_offset
+    )
+    loaded = samples.load_clips(
+        kept, VIEW, cache=source.cache, margin=False, cache_gb=source.cache_gb
+    )
+    by_name = {samples.clip_name(file): file for file in kept}
+    left_out |= loaded.left_out
+    faces = []
+    for clip in selection.aligned(loaded.clips, known):
+        try:
+            faces.append(FaceClip(clip, track_box(box_aspect(by_name[clip.name]))))
+        except PipelineError as error:
+            left_out[clip.name] = f"without its track ({error})"
+    return faces, left_out
+
+
+def _of_preprocessed(
+    roots: list[Path], source: FaceSource
+) -> tuple[list[FaceClip], dict[str, str]]:
+    if others := [str(root) for root in roots if not preprocessed.is_root(root)]:
+        raise InputError(
+            f"{others[0]} is no preprocessed_root as the other folders are; train on one kind."
+        )
+    return preprocessed.load_videos(
+        roots, listed=source.listed, cache=source.cache, cache_gb=source.cache_gb
+    )
+
+
+@lru_cache(maxsize=4)
+def _tracks(place: Workspace, _written_ns: int) -> list[tuple[Track, CropPath]]:
+    return place.read_tracks()
+
+
+def box_aspect(file: Path) -> float:
+    """Width by height of a clip's face, from the track it was cut from.
+
+    Args:
+        file: DATA_DIR/pycrop/REFERENCE/track.avi.
+    """
+    place = Workspace(file.parents[2], file.parent.name)
+    if not (place.tracks.is_file() and file.stem.isdecimal()):
+        return TYPICAL_ASPECT
+    tracks = _tracks(place, place.tracks.stat().st_mtime_ns)
+    if int(file.stem) >= len(tracks):
+        raise PipelineError(
+            f"{place.tracks} knows no track {file.stem}; run run_pipeline.py again."
+        )
+    boxes = tracks[int(file.stem)][0].boxes
+    sides = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
+    return float(np.clip(sides[0] / sides[1], 0.5, 1.1))

@@ -1,0 +1,442 @@
+"""Face clips with their sound, as the lip-sync networks are trained on them.
+
+Clips are what run_pipeline.py cut (`pycrop/REF/*.avi`); offsets are what run_syncnet.py found. Each
+clip is decoded once into small pictures, a margin wider than the network looks, kept in a cache
+folder and mapped into memory, so a data set may be larger than the memory.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from models import syncnet
+from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.syncnet import CROP_PX, SyncNetConfig
+from pipeline import cli
+from pipeline.errors import InputError, PipelineError
+from pipeline.media import decode
+from training.drawn import pen
+from training.drawn.heads import drawn_clip
+
+MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
+CACHE_VERSION = 2
+LONGEST_WRITE_S = 86_400  # of one array: what is half written and older is nobody's
+SILENT_STEPS = 2  # of 65536: rounding, or nothing
+DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One face with its sound.
+
+    Attributes:
+        name: DATA_DIR/REFERENCE/track, or drawn/number.
+        pictures: (T, C, S, S) uint8, what the network sees, with a margin all around for training.
+        samples: (n,) int16 mono 16 kHz, 640 a frame; empty where the clip has no sound.
+        offset_ms: by how much the sound leads in the middle of the clip, as far as known.
+        drift_ms_per_min: by how much more it leads a minute later.
+        person: who is on it, where a people.csv says so.
+    """
+
+    name: str
+    pictures: np.ndarray
+    samples: np.ndarray
+    offset_ms: float = 0.0
+    drift_ms_per_min: float = 0.0
+    person: str = ""
+
+    @property
+    def frames(self) -> int:
+        """Length in video frames."""
+        return len(self.pictures)
+
+    @property
+    def reference(self) -> str:
+        """DATA_DIR/REFERENCE: what clips of one video share."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def who(self) -> str:
+        """Whose the clip is: its person, or else its video; every drawn head is another one."""
+        return self.person or (self.name if self.reference == DRAWN else self.reference)
+
+    @overload
+    def offset_at(self, frame: float) -> float: ...
+    @overload
+    def offset_at(self, frame: np.ndarray) -> np.ndarray: ...
+    def offset_at(self, frame: float | np.ndarray) -> float | np.ndarray:
+        """By how much the sound leads at a video frame, or at each of some, in ms."""
+        minutes_on = (frame - self.frames / 2) / (60 * FRAME_RATE)
+        return self.offset_ms + self.drift_ms_per_min * minutes_on
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a set of folders gave.
+
+    Attributes:
+        clips: with sound.
+        left_out: reason of each file that is not among them, by name.
+    """
+
+    clips: list[Clip]
+    left_out: dict[str, str]
+
+
+def minutes(clips: list[Clip]) -> float:
+    """How long all clips are together."""
+    return sum(clip.frames for clip in clips) / FRAME_RATE / 60
+
+
+def margin_config(config: SyncNetConfig) -> SyncNetConfig:
+    """The same view with a margin, as far as the crop has one: what is cached for training."""
+    top, left, side = config.lip_region_px
+    margin = min(MARGIN_PX, top, left, CROP_PX - side - top, CROP_PX - side - left)
+    wide = side + 2 * margin
+    return replace(
+        config,
+        lip_region_px=(top - margin, left - margin, wide),
+        lip_size_px=round(config.lip_size_px * wide / side),
+    )
+
+
+def clip_files(data_dirs: list[Path]) -> list[Path]:
+    """Every face clip of the data folders, in order.
+
+    Raises:
+        InputError: a folder is not there, or none holds a clip.
+    """
+    for folder in data_dirs:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder; give a data_dir of run_pipeline.py.")
+        if not (folder / "pycrop").is_dir():
+            raise InputError(f"{folder} has no pycrop folder; {_instead_of_crops(folder)}")
+    files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
+    if not files:
+        raise InputError(
+            f"No face clips in {', '.join(map(str, data_dirs))}; run run_pipeline.py first."
+        )
+    named: dict[str, Path] = {}
+    for file in files:
+        if (other := named.setdefault(clip_name(file), file)) is not file:
+            raise InputError(
+                f"{other} and {file} would both be called {clip_name(file)}; give each data_dir "
+                "once, and folders of the same name another."
+            )
+    return files
+
+
+def _instead_of_crops(folder: Path) -> str:
+    """What a folder that is no data_dir is, and what to do."""
+    deeper = sorted(path.parent.name for path in folder.glob("*/pycrop") if path.is_dir())
+    above = [path for path in folder.absolute().parents[:3] if (path / "pycrop").is_dir()]
+    if deeper:
+        return f"{folder / deeper[0]} has one; give that."
+    if above:
+        return f"{above[0]} has one; give that."
+    if any(folder.glob("*/*/audio.wav")):
+        return "it is a preprocessed_root, which train_wav2lip.py reads."
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"there is {shown or 'nothing'} in it; run run_pipeline.py on the videos and give its "
+        "data_dir."
+    )
+
+
+def clip_name(file: Path) -> str:
+    """DATA_DIR/REFERENCE/track of a `DATA_DIR/pycrop/REFERENCE/track.avi`."""
+    return f"{file.absolute().parents[2].name}/{file.parent.name}/{file.stem}"
+
+
+def load_clips(
+    files: list[Path], config: SyncNetConfig, *, cache: Path, margin: bool, cache_gb: float = 20.0
+) -> Loaded:
+    """Decodes face clips, or finds them decoded.
+
+    Args:
+        files: face clips.
+        config: of the network to train.
+        cache: folder for decoded clips; safe to delete.
+        margin: keep one for training; without, pictures are exactly those run_syncnet.py sees.
+        cache_gb: the cache stays below this; clips that do not fit are left out.
+
+    Raises:
+        InputError: not one clip can be used; the sentence names the first and why.
+    """
+    view = margin_config(config) if margin else config
+    clips: list[Clip] = []
+    left_out: dict[str, str] = {}
+    room = Room(cache, limit_bytes=int(cache_gb * 1e9))
+    with cli.progress("face clips read", len(files), unit=" clips") as bar:
+        for file in files:
+            found = attempt(partial(_cached_clip, file, view, room))
+            if isinstance(found, Clip):
+                clips.append(found)
+            else:
+                left_out[clip_name(file)] = found
+            bar.update(1)
+    if not clips:
+        name, reason = next(iter(left_out.items()))
+        raise InputError(f"None of {len(files)} face clips can be used: {name}: {reason}.")
+    return Loaded(clips, left_out)
+
+
+# Pictures that this process has mapped, by file: an entry in use does not make room for others.
+_SHOWN: "weakref.WeakValueDictionary[Path, np.ndarray]" = weakref.WeakValueDictionary()
+
+
+class Room:
+    """A cache folder, and how much it may still grow; least recently used entries make room.
+
+    An entry is every file of one key; when one is read, its files' times are set.
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CacheUnwritable(folder, error) from error
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        for left in folder.glob(".*.partial"):  # of a writer that was killed
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > LONGEST_WRITE_S:
+                    left.unlink()
+        entries: dict[str, list[os.stat_result]] = {}
+        for path in folder.glob("*.npy"):
+            with contextlib.suppress(FileNotFoundError):  # another run has just made room
+                entries.setdefault(_key(path), []).append(path.stat())
+        sizes = {key: sum(status.st_size for status in files) for key, files in entries.items()}
+        used_ns = {key: max(one.st_mtime_ns for one in files) for key, files in entries.items()}
+        self._left_bytes = limit_bytes - sum(sizes.values())
+        self._oldest_first = {key: sizes[key] for key in sorted(sizes, key=lambda k: used_ns[k])}
+
+    def take(self, size_bytes: int) -> bool:
+        """Whether there is, or can be made, room for so much more, which is then taken."""
+        unused = [key for key in self._oldest_first if self._pictures(key) not in _SHOWN]
+        if size_bytes > self._left_bytes + sum(self._oldest_first[key] for key in unused):
+            return False
+        while size_bytes > self._left_bytes:
+            self._remove(unused.pop(0))
+        self._left_bytes -= size_bytes
+        return True
+
+    def touch(self, key: str) -> None:
+        """An entry is used in this run, and as new as any."""
+        self._oldest_first.pop(key, None)
+        for path in self.folder.glob(f"{key}.*.npy"):
+            touch(path)
+
+    def _pictures(self, key: str) -> Path:
+        return self.folder.absolute() / f"{key}.pictures.npy"
+
+    def _remove(self, key: str) -> None:
+        for path in self.folder.glob(f"{key}.*.npy"):
+            path.unlink(missing_ok=True)
+        self._left_bytes += self._oldest_first.pop(key)
+
+
+def touch(path: Path) -> None:
+    """Marks a file of the cache as used now, where it may be written."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _key(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+class CacheFullError(Exception):
+    """A clip does not fit the cache any more."""
+
+
+class CacheUnwritable(PipelineError):
+    """The disk of the cache is full, or the folder cannot be written: no clip's fault."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"The cache {folder} cannot be written ({error.strerror or error}); "
+            "free some space, or give another folder with --cache."
+        )
+
+
+def attempt(load: Callable[[], Clip]) -> Clip | str:
+    """The clip that `load` reads, or the reason why it is of no use."""
+    try:
+        clip = load()
+    except CacheUnwritable:
+        raise
+    except CacheFullError as error:
+        return f"cache full (--cache_gb {error})"
+    except (PipelineError, OSError, ValueError) as error:
+        return f"unreadable ({error})"
+    if not clip.samples.size:
+        return "no sound"
+    # As Python's numbers: the range of loud sound does not fit into the 16 bits of a sample.
+    loudness_steps = int(clip.samples.max()) - int(clip.samples.min())
+    return clip if loudness_steps > SILENT_STEPS else "silent sound"
+
+
+def cached(
+    name: str,
+    about: str,
+    decode: Callable[[], tuple[np.ndarray, np.ndarray]],
+    room: Room,
+    *,
+    needed: bool = True,
+) -> Clip:
+    """A clip whose pictures and sound are decoded once and found in the cache from then on.
+
+    Args:
+        name: of the clip.
+        about: everything its decoding depends on.
+        decode: gives (T, C, S, S) uint8 pictures and (n,) int16 sound.
+        room: where.
+        needed: a clip that does not fit is an error; otherwise it is kept in memory.
+
+    Raises:
+        CacheFullError: it does not fit.
+        CacheUnwritable: the disk is full.
+    """
+    key = hashlib.sha256(f"{CACHE_VERSION} {about}".encode()).hexdigest()[:24]
+    pictures_file = room.folder / f"{key}.pictures.npy"
+    samples_file = room.folder / f"{key}.samples.npy"
+
+    def found() -> Clip:
+        pictures = np.load(pictures_file, mmap_mode="r", allow_pickle=False)
+        clip = Clip(name, pictures, np.load(samples_file, allow_pickle=False))
+        _SHOWN[pictures_file.absolute()] = pictures
+        room.touch(key)
+        return clip
+
+    with contextlib.suppress(FileNotFoundError):
+        return found()
+    pictures, sound = decode()
+    sound = _fitted(sound, len(pictures))
+    if not room.take(pictures.nbytes + sound.nbytes):
+        if not needed:
+            return Clip(name, pictures, sound)
+        raise CacheFullError(f"{room.limit_bytes / 1e9:g}")
+    write_array(samples_file, sound)
+    write_array(pictures_file, pictures)
+    return found()
+
+
+def _cached_clip(file: Path, view: SyncNetConfig, room: Room) -> Clip:
+    status = file.stat()
+    seen = (view.lip_region_px, view.lip_size_px, view.grey)
+
+    def decoded() -> tuple[np.ndarray, np.ndarray]:
+        sound = decode.read_audio(file)
+        frames = decode.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
+        return np.stack([syncnet.lip_pixels(frame, view) for frame in frames]), sound
+
+    about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
+    return cached(clip_name(file), about, decoded, room)
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Writes an array whole or not at all, whoever else is writing the same.
+
+    Raises:
+        CacheUnwritable: the disk is full, say.
+    """
+    beside: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
+        ) as file:
+            beside = Path(file.name)
+            np.save(file, values, allow_pickle=False)
+        beside.chmod(0o644)  # such files are made for nobody else to read
+        beside.replace(path)
+    except OSError as error:
+        raise CacheUnwritable(path.parent, error) from error
+    finally:
+        if beside:
+            beside.unlink(missing_ok=True)
+
+
+def _fitted(samples: np.ndarray, frames: int) -> np.ndarray:
+    wanted = frames * SAMPLES_PER_FRAME
+    return np.pad(samples[:wanted], (0, max(0, wanted - len(samples)))) if samples.size else samples
+
+
+def drawn_clips(
+    sources: list[Clip],
+    config: SyncNetConfig,
+    *,
+    count: int,
+    frames: int,
+    seed: int,
+    room: Room | None = None,
+) -> Iterator[Clip]:
+    """Drawn heads that speak with the sound of real clips.
+
+    Args:
+        sources: clips whose sound is used; each drawn head takes a stretch of one.
+        config: of the network to train.
+        count: how many.
+        frames: length of each.
+        seed: of everything random.
+        room: drawn once and found there from then on, as far as they fit; None draws all.
+    """
+    long_enough = [clip for clip in sources if clip.frames >= frames]
+    view = margin_config(config)
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        source = long_enough[rng.integers(len(long_enough))]
+        first = int(rng.integers(source.frames - frames + 1))
+        samples = source.samples[first * SAMPLES_PER_FRAME :][: frames * SAMPLES_PER_FRAME]
+
+        def draw(
+            rng: np.random.Generator = rng, samples: np.ndarray = samples
+        ) -> tuple[np.ndarray, np.ndarray]:
+            drawn = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
+            return np.stack([syncnet.lip_pixels(picture, view) for picture in drawn]), samples
+
+        if room is None:
+            yield Clip(f"{DRAWN}/{number}", *draw())
+            continue
+        heard = hashlib.sha256(samples.tobytes()).hexdigest()
+        seen = (view.lip_region_px, view.lip_size_px, view.grey)
+        about = f"drawn {drawing_version()} {seed} {number} {frames} {seen} {heard}"
+        yield cached(f"{DRAWN}/{number}", about, draw, room, needed=False)
+
+
+@functools.cache
+def drawing_version() -> str:
+    """Digest of the code that draws: other code draws other heads."""
+    files = sorted(Path(pen.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def shifted_sound(clip: Clip, *, first: int, frames: int, lead_ms: float = 0.0) -> np.ndarray:
+    """The sound of a stretch of a clip, moved so that it leads by so much more.
+
+    Args:
+        clip: where from.
+        first: first video frame of the stretch.
+        frames: its length.
+        lead_ms: what is heard at t + lead is moved to t; silence beyond the clip.
+
+    Returns:
+        (640 frames,) int16.
+    """
+    start = first * SAMPLES_PER_FRAME + round(lead_ms * SAMPLE_RATE / 1000)
+    end = start + frames * SAMPLES_PER_FRAME
+    cut = clip.samples[max(0, start) : max(0, end)]
+    before = min(max(0, -start), end - start)
+    return np.pad(cut, (before, end - start - before - len(cut)))

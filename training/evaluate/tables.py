@@ -1,0 +1,46 @@
+"""What the evaluations of weights share: flags, and a table that people and programs can read."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from models.syncnet import SyncNetConfig
+from pipeline.store.workspace import write_json
+from training.data import samples, selection
+from training.data.samples import Clip
+
+
+def parser(description: str, *, data: str = "data_dirs") -> argparse.ArgumentParser:
+    """A parser with the flags every evaluation on cropped tracks has; `data` is --data's help."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    made.add_argument("--data", type=Path, nargs="+", required=True, help=data)
+    made.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
+    made.add_argument("--device", default="auto")
+    made.add_argument("--json", type=Path, help="file for the figures")
+    return made
+
+
+def tracks(data_dirs: list[Path], config: SyncNetConfig, *, cache: Path) -> list[Clip]:
+    """The clips of data folders as run_syncnet.py sees them; stderr says which are left out.
+
+    Raises:
+        InputError: a folder is none of run_pipeline.py, or not one clip can be used.
+    """
+    files = samples.clip_files(data_dirs)
+    loaded = samples.load_clips(files, config, cache=cache, margin=False)
+    if loaded.left_out:
+        print(selection.in_words(loaded.left_out), file=sys.stderr)
+    return loaded.clips
+
+
+def report(table: dict[str, Any], file: Path | None) -> None:
+    """Prints the rows of table["clips"], then the rest as one line; writes all where asked."""
+    for name, row in table["clips"].items():
+        print(name, row)
+    print(json.dumps({key: value for key, value in table.items() if key != "clips"}))
+    if file:
+        write_json(file, table)

@@ -1,0 +1,108 @@
+"""Flags that every training script has, and which of them make no run."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models import precision
+from models.options import check_fields
+from models.precision import Precision
+from pipeline import cli
+from pipeline.errors import InputError
+from training.loop import resume
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Flags of every training script, by name; their --help says what each is."""
+
+    run: Path = resume.own_folder()
+    export: Path | None = resume.free()
+    device: str = resume.free()
+    seed: int = resume.fixed()
+    workers: int = resume.free()
+    log_every: int = resume.free()
+    save_every: int = resume.free()
+    eval_every: int = resume.free()
+    steps: int = resume.free()
+    lr: float = resume.fixed()
+    warmup: int = resume.fixed()
+    average: float = resume.fixed()
+    weight_decay: float = resume.fixed()
+    precision: Precision = resume.free()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        cli.check_device(self.device)
+
+    def arithmetic(self, device: torch.device) -> str:
+        """That of the steps, fp32 or bf16: "auto" is what the device itself computes in.
+
+        Where bf16 is emulated, as on most CPUs, a step takes ten times as long as in fp32.
+        """
+        return precision.chosen(self.precision, published=False, device=device)
+
+    def where(self, *, after: str, script_flag: str) -> list[str]:
+        """The last lines of a run: where the weights are, and what can be done with them.
+
+        Args:
+            after: a command, with {file} for the weights.
+            script_flag: the script and flag that take them, in words.
+        """
+        if self.export:
+            return [
+                f"{self.export} written; the model card is {self.export.stem}.json beside it",
+                f"next: {after.format(file=self.export)}",
+            ]
+        return [
+            f"{self.run / 'checkpoint.pt'} holds the weights, and {script_flag} takes it; the same "
+            "command with --export FILE.safetensors writes them alone, with a model card"
+        ]
+
+
+def check_flags(
+    options: RunOptions, *, at_least_one: tuple[str, ...] = (), not_negative: tuple[str, ...] = ()
+) -> None:
+    """Refuses, with InputError, what no training run can be made with.
+
+    Args:
+        options: of the run; its fields are named as the flags.
+        at_least_one, not_negative: fields of the script alone, and what they must be.
+    """
+    for name in ("steps", "log_every", "save_every", *at_least_one):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} must be at least 1; see --help.")
+    for name in ("workers", "warmup", "lr", "weight_decay", "seed", *not_negative):
+        if not getattr(options, name) >= 0:
+            raise InputError(f"--{name} must not be negative; see --help.")
+    if options.export and options.export.suffix != ".safetensors":
+        raise InputError(f"--export {options.export} must end in .safetensors; give such a name.")
+    if options.run.exists() and not options.run.is_dir():
+        raise InputError(f"--run {options.run} is a file; give a folder.")
+    check_writable("run", options.run)
+    if cache := getattr(options, "cache", None):
+        check_writable("cache", cache)
+    if options.export:
+        check_writable("export", options.export.parent)
+
+
+def check_writable(flag: str, folder: Path) -> None:
+    """Refuses a folder that could not be made or written, before anything is read.
+
+    Args:
+        flag: that names it.
+        folder: need not be there, and is not made.
+
+    Raises:
+        InputError: of the flag.
+    """
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--{flag} {folder} cannot be written ({error.strerror}); choose another folder."
+        ) from error

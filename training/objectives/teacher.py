@@ -1,0 +1,78 @@
+"""What a trained SyncNet makes of face clips: what a new expert first learns to say as well.
+
+Which sound belongs to which lips can be learned from nothing but pairs, after days (the published
+expert stays at chance for 150,000 steps). Giving the embeddings of a network that knows it already
+is learned from the first step on, by each half of the expert for itself (distillation, Hinton et
+al. 2015).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.syncnet import CROP_PX, SyncNet
+from pipeline import cli
+from pipeline.media import decode
+from pipeline.sync import embeddings
+from training.data.samples import clip_name, touch, write_array
+
+BATCH_WINDOWS = 64
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Unit vectors of every window of five frames of one clip.
+
+    Attributes:
+        lips: (windows, E) float16, of the window that starts at each frame.
+        sound: (windows, E) float16, of the sound at the same time in the file.
+    """
+
+    lips: np.ndarray
+    sound: np.ndarray
+
+
+def teach(
+    files: list[Path], model: SyncNet, *, digest: str, cache: Path, device: torch.device
+) -> dict[str, Taught]:
+    """Embeds clips, or finds them embedded.
+
+    Args:
+        files: face clips that can be read.
+        model: the SyncNet, on `device`.
+        digest: of its weights: the cache holds what each file of weights said.
+        cache: folder.
+        device: where.
+
+    Returns:
+        By name of the clip.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    found = {}
+    with cli.progress("clips shown to SyncNet", len(files), unit=" clips") as bar:
+        for file in files:
+            status = file.stat()
+            about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {digest}"
+            stored = cache / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.taught.npy"
+            if not stored.exists():
+                write_array(stored, _embedded(file, model, device))
+            touch(stored)
+            found[clip_name(file)] = Taught(*np.load(stored, allow_pickle=False))
+            bar.update(1)
+    return found
+
+
+def _embedded(file: Path, model: SyncNet, device: torch.device) -> np.ndarray:
+    """(2, windows, E) float16: lips and sound."""
+    frames = decode.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
+    lips = embeddings.embed_lips(model, frames, batch_size=BATCH_WINDOWS, device=device)
+    sound = embeddings.embed_sound(
+        model, decode.read_audio(file), batch_size=BATCH_WINDOWS, device=device
+    )
+    windows = min(len(lips), len(sound))
+    size = lips.shape[1] - bool(model.config.embedding_scale)  # without the constant one
+    both = torch.stack([lips[:windows, :size], sound[:windows, :size]])
+    return torch.nn.functional.normalize(both, dim=2).numpy().astype(np.float16)

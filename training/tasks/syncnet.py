@@ -1,0 +1,388 @@
+"""A training run of a SyncNet: options, data, and what is its own in the loop (fit.py)."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models import weights
+from models.syncnet import SMALL, SyncNet, SyncNetConfig
+from pipeline import cli
+from pipeline.errors import InputError
+from training.batches import excerpts
+from training.batches.excerpts import Batch, Draw
+from training.data import samples, selection
+from training.data.samples import Clip
+from training.evaluate import judging
+from training.evaluate.agreement import agreement, can_be_judged
+from training.evaluate_sync import figures
+from training.loop import resume
+from training.loop.distributed import Processes, leader_first, processes
+from training.loop.fit import fit
+from training.loop.journal import Beginning
+from training.loop.resume import Origin
+from training.loop.task import Report, Task
+from training.objectives.contrastive import OBJECTIVES, Objective
+from training.tasks.calibration import calibrate
+from training.tasks.syncnet_module import Lesson, still_guessing
+from training.tasks.syncnet_options import TrainOptions, check_options
+
+DRAWN_FRAMES = 200  # of each drawn head
+MOST_DRAWN = 60  # heads, where nobody says how many
+NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
+GUESSING_STEPS = 400  # by then every healthy run is past a guess
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains on and is judged by.
+
+    Attributes:
+        real: clips long enough for an excerpt, with their known offsets.
+        drawn: drawn heads.
+        unseen: clips of other people.
+        left_out: names of those not used, with reasons.
+    """
+
+    real: list[Clip]
+    drawn: list[Clip]
+    unseen: list[Clip]
+    left_out: dict[str, str]
+
+
+def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) -> Data:
+    """Selects, decodes and checks everything before the first step.
+
+    Raises:
+        InputError: nothing is left to train on; the sentence says why.
+    """
+    cache = options.cache or options.run / "cache"
+    files = samples.clip_files(options.data)
+    known = selection.known_offsets(files)
+    chosen, left_out = selection.select(
+        files, known, min_confidence=options.min_confidence, max_offset=options.max_offset
+    )
+    with leader_first(group):
+        loaded = samples.load_clips(
+            chosen, config, cache=cache, margin=True, cache_gb=options.cache_gb
+        )
+    shortest = excerpts.excerpt_frames(config)
+    real = [clip for clip in loaded.clips if clip.frames >= shortest]
+    short = {c.name: f"too short ({c.frames} frames)" for c in loaded.clips if c.frames < shortest}
+    left_out |= loaded.left_out | short
+    if group.leads:
+        print(f"{len(real)} of {len(files)} clips, {samples.minutes(real):.1f} minutes")
+        print(selection.in_words(left_out) or "no clip left out", flush=True)
+    if not real:
+        raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
+    unseen = _unseen(options, config, group) if options.val else []
+    real = selection.with_people(selection.aligned(real, known), options.data)
+    return Data(real, _drawn_heads(options, real, config, group), unseen, left_out)
+
+
+def _drawn_heads(
+    options: TrainOptions, real: list[Clip], config: SyncNetConfig, group: Processes
+) -> list[Clip]:
+    """Heads that speak with the sound of the clips, from the cache where they are there.
+
+    By default no more than there are clips: drawing takes seconds a head, and a few clips do not
+    teach more for it.
+    """
+    count = min(MOST_DRAWN, len(real)) if options.drawn is None else options.drawn
+    frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
+    if count and group.leads:
+        print(f"{count} drawn heads; those that the cache lacks are drawn now", flush=True)
+    with leader_first(group), cli.progress("heads drawn", count, unit=" heads") as bar:
+        room = samples.Room(
+            options.cache or options.run / "cache", limit_bytes=int(options.cache_gb * 1e9)
+        )
+        heads = []
+        for head in samples.drawn_clips(
+            real, config, count=count, frames=frames, seed=options.seed, room=room
+        ):
+            heads.append(head)
+            bar.update(1)
+    return heads
+
+
+def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> list[Clip]:
+    files = samples.clip_files(options.val)
+    cache = options.cache or options.run / "cache"
+    with leader_first(group):
+        loaded = samples.load_clips(
+            files, config, cache=cache, margin=False, cache_gb=options.cache_gb
+        )
+    if group.leads:
+        if loaded.left_out:
+            print(f"of --val: {selection.in_words(loaded.left_out)}")
+        if not can_be_judged(loaded.clips):
+            print("--val is too short to report on: it takes 2 s of one video.")
+    return loaded.clips
+
+
+class SyncNetTask(Task):
+    """A SyncNet as `fit` trains it.
+
+    Attributes:
+        lesson: network and objective.
+        clips: those trained on, with the lags known so far.
+        dropped: names of clips left out by the network's own judgement.
+        data: what the run trains on and is judged by.
+    """
+
+    script = "train_syncnet.py"
+    half = False
+    largest_gradient = 3.0
+
+    def __init__(
+        self,
+        model: SyncNet,
+        objective: Objective,
+        options: TrainOptions,
+        data: Data,
+        group: Processes,
+    ) -> None:
+        """Before the first step; network and objective are on the device they are trained on."""
+        self.lesson, self.network = Lesson(model, objective), model
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": model.parameters(), "weight_decay": options.weight_decay},
+                {"params": objective.parameters(), "weight_decay": 0.0},
+            ]
+        )
+        self.networks = {"lesson": self.lesson}
+        self.optimizers = {"optimizer": optimizer}
+        self.changes_at = options.refine_at
+        self.pace = "excerpts_per_s", options.excerpts
+        self.patience = options.patience
+        self.precision = options.arithmetic(group.device)
+        self.data, self.clips = data, data.real
+        self.dropped: list[str] = []
+        self._options, self._group = options, group
+        self._draw = Draw(
+            options.seed,
+            options.excerpts,
+            options.grey,
+            group.rank,
+            group.world,
+            across=options.negatives != "same",
+        )
+        self._recent: deque[float] = deque(maxlen=100)
+        self._calibrated: dict[str, Any] | None = None
+
+    def beginning(self, step: int) -> list[str]:
+        """Everything about the run that is known before its first step."""
+        beginning = Beginning(
+            network=f"SyncNet of {self.network.config.lip_size_px} px lips",
+            parameters=sum(p.numel() for p in self.network.parameters()),
+            device=str(self._group.device),
+            precision=self.precision,
+            clips=len(self.clips),
+            videos={clip.reference for clip in self.clips},
+            minutes=samples.minutes(self.clips),
+        )
+        guess = f"a guess gives an accuracy of {self.chance:.3f}"
+        if self._options.objective == "multiway":
+            guess += f" and a loss of {-math.log(self.chance):.2f}"
+        return [*beginning.lines(self._options.run), guess]
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess: one of two for a pairwise objective."""
+        if self._options.objective != "multiway":
+            return 0.5
+        windows = excerpts.window_count(self.network.config)
+        share = self._options.excerpts // self._group.world
+        choices = {
+            "same": windows,
+            "cross": windows * (share - 1) + 1,
+            "both": windows * share,
+        }
+        return 1 / choices[self._options.negatives]
+
+    def batch(self, step: int) -> Batch:
+        """This process's excerpts of a step."""
+        clips = self.clips + self.data.drawn
+        return excerpts.draw_batch(clips, self.network.config, self._draw, step=step)
+
+    def losses(
+        self, batch: Batch, step: int
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The objective's loss and accuracy."""
+        self.lesson.train()
+        lips, sound = (
+            part.to(self._group.device, non_blocking=True) for part in (batch.lips, batch.sound)
+        )
+        loss, accuracy = self.lesson(lips, sound, batch.seeds, self.precision == "bf16")
+        return {"optimizer": loss}, {"accuracy": accuracy}
+
+    def change_clips(self, average: SyncNet) -> dict[str, Any]:
+        """Finds out the clips' lags, and which clips disagree with themselves: of all there are."""
+        self.clips, self.dropped = judging.refine(
+            average, self.data.real, self._group, current=self.clips
+        )
+        return {"kept": len(self.clips), "left_out": self.dropped}
+
+    def report_due(self, step: int) -> bool:
+        """Where there are other people."""
+        return bool(self.data.unseen) and step % self._options.eval_every == 0
+
+    def report(self, average: SyncNet, step: int) -> Report:
+        """Sync accuracy of the averaged network on other people."""
+        found = agreement(average, self.data.unseen, self._group, seed=self._options.seed)
+        figures = {f"unseen {k}": v for k, v in found.summary().items() if v is not None}
+        return Report(figures, found.share_right())
+
+    def after_step(self, step: int, row: dict[str, float], report: Report | None) -> dict[str, Any]:
+        """Says once whether the network has left chance behind."""
+        self._recent.append(row["accuracy"])
+        if step == GUESSING_STEPS and self._group.leads:
+            warning = still_guessing(list(self._recent), self.chance)
+            print(warning or f"a guess gives {self.chance:.3f}", flush=True)
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """The clips as they are known by now."""
+        return {
+            "config": self.network.config.to_json(),
+            "offsets_ms": {clip.name: clip.offset_ms for clip in self.clips},
+            "drifts_ms_per_min": {clip.name: clip.drift_ms_per_min for clip in self.clips},
+            "dropped": self.dropped,
+        }
+
+    def restore(self, state: dict[str, Any], origin: Origin | None) -> str:
+        """The inverse of `state`; new and changed clips join."""
+        earlier: dict[str, int] = state.get("clips", {})
+        now = origin.clips if origin else {}
+        changed = {name for name in earlier if name in now and now[name] != earlier[name]}
+        by_name = {clip.name: clip for clip in self.clips}
+        drifts = state.get("drifts_ms_per_min", {})  # checkpoints of before know of none
+        known = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
+        self.dropped = [name for name in state["dropped"] if name not in changed]
+        joining = [c for c in self.clips if c.name not in known and c.name not in self.dropped]
+        self.clips = [
+            *(
+                replace(by_name[name], offset_ms=ms, drift_ms_per_min=drifts.get(name, 0.0))
+                for name, ms in known.items()
+                if name in by_name
+            ),
+            *joining,
+        ]
+        return f" with {len(self.clips)} clips"
+
+    def ending(self, step: int) -> list[str]:
+        """Where the weights are, and what comes next."""
+        return self._options.where(
+            after="python run_syncnet.py --initial_model {file} --videofile VIDEO, "
+            "or python -m training.evaluate_sync --weights {file} --data OTHERS",
+            script_flag="--initial_model of run_syncnet.py",
+        )
+
+    def finished(self, average: SyncNet) -> SyncNet:
+        """The network calibrated on other people; without any, nothing of it is reliable."""
+        without = self._without()
+        clips = [clip for clip in self.data.unseen if clip.reference not in without]
+        if self.data.unseen:
+            self._calibrated = calibrate(average, clips, self._options, device=self._group.device)
+        else:
+            # Of the network it started from; these are other weights.
+            average.config = replace(average.config, calibration=None, reliable_margin=0.0)
+            print(
+                "WARNING: without --val nothing is known of other people: no offset of these "
+                "weights is called reliable until python -m training.calibrate has looked at some."
+            )
+        return average
+
+    def _without(self) -> frozenset[str]:
+        named = self._options.val_without
+        return frozenset(
+            clip.reference for clip in self.data.unseen if Path(clip.reference).name in named
+        )
+
+    def facts(self, network: SyncNet) -> dict[str, Any]:
+        """Data, calibration and figures, for the model card."""
+        options, config, found = self._options, network.config, self._calibrated
+        unseen = None
+        if self.data.unseen:
+            unseen = figures(
+                network,
+                self.data.unseen,
+                without=self._without(),
+                seed=options.seed,
+                device=self._group.device,
+            )
+        return {
+            "network": f"SyncNet (models/syncnet.py), {config.lip_size_px} px lips, "
+            f"windows of {config.window_frames} frames",
+            "data": {
+                "tracks": len(self.data.real),
+                "data_dirs": [folder.name for folder in options.data],
+                "minutes": round(samples.minutes(self.data.real), 1),
+                "kept": len(self.clips),
+                "left_out_by_own_judgement": self.dropped,
+                "drawn": f"{len(self.data.drawn)} drawn heads with sound of the clips "
+                "(training/drawn/heads.py)",
+            },
+            "starts_from": options.init and Path(options.init).name,
+            "reliable_from": config.reliable_from,
+            "calibrated_on": "half of the unseen people" if found else None,
+            "reliable_on_the_other_half": found and found["table"],
+            "unseen_people": unseen,
+        }
+
+
+def train(options: TrainOptions) -> int:
+    """Trains as the flags say; returns the exit code."""
+    with processes(cli.torch_device(options.device)) as group:
+        check_options(options, group)
+        origin = _origin(options)
+        state = resume.begun(options, origin, needed=NEEDED, say=group.leads)
+        model = _network(options, say=group.leads)
+        checkpoint = options.run / "checkpoint.pt"
+        if state and not _is_of(state["config"], model.config):
+            raise InputError(f"{checkpoint} is of another network; use another --run.")
+        data = load_data(options, model.config, group)
+        objective = OBJECTIVES[options.objective](
+            negatives=options.negatives, embedding_scale=model.config.embedding_scale
+        )
+        places = model.to(group.device), objective.to(group.device)
+        task = SyncNetTask(*places, options, data, group)
+        if state and state["lesson"].keys() != task.lesson.state_dict().keys():
+            raise InputError(f"{checkpoint} is of another objective; use another --run.")
+        return fit(task, options, group, origin=origin, state=state)
+
+
+def _network(options: TrainOptions, *, say: bool) -> SyncNet:
+    """The network a run starts from."""
+    torch.manual_seed(options.seed)
+    model = SyncNet(SMALL)
+    if options.init:
+        model, used = weights.load_syncnet(options.init, device=torch.device("cpu"))
+        model.requires_grad_(True)
+        if say:
+            print(f"starts from {used.file}")
+    if options.dropout is not None:
+        model.config = replace(model.config, dropout=options.dropout)
+    return model
+
+
+def _origin(options: TrainOptions) -> Origin:
+    """What the run is made of; data folders and weights are found missing here, early."""
+    described = {}
+    if options.val:
+        sizes = resume.clip_sizes(options.val)
+        described["val"] = resume.described_folders(options.val, sizes)
+    if options.init:
+        described["init"] = resume.described_weights(weights.syncnet_used(options.init))
+    return resume.origin(options, resume.clip_sizes(options.data), described)
+
+
+def _is_of(described: object, config: SyncNetConfig) -> bool:
+    """The configuration of a checkpoint is this one; what an older one does not say is unset."""
+    try:
+        return SyncNetConfig.from_json(str(described)) == config
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,62 @@
+"""The flags of train_syncnet.py, and which of them make no run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.options import check_choice
+from pipeline.errors import InputError
+from training.data import apart
+from training.loop import resume
+from training.loop.distributed import Processes
+from training.loop.options import RunOptions, check_flags
+from training.objectives.contrastive import OBJECTIVES, Negatives
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """Flags of train_syncnet.py, by name; its --help says what each is."""
+
+    data: list[Path] = resume.clip_folders()
+    val: list[Path] = resume.fixed_once_given()
+    val_without: list[str] = resume.free()
+    min_confidence: float = resume.fixed()
+    max_offset: float = resume.fixed()
+    drawn: int | None = resume.fixed()
+    cache: Path | None = resume.free()
+    cache_gb: float = resume.free()
+    grey: float = resume.fixed()
+    init: str | None = resume.fixed()
+    patience: int = resume.free()
+    objective: str = resume.fixed()
+    negatives: Negatives = resume.fixed()
+    refine_at: list[int] = resume.fixed()
+    excerpts: int = resume.fixed()
+    dropout: float | None = resume.fixed()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("objective", self.objective, OBJECTIVES)
+
+
+def check_options(options: TrainOptions, group: Processes) -> None:
+    """Refuses, with InputError, what no run can be made with: before anything is read."""
+    check_flags(
+        options,
+        at_least_one=("excerpts", "eval_every"),
+        not_negative=("patience", "cache_gb", "max_offset"),
+    )
+    if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
+        raise InputError("--average and --grey are shares of 0 to 1; see --help.")
+    if options.drawn is not None and options.drawn < 0:
+        raise InputError("--drawn must not be negative; see --help.")
+    if options.dropout is not None and not 0 <= options.dropout < 1:
+        raise InputError("--dropout is a share of 0 to 1; see --help.")
+    share, rest = divmod(options.excerpts, group.world)
+    if rest or (share < 2 and options.negatives != "same"):
+        raise InputError(
+            f"--excerpts {options.excerpts} cannot be shared by {group.world} processes; give a "
+            "multiple of their number, and two for each where --negatives is not same."
+        )
+    if options.patience and not options.val:
+        raise InputError("--patience counts reports on --val; give --val, too.")
+    apart.check(options.data, options.val)

@@ -1,0 +1,383 @@
+"""A training run of one of Wav2Lip's networks: data, and what is its own in the loop (fit.py)."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from models import weights
+from models.wav2lip import (
+    SyncNetColor,
+    Wav2Lip,
+    Wav2LipConfig,
+    Wav2LipDiscriminator,
+    to_uint8,
+    without_mouths,
+)
+from pipeline import cli
+from pipeline.errors import InputError
+from training.batches.expert_excerpts import EXCERPT_FRAMES, expert_batch
+from training.batches.face_batches import LEAST_FRAMES, FaceBatch, face_batch
+from training.data import samples
+from training.data.face_data import FaceSource, Teacher, load_faces
+from training.data.faces import FaceClip
+from training.data.preprocessed import listed_videos
+from training.loop import resume
+from training.loop.distributed import Processes, leader_first, processes
+from training.loop.fit import fit
+from training.loop.journal import Beginning
+from training.loop.resume import Origin
+from training.loop.task import Report, Task
+from training.objectives import teacher
+from training.objectives.wav2lip_objectives import LossWeights, draw
+from training.tasks import wav2lip_module
+from training.tasks.wav2lip_module import AnyBatch, Lesson
+from training.tasks.wav2lip_options import Stage, TrainOptions, check_options, check_weights
+
+NEEDED = (
+    "state_dict",
+    "optimizer",
+    "average",
+    "config",
+    "translation",
+    "discriminator",
+    "global_step",
+)
+UNSEEN_BATCHES = 4  # of --val, always the same
+UNSEEN_WINDOWS = 48  # of each, whatever --batch_size is: figures of two runs compare
+UNSEEN_SEED = 20200823
+SHOWN_WINDOWS = 8  # in a picture of samples
+
+
+@dataclass(frozen=True)
+class Data:
+    """Clips to train on, and the fixed batches of other people a run is judged by."""
+
+    clips: list[FaceClip]
+    unseen: list[AnyBatch]
+
+    @property
+    def taught_size(self) -> int:
+        """Of the vectors of the expert's teacher; 0 without one."""
+        return self.clips[0].taught_at(np.array([0])).shape[2]
+
+
+def load_data(options: TrainOptions, *, say: bool) -> Data:
+    """Decodes, or finds decoded, what --data and --val name.
+
+    Raises:
+        InputError: nothing is left to train on; the sentence says why.
+    """
+    cache = options.cache or options.run / "cache"
+    expert = options.stage == "expert"
+
+    def load(folders: list[Path], part: str, *, say: bool) -> list[FaceClip]:
+        source = FaceSource(
+            cache=cache,
+            cache_gb=options.cache_gb,
+            min_confidence=options.min_confidence,
+            max_offset=options.max_offset,
+            least_frames=EXCERPT_FRAMES if expert else LEAST_FRAMES,
+            listed=listed_videos(options.filelists / part) if options.filelists else None,
+        )
+        return load_faces(folders, source, teacher=_teacher(options, cache), say=say)
+
+    clips = load(options.data, "train.txt", say=say)
+    val = options.val or (options.data if options.filelists else [])
+    if not val:
+        return Data(clips, [])
+    strangers = load(val, "val.txt", say=False)
+    unseen = [
+        _batch(
+            options.stage,
+            strangers,
+            size=UNSEEN_WINDOWS,
+            seed=UNSEEN_SEED,
+            step=step,
+            augmented=False,
+        )
+        for step in range(UNSEEN_BATCHES)
+    ]
+    return Data(clips, unseen)
+
+
+def _teacher(options: TrainOptions, cache: Path) -> Teacher | None:
+    if options.teacher == "none":
+        return None
+    device = cli.torch_device(options.device)
+    model, used = weights.load_syncnet(options.teacher, device=device)
+    return partial(teacher.teach, model=model, digest=used.sha256, cache=cache, device=device)
+
+
+def _batch(stage: Stage, clips: list[FaceClip], **how: Any) -> AnyBatch:
+    return (expert_batch if stage == "expert" else face_batch)(clips, **how)
+
+
+@torch.no_grad()
+def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
+    """A picture: per row reference, what is shown, drawn, target, of other people."""
+    device = next(model.parameters()).device
+    parts = (batch.target, batch.reference, batch.mels, batch.taught)
+    part = FaceBatch(*(values[:SHOWN_WINDOWS] for values in parts)).to(device)
+    drawn = draw(model, part)
+    shown = (part.reference, without_mouths(part.target), drawn, part.target)
+    columns = [to_uint8(faces[:, 0]) for faces in shown]
+    rows = [np.hstack(faces) for faces in zip(*columns, strict=True)]
+    cv2.imwrite(str(path), np.vstack(rows))
+
+
+class Wav2LipTask(Task):
+    """A generator, alone or against a discriminator, or an expert, as `fit` trains it.
+
+    Attributes:
+        lesson: the network and what teaches it.
+        weighted: parts of the generator's loss; the expert's is switched on later.
+        data: what the run trains on and is judged by.
+    """
+
+    script = "train_wav2lip.py"
+    step_name = "global_step"
+
+    def __init__(self, lesson: Lesson, options: TrainOptions, data: Data, group: Processes) -> None:
+        """Before the first step; everything is on the device it is trained on."""
+        self.lesson, self.network, self.data = lesson, lesson.model, data
+        self._options, self._group = options, group
+        other, translation = lesson.discriminator, lesson.translation
+        trained = [*lesson.model.parameters()]
+        if translation is not None:
+            trained += translation.parameters()
+        self.networks = {
+            "state_dict": lesson.model,
+            "translation": translation,
+            "discriminator": other,
+        }
+        self.optimizers = {
+            "optimizer": torch.optim.AdamW(trained, weight_decay=options.weight_decay),
+            # A discriminator that remembers long follows the generator too slowly.
+            "rival": torch.optim.Adam(other.parameters(), betas=(0.5, 0.999)) if other else None,
+        }
+        self.pace = "windows_per_s", options.batch_size
+        self.precision = options.arithmetic(group.device)
+        self.weighted = LossWeights(
+            adversarial=options.adversarial_weight if other else 0.0,
+            mouth=options.mouth_weight,
+            structure=options.structure_weight,
+            detail=options.detail_weight,
+            taught=options.taught_weight,
+        )
+        if options.sync_at == 0:
+            self._switch_on()
+
+    def beginning(self, step: int) -> list[str]:
+        """Everything about the run that is known before its first step."""
+        options, clips = self._options, [face.clip for face in self.data.clips]
+        named = {"expert": "expert", "generator": "generator", "gan": "generator and discriminator"}
+        beginning = Beginning(
+            network=f"{named[options.stage]} of width {options.width:g}",
+            parameters=sum(p.numel() for p in self.lesson.parameters()),
+            device=str(self._group.device),
+            precision=self.precision,
+            clips=len(clips),
+            videos={clip.reference for clip in clips},
+            minutes=samples.minutes(clips),
+        )
+        lines = beginning.lines(options.run)
+        if options.stage == "expert" and self._only_taught(step):
+            lines.append(
+                f"up to step {options.taught_steps} the expert learns from --teacher alone: "
+                "accuracy is a coin's, 0.5, until pairs are asked"
+            )
+        if self.lesson.expert is not None and not self.weighted.sync:
+            lines.append(
+                "sync is the expert's loss: reported, and of no weight until it is switched on"
+            )
+        return lines
+
+    def _only_taught(self, step: int) -> bool:
+        return step < self._options.taught_steps and self.data.taught_size > 0
+
+    def weighted_at(self, step: int) -> LossWeights:
+        """Parts of the loss at a step: an expert asks for no pair while it is only taught."""
+        return replace(self.weighted, pairs=float(not self._only_taught(step)))
+
+    def batch(self, step: int) -> AnyBatch:
+        """This process's windows of a step."""
+        return _batch(
+            self._options.stage,
+            self.data.clips,
+            size=self._options.batch_size,
+            seed=self._options.seed,
+            step=step,
+            share=slice(self._group.rank, None, self._group.world),
+        )
+
+    def losses(
+        self, batch: AnyBatch, step: int
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The network's loss and the discriminator's."""
+        self.lesson.train()
+        if self.lesson.expert is not None:
+            self.lesson.expert.eval()
+        loss, other, parts = self.lesson(
+            batch.to(self._group.device), self.weighted_at(step), self.precision == "bf16"
+        )
+        return {"optimizer": loss} | ({} if other is None else {"rival": other}), parts
+
+    def report_due(self, step: int) -> bool:
+        """Where there are other people."""
+        return bool(self.data.unseen) and step % self._options.eval_every == 0
+
+    def report(self, average: SyncNetColor | Wav2Lip, step: int) -> Report:
+        """Losses of the averaged network on other people; of a generator a picture."""
+        judged = self._judged(average)
+        shown = self.data.unseen[0]
+        if self._group.leads and isinstance(shown, FaceBatch) and isinstance(average, Wav2Lip):
+            draw_samples(average, shown, self._options.run / f"samples_{step:06d}.png")
+        return Report({f"unseen {name}": value for name, value in judged.items()})
+
+    def _judged(self, network: SyncNetColor | Wav2Lip) -> dict[str, float]:
+        device, expert = self._group.device, self.lesson.expert
+        return wav2lip_module.judge(network, self.data.unseen, device, expert=expert)
+
+    def after_step(self, step: int, row: dict[str, float], report: Report | None) -> dict[str, Any]:
+        """Switches the expert's loss on where it is time to."""
+        value = report.figures.get("unseen sync", float("inf")) if report else float("inf")
+        if value < self._options.sync_from or step == self._options.sync_at:
+            return self._switch_on()
+        return {}
+
+    def _switch_on(self) -> dict[str, Any]:
+        weight = self._options.sync_weight
+        if self.lesson.expert is None or self.weighted.sync == weight:
+            return {}
+        self.weighted = replace(self.weighted, sync=weight)
+        return {"sync_weight": weight}
+
+    def state(self) -> dict[str, Any]:
+        """What the published checkpoints hold besides, and whether the expert's loss is on."""
+        config = self.network.config.to_json()
+        return {"global_epoch": 0, "config": config, "sync_weight": self.weighted.sync}
+
+    def restore(self, state: dict[str, Any], origin: Origin | None) -> str:
+        """The inverse of `state`."""
+        self.weighted = replace(self.weighted, sync=state["sync_weight"])
+        return ""
+
+    def ending(self, step: int) -> list[str]:
+        """Where the weights are, what they are good for, and what comes next."""
+        options = self._options
+        if options.stage != "expert":
+            after = (
+                "python run_wav2lip.py --checkpoint {file} --reference NAME --audio SPEECH.wav, "
+                "or python -m training.evaluate_mouths --checkpoint {file} --data OTHERS"
+            )
+            return options.where(after=after, script_flag="--checkpoint of run_wav2lip.py")
+        after = (
+            "python train_wav2lip.py --stage generator --expert {file} --data TRACKS --run GEN, "
+            "or python -m training.evaluate_expert --expert {file} --data OTHERS"
+        )
+        lines = options.where(after=after, script_flag="--expert of train_wav2lip.py")
+        if self.data.taught_size and step <= options.taught_steps:
+            warning = (
+                f"WARNING: this expert has been asked about no pair: --steps {options.steps} ends "
+                f"before --taught_steps {options.taught_steps} are over; go on with more --steps."
+            )
+            return [warning, *lines]
+        return lines
+
+    def facts(self, network: SyncNetColor | Wav2Lip) -> dict[str, Any]:
+        """Data and figures, for the model card."""
+        options = self._options
+        return {
+            "network": f"{type(network).__name__} (models/wav2lip.py), width {options.width}",
+            "data": {
+                "tracks": len(self.data.clips),
+                "minutes": round(samples.minutes([face.clip for face in self.data.clips]), 1),
+                "data_dirs": [folder.name for folder in options.data],
+            },
+            "unseen_people": self._judged(network) if self.data.unseen else None,
+            "unseen_windows": len(self.data.unseen) * UNSEEN_WINDOWS,
+        }
+
+
+def train(options: TrainOptions) -> int:
+    """Trains as the flags say; returns the exit code."""
+    with processes(cli.torch_device(options.device)) as group:
+        check_options(options, group)
+        if group.leads and options.stage != "expert" and options.sync_weight:
+            _say_without_expert(options)
+        origin = _origin(options)
+        state = resume.begun(options, origin, needed=NEEDED, say=group.leads)
+        if state and state["config"] != Wav2LipConfig(options.width).to_json():
+            raise _another(options)
+        check_weights(options)
+        options.run.mkdir(parents=True, exist_ok=True)
+        with leader_first(group):
+            data = load_data(options, say=group.leads)
+        if state and not _is_of(state, options.stage, taught_size=data.taught_size):
+            raise _another(options)
+        lesson = _lesson(options, group, taught_size=data.taught_size, fresh=not state)
+        task = Wav2LipTask(lesson, options, data, group)
+        return fit(task, options, group, origin=origin, state=state)
+
+
+def _lesson(options: TrainOptions, group: Processes, *, taught_size: int, fresh: bool) -> Lesson:
+    """The network a run starts from, and what teaches it."""
+    torch.manual_seed(options.seed)
+    config = Wav2LipConfig(options.width)
+    model: SyncNetColor | Wav2Lip
+    model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
+    if options.init and fresh:
+        weights.fill(model, options.init)
+    expert = None
+    if options.stage != "expert" and options.expert:
+        expert = weights.load_expert(options.expert, device=group.device)[0]
+    other = Wav2LipDiscriminator(config) if options.stage == "gan" else None
+    lesson = Lesson(model, expert=expert, discriminator=other, taught_size=taught_size)
+    # Convolutions of few channels are fastest with the channels last.
+    return lesson.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _is_of(state: dict[str, Any], stage: str, *, taught_size: int) -> bool:
+    is_expert = any(key.startswith("face_encoder.") for key in state["state_dict"])
+    taught = len(state["translation"]["bias"]) if state["translation"] else 0
+    of_stage = is_expert == (stage == "expert") and bool(state["discriminator"]) == (stage == "gan")
+    return of_stage and taught == taught_size
+
+
+def _another(options: TrainOptions) -> InputError:
+    return InputError(
+        f"{options.run / 'checkpoint.pt'} is of another --stage, --width or --teacher; "
+        "give those, or another --run."
+    )
+
+
+def _say_without_expert(options: TrainOptions) -> None:
+    if not options.expert:
+        print("no --expert: nothing tells the generator whether its lips fit the sound")
+    elif options.sync_at < 0 and not (options.val or options.filelists):
+        print("neither --val nor --sync_at: the expert's loss is never switched on")
+
+
+def _origin(options: TrainOptions) -> Origin:
+    """What the run is made of; data folders, lists and weights are found missing here, early."""
+
+    def sizes(folders: list[Path], part: str) -> dict[str, int]:
+        lists = options.filelists
+        return resume.clip_sizes(folders, listed_videos(lists / part) if lists else None)
+
+    described = {}
+    if options.val:
+        described["val"] = resume.described_folders(options.val, sizes(options.val, "val.txt"))
+    if options.init:
+        used = weights.WeightsUsed(options.init.name, weights.sha256(options.init))
+        described["init"] = resume.described_weights(used)
+    if options.expert:
+        described["expert"] = resume.described_weights(weights.expert_used(options.expert))
+    if options.teacher != "none":
+        described["teacher"] = resume.described_weights(weights.syncnet_used(options.teacher))
+    return resume.origin(options, sizes(options.data, "train.txt"), described)

@@ -1,0 +1,93 @@
+"""One of Wav2Lip's networks in training: a batch in, losses out."""
+
+import torch
+from torch import nn
+
+from models.wav2lip import (
+    EMBEDDING_SIZE,
+    SyncNetColor,
+    Wav2Lip,
+    Wav2LipDiscriminator,
+)
+from training.batches.expert_excerpts import ExpertBatch
+from training.batches.face_batches import FaceBatch
+from training.objectives import wav2lip_objectives as objectives
+from training.objectives.wav2lip_objectives import LossWeights
+
+AnyBatch = ExpertBatch | FaceBatch
+
+
+class Lesson(nn.Module):
+    """The network in training and what teaches it, as one module: a batch in, losses out."""
+
+    def __init__(
+        self,
+        model: SyncNetColor | Wav2Lip,
+        *,
+        expert: SyncNetColor | None,
+        discriminator: Wav2LipDiscriminator | None,
+        taught_size: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.discriminator = discriminator
+        size = model.config.channels(EMBEDDING_SIZE)
+        self.translation = nn.Linear(size, taught_size) if taught_size else None
+        # Not a submodule: the expert is no part of what is trained, averaged or saved.
+        self._teacher = [expert.eval().requires_grad_(False)] if expert else []
+
+    @property
+    def expert(self) -> SyncNetColor | None:
+        """Frozen, in eval mode."""
+        return self._teacher[0] if self._teacher else None
+
+    def forward(
+        self, batch: AnyBatch, weighted: LossWeights, bf16: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]]:
+        """Loss of the network, loss of the discriminator, and the parts to report.
+
+        bf16 halves the time on processors that have it; the losses themselves stay in float32.
+        """
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            if isinstance(self.model, SyncNetColor):
+                assert isinstance(batch, ExpertBatch)
+                loss, parts = objectives.expert_loss(
+                    self.model, batch, translation=self.translation, pairs=weighted.pairs
+                )
+                return loss, None, parts
+            assert isinstance(batch, FaceBatch)
+            drawn = objectives.draw(self.model, batch)
+            loss, parts = objectives.generator_loss(
+                drawn,
+                batch,
+                weighted,
+                expert=self.expert,
+                discriminator=self.discriminator,
+            )
+            if self.translation is not None and weighted.taught:
+                unlike, alike = objectives.taught_loss(self.model, batch, self.translation)
+                loss = loss + weighted.taught * unlike
+                parts["taught"] = alike
+            other = None
+            if self.discriminator is not None:
+                other = objectives.discriminator_loss(self.discriminator, drawn, batch)
+                parts["discriminator"] = other.detach()
+        return loss, other, parts
+
+
+@torch.no_grad()
+def judge(
+    network: SyncNetColor | Wav2Lip,
+    unseen: list[AnyBatch],
+    device: torch.device,
+    *,
+    expert: SyncNetColor | None,
+) -> dict[str, float]:
+    """Losses of a network on other people, with the published weights of their parts."""
+    lesson = Lesson(network, expert=expert, discriminator=None).eval()
+    rows = []
+    for batch in unseen:
+        loss, _, parts = lesson(batch.to(device), LossWeights(), False)
+        rows.append({"loss": loss.item()} | {name: float(value) for name, value in parts.items()})
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

@@ -1,0 +1,103 @@
+"""The flags of train_wav2lip.py, and which of them make no run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from models import weights
+from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
+from pipeline.errors import InputError
+from training.batches.expert_excerpts import EXCERPT_WINDOWS
+from training.data import apart
+from training.loop import resume
+from training.loop.distributed import Processes
+from training.loop.options import RunOptions, check_flags
+
+Stage = Literal["expert", "generator", "gan"]
+STAGES: tuple[str, ...] = get_args(Stage)
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """Flags of train_wav2lip.py, by name; its --help says what each is."""
+
+    data: list[Path] = resume.clip_folders()
+    val: list[Path] = resume.fixed_once_given()
+    min_confidence: float = resume.fixed()
+    max_offset: float = resume.fixed()
+    filelists: Path | None = resume.clip_folders()
+    cache: Path | None = resume.free()
+    cache_gb: float = resume.free()
+    stage: Stage = resume.fixed()
+    teacher: str = resume.fixed()
+    taught_steps: int = resume.fixed()
+    expert: Path | None = resume.fixed()
+    init: Path | None = resume.fixed()
+    width: float = resume.fixed()
+    batch_size: int = resume.fixed()
+    sync_weight: float = resume.fixed()
+    sync_from: float = resume.fixed()
+    sync_at: int = resume.fixed()
+    adversarial_weight: float = resume.fixed()
+    mouth_weight: float = resume.fixed()
+    structure_weight: float = resume.fixed()
+    detail_weight: float = resume.fixed()
+    taught_weight: float = resume.fixed()
+
+
+def check_options(options: TrainOptions, group: Processes) -> None:
+    """Refuses, with InputError, what no run can be made with: before anything is read."""
+    check_flags(
+        options,
+        at_least_one=("batch_size", "eval_every"),
+        not_negative=(
+            *("cache_gb", "max_offset", "taught_steps"),
+            *("mouth_weight", "structure_weight", "detail_weight", "taught_weight"),
+        ),
+    )
+    if not (0 < options.width <= 4 and 0 <= options.average < 1):
+        raise InputError("--width is above 0 and at most 4, --average 0 to below 1; see --help.")
+    parts = options.sync_weight, options.adversarial_weight
+    if min(parts) < 0 or sum(parts) > 1:
+        raise InputError("--sync_weight and --adversarial_weight are shares of 1; see --help.")
+    one = EXCERPT_WINDOWS if options.stage == "expert" else 1
+    if group.world > 1 and options.batch_size % (group.world * one):
+        raise InputError(
+            f"--batch_size {options.batch_size} cannot be shared by {group.world} processes; "
+            f"give a multiple of {group.world * one}."
+        )
+    for file in (options.init, options.expert):
+        if file and str(file) != "auto" and not file.is_file():
+            raise InputError(f"{file} is not a file; give a checkpoint.")
+    apart.check(options.data, options.val, options.filelists)
+
+
+def check_weights(options: TrainOptions) -> None:
+    """Refuses weights that do not fit, before anything is decoded for an hour.
+
+    Raises:
+        InputError: --init is of another --width.
+        WeightsError: a file is no weights file, or another network's.
+    """
+    cpu = torch.device("cpu")
+    if options.expert and options.stage != "expert":
+        weights.load_expert(options.expert, device=cpu)
+    if options.teacher != "none":
+        weights.load_syncnet(options.teacher, device=cpu)
+    if not options.init:
+        return
+    config = Wav2LipConfig(options.width)
+    model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
+    try:
+        weights.fill(model, options.init)
+    except weights.WeightsError as error:
+        if "has other shapes" not in str(error):
+            raise
+        text = weights.config_text(options.init)
+        width = Wav2LipConfig.from_json(text).width if text else Wav2LipConfig().width
+        raise InputError(
+            f"--init {options.init} is not of --width {options.width:g}; give --width {width:g}, "
+            f"of which {'it is' if text else 'published weights are'}."
+        ) from error
