@@ -16,8 +16,8 @@ from training.loop.checkpoint import load_checkpoint
 
 SCRIPTS = sorted(REPO.glob("run_*.py"))
 ROOMS = ("pipeline", "models")
-EVERYTHING = [*REPO.glob("*.py"), *(REPO / "training").glob("*.py")]
-USED = [*SCRIPTS, *(file for room in ROOMS for file in sorted((REPO / room).glob("*.py")))]
+EVERYTHING = [*REPO.glob("*.py"), *(REPO / "training").rglob("*.py")]
+USED = [*SCRIPTS, *(file for room in ROOMS for file in sorted((REPO / room).rglob("*.py")))]
 EVERYTHING += [file for file in USED if file not in EVERYTHING]
 NETWORK = {"socket", "socketserver", "ssl", "urllib", "http", "ftplib", "smtplib", "asyncio"}
 NETWORK |= {"requests", "httpx", "urllib3", "aiohttp", "xmlrpc", "telnetlib", "websockets"}

@@ -64,7 +64,10 @@ def test_the_makefile_installs_by_hash() -> None:
 
 
 def _imported() -> set[str]:
-    files = [*REPO.glob("*.py"), *(file for room in PRODUCT for file in (REPO / room).glob("*.py"))]
+    files = [
+        *REPO.glob("*.py"),
+        *(file for room in PRODUCT for file in (REPO / room).rglob("*.py")),
+    ]
     names = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
