@@ -65,6 +65,9 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     chosen, left_out = selection.select(
         files, known, min_confidence=options.min_confidence, max_offset=options.max_offset
     )
+    if group.leads:
+        count = resume.counted([file.name for file in files])
+        print(f"{count} found; what the cache lacks is decoded now", flush=True)
     with leader_first(group):
         loaded = samples.load_clips(
             chosen, config, cache=cache, margin=True, cache_gb=options.cache_gb
