@@ -1,7 +1,6 @@
 """README's commands: each one parses, and those of a first visit run as they are typed."""
 
 import argparse
-import importlib
 import json
 import os
 import runpy
@@ -28,6 +27,7 @@ def _starts_python(block: Block) -> bool:
     return "python" in block.text
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # of other tests, which is fine
 @pytest.mark.parametrize(
     "block", [*filter(_starts_python, blocks())], ids=lambda block: block.text.split("\n")[0][:60]
 )
@@ -47,10 +47,7 @@ def test_flags_of_every_command_exist(
     for program, *flags in commands:
         with pytest.raises(Parsed):
             if program == "-m":
-                module = importlib.import_module(flags[0])
-                if hasattr(module, "__path__"):  # a package
-                    module = importlib.import_module(f"{flags[0]}.__main__")
-                module.main(flags[1:])
+                runpy.run_module(flags[0])["main"](flags[1:])
             else:
                 monkeypatch.setattr(sys, "argv", [program, *flags])
                 runpy.run_path(str(REPO / program))["main"](*([flags] if flags else []))

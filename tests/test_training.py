@@ -123,15 +123,24 @@ def test_the_detector_trains_exports_and_resumes(tmp_path: Path) -> None:
     assert json.loads(file.with_suffix(".json").read_text())["sha256"] == weights.sha256(file)
 
 
-def test_resumed_detector_equals_one_never_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Network, optimiser and average after two steps and two more are those of four in one go."""
+@pytest.fixture
+def quick_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of a detector that looks at small views and is judged without looking."""
     _stills(tmp_path / "stills", tmp_path / "corpus")
     monkeypatch.setattr(detector, "VIEW_PX", 64)
     monkeypatch.setattr(detector, "recall_at", lambda *_, **__: {"recall": 0.0})
     flags = ["--stills", str(tmp_path / "stills"), "--corpus", str(tmp_path / "corpus")]
-    flags += ["--drawn", "1", "--batch_size", "2", "--save_every", "2", "--steps", "4"]
+    return [*flags, "--drawn", "1", "--batch_size", "2"]
+
+
+def test_resumed_detector_equals_one_never_stopped(
+    quick_flags: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Network, optimiser and average after two steps and two more are those of four in one go."""
+    flags = [*quick_flags, "--save_every", "2", "--steps", "4"]
     assert detector.main([*flags, "--run", str(tmp_path / "whole")]) == 0
     original = fit.train_step
 
@@ -154,14 +163,10 @@ def test_resumed_detector_equals_one_never_stopped(
 
 
 def test_detectors_resume_names_what_is_another_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    quick_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Options that change the result are refused; a picture that is another one is named."""
-    _stills(tmp_path / "stills", tmp_path / "corpus")
-    monkeypatch.setattr(detector, "VIEW_PX", 64)
-    monkeypatch.setattr(detector, "recall_at", lambda *_, **__: {"recall": 0.0})
-    flags = ["--stills", str(tmp_path / "stills"), "--corpus", str(tmp_path / "corpus")]
-    flags += ["--run", str(tmp_path / "run"), "--drawn", "1", "--batch_size", "2", "--steps", "1"]
+    flags = [*quick_flags, "--run", str(tmp_path / "run"), "--steps", "1"]
     assert said(detector.main, flags, capsys)[0] == 0
     code, _, error = said(detector.main, [*flags, "--seed", "2", "--lr", "0.1"], capsys)
     assert code == 2 and error.count("\n") == 1

@@ -31,13 +31,17 @@ from pipeline.sync.reliability import audible
 from training.data import samples
 from training.data.samples import Clip
 from training.evaluate import tables
-from training.evaluate.agreement import REFERENCE_LENGTH_S, agreement, can_be_judged
+from training.evaluate.agreement import (
+    FEWEST_OTHERS,
+    REFERENCE_LENGTH_S,
+    agreement,
+    can_be_judged,
+)
 from training.evaluate.judging import embed_piece, score_piece
 from training.loop.distributed import Processes
 
 VSHIFT = 15  # frames
 FINE_LENGTH_S = 10  # of the pieces that are moved by fractions of a frame
-SHORTER_LENGTHS_S = (5, 2, 1)  # where clips are too short for the length that is asked
 LARGEST_FINE_SHIFT_MS = 40
 
 
@@ -59,7 +63,7 @@ class Pair:
 
 def piece_frames(clips: list[Clip], *, length_s: int) -> int:
     """Frames of pieces of `length_s`, or of the next shorter length that half of the clips have."""
-    shorter = [length for length in SHORTER_LENGTHS_S if length < length_s]
+    shorter = [length for length in FEWEST_OTHERS if length < length_s]
     for length in (length_s, *shorter):
         long_enough = sum(clip.frames >= length * FRAME_RATE for clip in clips)
         if 2 * long_enough >= len(clips):

@@ -81,8 +81,7 @@ def main() -> None:
 
 def containers(folder: Path) -> None:
     """Prints the error of every container at every rate it takes."""
-    print("| container | " + " | ".join(RATES) + " |")
-    print("|---|" + "---|" * len(RATES))
+    _print_head("container", *RATES)
     for kind in FORMATS:
         if {kind.video[1], kind.audio[1]} - encoders():
             continue
@@ -91,6 +90,11 @@ def containers(folder: Path) -> None:
             + " | ".join(_error(kind, rate, folder) for rate in RATES.values())
             + " |"
         )
+
+
+def _print_head(*names: str) -> None:
+    print(f"| {' | '.join(names)} |")
+    print("|" + "---|" * len(names))
 
 
 def _error(kind: Format, rate: Fraction, folder: Path) -> str:
@@ -108,8 +112,7 @@ def _error_of(clip: Clip, folder: Path) -> str:
 
 def muxers(folder: Path) -> None:
     """Prints the error of files that programs other than ffmpeg put together."""
-    print("| muxer | " + " | ".join(RATES) + " |")
-    print("|---|" + "---|" * len(RATES))
+    _print_head("muxer", *RATES)
     for muxer, suffix in MUXERS.items():
         if shutil.which(muxer) is None:
             print(f"| {muxer}: not installed |")
@@ -130,8 +133,7 @@ def interlaced(folder: Path) -> None:
     """Prints the error of interlaced sources, by the first field of each picture."""
     rates = ("25", "29.97")
     heads = [f"{rate}i, {first} first" for rate in rates for first in FIELDS]
-    print("| interlaced | " + " | ".join(heads) + " |")
-    print("|---|" + "---|" * len(heads))
+    _print_head("interlaced", *heads)
     for kind in INTERLACED:
         clips = (
             clock_kit.make(folder, kind, RATES[rate], first_field=first)
@@ -146,8 +148,7 @@ def outputs(folder: Path) -> None:
     mkv, mp4 = Format(".mkv", H264, PCM), Format(".mp4", H264, AAC)
     sources = [(mkv, name, False) for name in RATES] + [(mkv, "30", True), (mp4, "29.97", True)]
     sources += [(kind, "25", False) for kind in FORMATS if kind != mkv]
-    print("| source | video.avi | crop | video_out.avi | video_wav2lip.mp4 |")
-    print("|---|---|---|---|---|")
+    _print_head("source", "video.avi", "crop", "video_out.avi", "video_wav2lip.mp4")
     for kind, rate, irregular in sources:
         if {kind.video[1], kind.audio[1]} - encoders():
             continue

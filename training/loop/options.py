@@ -62,6 +62,23 @@ class RunOptions:
         ]
 
 
+@dataclass(frozen=True)
+class ClipOptions(RunOptions):
+    """Flags of the scripts that learn from cropped tracks."""
+
+    data: list[Path] = resume.clip_folders()
+    val: list[Path] = resume.fixed_once_given()
+    min_confidence: float = resume.fixed()
+    max_offset: float = resume.fixed()
+    cache: Path | None = resume.free()
+    cache_gb: float = resume.free()
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where decoded clips and drawn heads are kept."""
+        return self.cache or self.run / "cache"
+
+
 def check_flags(
     options: RunOptions, *, at_least_one: tuple[str, ...] = (), not_negative: tuple[str, ...] = ()
 ) -> None:

@@ -59,7 +59,6 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
     Raises:
         InputError: nothing is left to train on; the sentence says why.
     """
-    cache = options.cache or options.run / "cache"
     files = samples.clip_files(options.data)
     known = selection.known_offsets(files)
     chosen, left_out = selection.select(
@@ -70,7 +69,7 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
         print(f"{count} found; what the cache lacks is decoded now", flush=True)
     with leader_first(group):
         loaded = samples.load_clips(
-            chosen, config, cache=cache, margin=True, cache_gb=options.cache_gb
+            chosen, config, cache=options.cache_folder, margin=True, cache_gb=options.cache_gb
         )
     shortest = excerpts.excerpt_frames(config)
     real = [clip for clip in loaded.clips if clip.frames >= shortest]
@@ -99,9 +98,7 @@ def _drawn_heads(
     if count and group.leads:
         print(f"{count} drawn heads; those that the cache lacks are drawn now", flush=True)
     with leader_first(group), cli.progress("heads drawn", count, unit=" heads") as bar:
-        room = samples.Room(
-            options.cache or options.run / "cache", limit_bytes=int(options.cache_gb * 1e9)
-        )
+        room = samples.Room(options.cache_folder, limit_bytes=int(options.cache_gb * 1e9))
         heads = []
         for head in samples.drawn_clips(
             real, config, count=count, frames=frames, seed=options.seed, room=room
@@ -113,10 +110,9 @@ def _drawn_heads(
 
 def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> list[Clip]:
     files = samples.clip_files(options.val)
-    cache = options.cache or options.run / "cache"
     with leader_first(group):
         loaded = samples.load_clips(
-            files, config, cache=cache, margin=False, cache_gb=options.cache_gb
+            files, config, cache=options.cache_folder, margin=False, cache_gb=options.cache_gb
         )
     if group.leads:
         if loaded.left_out:

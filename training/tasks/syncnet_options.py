@@ -1,29 +1,22 @@
 """The flags of train_syncnet.py, and which of them make no run."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from models.options import check_choice
 from pipeline.errors import InputError
 from training.data import apart
 from training.loop import resume
 from training.loop.distributed import Processes
-from training.loop.options import RunOptions, check_flags
+from training.loop.options import ClipOptions, check_flags
 from training.objectives.contrastive import OBJECTIVES, Negatives
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunOptions):
+class TrainOptions(ClipOptions):
     """Flags of train_syncnet.py, by name; its --help says what each is."""
 
-    data: list[Path] = resume.clip_folders()
-    val: list[Path] = resume.fixed_once_given()
     val_without: list[str] = resume.free()
-    min_confidence: float = resume.fixed()
-    max_offset: float = resume.fixed()
     drawn: int | None = resume.fixed()
-    cache: Path | None = resume.free()
-    cache_gb: float = resume.free()
     grey: float = resume.fixed()
     init: str | None = resume.fixed()
     patience: int = resume.free()

@@ -72,7 +72,7 @@ def load_data(options: TrainOptions, *, say: bool) -> Data:
     Raises:
         InputError: nothing is left to train on; the sentence says why.
     """
-    cache = options.cache or options.run / "cache"
+    cache = options.cache_folder
     expert = options.stage == "expert"
 
     def load(folders: list[Path], part: str, *, say: bool) -> list[FaceClip]:

@@ -13,23 +13,17 @@ from training.batches.expert_excerpts import EXCERPT_WINDOWS
 from training.data import apart
 from training.loop import resume
 from training.loop.distributed import Processes
-from training.loop.options import RunOptions, check_flags
+from training.loop.options import ClipOptions, check_flags
 
 Stage = Literal["expert", "generator", "gan"]
 STAGES: tuple[str, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunOptions):
+class TrainOptions(ClipOptions):
     """Flags of train_wav2lip.py, by name; its --help says what each is."""
 
-    data: list[Path] = resume.clip_folders()
-    val: list[Path] = resume.fixed_once_given()
-    min_confidence: float = resume.fixed()
-    max_offset: float = resume.fixed()
     filelists: Path | None = resume.clip_folders()
-    cache: Path | None = resume.free()
-    cache_gb: float = resume.free()
     stage: Stage = resume.fixed()
     teacher: str = resume.fixed()
     taught_steps: int = resume.fixed()
