@@ -10,17 +10,18 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from models.precision import CHOICES
-from models.weights import DETECTORS
+from models.device import PRECISION_CHOICES
 from pipeline import cli
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.detector import DETECTORS
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
     parser = cli.parser(__doc__)
     # fmt: off
-    add, default = parser.add_argument, PipelineOptions()
+    add, default = parser.add_argument, FaceOptions()
     add("--videofile", type=Path, required=True, help="the video; anything ffmpeg reads")
     add("--facedet_scale", type=float, help="frame to detector; unset: 25 / min_face_size")
     add("--crop_scale", type=float, default=default.crop_scale, help="margin around the face")
@@ -28,15 +29,15 @@ def build_parser() -> argparse.ArgumentParser:
     add("--frame_rate", type=int, default=default.frame_rate, help="frames per second worked at")
     add("--num_failed_det", type=int, default=default.num_failed_det, help="frames it may be lost")
     add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
-    add("--detector", choices=DETECTORS, default=default.detector,
+    add("--detector", choices=[*DETECTORS], default=default.detector,
         help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
     add("--detect_every", type=int, default=default.detect_every, help="frames; 1: detect in each")
     add("--audio_stream", type=int, metavar="N", help="the sound stream to use, counted from 0; "
         "unset: the one marked default")
-    add("--precision", choices=CHOICES, default=default.precision, help="of the detector")
+    add("--precision", choices=PRECISION_CHOICES, default=default.precision, help="of the detector")
     add("--keep_frames", type=cli.yes_or_no, default="yes" if default.keep_frames else "no",
         metavar="yes|no", help="in pyframes/")
-    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    cli.add_device(parser)
     add("--overwrite", action="store_true", help="make everything again, whatever is there")
     # fmt: on
     return parser
@@ -45,18 +46,25 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out."""
     args = build_parser().parse_args(argv)
-    place, device = cli.workspace(args), cli.torch_device(args.device)
-    settings = {field.name: getattr(args, field.name) for field in fields(PipelineOptions)}
-    options = PipelineOptions(**settings)
-    if options.frame_rate != PipelineOptions().frame_rate:
+    workspace = cli.workspace(args)
+    options = FaceOptions(**{f.name: getattr(args, f.name) for f in fields(FaceOptions)})
+    if options.frame_rate != FaceOptions().frame_rate:
         print("warning: the networks expect --frame_rate 25", file=sys.stderr)
-    done = prepare(args.videofile, place, options, device=device, overwrite=args.overwrite)
-    for notice in done.notices:
+    with cli.progress_bars() as progress:
+        faces = find_faces(
+            args.videofile,
+            workspace,
+            options,
+            device=args.device,
+            overwrite=args.overwrite,
+            progress=progress,
+        )
+    for notice in faces.notices:
         print(notice)
-    if done.kept:
-        print(f"Kept the complete results of the same input and settings: {done.tracks} tracks.")
+    if faces.kept:
+        print(f"Kept the complete results of the same input and settings: {faces.tracks} tracks.")
     else:
-        print(f"{done.tracks} tracks in {place.room('pycrop')}")
+        print(f"{faces.tracks} tracks in {workspace.room('pycrop')}")
     return 0
 
 

@@ -14,11 +14,12 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
-from models.precision import CHOICES
-from models.weights import WeightsUsed
+from models.device import PRECISION_CHOICES
 from pipeline import cli
-from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, demo_words
-from pipeline.sync.single_clip import face_clip, score_crop
+from pipeline.store.workspace import Workspace
+from pipeline.sync.report import TrackScore, demo_words, table
+from pipeline.sync.scorer import DEFAULT_SYNC, SyncOptions, SyncScorer
+from pipeline.sync.single_clip import is_single_clip, score_clip
 from pipeline.sync.stage import score_tracks
 
 
@@ -34,43 +35,53 @@ def build_parser() -> argparse.ArgumentParser:
     add("--videofile", type=Path, help="what run_pipeline.py has worked on, or one 224x224 clip")
     add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: (frames - 4, 512) "
         "lip features before the head; beside it OUT.lip.npy, OUT.audio.npy: what is compared")
-    add("--precision", choices=CHOICES, default=default.precision,
+    add("--precision", choices=PRECISION_CHOICES, default=default.precision,
         help="auto: fp32 for published weights")
-    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    add("--verbose", action="store_true", help="print the confidence of every frame, too")
+    cli.add_device(parser)
     # fmt: on
     return parser
-
-
-def tell(score: ClipScore, used: WeightsUsed) -> None:
-    """Prints one clip's result in the demo's words."""
-    print(demo_words(score, used), flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out, and where it is."""
     args = build_parser().parse_args(argv)
-    place = cli.workspace(args)
-    options = SyncOptions(**{f.name: getattr(args, f.name) for f in fields(SyncOptions)})
-    device = cli.torch_device(args.device)
+    workspace = cli.workspace(args)
     started = time.perf_counter()
+    options = SyncOptions(**{f.name: getattr(args, f.name) for f in fields(SyncOptions)})
     named = None if args.reference else args.videofile
-    clip = face_clip(named, place, save_features=args.save_features, notice=print)
-    if clip:
-        score_crop(
-            clip,
-            options,
-            device=device,
-            save_features=args.save_features,
-            notice=print,
-            report=tell,
-        )
+    single = is_single_clip(named, workspace, save_features=args.save_features, notice=print)
+    scorer = SyncScorer(options, device=args.device)
+    if single:
+        score_one(args, scorer)
     else:
-        scores = score_tracks(place, options, device=device, notice=print, report=tell)
-        if not scores:
-            print("There is no face clip to score: see what run_pipeline.py said of this video.")
-        print(f"{len(scores)} tracks in {place.offsets_text}")
+        score_all(workspace, scorer, verbose=args.verbose)
     print(f"Compute time {time.perf_counter() - started:.3f} sec.")
     return 0
+
+
+def score_one(args: argparse.Namespace, scorer: SyncScorer) -> None:
+    """Scores one face clip and prints its result."""
+    with cli.progress_bars() as progress:
+        score = score_clip(
+            args.videofile, scorer, save_features=args.save_features, progress=progress
+        )
+    print(demo_words(score, scorer.model.used, framewise=args.verbose), flush=True)
+
+
+def score_all(workspace: Workspace, scorer: SyncScorer, *, verbose: bool) -> None:
+    """Scores the tracks of a workspace and prints each and a table of all."""
+
+    def report(score: TrackScore) -> None:
+        print(demo_words(score.clip, score.weights, framewise=verbose), flush=True)
+
+    with cli.progress_bars() as progress:
+        scores = score_tracks(workspace, scorer, each=report, progress=progress)
+    if not scores:
+        print("There is no face clip to score: see what run_pipeline.py said of this video.")
+        return
+    print("", *table(scores), "", sep="\n")
+    print(f"{len(scores)} tracks in {workspace.offsets_text}")
 
 
 if __name__ == "__main__":

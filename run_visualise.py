@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.label import visualise
+from pipeline.labelling import label
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,9 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says where the video is."""
     args = build_parser().parse_args(argv)
-    place = cli.workspace(args)
-    visualise(place, frame_rate=args.frame_rate)
-    print(place.labelled_video)
+    workspace = cli.workspace(args)
+    with cli.progress_bars() as progress:
+        label(workspace, frame_rate=args.frame_rate, progress=progress)
+    print(workspace.labelled_video)
     return 0
 
 

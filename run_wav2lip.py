@@ -11,9 +11,10 @@ from dataclasses import astuple
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.dub.flags import audio_by_track, pads, track_numbers
-from pipeline.dub.source_frames import FITS
-from pipeline.dub.stage import DubOptions, dub
+from pipeline.dubbing.choose import DubOptions
+from pipeline.dubbing.face_path import Pads
+from pipeline.dubbing.source_frames import FITS
+from pipeline.dubbing.stage import dub
 
 BLENDS = ("mouth", "none")  # of --blend: only mouth and jaw, or the whole face
 
@@ -25,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     add, default = parser.add_argument, DubOptions()
     add("--audio", action="append", default=[], metavar="[TRACK=]FILE",
         help="for all tracks, or one; unset: the video's own sound, its measured offset taken out")
-    add("--tracks", type=track_numbers, default=default.tracks, help="all, speaking, or 0,2")
+    add("--tracks", type=cli.track_numbers, default=default.tracks, help="all, speaking, or 0,2")
     add("--fit", choices=FITS, default=default.fit,
         help="what says how long the output is; loop: a short video goes back and forth")
     add("--pads", type=int, nargs=4, default=astuple(default.pads), metavar="PX",
@@ -40,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--batch_size", type=int, default=default.batch_size, help="faces in one pass")
     add("--score", action="store_true", help="compare lips and sound before and after")
     add("--videofile", type=Path, help="the input where it was moved; also names the reference")
-    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    cli.add_device(parser)
     # fmt: on
     return parser
 
@@ -48,16 +49,24 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out."""
     args = build_parser().parse_args(argv)
-    place, device = cli.workspace(args), cli.torch_device(args.device)
+    workspace = cli.workspace(args)
     names = ("tracks", "fit", "silence_gate", "keep_background", "checkpoint", "batch_size")
     options = DubOptions(
-        audio=audio_by_track(args.audio),
-        pads=pads(args.pads),
+        audio=cli.audio_by_track(args.audio),
+        pads=Pads(*args.pads),
         blend=args.blend == BLENDS[0],
         **{name: getattr(args, name) for name in names},
     )
-    done = dub(place, options, device=device, video=args.videofile, score=args.score)
-    for line in done.report():
+    with cli.progress_bars() as progress:
+        result = dub(
+            workspace,
+            options,
+            device=args.device,
+            video=args.videofile,
+            score=args.score,
+            progress=progress,
+        )
+    for line in result.report():
         print(line)
     return 0
 

@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.precision import CHOICES
+from models.device import PRECISION_CHOICES
 from pipeline import cli
 from training.objectives.contrastive import NEGATIVES, OBJECTIVES
 from training.tasks.syncnet import train
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     step("--average", type=float, default=0.996, help="decay of the averaged weights")
     step("--dropout", type=float, help="share of features left out; unset: the network's own")
     step("--weight_decay", type=float, default=0.02)
-    step("--precision", choices=CHOICES, default="auto",
+    step("--precision", choices=PRECISION_CHOICES, default="auto",
          help="arithmetic of the steps; auto: bf16 where the device computes in it, else fp32")
     # fmt: on
     return parser
@@ -70,7 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Trains, reports, exports."""
     args = build_parser().parse_args(argv)
-    return train(TrainOptions(**vars(args)))
+    with cli.progress_bars() as progress:
+        return train(TrainOptions(**vars(args)), progress=progress)
 
 
 if __name__ == "__main__":

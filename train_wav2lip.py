@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.precision import CHOICES
+from models.device import PRECISION_CHOICES
 from pipeline import cli
 from training.tasks.wav2lip import train
 from training.tasks.wav2lip_options import STAGES, TrainOptions
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     step("--structure_weight", type=float, default=0.2, help="of the mouth's 1 - SSIM; paper: 0")
     step("--detail_weight", type=float, default=0.012, help="of its fine contrast; paper: 0")
     step("--taught_weight", type=float, default=0.1, help="of what the teacher hears; paper: 0")
-    step("--precision", choices=CHOICES, default="auto",
+    step("--precision", choices=PRECISION_CHOICES, default="auto",
          help="arithmetic of the steps; auto: bf16 where the device computes in it, else fp32")
     # fmt: on
     return parser
@@ -72,7 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Trains, reports, exports."""
     args = build_parser().parse_args(argv)
-    return train(TrainOptions(**vars(args)))
+    with cli.progress_bars() as progress:
+        return train(TrainOptions(**vars(args)), progress=progress)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ option as a string calls them first. Argparse takes its choices from the same co
 """
 
 import math
+import re
 from collections.abc import Iterable
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from models.errors import InvalidOption
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def check_fields(options: object) -> None:
@@ -54,6 +57,16 @@ def check_choice(
     words = tuple(supported)
     if not (isinstance(value, str) and value in words):
         raise InvalidOption(name, value, ", ".join([*words, *others]))
+
+
+def check_device(name: object) -> None:
+    """Checks the name of a device: one of `DEVICES`, or one of several GPUs, like cuda:1.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not (isinstance(name, str) and re.fullmatch(r"cuda:\d+", name, re.ASCII)):
+        check_choice("device", name, DEVICES, others=("cuda:NUMBER",))
 
 
 def check_number(

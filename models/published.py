@@ -5,10 +5,11 @@ download_model.sh reads the same table, so no name, size or digest is written do
 
 import csv
 import functools
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+
+from models.files import sha256
 
 TABLE = Path(__file__).resolve().with_name("published.tsv")
 
@@ -98,12 +99,3 @@ def warn_if_changed(path: Path, digest: str) -> None:
             f"warning: {path} is used, but it is not the published file: its SHA-256 is {digest}, "
             f"not {row.sha256}."
         )
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()

@@ -8,11 +8,14 @@ strided convolutions whose coarse maps are added back into the finer ones.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from models.boxes import box_iou
 
 STRIDES = (4, 8, 16, 32, 64, 128)  # pixels between the anchors of each feature map
 ANCHOR_SIZES = (16, 32, 64, 128, 256, 512)  # pixels, square, one per position
@@ -60,6 +63,8 @@ class S3FDConfig:
         input_scale: factor on the mean-subtracted pixels.
         batch_norm: normalise after each backbone convolution; only while training, the
             committed weights have it folded in.
+        resize: how frames are made smaller for it: "bilinear" or "area".
+        full_precision: it gives its published numbers in float32 only.
     """
 
     stages: tuple[tuple[Conv | Pool, ...], ...]
@@ -68,6 +73,8 @@ class S3FDConfig:
     top_down: bool = False
     input_scale: float = 1.0
     batch_norm: bool = False
+    resize: Literal["bilinear", "area"] = "bilinear"
+    full_precision: bool = True
 
 
 PUBLISHED = S3FDConfig(
@@ -94,6 +101,8 @@ SMALL = S3FDConfig(
     extras=((64, 128), (64, 128)),
     top_down=True,
     input_scale=1 / 64,
+    resize="area",
+    full_precision=False,
 )
 
 
@@ -337,16 +346,6 @@ def encode_boxes(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
     shift = (centre - anchors[:, :2]) / (VARIANCES[0] * anchors[:, 2:])
     return torch.cat([shift, torch.log(size / anchors[:, 2:]) / VARIANCES[1]], dim=1)
-
-
-def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union of every pair of boxes: (N, 4) and (M, 4) give (N, M)."""
-    top_left = np.maximum(one[:, None, :2], other[None, :, :2])
-    bottom_right = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
-    shared = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    area_one = (one[:, 2:4] - one[:, :2]).prod(axis=1)
-    area_other = (other[:, 2:4] - other[:, :2]).prod(axis=1)
-    return shared / np.maximum(area_one[:, None] + area_other[None] - shared, 1e-12)
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, *, iou_threshold: float) -> np.ndarray:

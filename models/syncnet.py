@@ -81,6 +81,11 @@ class SyncNetConfig:
         return (self.window_frames - WINDOW_FRAMES) // 2
 
     @property
+    def full_precision(self) -> bool:
+        """It gives its published numbers in float32 only; networks of ours scale embeddings."""
+        return not self.embedding_scale
+
+    @property
     def reliable_from(self) -> dict[str, float]:
         """Confidence and margin of an offset that has proved right."""
         return {
@@ -95,8 +100,7 @@ class SyncNetConfig:
         Published weights are not ours to calibrate: their users' rule of thumb, a confidence of
         3, stands until somebody does.
         """
-        ours = bool(self.embedding_scale)
-        return self.calibration is not None or bool(self.reliable_margin) or not ours
+        return self.calibration is not None or bool(self.reliable_margin) or self.full_precision
 
     @property
     def rule(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeGuard, TypeVar, get_args
+from typing import TypeGuard, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -20,8 +20,8 @@ from torch import nn
 
 from models import published
 from models.errors import WeightsError
+from models.files import partial_path, sha256
 from models.options import check_choice
-from models.published import sha256
 from models.s3fd import PUBLISHED as S3FD_PUBLISHED
 from models.s3fd import S3FD, S3FDConfig
 from models.s3fd import SMALL as S3FD_SMALL
@@ -42,8 +42,7 @@ EXPERT_OWN_FILE = "expert_small.safetensors"
 
 LARGEST_NAMES_BYTES = 64_000_000  # of the names in a file of torch.save
 
-Detector = Literal["auto", "s3fd", "small"]
-DETECTORS: tuple[str, ...] = get_args(Detector)
+S3FD_NAMES = ("auto", "s3fd", "small")
 
 Network = TypeVar("Network", bound=nn.Module)
 Config = TypeVar("Config", SyncNetConfig, Wav2LipConfig)
@@ -57,7 +56,7 @@ class WeightsUsed:
     sha256: str
 
 
-def load_s3fd(detector: Detector = "auto", *, device: torch.device) -> tuple[S3FD, WeightsUsed]:
+def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, WeightsUsed]:
     """Loads a face detector ready for inference.
 
     Args:
@@ -74,7 +73,7 @@ def load_s3fd(detector: Detector = "auto", *, device: torch.device) -> tuple[S3F
     return _ready(model, device), _used(path)
 
 
-def s3fd_used(detector: Detector = "auto") -> WeightsUsed:
+def s3fd_used(detector: str = "auto") -> WeightsUsed:
     """What `load_s3fd` would load.
 
     Raises:
@@ -84,8 +83,8 @@ def s3fd_used(detector: Detector = "auto") -> WeightsUsed:
     return _used(_s3fd_file(detector)[0])
 
 
-def _s3fd_file(detector: Detector) -> tuple[Path, S3FDConfig]:
-    check_choice("detector", detector, DETECTORS)
+def _s3fd_file(detector: str) -> tuple[Path, S3FDConfig]:
+    check_choice("detector", detector, S3FD_NAMES)
     downloaded = PUBLISHED_DIR / published.table()["s3fd"].file
     if detector == "s3fd" and not downloaded.exists():
         raise WeightsError(
@@ -112,6 +111,13 @@ def load_syncnet(
     model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
     fill(model, path)
     return _ready(model, device), _used(path)
+
+
+def network_of(initial_model: str | Path = "auto") -> str:
+    """The network whose weights a file holds, as its metadata says it; "syncnet" without a word."""
+    if str(initial_model) == "auto" or not Path(initial_model).is_file():
+        return "syncnet"
+    return metadata(Path(initial_model)).get("network", "syncnet")
 
 
 def syncnet_used(initial_model: str | Path = "auto") -> WeightsUsed:
@@ -344,7 +350,7 @@ def write_own(
         key: (value.half() if half and value.is_floating_point() else value).contiguous()
         for key, value in model.state_dict().items()
     }
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_path(path)
     safetensors.torch.save_file(state, partial, metadata={"format": "pt", **text})
     partial.chmod(0o644)  # the library makes files nobody else may read
     partial.replace(path)

@@ -4,25 +4,24 @@ import argparse
 import contextlib
 import gc
 import os
-import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tqdm import tqdm
 
 from models.errors import InputError, ToolkitError
-from models.options import check_choice
+from models.options import DEVICES
+from pipeline.progress import Progress
 from pipeline.readable import print_readably
 from pipeline.store.workspace import Workspace
 
 if TYPE_CHECKING:
-    import torch
+    from pipeline.dubbing.choose import TrackWord
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 SIGPIPE = 13  # Windows has none, but the exit code is the same
 
 
@@ -44,11 +43,63 @@ def workspace(args: argparse.Namespace) -> Workspace:
     return Workspace(args.data_dir, args.reference or args.videofile.stem)
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds --device, which every script with a network has."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help=f"Where the networks compute: {', '.join(DEVICES)}, or cuda:N for one of several.",
+    )
+
+
 def yes_or_no(text: str) -> bool:
     """The value of a flag that is given as yes or no."""
     if text not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
     return text == "yes"
+
+
+def track_numbers(text: str) -> "TrackWord | tuple[int, ...]":
+    """The value of `--tracks`: "all", "speaking", or numbers with commas.
+
+    Raises:
+        ArgumentTypeError: it is none of these, or names a track twice.
+    """
+    from pipeline.dubbing.choose import TRACK_WORDS  # with torch: scripts without a network wait
+
+    if text in TRACK_WORDS:
+        return cast("TrackWord", text)
+    try:
+        numbers = tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not 'all', 'speaking' or numbers with commas"
+        ) from error
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} names a track twice")
+    return numbers
+
+
+def audio_by_track(values: Sequence[str]) -> dict[int | None, Path]:
+    """The values of `--audio`: files by track number, None for the one that is for all others.
+
+    A file whose name begins with digits and an equals sign is taken as such where it is there.
+
+    Raises:
+        InputError: a track has two files, or a file is not there.
+    """
+    files: dict[int | None, Path] = {}
+    for value in values:
+        number, equals, name = value.partition("=")
+        own = bool(equals) and number.isdecimal() and not Path(value).is_file()
+        track, path = (int(number), Path(name)) if own else (None, Path(value))
+        if track in files:
+            of = "all tracks" if track is None else f"track {track}"
+            raise InputError(f"--audio {value}: {of} already have {files[track]}; give one file.")
+        if not path.is_file():
+            raise InputError(f"--audio {path} is not a file; give the path of a sound or video.")
+        files[track] = path
+    return files
 
 
 def run(main: Callable[[], int]) -> int:
@@ -112,38 +163,22 @@ def _mute() -> None:
         os.close(null)
 
 
-def check_device(name: str) -> None:
-    """Checks the value of `--device`: one of `DEVICES`, or one of several, like cuda:1.
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """A progress hook that draws one bar per step on stderr; silent when that is no terminal."""
+    bars: dict[str, tqdm[object]] = {}
 
-    Raises:
-        InputError: it is neither.
-    """
-    if not (isinstance(name, str) and re.fullmatch(r"cuda:\d+", name, re.ASCII)):
-        check_choice("device", name, DEVICES, others=("cuda:NUMBER",))
+    def draw(step: str, done: int, total: int | None) -> None:
+        if step not in bars:
+            bars[step] = tqdm(desc=step, total=total, unit="", disable=None, leave=False)
+        bar = bars[step]
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bars.pop(step).close()
 
-
-def torch_device(name: str) -> "torch.device":
-    """The device behind the value of `--device`.
-
-    Raises:
-        InputError: there is no such device, or not on this machine.
-    """
-    check_device(name)
-    import torch  # takes a second: scripts that compute nothing shall not wait for it
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device {name} is not available here; use --device cpu or auto."
-        ) from error
-    return torch.device(name)
-
-
-def progress(description: str, total: int | None, unit: str = " frames") -> "tqdm[object]":
-    """A bar on stderr; silent when that is not a terminal."""
-    return tqdm(desc=description, total=total, unit=unit, disable=None, leave=False)
+        yield draw
+    finally:
+        for bar in bars.values():
+            bar.close()

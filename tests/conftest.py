@@ -13,14 +13,15 @@ import torch
 
 from models import weights
 from pipeline import cli
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.store.workspace import Workspace
 from tests.skips import is_allowed
 from tests.synthetic import ffmpeg
 
 REPO = Path(__file__).resolve().parent.parent
 
-FACE_OPTIONS = PipelineOptions(min_track=10)  # for `face_clip`
+FACE_OPTIONS = FaceOptions(min_track=10)  # for `face_clip`
 FACE_FLAGS = ("--min_track", "10")
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -141,7 +142,7 @@ def no_face_clip(clips: Path) -> Path:
 def done(face_clip: Path, tmp_path_factory: pytest.TempPathFactory, cpu: torch.device) -> Workspace:
     """Complete results of the face clip; tests must not change them."""
     place = Workspace(tmp_path_factory.mktemp("done"), "face")
-    prepared = prepare(face_clip, place, FACE_OPTIONS, device=cpu)
+    prepared = find_faces(face_clip, place, FACE_OPTIONS, device=cpu)
     assert (prepared.tracks, prepared.kept, prepared.notices) == (1, False, [])
     return place
 

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from models import weights
-from pipeline.dub import source_frames
-from pipeline.dub.face_path import Pads
-from pipeline.dub.stage import Dubbed, DubOptions, dub
+from models.files import sha256
+from pipeline.dubbing import source_frames
+from pipeline.dubbing.face_path import Pads
+from pipeline.dubbing.stage import Dubbed, DubOptions, dub
 from pipeline.faces import tracks
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import ffmpeg
 
@@ -81,11 +81,9 @@ def workspace_of(folder: Path, video: Path, *found: Track, frame_rate: int = 25)
     for room in ROOMS:
         place.room(room).mkdir(parents=True)
     place.write_tracks(list(found), [tracks.smooth(track) for track in found])
-    identity = {"sha256": weights.sha256(video), "bytes": video.stat().st_size}
+    identity = {"sha256": sha256(video), "bytes": video.stat().st_size}
     settings = {"frame_rate": frame_rate, "crop_scale": 0.4}
-    workspace.write_json(
-        place.record, {"file": str(video), "input": identity, "settings": settings}
-    )
+    write_json(place.record, {"file": str(video), "input": identity, "settings": settings})
     return place
 
 
@@ -96,7 +94,7 @@ def measured(place: Workspace, *found: tuple[float, float, bool], **more: float)
         {"track": track, **dict(zip(names, row, strict=True)), **more}
         for track, row in enumerate(found)
     ]
-    workspace.write_json(place.offsets_json, rows)
+    write_json(place.offsets_json, rows)
 
 
 def run_dub(

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate import folder as evaluate_folder
 from pipeline.sync import offset as sync_offset
-from pipeline.sync.scorer import ClipScore
+from pipeline.sync.scorer import ClipScore, SyncScorer
 from tests.flag_kit import FACE, NO_SUCH_DEVICE, Bench, read, row
 from tests.flags_of_syncnet import largest_batches, tiny_model
 from tests.synthetic import ffmpeg
@@ -36,14 +35,14 @@ def _reported(bench: Bench, *flags: str | Path) -> dict[str, Any]:
 def _watched(bench: Bench) -> list[tuple[Path, dict[str, Any]]]:
     """Notes every clip that is scored, and the record of the run that cut it."""
     seen: list[tuple[Path, dict[str, Any]]] = []
-    score = evaluate_folder.score_clip
+    score = SyncScorer.score
 
-    def noting(clip: Path, **options: Any) -> ClipScore:
+    def noting(scorer: SyncScorer, clip: Path) -> ClipScore:
         record = clip.parents[2] / "pywork" / "video" / "pipeline.json"
         seen.append((clip, read(record) if record.is_file() else {}))
-        return score(clip, **options)
+        return score(scorer, clip)
 
-    bench.patch.setattr(evaluate_folder, "score_clip", noting)
+    bench.patch.setattr(SyncScorer, "score", noting)
     return seen
 
 
@@ -115,13 +114,13 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """What is found among fewer shifts is what the middle columns of the matrix say."""
     seen: list[ClipScore] = []
-    score = evaluate_folder.score_clip
+    score = SyncScorer.score
 
-    def keeping(clip: Path, **options: Any) -> ClipScore:
-        seen.append(score(clip, **options))
+    def keeping(scorer: SyncScorer, clip: Path) -> ClipScore:
+        seen.append(score(scorer, clip))
         return seen[-1]
 
-    bench.patch.setattr(evaluate_folder, "score_clip", keeping)
+    bench.patch.setattr(SyncScorer, "score", keeping)
     [wide], [narrow] = (_reported(bench, "--vshift", number)["scores"] for number in ("15", "2"))
     assert [found.dists.shape for found in seen] == [(11, 31), (11, 5)]
     mean = seen[0].dists[:, 13:18].mean(axis=0)

@@ -4,9 +4,11 @@ import numpy as np
 import torch
 
 from models import weights
+from models.files import sha256
 from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.media import decode
-from pipeline.store.workspace import Workspace, write_json
+from pipeline.store.files import write_json
+from pipeline.store.workspace import Workspace
 from tests.flag_kit import NO_SUCH_DEVICE, Bench, read, row, where
 from tests.synthetic import frame_count
 
@@ -25,13 +27,13 @@ TINY = SyncNetConfig(
 def largest_batches(bench: Bench) -> list[int]:
     """Notes how many windows of lips the network is given at once, from now on."""
     sizes: list[int] = []
-    forward = SyncNet.forward_lip
+    forward = SyncNet.forward_lipfeat
 
     def noting(self: SyncNet, frames: torch.Tensor) -> torch.Tensor:
         sizes.append(len(frames))
         return forward(self, frames)
 
-    bench.patch.setattr(SyncNet, "forward_lip", noting)
+    bench.patch.setattr(SyncNet, "forward_lipfeat", noting)
     return sizes
 
 
@@ -90,7 +92,7 @@ def _(bench: Bench) -> None:
     (other,), (usual,) = place.read_offsets(), _usual(bench).read_offsets()
     assert usual["weights"] == "syncnet_small.safetensors"
     assert other["weights"] == "tiny.safetensors"
-    assert other["weights_sha256"] == weights.sha256(bench.folder / "tiny.safetensors")
+    assert other["weights_sha256"] == sha256(bench.folder / "tiny.safetensors")
     assert other["settings"]["initial_model"] == str(bench.folder / "tiny.safetensors")
     assert abs(other["min_dist"] - usual["min_dist"]) > 1
 
@@ -124,6 +126,16 @@ def _(bench: Bench) -> None:
     assert 1e-3 < moved < 2
     for place, name in ((exact, "fp32"), (rough, "bf16")):
         assert place.read_offsets()[0]["settings"]["precision"] == name
+
+
+@row("run_syncnet", "verbose")
+def _(bench: Bench) -> None:
+    """The confidence of every window is printed, as many numbers as there are windows."""
+    place = bench.results()
+    assert "Framewise" not in bench.ran("run_syncnet", *where(place)).out
+    said = bench.ran("run_syncnet", *where(place), "--verbose").out
+    numbers = said.partition("Framewise conf: \n[")[2].partition("]")[0].split()
+    assert len(numbers) == len(place.read_distances()[0])
 
 
 @row("run_syncnet", "save_features")

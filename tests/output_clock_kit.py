@@ -16,7 +16,7 @@ from models.features import FRAME_RATE
 from models.weights import WeightsUsed
 from pipeline.faces import crops, tracks
 from pipeline.faces.tracks import Track
-from pipeline.label import visualise
+from pipeline.labelling import label
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from tests import clock_kit
@@ -42,7 +42,7 @@ def skews_s(clip: Clip, folder: Path) -> Iterator[tuple[str, float]]:
     yield place.video.name, _skew_s(clip, place.video, times_s)
     crop_times_s = times_s[FIRST : FIRST + FRAMES] - FIRST / FRAME_RATE
     yield place.crop(0).name, _skew_s(clip, place.crop(0), crop_times_s)
-    visualise(place)
+    label(place)
     yield place.labelled_video.name, _skew_s(clip, place.labelled_video, times_s)
     made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
     with mock.patch.object(weights, "load_wav2lip", lambda checkpoint, *, device: made):
@@ -74,7 +74,6 @@ def _cut(place: Workspace, decoding: decode.Normalisation, face: Track) -> None:
         [tracks.smooth(face)],
         crop_scale=crops.CROP_SCALE,
         frame_rate=FRAME_RATE,
-        progress=lambda done: None,
     )
 
 

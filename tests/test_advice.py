@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.faces.stage import PipelineOptions, check_scale, why_nothing
+from pipeline.faces.options import FaceOptions, check_scale, why_nothing
 from pipeline.faces.tracks import Face, build_tracks
 
 SIZES = pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def _faces(frames: int, size: float) -> list[list[Face]]:
     return [[Face((50.0, 50.0, 50.0 + size, 50.0 + size), 0.99)] for _ in range(frames)]
 
 
-def _why(faces: list[list[Face]], options: PipelineOptions, size_px: tuple[int, int]) -> list[str]:
+def _why(faces: list[list[Face]], options: FaceOptions, size_px: tuple[int, int]) -> list[str]:
     scenes = [(0, len(faces))]
     tracking = build_tracks(
         faces, scenes, min_track=options.min_track, min_face_size=options.min_face_size
@@ -34,7 +34,7 @@ def _number(pattern: str, sentence: str) -> float:
 
 def _refused(size_px: tuple[int, int], **options: Any) -> str:
     with pytest.raises(InputError) as error:
-        check_scale(PipelineOptions(**options), size_px)
+        check_scale(FaceOptions(**options), size_px)
     return str(error.value)
 
 
@@ -44,29 +44,29 @@ def test_both_flags_have_one_bound(size_px: tuple[int, int]) -> None:
     said = _refused(size_px, facedet_scale=300)
     assert said.startswith("--facedet_scale 300 would show the detector ")
     largest = _number(r"give at most ([\d.]+)\.$", said)
-    check_scale(PipelineOptions(facedet_scale=largest), size_px)
+    check_scale(FaceOptions(facedet_scale=largest), size_px)
     _refused(size_px, facedet_scale=largest + 0.001)
     assert largest**2 * size_px[0] * size_px[1] == pytest.approx(9_000_000, rel=0.01)
     said = _refused(size_px, min_face_size=1)
     assert said.startswith("--min_face_size 1 would show the detector ")
     smallest = int(_number(r"give at least (\d+)\.$", said))
-    check_scale(PipelineOptions(min_face_size=smallest), size_px)
+    check_scale(FaceOptions(min_face_size=smallest), size_px)
     _refused(size_px, min_face_size=smallest - 1)
     # A scale that is given decides alone.
-    check_scale(PipelineOptions(min_face_size=1, facedet_scale=largest), size_px)
+    check_scale(FaceOptions(min_face_size=1, facedet_scale=largest), size_px)
 
 
 @SIZES
 def test_advice_where_nobody_was_found_is_accepted(size_px: tuple[int, int]) -> None:
     """It names a limit that is accepted; at the limit it advises nothing."""
-    (said,) = _why([[], []], PipelineOptions(min_face_size=150), size_px)
+    (said,) = _why([[], []], FaceOptions(min_face_size=150), size_px)
     smallest = int(_number(r"lower it, to (\d+) at least", said))
     assert "--min_face_size 150" in said
-    at_limit = PipelineOptions(min_face_size=smallest)
+    at_limit = FaceOptions(min_face_size=smallest)
     check_scale(at_limit, size_px)
-    (said,) = _why([[], []], PipelineOptions(facedet_scale=0.1), size_px)
+    (said,) = _why([[], []], FaceOptions(facedet_scale=0.1), size_px)
     largest = _number(r"raise --facedet_scale, to ([\d.]+) at most", said)
-    for options in (at_limit, PipelineOptions(facedet_scale=largest)):
+    for options in (at_limit, FaceOptions(facedet_scale=largest)):
         check_scale(options, size_px)
         (said,) = _why([[], []], options, size_px)
         assert said == "No track: no face was found in any of 2 frames."
@@ -79,7 +79,7 @@ def test_followed_advice_gives_the_track(
     face_px: float, facedet_scale: float | None, size_px: tuple[int, int]
 ) -> None:
     """What a notice tells to lower or to add is accepted, and the same faces become a track."""
-    options = PipelineOptions(min_face_size=200, facedet_scale=facedet_scale)
+    options = FaceOptions(min_face_size=200, facedet_scale=facedet_scale)
     faces, changed = _faces(60, face_px), []
     while said := _why(faces, options, size_px):
         (flag,) = re.findall(r"--(min_track|min_face_size) (?:wants|is)", said[0])
@@ -94,5 +94,5 @@ def test_followed_advice_gives_the_track(
 
 def test_a_face_that_is_hardly_there_gets_no_advice() -> None:
     """No whole number of pixels is smaller than a pixel."""
-    (said,) = _why(_faces(150, 0.8), PipelineOptions(), (1280, 720))
+    (said,) = _why(_faces(150, 0.8), FaceOptions(), (1280, 720))
     assert said == "No track: the largest face is 1 pixels, too small to be followed."

@@ -33,7 +33,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     def files(folders: list[Path]) -> list[Path]:
         return [folder / "pycrop" / name / "0.avi" for folder in folders for name in "ab"]
 
-    def load(files: list[Path], *_: object, cache: Path, margin: bool) -> Loaded:
+    def load(files: list[Path], *_: object, cache: Path, margin: bool, **__: object) -> Loaded:
         asked.caches.append(cache)
         assert not margin
         sound = np.zeros(1, np.int16)
@@ -46,7 +46,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         )
 
     def measure(
-        _: SyncNet, clips: list[Clip], *, options: Options, persons: object, device: torch.device
+        _: SyncNet, clips: list[Clip], *, options: Options, device: torch.device, **__: object
     ) -> list[Piece]:
         asked.measured.append(([clip.reference for clip in clips], options, str(device)))
         rng = np.random.default_rng(options.seed)

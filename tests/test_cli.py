@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.device import torch_device
 from models.errors import InputError, InvalidOption, PipelineError, WeightsError
+from models.options import check_device
 from pipeline import cli
 from tests import interruption_kit
 from tests.interruption_kit import leaves_nobody
@@ -98,19 +100,19 @@ def test_auto_is_the_fastest_device_there_is(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert cli.torch_device("auto") == torch.device(wanted)
-    assert cli.torch_device("cpu") == torch.device("cpu")
+    assert torch_device("auto") == torch.device(wanted)
+    assert torch_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "mps", "cuda:0", "cuda:12"])
 def test_devices_of_the_list_and_single_gpus_are_known(name: str) -> None:
-    cli.check_device(name)
+    check_device(name)
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "cpu:0", "cuda:", "cuda:x", "cuda:1\n", "CUDA"])
 def test_other_devices_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="Invalid device"):
-        cli.check_device(name)
+        check_device(name)
 
 
 # The evaluation is a command, too; the other four are in test_interruptions.py.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +22,10 @@ import run_wav2lip
 from models import weights
 from models.weights import WeightsUsed
 from pipeline import cli
-from pipeline.dub import stage as dub_stage
+from pipeline.dubbing import stage as dub_stage
 from pipeline.errors import PipelineError
 from pipeline.faces import stage as faces_stage
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, snapshot
 from tests.dub_kit import MouthShowsSound
@@ -122,9 +123,9 @@ def test_a_video_without_sound_or_faces_is_complete(
     silent = clips / "silent_noface.mp4"
     ffmpeg("-i", no_face_clip, "-an", "-c", "copy", silent)
     place = Workspace(tmp_path, "silent")
-    first = faces_stage.prepare(silent, place, FACE_OPTIONS, device=cpu)
+    first = faces_stage.find_faces(silent, place, FACE_OPTIONS, device=cpu)
     assert not first.kept and not place.audio.exists()
-    assert faces_stage.prepare(silent, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.find_faces(silent, place, FACE_OPTIONS, device=cpu).kept
 
 
 def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
@@ -134,10 +135,10 @@ def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
     mute = clips / "mute_noface.mkv"
     ffmpeg("-i", no_face_clip, "-c:v", "copy", "-af", "atrim=end=0", "-c:a", "aac", mute)
     place = Workspace(tmp_path, "mute")
-    first = faces_stage.prepare(mute, place, FACE_OPTIONS, device=cpu)
+    first = faces_stage.find_faces(mute, place, FACE_OPTIONS, device=cpu)
     assert any("breaks off: there is none from 0.00" in notice for notice in first.notices)
     assert not place.audio.exists()
-    assert faces_stage.prepare(mute, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.find_faces(mute, place, FACE_OPTIONS, device=cpu).kept
 
 
 def test_overwrite_always_runs(place: Workspace, done: Workspace, command: Command) -> None:
@@ -170,24 +171,24 @@ def test_kept_results_load_no_detector(
 ) -> None:
     """Whether they are kept is known from its file alone."""
     monkeypatch.setattr(weights, "load_s3fd", None)
-    assert faces_stage.prepare(face_clip, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.find_faces(face_clip, place, FACE_OPTIONS, device=cpu).kept
 
 
 def test_a_file_removed_during_the_run_is_noticed(
     place: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the results never replace whole ones."""
-    run = faces_stage._run
+    make = faces_stage._make
 
-    def losing(*arguments: object) -> object:
-        result = run(*arguments)  # type: ignore[arg-type]
+    def losing(*arguments: Any, **options: Any) -> object:
+        result = make(*arguments, **options)
         Workspace(place.data_dir, "face", staged=True).crop(0).unlink()
         return result
 
-    monkeypatch.setattr(faces_stage, "_run", losing)
+    monkeypatch.setattr(faces_stage, "_make", losing)
     before = snapshot(place.data_dir)
     with pytest.raises(PipelineError, match=r"00000\.avi is missing at the end of the run"):
-        faces_stage.prepare(face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
+        faces_stage.find_faces(face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
     assert snapshot(place.data_dir) == before
 
 
@@ -198,7 +199,7 @@ def test_results_of_other_weights_are_not_kept(
     """A detector that was trained again finds other faces: its results need --overwrite."""
     record = json.loads(place.record.read_text())
     record["detector"][changed] = "0" * 64
-    workspace.write_json(place.record, record)
+    write_json(place.record, record)
     before = _contents(place.data_dir)
     code, said = command("run_pipeline.py")
     assert code == 2 and "add --overwrite" in said and _contents(place.data_dir) == before
@@ -322,8 +323,8 @@ def test_results_in_the_way_are_replaced_as_advised(
     """Also those of another program, which have no pipeline.json: it says --overwrite, rightly."""
     place.record.unlink()
     with pytest.raises(PipelineError, match="add --overwrite"):
-        faces_stage.prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
-    assert not faces_stage.prepare(
+        faces_stage.find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu)
+    assert not faces_stage.find_faces(
         no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True
     ).kept
 
@@ -339,7 +340,7 @@ def test_the_record_knows_the_input_from_everywhere(
     shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
     monkeypatch.chdir(tmp_path)
     place = Workspace(tmp_path / "data" / "work", "face")
-    faces_stage.prepare(Path("videos/face.mp4"), place, FACE_OPTIONS, device=cpu)
+    faces_stage.find_faces(Path("videos/face.mp4"), place, FACE_OPTIONS, device=cpu)
     monkeypatch.chdir("/")
     source, notices = dub_stage.find_source(place)
     assert (source.path, notices) == (tmp_path / "videos" / "face.mp4", [])
@@ -352,7 +353,7 @@ def test_relative_records_are_looked_up_around_the_results(
     (tmp_path / "videos").mkdir()
     shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
     record = json.loads(place.record.read_text())
-    workspace.write_json(place.record, record | {"file": "videos/face.mp4"})
+    write_json(place.record, record | {"file": "videos/face.mp4"})
     monkeypatch.chdir("/")
     source, notices = dub_stage.find_source(place)
     assert notices == [] and source.path.samefile(tmp_path / "videos" / "face.mp4")
@@ -364,7 +365,7 @@ def test_relative_records_are_looked_up_around_the_results(
 def test_json_has_no_nan(tmp_path: Path) -> None:
     """NaN and infinities are no JSON: they are null, wherever they are."""
     value = {"a": float("nan"), "b": [float("inf"), 1.5], "c": ({"d": -float("inf")},), "e": None}
-    workspace.write_json(tmp_path / "a.json", value | {"f": np.float64("nan")})
+    write_json(tmp_path / "a.json", value | {"f": np.float64("nan")})
 
     def refuse(name: str) -> None:
         raise AssertionError(name)

@@ -15,12 +15,12 @@ import torch
 from models import s3fd
 from pipeline import cli
 from pipeline.errors import PipelineError
-from pipeline.faces.detector import FaceDetector
 from pipeline.faces.tracks import Face
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from tests.benchmarks import compare_cost, cost, usage, with_boxes
 from tests.benchmarks.cost import Cost
+from tests.score_kit import stream_of
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
 NEEDS_PROC = pytest.mark.skipif(not usage.PROC.is_dir(), reason="no /proc")
@@ -277,7 +277,7 @@ def test_given_faces_are_found_in_any_order_at_full_cost(
 
     monkeypatch.setattr(s3fd.S3FD, "forward", counting)
     with_boxes.answer_with(with_boxes.GivenFaces(given))
-    detector = FaceDetector(s3fd.S3FD(s3fd.SMALL).eval(), device=cpu, facedet_scale=0.8)
+    detector = stream_of(s3fd.S3FD(s3fd.SMALL).eval(), facedet_scale=0.8)
     frames = list(decode.read_frames(no_face_clip))
     order = [7, 3, 19, 0, 12, 4]
     for index in order:

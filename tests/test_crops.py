@@ -106,11 +106,20 @@ def place(tmp_path: Path) -> Workspace:
 
 
 def _write(place: Workspace, tracks: list[Track]) -> int:
-    done: list[int] = []
+    done: list[tuple[int, int | None]] = []
     paths = [_path(track) for track in tracks]
-    write_crops(place, _levels, tracks, paths, crop_scale=0.4, frame_rate=25, progress=done.append)
-    assert sum(done) == frames_needed(tracks)
-    return sum(done)
+    write_crops(
+        place,
+        _levels,
+        tracks,
+        paths,
+        crop_scale=0.4,
+        frame_rate=25,
+        progress=lambda _, *counted: done.append(counted),
+    )
+    total = frames_needed(tracks)
+    assert done == [(number, total) for number in range(1, total + 1)]
+    return len(done)
 
 
 def _levels() -> Generator[np.ndarray]:
@@ -155,9 +164,7 @@ def test_a_video_that_breaks_leaves_no_clip(place: Workspace) -> None:
 
     track = _track(0, 20)
     with pytest.raises(PipelineError, match="broken"):
-        write_crops(
-            place, broken, [track], [_path(track)], crop_scale=0.4, frame_rate=25, progress=print
-        )
+        write_crops(place, broken, [track], [_path(track)], crop_scale=0.4, frame_rate=25)
     assert not list(place.room("pycrop").iterdir())
 
 
@@ -232,7 +239,6 @@ def test_each_encoder_has_one_thread(place: Workspace) -> None:
                 [_path(track)],
                 crop_scale=0.4,
                 frame_rate=25,
-                progress=lambda _: None,
             )
         finally:
             os.sched_setaffinity(0, before)

@@ -17,9 +17,9 @@ from scipy.io import wavfile
 from models import weights
 from models.features import SAMPLE_RATE
 from models.weights import WeightsUsed
-from pipeline.dub import source_frames
-from pipeline.dub.blend import mouth_mask
-from pipeline.dub.stage import Dubbed
+from pipeline.dubbing import source_frames
+from pipeline.dubbing.blend import mouth_mask
+from pipeline.dubbing.stage import Dubbed
 from pipeline.media import decode, planes
 from pipeline.media.mp4 import Mp4Writer
 from tests.dub_kit import (

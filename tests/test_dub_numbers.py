@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.dub import blend, driving_audio
-from pipeline.dub.face_path import FacePath, Pads
+from pipeline.dubbing import blend, driving_audio
+from pipeline.dubbing.face_path import FacePath, Pads
 from pipeline.faces.tracks import Track
 
 

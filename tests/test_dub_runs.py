@@ -18,15 +18,18 @@ from torch import nn
 import run_wav2lip
 from models import weights
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.files import partial_path
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from models.weights import WeightsUsed
 from pipeline import cli
-from pipeline.dub import score as dub_score
-from pipeline.dub.driving_audio import read_voice
-from pipeline.dub.face_path import Pads
+from pipeline.dubbing import score as dub_score
+from pipeline.dubbing.driving_audio import read_voice
+from pipeline.dubbing.face_path import Pads
 from pipeline.faces.tracks import smooth
-from pipeline.media import decode, encode
-from pipeline.store.workspace import Workspace, write_json
+from pipeline.media import decode
+from pipeline.store.files import write_json
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import SyncScorer
 from tests.conftest import REPO, Script, snapshot
 from tests.dub_kit import (
     LEFT,
@@ -136,8 +139,8 @@ def test_scored_crops_have_the_margin_of_the_workspace(
         return cut(frame, x=x, y=y, s=s, crop_scale=crop_scale)
 
     monkeypatch.setattr(dub_score, "crop_face", noting)
-    dub_score.score_dubbed(place, film, {0: read_voice(film)}, device=cpu)
-    assert sides == {crop_scale} and (dub_score.VSHIFT, dub_score.BATCH_SIZE) == (15, 20)
+    dub_score.score_dubbed(place, film, {0: read_voice(film)}, SyncScorer(device=cpu))
+    assert sides == {crop_scale}
 
 
 def test_all_tracks_are_scored_in_one_pass(
@@ -153,14 +156,15 @@ def test_all_tracks_are_scored_in_one_pass(
     place = workspace_of(tmp_path, film, *found)
     own, late = read_voice(film), read_voice(film, delay_s=0.2)
     voices = {3: own, 1: late, 0: own, 2: own}
+    scorer = SyncScorer(device=cpu)
     alone = {
-        str(number): dub_score.score_dubbed(place, film, {number: voice}, device=cpu)[str(number)]
+        str(number): dub_score.score_dubbed(place, film, {number: voice}, scorer)[str(number)]
         for number, voice in voices.items()
     }
     read: list[str] = []
     for name in ("read_frames", "read_audio"):
         monkeypatch.setattr(decode, name, _noted(read, name, getattr(decode, name)))
-    assert dub_score.score_dubbed(place, film, voices, device=cpu) == alone
+    assert dub_score.score_dubbed(place, film, voices, scorer) == alone
     assert sorted(read) == ["read_audio", "read_frames"]
     scores = [alone[str(number)]["regenerated"] for number in range(4)]
     assert scores[3] is None and len({score["lse_d"] for score in scores[:3]}) == 3
@@ -342,7 +346,7 @@ def test_a_killed_run_leaves_the_former_result_and_is_run_again(tmp_path: Path) 
     ]
     process = subprocess.Popen(command)
     staging = Workspace(place.data_dir, place.reference, staged=True)
-    while not encode.partial_path(staging.dubbed_video).exists():
+    while not partial_path(staging.dubbed_video).exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

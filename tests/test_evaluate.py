@@ -5,6 +5,8 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,17 +14,20 @@ import pytest
 import torch
 
 import run_syncnet
-from models import published, syncnet, weights
+from models import published, syncnet
+from models.files import sha256
 from models.weights import WeightsUsed, load_syncnet
 from pipeline import cli
 from pipeline.evaluate import folder as evaluate_folder
 from pipeline.evaluate import report as evaluate_report
 from pipeline.evaluate.report import Mean, Row
+from pipeline.faces.options import FaceOptions
 from pipeline.media import decode
-from pipeline.store.workspace import Workspace, write_json
+from pipeline.store.files import write_json
+from pipeline.store.workspace import Workspace
 from pipeline.sync import embeddings, single_clip
 from pipeline.sync import scorer as sync_scorer
-from pipeline.sync.scorer import ClipScore, score_clip
+from pipeline.sync.scorer import ClipScore, SyncOptions, SyncScorer
 from tests.conftest import snapshot
 from tests.synthetic import ffmpeg
 
@@ -67,9 +72,11 @@ def test_a_face_clip_is_scored_by_itself(
     before = snapshot(crop.parent)
     code, said, complaints = syncnet_command("--videofile", crop, "--precision", "fp32")
     assert (code, complaints) == (0, "")
-    model, used = load_syncnet("auto", device=cpu)
-    found = score_clip(crop, model, batch_size=20, vshift=15, device=cpu).sync
-    assert found and f"00000.avi ({used.file})\nFramewise conf: \n[" in said
+    scorer = SyncScorer(SyncOptions(precision="fp32"), device=cpu)
+    found = scorer.score(crop).sync
+    assert found and f"00000.avi ({scorer.model.used.file})\nAV offset:" in said
+    verbose = syncnet_command("--videofile", crop, "--precision", "fp32", "--verbose")[1]
+    assert "\nFramewise conf: \n[" in verbose and "Framewise" not in said
     (lines,) = THREE_LINES.findall(said)
     assert lines == (str(found.offset_frames), f"{found.min_dist:.3f}", f"{found.confidence:.3f}")
     assert "resized" not in said
@@ -99,7 +106,7 @@ def _prepared(data_dir: Path, video: Path, *, record: bool = True) -> Workspace:
     place.room("pywork").mkdir(parents=True)
     place.write_tracks([], [])
     if record:
-        made_from = {"sha256": weights.sha256(video), "bytes": video.stat().st_size}
+        made_from = {"sha256": sha256(video), "bytes": video.stat().st_size}
         write_json(place.record, {"input": made_from, "file": str(video)})
     return place
 
@@ -120,8 +127,8 @@ def test_results_of_the_same_file_go_before_the_file(
         _prepared(tmp_path / "work", source, record=results != "old")
     told: list[str] = []
     place = Workspace(tmp_path / "work", "talk")
-    chosen = single_clip.face_clip(video, place, save_features=None, notice=told.append)
-    assert chosen == (video if clip else None)
+    alone = single_clip.is_single_clip(video, place, save_features=None, notice=told.append)
+    assert alone == clip
     assert [str(another) in line and "--reference talk" in line for line in told] == (
         [True] if results == "another's" else []
     )
@@ -133,9 +140,9 @@ def test_results_are_scored_when_their_video_is_gone(tmp_path: Path) -> None:
     video.write_bytes(b"talk")
     place = _prepared(tmp_path / "work", video)
     video.unlink()
-    assert single_clip.face_clip(video, place, save_features=None, notice=print) is None
+    assert not single_clip.is_single_clip(video, place, save_features=None, notice=print)
     asked = tmp_path / "out.npy"
-    assert single_clip.face_clip(video, place, save_features=asked, notice=print) == video
+    assert single_clip.is_single_clip(video, place, save_features=asked, notice=print)
 
 
 def test_a_reference_goes_before_the_video(crop: Path, syncnet_command: Command) -> None:
@@ -245,10 +252,6 @@ def test_features_and_embeddings_are_saved(
         wide = syncnet.repeat_ends(normalised, model.config)
         tower = model.forward_lipfeat(syncnet.lip_windows(wide, model.config))
     np.testing.assert_allclose(features, tower, atol=1e-4)
-    both = sync_scorer.embed_lips_and_features(model, frames, batch_size=20, device=cpu)
-    np.testing.assert_allclose(both[1], tower, atol=1e-4)
-    np.testing.assert_allclose(both[0], wanted, atol=1e-4)
-    assert not model.netcnnlip._forward_hooks
 
 
 @pytest.mark.parametrize(
@@ -336,9 +339,10 @@ def test_a_folder_by_both_routes(
     rows = {(row["file"], row["route"]): row for row in everything["scores"]}
     names = ["noface.mp4", "silent.mp4", "sub/Good one.MP4", "text.mp4"]
     assert list(rows) == [(name, route) for name in names for route in ("whole", "crops")]
-    model, used = load_syncnet("auto", device=cpu)
+    scorer = SyncScorer(device=cpu)
+    used = scorer.model.used
     for route, clip in (("whole", face_clip), ("crops", done.crop(0))):
-        wanted = score_clip(clip, model, batch_size=20, vshift=15, device=cpu).sync
+        wanted = scorer.score(clip).sync
         row = rows["sub/Good one.MP4", route]
         assert wanted and row["lse_d"] == pytest.approx(wanted.min_dist, abs=1e-4)
         assert row["lse_c"] == pytest.approx(wanted.confidence, abs=1e-4)
@@ -448,10 +452,11 @@ def test_passing_files_go_when_it_is_stopped(
         seen.extend(_files(tmp_path))
         raise KeyboardInterrupt
 
-    options = evaluate_folder.PipelineOptions(min_track=10)
+    scorer: Any = SimpleNamespace(score=stop, device=cpu)
+    options = FaceOptions(min_track=10)
     videos = {"good": evaluate_folder.find_videos(folder)["sub/Good one.MP4"]}
     with pytest.raises(KeyboardInterrupt):
         evaluate_folder.evaluate(
-            videos, ("crops",), stop, options, device=cpu, tmp_dir=tmp_path, report=print
+            videos, ("crops",), scorer, options, tmp_dir=tmp_path, report=print
         )
     assert any(name.endswith("00000.avi") for name in seen) and not _files(tmp_path)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,21 +18,22 @@ import numpy as np
 import pytest
 import torch
 
-from models import precision, weights
+from models import device as models_device
+from models import weights
 from models.errors import InputError, PipelineError, WeightsError
 from pipeline import cli
 from pipeline.evaluate import folder as evaluate_folder
 from pipeline.evaluate import journal as evaluate_journal
 from pipeline.evaluate.journal import Journal, video_key
 from pipeline.evaluate.report import Row
-from pipeline.faces.stage import PipelineOptions
+from pipeline.faces.options import FaceOptions
 from pipeline.store.workspace import Workspace
 from pipeline.sync.offset import Sync
-from pipeline.sync.scorer import ClipScore
+from pipeline.sync.scorer import ClipScore, SyncScorer
 from pipeline.sync.stage import score_tracks
 from tests.conftest import REPO
 
-OPTIONS = PipelineOptions(min_track=10)
+OPTIONS = FaceOptions(min_track=10)
 
 
 @pytest.fixture
@@ -65,15 +67,19 @@ class Scorer:
         return _score(clip)
 
 
+def _scorer(score: Callable[[Path], ClipScore]) -> Any:
+    """What scores like that."""
+    return SimpleNamespace(score=score, device=torch.device("cpu"))
+
+
 def _run(
-    videos: dict[str, Path], scorer: Callable[[Path], ClipScore], *, journal: Journal | None = None
+    videos: dict[str, Path], score: Callable[[Path], ClipScore], *, journal: Journal | None = None
 ) -> list[Row]:
     return evaluate_folder.evaluate(
         videos,
         ("whole",),
-        scorer,
+        _scorer(score),
         OPTIONS,
-        device=torch.device("cpu"),
         journal=journal,
         report=lambda row: None,
     )
@@ -90,12 +96,12 @@ def test_lse_is_that_of_offsets_json(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """To the last digit, also where "auto" comes to bfloat16: one clip has one LSE-D."""
-    monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
+    monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
     shutil.copytree(done.data_dir, tmp_path / "work")
     (tmp_path / "videos").mkdir()
     crops = Workspace(tmp_path / "work", "face")
     shutil.copy(crops.crop(0), tmp_path / "videos" / "crop.avi")
-    score_tracks(crops, device=cpu, report=lambda *said: None)
+    score_tracks(crops, SyncScorer(device=cpu))
     report = tmp_path / "o.json"
     flags = ["--data_root", str(tmp_path / "videos"), "--route", "whole", "--json", str(report)]
     assert cli.run(lambda: evaluate_folder.main([*flags, "--device", "cpu"])) == 0
@@ -121,9 +127,8 @@ def test_no_picture_is_made(videos: dict[str, Path], tmp_path: Path, cpu: torch.
     rows = evaluate_folder.evaluate(
         {"a.mp4": videos["a.mp4"]},
         ("crops",),
-        score,
+        _scorer(score),
         replace(OPTIONS, keep_frames=True),
-        device=cpu,
         tmp_dir=passing,
         report=lambda row: None,
     )
@@ -198,9 +203,8 @@ def test_weights_that_are_at_fault_stop_before_the_first_video(
         evaluate_folder.evaluate(
             videos,
             ("whole", "crops"),
-            scorer,
+            _scorer(scorer),
             replace(OPTIONS, detector="s3fd"),
-            device=cpu,
             report=told.append,
         )
     assert not scorer.scored and not told

@@ -272,6 +272,7 @@ def _own_ms_of_pieces(
         ([0.0, 0, 600], None),  # two thirds of three pieces are two
         ([0.0, 0, 0], 0.0),
         ([0.0, 10, 20, 20, 600, -600], 15.0),  # and it does not move the middle
+        ([0.0, 40, 80, 40, 600, 600], 40.0),
     ],
 )
 def test_own_offset_takes_an_answer_at_the_search_edge_for_none(
@@ -334,6 +335,7 @@ def test_own_offset_of_a_drifting_clip_is_a_line(
     [
         [-250.0, -150, -50, 50, 150, 250],  # 1200 ms a minute is no drift
         [-100.0, -60, -20, 20, 400, -400],  # four on a line: chance lays one
+        [-50.0, 270, 290, 10, 30, 50],
     ],
 )
 def test_own_offset_of_pieces_on_no_line_is_none(

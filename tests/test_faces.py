@@ -4,18 +4,20 @@ import itertools
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from models import weights
-from models.precision import precision_on
+from models.device import native_precision
 from pipeline.faces import sampling
-from pipeline.faces.detector import FaceDetector
+from pipeline.faces.detector import FaceStream
 from pipeline.faces.sampling import FrameSampler
 from pipeline.faces.tracks import Face, iou
 from pipeline.media import decode
+from tests.score_kit import stream_of
 
 SIDE_PX = 40  # of the pictures
 
@@ -194,9 +196,9 @@ def frames(face_clip: Path) -> list[np.ndarray]:
     return list(decode.read_frames(face_clip))
 
 
-def _detected(frames: list[np.ndarray], cpu: torch.device, **options: object) -> FaceDetector:
+def _detected(frames: list[np.ndarray], cpu: torch.device, **options: Any) -> FaceStream:
     model, _ = weights.load_s3fd("small", device=cpu)
-    detector = FaceDetector(model, device=cpu, facedet_scale=0.25, **options)  # type: ignore[arg-type]
+    detector = stream_of(model, facedet_scale=0.25, **options)
     for frame in frames:
         detector.feed(frame)
     assert len(detector.faces()) == len(frames)
@@ -231,8 +233,8 @@ def test_precision_is_the_devices_own(monkeypatch: pytest.MonkeyPatch, cpu: torc
     """bf16 is chosen only where it is computed in, not emulated."""
     for capability, wanted in (("avx512_bf16", "bf16"), ("amx_bf16", "bf16"), ("avx2", "fp32")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=capability: {name: True})
-        assert precision_on(cpu) == wanted
-    assert precision_on(torch.device("mps")) == "fp32"
+        assert native_precision(cpu) == wanted
+    assert native_precision(torch.device("mps")) == "fp32"
 
 
 @pytest.mark.parametrize("scale", [0.0001, 0.001])
@@ -241,5 +243,5 @@ def test_a_scale_that_leaves_less_than_a_pixel_still_scales(
 ) -> None:
     """The network must not see the frame at full size and have its boxes multiplied."""
     model, _ = weights.load_s3fd("small", device=cpu)
-    detector = FaceDetector(model, device=cpu, facedet_scale=scale)
+    detector = stream_of(model, facedet_scale=scale)
     assert detector._scaled(np.zeros((270, 480, 3), np.uint8)).shape == (32, 32, 3)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from models import features, syncnet
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipConfig, Wav2LipDiscriminator
-from pipeline.dub.driving_audio import read_voice
+from pipeline.dubbing.driving_audio import read_voice
 from pipeline.faces import crops
 from training.batches import expert_excerpts
 from training.batches.expert_excerpts import (
@@ -284,9 +284,13 @@ def test_excerpts_of_a_batch_are_of_different_people_at_one_pace(
     share: slice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They give each other wrong sound, which neither person nor pace may betray."""
-    monkeypatch.setattr(
-        FaceClip, "faces", lambda _, frames, _cut: np.zeros((len(frames), 96, 96, 3))
-    )
+    people: list[str] = []
+
+    def faces_of(face: FaceClip, frames: np.ndarray, _cut: object) -> np.ndarray:
+        people.append(face.clip.reference)
+        return np.zeros((len(frames), 96, 96, 3))
+
+    monkeypatch.setattr(FaceClip, "faces", faces_of)
     monkeypatch.setattr(expert_excerpts, "augment_lips", lambda seen, _rng, **_: seen)
     monkeypatch.setattr(expert_excerpts, "augment_sound", lambda sound, _rng: sound)
     one = _flashing(0)
@@ -299,7 +303,9 @@ def test_excerpts_of_a_batch_are_of_different_people_at_one_pace(
     for step in range(8):
         drawn = drawn_clips(faces, seed=4, step=step, count=4, share=slice(None), across=True)
         assert {face.clip.reference for face, _ in drawn} == {f"work/{person}" for person in "abcd"}
+        people.clear()
         batch = expert_batch(faces, seed=4, step=step, size=48, share=share)
+        assert len(people) == len(set(people)) > 1
         lips = batch.taught[..., 0, 0]
         paces = (lips[:, -1] - lips[:, 0]) / (EXCERPT_FRAMES - 5)
         assert float(paces.max() - paces.min()) < 0.04  # of rounding

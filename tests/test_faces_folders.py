@@ -157,6 +157,7 @@ def test_file_list_of_any_editor_finds_folders_with_spaces(
 ) -> None:
     """Byte-order mark, CRLF, backslashes, quotes, a number after the name."""
     _video(root / "my talk" / "00 1", list(range(30)), seconds=1.2)
+    (root / "my talk" / "00").mkdir()  # a name is as long as it can be
     if encoding != "utf-8":
         text = "\ufeff" + text.removeprefix("\ufeff")
     (tmp_path / "train.txt").write_bytes(text.encode(encoding))

@@ -18,20 +18,20 @@ import numpy as np
 import pytest
 
 from models import weights
-from models.precision import precision_on
+from models.device import native_precision
 from models.weights import WeightsUsed
 from pipeline import cli
-from pipeline.dub import score as dub_score
-from pipeline.dub.face_path import Pads
+from pipeline.dubbing.face_path import Pads
 from pipeline.evaluate import folder as evaluate_folder
 from pipeline.evaluate.journal import Journal, video_key
 from pipeline.evaluate.report import Mean, Row, closing_words, table_line
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.media import decode, process
 from pipeline.store import provenance
 from pipeline.store.workspace import Workspace
 from pipeline.sync.offset import Sync
-from pipeline.sync.scorer import ClipScore
+from pipeline.sync.scorer import ClipScore, SyncScorer
 from tests.dub_kit import (
     LEFT,
     RIGHT,
@@ -67,7 +67,7 @@ def _detected_by() -> Truth:
     return {
         "detector.file": own.name,
         "detector.sha256": digest(own),
-        "precision": precision_on(CPU),
+        "precision": native_precision(CPU),
         "device": "cpu",
         "ffmpeg": process.ffmpeg_version(),
     } | versions()
@@ -122,7 +122,7 @@ def test_fields_of_pipeline_json_where_things_are_odd(tmp_path: Path) -> None:
         *("-map", "0", "-map", "1", "-map", "2", "-c:a", "pcm_s16le", "-c:v", "ffv1"),
         *("-vf", "drawbox=t=fill:c=white:enable='gte(n,30)'", video),
     )
-    options = PipelineOptions(
+    options = FaceOptions(
         crop_scale=0.5,
         min_track=7,
         num_failed_det=3,
@@ -134,7 +134,7 @@ def test_fields_of_pipeline_json_where_things_are_odd(tmp_path: Path) -> None:
         precision="fp32",
     )
     place = Workspace(tmp_path / "work", "odd")
-    prepared = prepare(video, place, options, device=CPU)
+    prepared = find_faces(video, place, options, device=CPU)
     changed = {name: getattr(options, name) for name in SETTINGS if name != "facedet_scale"}
     truth = _made_from(video) | _settings(**changed, facedet_scale=0.5) | _detected_by()
     truth |= {
@@ -269,8 +269,8 @@ def test_fields_of_wav2lip_json_with_everything_asked_for(
     place.crop(1).touch()
     audio = make_wav(tmp_path / "a.wav", 0.4, seconds=1.5)
     original = ClipScore("00001.avi", 25, np.ones((20, 31)), SAID["original"], None)
-    monkeypatch.setattr(dub_score, "score_clip", lambda *_, **__: original)
-    monkeypatch.setattr(dub_score, "_judged", lambda *_, **__: SAID["regenerated"])
+    monkeypatch.setattr(SyncScorer, "score", lambda *_: original)
+    monkeypatch.setattr(SyncScorer, "score_lips", lambda *_: SAID["regenerated"])
     run_dub(
         place,
         audio={1: audio},
@@ -321,7 +321,7 @@ def test_fields_of_wav2lip_json_with_everything_asked_for(
 # What pipeline.evaluate writes.
 
 
-def _as_scored(clip: Path, **_: Any) -> ClipScore:
+def _as_scored(_: SyncScorer, clip: Path) -> ClipScore:
     """Whole frames 30 and 3, one crop 20 and 5, the crop of b.mp4 23 and 4."""
     least, confidence, offset, warning = {
         "a": (30.0, 3.0, -2, "WARNING: odd."),
@@ -341,7 +341,7 @@ def test_every_field_of_the_evaluations_json(
     shutil.copy(face_clip, root / "a.mp4")
     shutil.copy(no_face_clip, root / "b.mp4")
     (root / "c.mp4").write_text("no video\n" * 100)
-    monkeypatch.setattr(evaluate_folder, "score_clip", _as_scored)
+    monkeypatch.setattr(SyncScorer, "score", _as_scored)
     report, lines = tmp_path / "o.json", tmp_path / "all.txt"
     flags = ["--data_root", str(root), "--json", str(report), "--all_scores", str(lines)]
     flags += ["--min_track", "9", "--vshift", "11", "--batch_size", "8", "--device", "cpu"]
@@ -380,7 +380,7 @@ def test_every_field_of_the_evaluations_json(
         truth |= {f"scores[{number}].{n}": v for n, v in zip(names, row, strict=True)}
     settings = SETTINGS | {"min_track": 9, "keep_frames": False, "facedet_scale": None}
     settings |= {"initial_model": "auto", "batch_size": 8, "vshift": 11, "device": "cpu"}
-    settings |= {"scorer_precision": precision_on(CPU)} | versions()
+    settings |= {"scorer_precision": native_precision(CPU)} | versions()
     truth |= {f"settings.{name}": value for name, value in settings.items()}
     caveats = found["caveats"]
     assert len(caveats) == 2 and "two routes" in caveats[0] and "syncnet_v2.model" in caveats[1]

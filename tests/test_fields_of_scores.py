@@ -5,19 +5,21 @@ import pickle
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.syncnet import SyncNetConfig
+from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsUsed
 from pipeline.faces.tracks import CropPath, Track
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.sync import report as sync_report
 from pipeline.sync import scorer as sync_scorer
 from pipeline.sync import stage as sync_stage
+from pipeline.sync.embeddings import SyncNetModel
 from pipeline.sync.offset import Sync
 from pipeline.sync.scorer import ClipScore, Embedded, SyncOptions
 from tests.field_kit import CPU, Truth, check, versions
@@ -92,6 +94,7 @@ LEADS, DRIFTS, SILENT, LAGS, EDGE = CLIPS = (
     _Clip(30.0, 45, _leading(40, -2), unheard=16),
     _Clip(34.0, 60, _leading(55, 15)),
 )
+USED = WeightsUsed("judge.pth", "ab" * 32)
 LATE_S = 0.010  # by which pictures stand later on the grid than the video shows them
 
 
@@ -119,18 +122,15 @@ def scored(
         "counts": {},
         "sound": {"missing_s": [[29.5, 30.8]]},
     }
-    workspace.write_json(place.record, record)
+    write_json(place.record, record)
     for number in range(len(CLIPS)):
         place.crop(number).touch()
     config = SyncNetConfig(reliable_confidence=3.25, reliable_margin=0.25)
-    model = SimpleNamespace(config=config, dtype=torch.bfloat16)
-    used = WeightsUsed("judge.pth", "ab" * 32)
-    monkeypatch.setattr(sync_stage, "load_scorer", lambda *_, **__: (model, used))
-    monkeypatch.setattr(
-        sync_scorer, "embed_clip", lambda clip, *_, **__: CLIPS[int(clip.stem)].embedded()
-    )
+    model = SyncNetModel(SyncNet(config).bfloat16(), USED, device=CPU)
     options = SyncOptions(Path("judge.pth"), batch_size=7, precision="auto")
-    sync_stage.score_tracks(place, options, device=CPU, report=lambda *_: None)
+    scorer = sync_scorer.SyncScorer(options, device=CPU, model=model)
+    monkeypatch.setattr(scorer, "embed", lambda clip: CLIPS[int(clip.stem)].embedded())
+    sync_stage.score_tracks(place, scorer)
     return place
 
 
@@ -239,13 +239,22 @@ def test_every_column_of_speakers_rttm(scored: Workspace) -> None:
         assert clip.start_s <= float(start_s) < float(start_s) + float(length_s) <= end_s + 1e-6
 
 
+def _speakers_text(score: ClipScore, **reliable_from: Any) -> str:
+    """The lines of track 3, which starts at 7.2 s."""
+    model = SyncNetModel(SyncNet(SyncNetConfig(**reliable_from)), USED, device=CPU)
+    scorer = sync_scorer.SyncScorer(device=CPU, model=model)
+    track = sync_stage._track_score(3, score, scorer, start_s=7.2)
+    return sync_report.speakers_text("a", [track])
+
+
 def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
     """Speech in windows 100 to 299 and 400 to 599 of a track that starts at 7.2 s."""
     dists = np.full((800, 31), 10, np.float32)
     dists[100:300, 12] = dists[400:600, 12] = 2
     score = ClipScore("00003.avi", 805, dists, None, None)
-    row = {"track": 3, "start_s": 7.2, "reliable_confidence": 3.0, "reliable_margin": 0.5}
-    found = [line.split() for line in sync_stage.speakers_text("a", [score], [row]).splitlines()]
+    least = {"reliable_confidence": 3.0, "reliable_margin": 0.5}
+    lines = _speakers_text(score, **least).splitlines()
+    found = [line.split() for line in lines]
     assert [columns[7] for columns in found] == ["track_3", "track_3"]
     for columns, first, last in zip(found, (100, 400), (299, 599), strict=True):
         # A window tells of its middle frame, two later; a second steadies each edge.
@@ -253,9 +262,8 @@ def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
         end_s = float(columns[3]) + float(columns[4])
         assert end_s == pytest.approx(7.2 + (last + 3) / 25, abs=0.4)
         assert re.fullmatch(r"\d+\.\d{3}", columns[3]) and re.fullmatch(r"\d+\.\d{3}", columns[4])
-    strict = row | {"reliable_margin": 100.0}
-    assert sync_stage.speakers_text("a", [score], [strict]) == ""
-    assert sync_stage.speakers_text("a", [score], [row | {"reliable_confidence": 100.0}]) == ""
+    assert _speakers_text(score, **least | {"reliable_margin": 100.0}) == ""
+    assert _speakers_text(score, **least | {"reliable_confidence": 100.0}) == ""
 
 
 def test_words_of_one_clip_are_the_demos() -> None:
@@ -267,10 +275,13 @@ def test_words_of_one_clip_are_the_demos() -> None:
     words = (
         "Framewise conf: \n[ 1.000 -0.500]\nAV offset: \t3 \nMin dist: \t6.500\nConfidence: \t4.250"
     )
-    assert sync_scorer.demo_words(score, used) == f"00000.avi (judge.pth)\n{words}"
+    assert sync_report.demo_words(score, used, framewise=True) == f"00000.avi (judge.pth)\n{words}"
     warned = replace(score, warning="WARNING: short.")
-    assert sync_scorer.demo_words(warned, used) == (
+    assert sync_report.demo_words(warned, used, framewise=True) == (
         f"00000.avi (judge.pth)\nWARNING: short.\n{words}"
     )
     silent = replace(warned, sync=None)
-    assert sync_scorer.demo_words(silent, used) == "00000.avi (judge.pth)\nWARNING: short."
+    assert (
+        sync_report.demo_words(silent, used, framewise=True)
+        == "00000.avi (judge.pth)\nWARNING: short."
+    )

@@ -102,6 +102,7 @@ OURS: dict[str, dict[str, Any]] = {
         "initial_model": "auto",
         "videofile": None,
         "save_features": None,
+        "verbose": False,
         "precision": "auto",
         "device": "auto",
     },
@@ -151,8 +152,8 @@ def test_defaults_are_those_of_the_demo(script: str) -> None:
 
 def test_unset_facedet_scale_comes_to_the_demos() -> None:
     """25 pixels of the smallest face: a quarter of 100."""
-    from pipeline.faces.stage import PipelineOptions
+    from pipeline.faces.stage import FaceOptions
 
-    assert PipelineOptions().detection_scale == DEMO["run_pipeline"]["facedet_scale"]
-    assert PipelineOptions(min_face_size=50).detection_scale == 0.5
-    assert PipelineOptions(min_face_size=50, facedet_scale=0.3).detection_scale == 0.3
+    assert FaceOptions().detection_scale == DEMO["run_pipeline"]["facedet_scale"]
+    assert FaceOptions(min_face_size=50).detection_scale == 0.5
+    assert FaceOptions(min_face_size=50, facedet_scale=0.3).detection_scale == 0.3

@@ -17,7 +17,7 @@ import run_syncnet
 import run_visualise
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.store.pickles import read_pickle
+from pipeline.store.safe_pickle import read_pickle
 from pipeline.store.workspace import ROOMS, Workspace
 from tests.conftest import Script
 from tests.test_pickles import (
@@ -34,8 +34,6 @@ from tests.test_pickles import (
 )
 
 READERS: dict[str, Callable[[Workspace], object]] = {
-    "faces.pckl": Workspace.read_faces,
-    "scene.pckl": Workspace.read_scenes,
     "tracks.pckl": Workspace.read_tracks,
     "activesd.pckl": Workspace.read_distances,
 }
@@ -337,8 +335,7 @@ def test_misuse_leaves_no_mark_on_the_reader(place: Workspace) -> None:
         with pytest.raises(InputError):
             read_pickle(path)
     place.write_distances([np.ones((4, 31), np.float32)])
-    place.write_scenes([(0, 40)], frame_rate=25)
-    assert place.read_scenes() == [(0, 40)] and place.read_distances()[0].sum() == 124
+    assert place.read_distances()[0].sum() == 124
 
 
 def test_one_piece_of_bytes_cannot_fill_many_arrays(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import run_syncnet
 from models import weights
 from models.wav2lip import Wav2Lip, Wav2LipConfig
 from pipeline import cli
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.store.workspace import Workspace
 from tests.conftest import FACE_FLAGS
 from tests.interruption_kit import (
@@ -55,7 +56,7 @@ def stages(
         "run_wav2lip.py": ("--checkpoint", str(generator), "--batch_size", "4"),
     }
     place = Workspace(folder / "before0", REFERENCE)
-    prepare(face_clip, place, PipelineOptions(min_track=12), device=cpu)
+    find_faces(face_clip, place, FaceOptions(min_track=12), device=cpu)
     where = ["--data_dir", str(place.data_dir), "--reference", REFERENCE]
     assert cli.run(lambda: run_syncnet.main([*where, "--vshift", "10"])) == 0
     made = {}

@@ -9,7 +9,7 @@ import torch
 
 from models.features import MEL_WINDOW_COLUMNS
 from models.syncnet import SMALL, SyncNet
-from pipeline.dub import driving_audio
+from pipeline.dubbing import driving_audio
 from pipeline.faces import medians
 from pipeline.media import clock, decode
 from pipeline.sync import embeddings

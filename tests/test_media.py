@@ -14,8 +14,9 @@ from scipy.io import wavfile
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces import crops, tracks
-from pipeline.faces.stage import PipelineOptions, prepare
-from pipeline.label import visualise
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
+from pipeline.labelling import label
 from pipeline.media import decode, encode
 from pipeline.store.workspace import Workspace
 from tests.synthetic import (
@@ -50,7 +51,7 @@ def onsets(
     """Where flashes and beeps start in the input and in everything made from it, seconds."""
     _, source = flashing
     place = Workspace(tmp_path_factory.mktemp("clock"), "flash")
-    prepare(source, place, PipelineOptions(), device=cpu)
+    find_faces(source, place, FaceOptions(), device=cpu)
     levels = [picture.mean() for picture in _pictures(place)]
     # Time zero of everything made is the first picture.
     first_s = picture_levels(source)[0][0]
@@ -72,13 +73,12 @@ def onsets(
         [path],
         crop_scale=0.4,
         frame_rate=25,
-        progress=lambda done: None,
     )
     found["crop picture"] = picture_onsets(place.crop(0)) + CROP_START / 25
     found["crop sound"] = sound_onsets(place.crop(0)) + CROP_START / 25
     place.write_tracks([track], [path])
     place.write_distances([np.ones((len(track.frames) - 5, 31), np.float32)])
-    assert visualise(place) == len(levels) == frame_count(place.labelled_video)
+    assert label(place) == len(levels) == frame_count(place.labelled_video)
     found["video_out.avi picture"] = picture_onsets(place.labelled_video)
     found["video_out.avi sound"] = sound_onsets(place.labelled_video)
     return found

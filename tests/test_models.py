@@ -22,13 +22,14 @@ from scipy.io import wavfile
 from torch import nn
 
 from models import features, published, s3fd, syncnet, weights
+from models.files import sha256
 from models.s3fd import S3FD
 from models.syncnet import SyncNet
 from models.weights import WeightsError
-from pipeline.faces.detector import FaceDetector
 from pipeline.media import decode
 from pipeline.sync import embeddings
 from pipeline.sync import offset as sync_offset
+from tests.score_kit import stream_of
 
 
 def _parameters(model: nn.Module) -> int:
@@ -98,7 +99,7 @@ def test_pictures_too_small_for_a_face_have_none(
     config: s3fd.S3FDConfig, size: tuple[int, int], cpu: torch.device
 ) -> None:
     """A tiny video ends with a list per frame, not in the network."""
-    detector = FaceDetector(S3FD(config).eval(), device=cpu, facedet_scale=0.25)
+    detector = stream_of(S3FD(config).eval(), facedet_scale=0.25)
     for _ in range(3):
         detector.feed(np.zeros((*size, 3), np.uint8))
     assert len(detector.faces()) == 3
@@ -109,13 +110,13 @@ def test_batches_do_not_mix_frames(face_clip: Path, cpu: torch.device) -> None:
     model, _ = weights.load_s3fd("small", device=cpu)
     frames = [frame.copy() for frame in decode.read_frames(face_clip)][:6]
     frames[2] = np.zeros_like(frames[2])
-    together = FaceDetector(model, device=cpu, facedet_scale=0.25)
+    together = stream_of(model, facedet_scale=0.25)
     for frame in frames:
         together.feed(frame)
     found = together.faces()
     assert [len(faces) for faces in found] == [1, 1, 0, 1, 1, 1]
     for frame, faces in zip(frames, found, strict=True):
-        alone = FaceDetector(model, device=cpu, facedet_scale=0.25)
+        alone = stream_of(model, facedet_scale=0.25)
         alone.feed(frame)
         for one, other in zip(alone.faces()[0], faces, strict=True):
             np.testing.assert_allclose(one.box, other.box, atol=0.05)
@@ -166,7 +167,7 @@ def test_s3fd_parity(shared: Path, rule: ModuleType, cpu: torch.device) -> None:
     found = s3fd.faces_from_output(regressions[0], logits[0], anchors, confidence=0.8)
     found[:, :4] *= 4
     _near(found, truth["boxes_0.8"])
-    detector = FaceDetector(model, device=cpu, facedet_scale=0.25)
+    detector = stream_of(model, facedet_scale=0.25)
     detector.feed(frame)
     ((face,),) = detector.faces()
     _near(np.array([[*face.box, face.confidence]]), truth["boxes_0.9"])
@@ -424,7 +425,7 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
     weights.write_own(model, path, config=syncnet.SMALL)
     again, used = weights.load_syncnet(path, device=cpu)
     assert again.config == syncnet.SMALL and not again.training
-    assert used.file == "own.safetensors" and used.sha256 == weights.sha256(path)
+    assert used.file == "own.safetensors" and used.sha256 == sha256(path)
     columns = torch.randn(3, 1, 13, syncnet.SMALL.window_columns)
     with torch.inference_mode():
         torch.testing.assert_close(again.forward_aud(columns), model.forward_aud(columns))
@@ -470,7 +471,7 @@ def test_auto_takes_the_first_published_file_of_its_network(
 def test_bundled_weights_are_those_their_card_describes(name: str) -> None:
     folder = weights.OWN_DIR
     card = json.loads((folder / f"{name}_small.json").read_text(encoding="utf-8"))
-    assert card["sha256"] == weights.sha256(folder / f"{name}_small.safetensors")
+    assert card["sha256"] == sha256(folder / f"{name}_small.safetensors")
 
 
 def test_auto_prefers_the_published_files(

@@ -16,11 +16,11 @@ from torch import nn
 from models import features, folding
 from models.features import MEL_LIMIT, SAMPLE_RATE
 from models.wav2lip import Wav2Lip, Wav2LipConfig
-from pipeline.dub import blend, driving_audio, face_path
-from pipeline.dub.driving_audio import Voice, read_voice
-from pipeline.dub.face_path import FacePath, Pads, Region
-from pipeline.dub.generate import Generator, Part, regenerated
-from pipeline.dub.source_frames import (
+from pipeline.dubbing import blend, driving_audio, face_path
+from pipeline.dubbing.driving_audio import Voice, read_voice
+from pipeline.dubbing.face_path import FacePath, Pads, Region
+from pipeline.dubbing.generate import DubTrack, Generator, regenerated
+from pipeline.dubbing.source_frames import (
     OUTPUT_RATES,
     Fit,
     exact_rate,
@@ -177,7 +177,7 @@ def test_a_mouth_beyond_the_edge_is_left() -> None:
     stored = _stored(_photo(3))
     box = np.tile([40.0, 150, 140, 290], (3, 1))
     made = _regenerated(
-        [stored] * 3, [Part(0, _path(_track(box)), _voice(), np.ones(3, bool))], _generator(2)
+        [stored] * 3, [DubTrack(0, _path(_track(box)), _voice(), np.ones(3, bool))], _generator(2)
     )
     for buffer, _ in made:
         np.testing.assert_array_equal(buffer, stored)
@@ -543,7 +543,7 @@ def _seen(buffer: np.ndarray) -> np.ndarray:
 
 
 def _regenerated(
-    frames: list[np.ndarray], parts: list[Part], generator: Generator, *, blended: bool = True
+    frames: list[np.ndarray], parts: list[DubTrack], generator: Generator, *, blended: bool = True
 ) -> list[tuple[np.ndarray, list[int]]]:
     """The stored frames with new mouths; what is given stays what it is."""
     shown = ((index, frame.copy()) for index, frame in enumerate(frames))
@@ -556,7 +556,7 @@ def test_frames_without_the_face_pass_untouched() -> None:
     frames = [_stored(_photo(seed)) for seed in range(14)]
     spoken = np.ones(8, bool)
     spoken[3:5] = False
-    part = Part(5, _path(_still(8, first=3)), _voice(), spoken)
+    part = DubTrack(5, _path(_still(8, first=3)), _voice(), spoken)
     made = _regenerated(frames, [part], _generator(4))
     assert [changed for _, changed in made] == [
         [5] if index in (3, 4, 5, 8, 9, 10) else [] for index in range(14)
@@ -576,8 +576,8 @@ def test_batches_change_nothing(batch_size: int) -> None:
     frames = [_stored(_photo(seed)) for seed in range(7)]
     small = _track(np.tile([150.0, 100, 230, 190], (4, 1)), first=2)
     parts = [
-        Part(0, _path(_still(7)), _voice(), np.ones(7, bool)),
-        Part(1, _path(small), _voice(), np.ones(4, bool)),
+        DubTrack(0, _path(_still(7)), _voice(), np.ones(7, bool)),
+        DubTrack(1, _path(small), _voice(), np.ones(4, bool)),
     ]
     found, truth = (_regenerated(frames, parts, _generator(size)) for size in (batch_size, 2))
     assert [changed for _, changed in found] == [[0]] * 2 + [[0, 1]] * 4 + [[0]]
@@ -594,7 +594,7 @@ def test_few_frames_wait() -> None:
             asked.append(index)
             yield index, np.zeros(planes.buffer_bytes(SIZE_PX), np.uint8)
 
-    part = Part(0, _path(_still(25, first=20)), _voice(), np.ones(25, bool))
+    part = DubTrack(0, _path(_still(25, first=20)), _voice(), np.ones(25, bool))
     kind: dict[str, Any] = {"size_px": SIZE_PX, "matrix": "bt601", "blended": True}
     made = regenerated(shown(), [part], _generator(4), frame_rate=25, **kind)
     ahead = [len(asked) - 1 - position for position, _ in enumerate(made)]
@@ -631,7 +631,7 @@ def test_unblended_is_what_the_published_program_pastes(box: tuple[float, ...]) 
     """Contracts section 9 by hand: bilinear both ways, mouth half hidden, cut off to a byte."""
     stored, voice = _stored(_photo(9)), _voice()
     generator = Generator(_Mixture(), torch.device("cpu"), 4)  # type: ignore[arg-type]
-    parts = [Part(0, _path(_track(np.tile(box, (3, 1)))), voice, np.ones(3, bool))]
+    parts = [DubTrack(0, _path(_track(np.tile(box, (3, 1)))), voice, np.ones(3, bool))]
     made = _regenerated([stored] * 3, parts, generator, blended=False)
     frame = _seen(stored)
     x1, y1, x2, y2 = (round(edge) for edge in box)

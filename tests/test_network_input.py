@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from models import precision, s3fd, syncnet, weights
+from models import device as models_device
+from models import s3fd, syncnet, weights
+from models.device import resolve_precision
 from models.syncnet import SyncNet, SyncNetConfig
-from pipeline.faces.detector import FaceDetector
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.detector import FaceStream
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.store.workspace import Workspace
 from pipeline.sync import scorer as sync_scorer
+from pipeline.sync.embeddings import SyncNetModel
+from tests.score_kit import stream_of
 
 GREY = SyncNetConfig(lip_size_px=2, lip_region_px=(80, 56, 112), grey=True, context_s=3.84)
 
@@ -121,9 +126,9 @@ def test_scaled_embeddings_are_as_far_from_nothing_as_from_each_other() -> None:
 # The face detector.
 
 
-def _detector(config: s3fd.S3FDConfig, scale: float, **options: Any) -> FaceDetector:
+def _detector(config: s3fd.S3FDConfig, scale: float, **options: Any) -> FaceStream:
     model: Any = SimpleNamespace(config=config)
-    return FaceDetector(model, device=torch.device("cpu"), facedet_scale=scale, **options)
+    return stream_of(model, facedet_scale=scale, **options)
 
 
 @pytest.mark.parametrize("side", [400, 402, 404], ids=["halves", "a half", "a half and a rest"])
@@ -175,7 +180,7 @@ class _Constant(torch.nn.Module):
 @pytest.mark.parametrize(("confidence", "faces"), [(0.895, 0), (0.905, 1)])
 def test_faces_above_nine_tenths_are_in_pixels_of_the_frame(confidence: float, faces: int) -> None:
     model: Any = _Constant(confidence)
-    detector = FaceDetector(model, device=torch.device("cpu"), facedet_scale=0.5)
+    detector = stream_of(model, facedet_scale=0.5)
     detector.feed(np.zeros((80, 100, 3), np.uint8))
     [found] = detector.faces()
     assert len(found) == faces
@@ -237,8 +242,8 @@ def test_auto_precision_keeps_published_numbers(
     asked: str, published: bool, native: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our own weights run as fast as the device can; who asks for a precision gets it."""
-    monkeypatch.setattr(precision, "precision_on", lambda device: native)
-    chosen = precision.chosen(asked, published=published, device=torch.device("cpu"))
+    monkeypatch.setattr(models_device, "native_precision", lambda device: native)
+    chosen = resolve_precision(asked, full=published, device=torch.device("cpu"))
     assert chosen == wanted
 
 
@@ -247,13 +252,14 @@ def test_scorer_is_narrowed_unless_its_weights_are_published(
     published: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = dataclasses.replace(syncnet.SMALL, lip_widths=(4,) * 6, audio_widths=(4,) * 6)
-    model = SyncNet(tiny)
-    if published:
-        model.config = syncnet.PUBLISHED
+    model = SyncNet(dataclasses.replace(tiny, embedding_scale=0.0) if published else tiny)
     used = weights.WeightsUsed("x", "0" * 64)
     monkeypatch.setattr(weights, "load_syncnet", lambda *_, **__: (model, used))
-    monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
-    found, _ = sync_scorer.load_scorer(device=torch.device("cpu"))
+    monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
+    loaded = sync_scorer.load_model(device=torch.device("cpu"))
+    assert isinstance(loaded, SyncNetModel)
+    found = loaded.network
+    assert loaded.precision == ("fp32" if published else "bf16")
     assert found.dtype == (torch.float32 if published else torch.bfloat16)
     assert next(found.netfclip.parameters()).dtype == torch.float32
 
@@ -265,9 +271,10 @@ def test_detector_is_narrowed_unless_its_weights_are_published(
     model, used = weights.load_s3fd("small", device=torch.device("cpu"))
     if published:
         model.config = s3fd.PUBLISHED
-    monkeypatch.setattr(precision, "precision_on", lambda device: "bf16")
+    monkeypatch.setattr(weights, "load_s3fd", lambda *_, **__: (model, used))
+    monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
     place = Workspace(tmp_path, "r")
-    options = PipelineOptions(detect_every=20, keep_frames=False)
-    prepare(no_face_clip, place, options, device=torch.device("cpu"), loaded_detector=(model, used))
+    options = FaceOptions(detect_every=20, keep_frames=False)
+    find_faces(no_face_clip, place, options, device="cpu")
     record = place.read_record()
     assert record and record["precision"] == ("fp32" if published else "bf16")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,19 @@ import run_syncnet
 import run_wav2lip
 import train_syncnet
 import train_wav2lip
-from models import errors, precision, weights
+from models import errors, s3fd, weights
+from models.device import resolve_precision, torch_device
 from models.errors import InputError, PipelineError, ToolkitError, WeightsError
 from models.options import check_choice, check_number, check_switch
 from pipeline import cli
-from pipeline.dub import source_frames
-from pipeline.dub import stage as dub_stage
-from pipeline.dub.face_path import Pads
-from pipeline.dub.stage import DubOptions
+from pipeline.dubbing import choose as dub_choose
+from pipeline.dubbing import source_frames
+from pipeline.dubbing.face_path import Pads
+from pipeline.dubbing.stage import DubOptions
 from pipeline.evaluate import folder as evaluate_folder
 from pipeline.faces.crops import CROP_SCALE
-from pipeline.faces.detector import FaceDetector
-from pipeline.faces.stage import PipelineOptions
+from pipeline.faces.detector import load_detector
+from pipeline.faces.options import FaceOptions
 from pipeline.faces.tracks import Track
 from pipeline.store.workspace import Workspace
 from pipeline.sync import scorer as sync_scorer
@@ -38,6 +40,7 @@ from pipeline.sync import single_clip
 from pipeline.sync import stage as sync_stage
 from pipeline.sync.scorer import SyncOptions
 from tests.conftest import REPO
+from tests.score_kit import stream_of
 from training.objectives.contrastive import MultiWay
 from training.tasks import syncnet_options, wav2lip_options
 
@@ -60,31 +63,35 @@ def _train_wav2lip(**changed: object) -> object:
 
 WORDS: dict[str, tuple[Callable[[], object], str]] = {
     "load_s3fd": (
-        lambda: weights.load_s3fd("S3FD", device=CPU),  # type: ignore[arg-type]
+        lambda: weights.load_s3fd("S3FD", device=CPU),
         "Invalid detector ('S3FD'); supported: auto, s3fd, small.",
     ),
     "detector": (
-        lambda: PipelineOptions(detector="S3FD"),  # type: ignore[arg-type]
+        lambda: FaceOptions(detector="S3FD"),
         "Invalid detector ('S3FD'); supported: auto, s3fd, small.",
     ),
     "precision of faces": (
-        lambda: PipelineOptions(precision="fp16"),  # type: ignore[arg-type]
+        lambda: FaceOptions(precision="fp16"),  # type: ignore[arg-type]
         "Invalid precision ('fp16'); supported: auto, fp32, bf16.",
     ),
     "precision of scores": (
         lambda: SyncOptions(precision="BF16"),  # type: ignore[arg-type]
         "Invalid precision ('BF16'); supported: auto, fp32, bf16.",
     ),
-    "load_scorer": (
-        lambda: sync_scorer.load_scorer(device=CPU, precision="half"),  # type: ignore[arg-type]
+    "load_detector": (
+        lambda: load_detector("S3FD", device=CPU),
+        "Invalid detector ('S3FD'); supported: auto, s3fd, small.",
+    ),
+    "load_model": (
+        lambda: sync_scorer.load_model(device=CPU, precision="half"),  # type: ignore[arg-type]
         "Invalid precision ('half'); supported: auto, fp32, bf16.",
     ),
-    "chosen": (
-        lambda: precision.chosen("Auto", published=True, device=CPU),
+    "resolve_precision": (
+        lambda: resolve_precision("Auto", full=True, device=CPU),
         "Invalid precision ('Auto'); supported: auto, fp32, bf16.",
     ),
-    "FaceDetector": (
-        lambda: FaceDetector(None, device=CPU, facedet_scale=1, precision="auto"),  # type: ignore[arg-type]
+    "S3FDDetector": (
+        lambda: stream_of(SimpleNamespace(config=s3fd.SMALL), facedet_scale=1, precision="auto"),
         "Invalid precision ('auto'); supported: fp32, bf16.",
     ),
     "tracks": (
@@ -92,7 +99,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         "Invalid tracks ('0'); supported: all, speaking, track numbers.",
     ),
     "choose": (
-        lambda: dub_stage.choose(Workspace(Path("d"), "r"), TRACKS, "0"),  # type: ignore[arg-type]
+        lambda: dub_choose.choose(Workspace(Path("d"), "r"), TRACKS, "0"),  # type: ignore[arg-type]
         "Invalid tracks ('0'); supported: all, speaking, track numbers.",
     ),
     "no tracks": (
@@ -125,19 +132,18 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: evaluate_folder.evaluate(
             {},
             ("Whole",),
-            lambda clip: None,  # type: ignore[arg-type, return-value]
-            PipelineOptions(),
-            device=CPU,
+            None,  # type: ignore[arg-type]
+            FaceOptions(),
             report=print,
         ),
         "Invalid route ('Whole'); supported: whole, crops.",
     ),
     "device": (
-        lambda: cli.torch_device("gpu"),
+        lambda: torch_device("gpu"),
         "Invalid device ('gpu'); supported: auto, cpu, cuda, mps, cuda:NUMBER.",
     ),
     "a device that computes nothing": (
-        lambda: cli.torch_device("meta"),
+        lambda: torch_device("meta"),
         "Invalid device ('meta'); supported: auto, cpu, cuda, mps, cuda:NUMBER.",
     ),
     "stage": (
@@ -175,14 +181,14 @@ def test_a_word_that_means_nothing_is_refused(name: str) -> None:
 # Numbers and switches.
 
 NUMBERS: list[tuple[Callable[..., object], str, list[object]]] = [
-    (PipelineOptions, "facedet_scale", [0, -1.0, float("nan"), True, "1"]),
-    (PipelineOptions, "crop_scale", [-0.1, float("inf"), float("nan"), None, True]),
-    (PipelineOptions, "min_track", [-1, 1.5, True, None, "100"]),
-    (PipelineOptions, "frame_rate", [0, 121, 25.5, True]),
-    (PipelineOptions, "num_failed_det", [-1, 2.5, False]),
-    (PipelineOptions, "min_face_size", [0, 10.5, float("nan")]),
-    (PipelineOptions, "detect_every", [0, 101, True]),
-    (PipelineOptions, "keep_frames", ["no", 0, None]),
+    (FaceOptions, "facedet_scale", [0, -1.0, float("nan"), True, "1"]),
+    (FaceOptions, "crop_scale", [-0.1, float("inf"), float("nan"), None, True]),
+    (FaceOptions, "min_track", [-1, 1.5, True, None, "100"]),
+    (FaceOptions, "frame_rate", [0, 121, 25.5, True]),
+    (FaceOptions, "num_failed_det", [-1, 2.5, False]),
+    (FaceOptions, "min_face_size", [0, 10.5, float("nan")]),
+    (FaceOptions, "detect_every", [0, 101, True]),
+    (FaceOptions, "keep_frames", ["no", 0, None]),
     (SyncOptions, "batch_size", [0, -1, 2.5, True, "20", 10**400]),
     (SyncOptions, "vshift", [0, 251, 15.0, float("nan"), True]),
     (DubOptions, "batch_size", [0, 1.5, True]),
@@ -213,10 +219,10 @@ def test_a_number_that_means_nothing_is_refused(
 
 def test_numbers_of_numpy_are_numbers() -> None:
     """Who computes an option gets no error for its type."""
-    assert PipelineOptions(min_track=np.int64(5), crop_scale=np.float32(0.5)).min_track == 5
-    assert PipelineOptions(crop_scale=1, facedet_scale=None).crop_scale == 1
+    assert FaceOptions(min_track=np.int64(5), crop_scale=np.float32(0.5)).min_track == 5
+    assert FaceOptions(crop_scale=1, facedet_scale=None).crop_scale == 1
     with pytest.raises(InputError):
-        PipelineOptions(min_track=np.bool_(True))  # type: ignore[arg-type]
+        FaceOptions(min_track=np.bool_(True))  # type: ignore[arg-type]
 
 
 def test_the_sentence_says_the_range() -> None:
@@ -258,11 +264,11 @@ REQUIRED = {
     evaluate_folder: ["--data_root", "d"],
 }
 OPTIONS: list[tuple[Any, Any, set[str]]] = [
-    (run_pipeline, PipelineOptions(), {field.name for field in fields(PipelineOptions)}),
+    (run_pipeline, FaceOptions(), {field.name for field in fields(FaceOptions)}),
     (run_syncnet, SyncOptions(), {field.name for field in fields(SyncOptions)}),
     (run_wav2lip, DubOptions(), {field.name for field in fields(DubOptions)} - {"audio"}),
     (evaluate_folder, SyncOptions(), {field.name for field in fields(SyncOptions)}),
-    (evaluate_folder, PipelineOptions(), {"min_track", "min_face_size", "precision"}),
+    (evaluate_folder, FaceOptions(), {"min_track", "min_face_size", "precision"}),
 ]
 
 
@@ -284,7 +290,7 @@ def test_scripts_and_functions_have_the_same_defaults(
 @pytest.mark.parametrize("script", REQUIRED)
 def test_choices_of_flags_are_those_of_the_options(script: Any) -> None:
     """Every choice a parser offers is taken by the options."""
-    stage = {run_pipeline: PipelineOptions, run_syncnet: SyncOptions, evaluate_folder: SyncOptions}
+    stage = {run_pipeline: FaceOptions, run_syncnet: SyncOptions, evaluate_folder: SyncOptions}
     for action in script.build_parser()._actions:
         if not action.choices or isinstance(action, argparse._HelpAction):
             continue
@@ -299,16 +305,16 @@ def test_choices_of_flags_are_those_of_the_options(script: Any) -> None:
 
 def test_functions_have_no_defaults_of_their_own() -> None:
     """What scores takes its settings from `SyncOptions`; crops have one margin."""
-    for function in (sync_stage.score_tracks, single_clip.score_crop):
+    assert inspect.signature(sync_scorer.SyncScorer).parameters["options"].default == SyncOptions()
+    for function in (sync_stage.score_tracks, single_clip.score_clip, sync_scorer.SyncScorer):
         taken = inspect.signature(function).parameters
-        assert taken["options"].default == SyncOptions()
         assert not taken.keys() & {field.name for field in fields(SyncOptions)}
-    loading = inspect.signature(sync_scorer.load_scorer).parameters
+    loading = inspect.signature(sync_scorer.load_model).parameters
     assert loading["precision"].default == SyncOptions().precision
     assert loading["initial_model"].default == SyncOptions().initial_model
     detector = inspect.signature(weights.load_s3fd).parameters["detector"]
-    assert detector.default == PipelineOptions().detector
-    assert PipelineOptions().crop_scale == CROP_SCALE == 0.4
+    assert detector.default == FaceOptions().detector
+    assert FaceOptions().crop_scale == CROP_SCALE == 0.4
 
 
 # One base for errors.

@@ -2,27 +2,20 @@
 
 import pickle
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from scenedetect import FrameTimecode
-from scenedetect.common import Timecode
 
 import run_visualise
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.faces.tracks import Face
 from pipeline.media import encode
-from pipeline.store.pickles import read_pickle
+from pipeline.store.safe_pickle import read_pickle
 from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import frame_count
 
@@ -171,233 +164,6 @@ def test_an_array_that_is_mentioned_twice_is_one(tmp_path: Path) -> None:
         assert one is other
         one[0] = 7
         np.testing.assert_array_equal(one[1:], array[1:])
-
-
-# Faces.
-
-BOXES = np.array([[100.0, 50.0, 300.0, 250.0], [-64.0, 18.0, 192.0, 738.0]])  # pixels
-FRACTIONS = BOXES[:, [1, 0, 3, 2]] / [720, 1280, 720, 1280]  # ymin xmin ymax xmax
-FACES = [
-    [Face((100.0, 50.0, 300.0, 250.0), 0.75)],
-    [],
-    [Face((100.0, 50.0, 300.0, 250.0), 0.75), Face((-64.0, 18.0, 192.0, 738.0), 0.5)],
-]
-
-
-def _rows(face: Callable[[int, int, float], Any]) -> list[list[Any]]:
-    """`FACES` frame by frame, each made of frame, number of its box, and score."""
-    return [[face(0, 0, 0.75)], [], [face(2, 0, 0.75), face(2, 1, 0.5)]]
-
-
-def _listed(frame: int, box: int, score: float) -> list[Any]:
-    return [frame, FRACTIONS[box].tolist(), np.float32(score)]
-
-
-def _normalised(frame: int, box: int, score: float) -> dict[str, Any]:
-    return {"frame": frame, "bbox": FRACTIONS[box].tolist(), "conf": np.float32(score)}
-
-
-def _current(frame: int, box: int, score: float) -> dict[str, Any]:
-    return {"frame": frame, "bbox": BOXES[box].tolist(), "conf": np.float64(score)}
-
-
-def _check_faces(found: list[list[Face]]) -> None:
-    assert [[face.confidence for face in row] for row in found] == [[0.75], [], [0.75, 0.5]]
-    for row, wanted in zip(found, FACES, strict=True):
-        for face, same in zip(row, wanted, strict=True):
-            assert type(face.box) is tuple and {type(value) for value in face.box} == {float}
-            assert type(face.confidence) is float and face.box == pytest.approx(same.box)
-
-
-@pytest.mark.parametrize("face", [_listed, _normalised])
-@pytest.mark.parametrize("age", ["python 2", "python 2 binary", "python 3"])
-def test_older_faces_become_pixels(
-    place: Workspace, face: Callable[[int, int, float], Any], age: str
-) -> None:
-    """Lists of 2018 and dicts of early 2020, fractions in y x order, need the frame's size."""
-    rows = _rows(face)
-    protocol = 0 if age == "python 2" else 2
-    content = pickle.dumps(rows, 3) if age == "python 3" else python2(rows, protocol=protocol)
-    put(place, "faces.pckl", content)
-    _check_faces(place.read_faces(frame_size_px=SIZE_PX))
-    with pytest.raises(InputError, match=r"faces\.pckl holds boxes as fractions.*frame_size_px"):
-        place.read_faces()
-
-
-@pytest.mark.parametrize("size_px", [None, SIZE_PX])
-def test_todays_faces_stay_as_they_are(place: Workspace, size_px: tuple[int, int] | None) -> None:
-    """Pixels are not fractions because some coordinates are small; what we write is read back."""
-    put(place, "faces.pckl", pickle.dumps(_rows(_current)))
-    _check_faces(place.read_faces(frame_size_px=size_px))
-    faces = [*FACES, [Face((0.0, 0.0, 1.0, 1.5), 0.9)], []]
-    place.write_faces(faces)
-    assert place.read_faces(frame_size_px=size_px) == faces
-    place.write_faces([[], []])
-    assert place.read_faces() == [[], []]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        {"rows": []},
-        [1],
-        [[1]],
-        [[[0, [0.1, 0.1, 0.2, 0.2]]]],
-        [[[0, [0.1, 0.1, 0.2], 0.5]]],
-        [[[0, [0.1, 0.1, 0.2, "0.2"], 0.5]]],
-        [[[0, [0.1, 0.1, 0.2, float("nan")], 0.5]]],
-        [[[0, [10.0, 10.0, 20.0, 20.0], 0.5]]],
-        [[[1, [0.1, 0.1, 0.2, 0.2], 0.5]]],
-        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, 40.0]}]],
-        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, 40.0], "conf": "high"}]],
-        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, 40.0], "conf": np.float64("nan")}]],
-        [[{"frame": 0, "bbox": [1.0, 2.0, 30.0, float("inf")], "conf": 0.5}]],
-    ],
-)
-def test_faces_that_no_version_wrote_are_refused(place: Workspace, rows: object) -> None:
-    """Missing parts, other types, boxes of the wrong kind, faces under another frame's number."""
-    put(place, "faces.pckl", pickle.dumps(rows))
-    with pytest.raises(InputError, match=r"faces\.pckl has another format"):
-        place.read_faces(frame_size_px=SIZE_PX)
-
-
-# Shots.
-
-SHOTS = [(0, 40), (40, 99)]
-
-
-@pytest.mark.parametrize("protocol", range(5))
-def test_timecodes_of_older_scenedetect(
-    place: Workspace, protocol: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Versions 0.5 and 0.6 kept framerate and frame_num, in a module that is gone today."""
-    kind = type("FrameTimecode", (), {"__module__": TIMECODE.module})
-    module = ModuleType(TIMECODE.module)
-    module.FrameTimecode = kind  # type: ignore[attr-defined]
-
-    def timecode(frame: int) -> object:
-        made = kind()
-        made.__dict__.update(framerate=25.0, frame_num=frame)
-        return made
-
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, TIMECODE.module, module)
-        content = pickle.dumps([tuple(map(timecode, shot)) for shot in SHOTS], protocol)
-    put(place, "scene.pckl", content)
-    assert place.read_scenes() == SHOTS
-
-
-class _TextFraction:
-    """A Fraction as python 3.10 pickles it."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Fraction, (self.text,)
-
-
-def _with_text_rate(frame: int) -> FrameTimecode:
-    made = FrameTimecode(frame / 25, fps=25.0)
-    made._rate = _TextFraction("25")
-    return made
-
-
-@pytest.mark.parametrize(
-    "timecode",
-    [
-        lambda frame: FrameTimecode(frame, fps=25.0),
-        lambda frame: FrameTimecode(frame, fps=23.976),
-        lambda frame: FrameTimecode(frame / 25, fps=25.0),
-        lambda frame: FrameTimecode(f"00:00:{frame / 25:06.3f}", fps=25.0),
-        lambda frame: FrameTimecode(Timecode(frame * 512, Fraction(1, 12800)), fps=25.0),
-        lambda frame: FrameTimecode(frame * 1001 / 24000, fps=Fraction(24000, 1001)),
-        _with_text_rate,
-        lambda frame: frame,
-        np.int64,
-    ],
-    ids=["frame", "ntsc", "seconds", "text", "pts", "ntsc seconds", "3.10", "int", "int64"],
-)
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_timecodes_of_todays_scenedetect(
-    place: Workspace, timecode: Callable[[int], object], protocol: int
-) -> None:
-    """Frame numbers, seconds and time stamps are all told in frames; plain numbers are, too."""
-    rows = [tuple(map(timecode, shot)) for shot in SHOTS]
-    put(place, "scene.pckl", pickle.dumps(rows, protocol))
-    found = place.read_scenes()
-    assert found == SHOTS and {type(edge) for shot in found for edge in shot} == {int}
-
-
-@pytest.mark.parametrize(
-    ("value", "shots"),
-    [
-        ([395, []], [(0, 395)]),
-        ([100, [40, 70]], [(0, 40), (40, 70), (70, 100)]),
-        ([0, []], []),
-        ([], []),
-        ([[0, 5], [5, 9]], [(0, 5), (5, 9)]),
-    ],
-)
-def test_plain_shots(place: Workspace, value: object, shots: list[tuple[int, int]]) -> None:
-    """The [frames, [cuts]] of 2018, from both pythons, and pairs of numbers."""
-    for content in (pickle.dumps(value, 3), python2(value, protocol=0), python2(value)):
-        put(place, "scene.pckl", content)
-        assert place.read_scenes() == shots
-
-
-def test_shots_are_read_back_without_scenedetect(place: Workspace, repo: Path) -> None:
-    """What we write ourselves, read where scenedetect cannot be imported."""
-    place.write_scenes(SHOTS, frame_rate=30)
-    assert place.read_scenes() == SHOTS
-    code = (
-        "import sys; sys.modules['scenedetect'] = None\n"
-        "from pathlib import Path; from pipeline.store.workspace import Workspace\n"
-        "print(Workspace(Path(sys.argv[1]), 'talk').read_scenes())"
-    )
-    command = [sys.executable, "-c", code, str(place.data_dir)]
-    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{SHOTS}\n"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"scenes": []},
-        [3],
-        [(0, 5, 9)],
-        [(5, 0)],
-        [(-1, 5)],
-        [(0.0, 5.0)],
-        [-3, []],
-        [9, ["4"]],
-        [(Fraction(3), Fraction(4))],
-        [(Timecode(0, Fraction(1, 25)), Timecode(9, Fraction(1, 25)))],
-    ],
-)
-def test_shots_that_no_version_wrote_are_refused(place: Workspace, value: object) -> None:
-    """Other shapes, other types, shots that end before they start."""
-    put(place, "scene.pckl", pickle.dumps(value))
-    with pytest.raises(InputError, match=r"scene\.pckl has another format"):
-        place.read_scenes()
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        {},
-        {"frame_num": "40"},
-        {"frame_num": [TIMECODE]},
-        {"_time": 3, "_rate": 25},
-        {"_time": Call(Name("scenedetect.common", "_Seconds"), (), {"value": 1.0}), "_rate": 25},
-        {"_time": Call(TIMECODE, (), {"value": 1.0}), "_rate": None},
-    ],
-)
-def test_timecodes_without_a_frame_are_refused(place: Workspace, state: dict[str, Any]) -> None:
-    """A stand-in knows only what it was given; nothing is guessed."""
-    put(place, "scene.pckl", python2([(0, Call(TIMECODE, (), state))]))
-    with pytest.raises(InputError, match=r"scene\.pckl has another format"):
-        place.read_scenes()
 
 
 # Tracks.

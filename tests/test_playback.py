@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.dub import source_frames
-from pipeline.dub.source_frames import there_and_back
+from pipeline.dubbing import source_frames
+from pipeline.dubbing.source_frames import there_and_back
 from pipeline.errors import PipelineError
 from pipeline.media import decode
 

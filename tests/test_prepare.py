@@ -19,7 +19,8 @@ from scenedetect import FrameTimecode
 import run_pipeline
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.faces.stage import PipelineOptions, prepare, why_nothing
+from pipeline.faces.options import FaceOptions, why_nothing
+from pipeline.faces.stage import find_faces
 from pipeline.faces.tracks import Face, build_tracks
 from pipeline.store.workspace import ROOMS, Workspace
 from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, Script, snapshot
@@ -109,9 +110,9 @@ def test_another_input_under_the_same_name_is_refused(
     place = Workspace(tmp_path / "work", "face")
     before = snapshot(place.data_dir)
     with pytest.raises(InputError, match="--overwrite"):
-        prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
+        find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu)
     assert snapshot(place.data_dir) == before
-    prepared = prepare(no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
+    prepared = find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
     assert prepared.tracks == 0 and not prepared.kept and place.crops() == []
 
 
@@ -186,7 +187,7 @@ def test_a_run_killed_while_committing_is_finished(
 ) -> None:
     """With the mark "complete" and half of the rooms moved, the next run moves the rest."""
     place = Workspace(tmp_path / "work", "face")
-    prepare(no_face_clip, place, FACE_OPTIONS, device=cpu)
+    find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu)
     staging = Workspace(place.data_dir, "face", staged=True)
     for room in ROOMS:
         shutil.copytree(done.room(room), staging.room(room))
@@ -194,7 +195,7 @@ def test_a_run_killed_while_committing_is_finished(
     for room in ROOMS[:2]:
         shutil.rmtree(place.room(room))
         staging.room(room).rename(place.room(room))
-    prepared = prepare(face_clip, place, FACE_OPTIONS, device=cpu)
+    prepared = find_faces(face_clip, place, FACE_OPTIONS, device=cpu)
     assert prepared.kept and prepared.tracks == 1
     made, wanted = snapshot(place.data_dir), snapshot(done.data_dir)
     assert {name: content for name, (_, content) in made.items()} == {
@@ -239,7 +240,7 @@ def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[st
     """The closest miss decides which flag is named, with its numbers."""
     faces: list[list[Face]] = _faces(frames, size) if frames else [[], []]
     scenes = [(0, len(faces))]
-    options = PipelineOptions()
+    options = FaceOptions()
     frame_size: Any = {"frame_size_px": (1280, 720)}
     (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options, **frame_size)
     for part in said:
@@ -253,17 +254,17 @@ def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[st
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (PipelineOptions(min_track=10, min_face_size=250, facedet_scale=0.25), "--min_face_size"),
-        (PipelineOptions(min_track=30), "longest track has 30 detections"),
-        (PipelineOptions(min_track=40), "longest shot has 30 frames"),
+        (FaceOptions(min_track=10, min_face_size=250, facedet_scale=0.25), "--min_face_size"),
+        (FaceOptions(min_track=30), "longest track has 30 detections"),
+        (FaceOptions(min_track=40), "longest shot has 30 frames"),
     ],
 )
 def test_limits_of_a_real_clip_are_told(
-    face_clip: Path, tmp_path: Path, cpu: torch.device, options: PipelineOptions, said: str
+    face_clip: Path, tmp_path: Path, cpu: torch.device, options: FaceOptions, said: str
 ) -> None:
     """A face that is there but too small or too brief is reported so, and nothing is cut."""
     place = Workspace(tmp_path, "face")
-    prepared = prepare(face_clip, place, options, device=cpu)
+    prepared = find_faces(face_clip, place, options, device=cpu)
     assert prepared.tracks == 0 and said in " ".join(prepared.notices)
     assert place.crops() == [] and place.read_tracks() == []
 

@@ -16,7 +16,9 @@ from models import weights
 from models.weights import WeightsUsed
 from pipeline.readable import READABLE
 from pipeline.store import provenance
-from pipeline.store.workspace import Workspace, json_text, write_json, write_text
+from pipeline.store.files import json_text, write_json, write_text
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import SyncScorer
 from pipeline.sync.stage import score_tracks
 from tests.conftest import REPO, Script
 from tests.dub_kit import (
@@ -102,7 +104,7 @@ def test_offsets_json_says_how_it_was_made(
     """Still a list of rows; each with what its numbers depend on, "auto" resolved."""
     shutil.copytree(done.data_dir, tmp_path / "work")
     place = Workspace(tmp_path / "work", "face")
-    score_tracks(place, device=cpu, report=lambda *said: None)
+    score_tracks(place, SyncScorer(device=cpu))
     rows = place.read_offsets()
     assert isinstance(rows, list) and rows[0]["track"] == 0
     settings = rows[0]["settings"]

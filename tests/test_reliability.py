@@ -11,13 +11,13 @@ import torch
 
 from models.calibration import Calibration
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from models.weights import WeightsUsed
 from pipeline.errors import InputError
 from pipeline.sync import offset as sync_offset
 from pipeline.sync import reliability
-from pipeline.sync import scorer as sync_scorer
-from pipeline.sync import stage as sync_stage
+from pipeline.sync import report as sync_report
+from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import Embedded
+from tests.score_kit import NO_FILE, scorer_of
 from training.data import people
 from training.data.samples import Clip
 from training.evaluate import reliability_fit
@@ -239,12 +239,13 @@ def test_probability_of_a_clip_weighs_its_audible_share_and_is_written_down() ->
     model = SyncNet(replace(SMALL, calibration=_calibration(weights=weights, slopes=(0.0,) * 11)))
     lips = torch.eye(120, 128)
     embedded = Embedded(125, 80_000, np.ones(120, bool), 0.25, 0.0, lips, lips, None)
-    score = sync_scorer.judge_clip(Path("00000.avi"), embedded, model, vshift=15)
+    score = scorer_of(model).compare(embedded, file="00000.avi")
     assert score.sync is not None and score.sync.probability is not None
     assert score.sync.probability == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 0.25))))
-    row = sync_stage._row(0, score, WeightsUsed("own", "0"), start_s=0.0)
+    track = TrackScore(0, 0.0, 5.0, score, (), {}, NO_FILE)
+    row = sync_report.row(track)
     assert row["probability"] == round(score.sync.probability, 4) == 0.7311
-    silent = sync_stage._row(0, replace(score, sync=None), WeightsUsed("own", "0"), start_s=0.0)
+    silent = sync_report.row(replace(track, clip=replace(score, sync=None)))
     assert silent["probability"] is None
 
 

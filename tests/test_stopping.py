@@ -11,6 +11,7 @@ import torch
 import train_syncnet
 import train_wav2lip
 from models import weights
+from models.files import sha256
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests import train_kit
@@ -198,7 +199,7 @@ def test_checkpoint_of_a_run_is_weights_of_its_averaged_network(
     trained = state["lesson"] if stage == "syncnet" else state["state_dict"]
     prefix = "model." if stage == "syncnet" else ""
     moved = [k for k, v in state["average"].items() if not torch.equal(v, trained[prefix + k])]
-    assert moved and used.file == "checkpoint.pt" and used.sha256 == weights.sha256(path)
+    assert moved and used.file == "checkpoint.pt" and used.sha256 == sha256(path)
 
 
 def test_checkpoint_with_a_best_network_is_weights_of_that(runs: Path, tmp_path: Path) -> None:

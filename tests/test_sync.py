@@ -13,17 +13,18 @@ from scipy.interpolate import CubicSpline
 from scipy.io import wavfile
 
 from models import features, published, syncnet
+from models.files import sha256
 from models.syncnet import SyncNet, SyncNetConfig
-from models.weights import WeightsUsed, load_syncnet
+from models.weights import load_syncnet
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import encode
-from pipeline.store.pickles import read_pickle
+from pipeline.store.safe_pickle import read_pickle
 from pipeline.store.workspace import ROOMS, Workspace
 from pipeline.sync import embeddings
 from pipeline.sync import offset as sync_offset
-from pipeline.sync import scorer as sync_scorer
-from pipeline.sync.scorer import ClipScore, SyncOptions, demo_words, score_clip
+from pipeline.sync.report import TrackScore, demo_words
+from pipeline.sync.scorer import ClipScore, SyncOptions, SyncScorer
 from pipeline.sync.stage import score_tracks
 from tests.conftest import REPO, Script
 from tests.synthetic import ffmpeg
@@ -254,9 +255,8 @@ def test_score_clip(
     said: str | None,
 ) -> None:
     """Odd clips give as many windows as they have, and a sentence about what is odd."""
-    model, _ = load_syncnet("auto", device=cpu)
     clip = _clip(tmp_path / "00000.avi", frames=frames, samples=samples)
-    score = score_clip(clip, model, batch_size=20, vshift=15, device=cpu)
+    score = SyncScorer(device=cpu).score(clip)
     assert score.frames == frames and score.dists.shape == (windows, 31)
     assert (score.sync is None) == (windows == 0)
     if said is None:
@@ -277,9 +277,9 @@ def test_every_track_is_scored_and_written(tmp_path: Path, cpu: torch.device) ->
     ]
     paths = [CropPath(*(np.ones(len(track.frames)) for _ in "xys")) for track in tracks]
     place.write_tracks(tracks, paths)
-    told: list[tuple[ClipScore, WeightsUsed]] = []
-    scores = score_tracks(place, device=cpu, report=lambda *said: told.append(said))
-    assert [score.file for score in scores] == ["00000.avi", "00001.avi"] and len(told) == 2
+    told: list[TrackScore] = []
+    scores = score_tracks(place, SyncScorer(device=cpu), each=told.append)
+    assert [score.clip.file for score in scores] == ["00000.avi", "00001.avi"] and told == scores
     lines = place.offsets_text.read_text().split("\n")
     assert lines[0] == "FILENAME\tOFFSET\tCONF" and lines[2] == "00001.avi\t0\t0.000"
     assert len(lines) == 4 and lines[3] == ""
@@ -300,8 +300,7 @@ def test_other_rates_are_read_at_25(tmp_path: Path, cpu: torch.device) -> None:
     fast = tmp_path / "fast.mkv"
     clip = _clip(tmp_path / "clip.avi", frames=12, samples=12 * 640)
     ffmpeg("-i", clip, "-vf", "fps=50", "-c:v", "ffv1", "-c:a", "copy", fast)
-    model, _ = load_syncnet("auto", device=cpu)
-    found = score_clip(fast, model, batch_size=20, vshift=15, device=cpu)
+    found = SyncScorer(device=cpu).score(fast)
     assert found.frames == 12 and len(found.dists) == 7 and found.warning is None
 
 
@@ -354,7 +353,7 @@ def test_features_are_the_published_programs(shared: Path, tmp_path: Path, scrip
 PUBLISHED = REPO / "data" / published.table()["syncnet"].file
 PUBLISHED_LINES = "AV offset: \t3 \nMin dist: \t5.353\nConfidence: \t10.021"  # of example.avi
 needs_published = pytest.mark.skipif(
-    not PUBLISHED.is_file() or published.sha256(PUBLISHED) != published.table()["syncnet"].sha256,
+    not PUBLISHED.is_file() or sha256(PUBLISHED) != published.table()["syncnet"].sha256,
     reason="no published weights: ./download_model.sh --only syncnet",
 )
 
@@ -376,7 +375,8 @@ def test_the_demo_clip_gives_the_published_lines(
     heard = embeddings.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
     dists = embeddings.distances(lips, heard, vshift=15)
     judged = sync_offset.judge(dists, reliable_confidence=3)
-    words = demo_words(ClipScore("example.avi", len(frames), dists, judged, None), used)
+    score = ClipScore("example.avi", len(frames), dists, judged, None)
+    words = demo_words(score, used, framewise=True)
     assert words.endswith(PUBLISHED_LINES)
 
 
@@ -401,11 +401,8 @@ def test_bf16_gives_the_same_offset_and_nearly_the_same_distance(
 ) -> None:
     """Towers are narrowed, heads not: offsets are equal and min dist moves by less than 1 %."""
     exact, narrow = (
-        sync_scorer.score_clip(done.crop(0), scorer, batch_size=20, vshift=15, device=cpu).sync
-        for scorer in (
-            sync_scorer.load_scorer("auto", device=cpu, precision=precision)[0]
-            for precision in ("fp32", "bf16")
-        )
+        SyncScorer(options, device=cpu).score(done.crop(0)).sync
+        for options in (SyncOptions(precision="fp32"), SyncOptions(precision="bf16"))
     )
     assert exact is not None and narrow is not None
     assert narrow.offset_frames == exact.offset_frames

@@ -10,9 +10,9 @@ import torch
 
 from models import s3fd, weights
 from models.s3fd import S3FD
-from pipeline.faces.detector import FaceDetector
 from pipeline.media import decode
 from tests.benchmarks import report
+from tests.score_kit import stream_of
 
 
 @pytest.mark.parametrize("config", [s3fd.SMALL, s3fd.PUBLISHED], ids=["small", "published"])
@@ -46,7 +46,7 @@ def test_a_large_picture_has_the_same_faces(
     found = []
     for limit in (s3fd.AT_ONCE_PIXELS, 10**9):
         monkeypatch.setattr(s3fd, "AT_ONCE_PIXELS", limit)
-        detector = FaceDetector(model, device=cpu, facedet_scale=scale)
+        detector = stream_of(model, facedet_scale=scale)
         detector.feed(frame)
         ((face,),) = detector.faces()
         found.append([*face.box, face.confidence])
@@ -61,9 +61,9 @@ def test_a_4k_frame_needs_little_memory() -> None:
     code = (
         "import numpy as np, torch\n"
         "from models.s3fd import S3FD\n"
-        "from pipeline.faces.detector import FaceDetector\n"
+        "from tests.score_kit import stream_of\n"
         "model = S3FD().eval().requires_grad_(False)\n"
-        "detector = FaceDetector(model, device=torch.device('cpu'), facedet_scale=1.0)\n"
+        "detector = stream_of(model, facedet_scale=1.0)\n"
         "detector.feed(np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), np.uint8))\n"
         "detector.faces()\n"
         "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"

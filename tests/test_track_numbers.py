@@ -3,20 +3,25 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.dub import stage as dub_stage
+from pipeline.dubbing import stage as dub_stage
 from pipeline.errors import InputError
 from pipeline.evaluate import folder as evaluate_folder
-from pipeline.faces.stage import Prepared
+from pipeline.faces import stage as faces_stage
+from pipeline.faces.options import FaceOptions
 from pipeline.faces.tracks import Track, smooth
 from pipeline.media import encode
-from pipeline.store import workspace
+from pipeline.progress import silent
+from pipeline.store.files import write_json
 from pipeline.store.workspace import ROOMS, Workspace
-from pipeline.sync.scorer import ClipScore
+from pipeline.sync.report import TrackScore
+from pipeline.sync.scorer import ClipScore, SyncScorer
 from pipeline.sync.stage import score_tracks
 from tests.conftest import snapshot
 
@@ -48,15 +53,15 @@ def place(tmp_path: Path) -> Workspace:
         place.room(room).mkdir(parents=True)
     tracks = [_track(*pair) for pair in zip(FIRST_FRAMES, LENGTHS, strict=True)]
     place.write_tracks(tracks, [smooth(track) for track in tracks])
-    workspace.write_json(place.record, {"counts": {"tracks": 3}, "settings": {"frame_rate": 25}})
+    write_json(place.record, {"counts": {"tracks": 3}, "settings": {"frame_rate": 25}})
     for number, frames in enumerate(LENGTHS):
         _clip(place.crop(number), frames)
     return place
 
 
-def _score(place: Workspace, cpu: torch.device) -> tuple[list[ClipScore], list[str]]:
+def _score(place: Workspace, cpu: torch.device) -> tuple[list[TrackScore], list[str]]:
     told: list[str] = []
-    scores = score_tracks(place, device=cpu, report=lambda *_: None, notice=told.append)
+    scores = score_tracks(place, SyncScorer(device=cpu), notice=told.append)
     return scores, told
 
 
@@ -103,7 +108,7 @@ def test_strays_change_nothing_and_are_named(place: Workspace, cpu: torch.device
         (place.room("pycrop") / name).write_bytes(place.crop(2).read_bytes())
     scores, [notice] = _score(place, cpu)
     assert "00000 copy.avi, 000001.avi, 00000t.avi and 2 more left out" in notice
-    assert [score.file for score in scores] == ["00000.avi", "00001.avi", "00002.avi"]
+    assert [score.clip.file for score in scores] == ["00000.avi", "00001.avi", "00002.avi"]
     assert _rows(place) == RIGHT
     assert {name: content for name, (_, content) in snapshot(place.room("pywork")).items()} == (
         without
@@ -178,7 +183,7 @@ def test_rows_are_found_by_their_number(place: Workspace) -> None:
     rows = _speaking_rows(place)
     tracks = [track for track, _ in place.read_tracks()]
     for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
-        workspace.write_json(place.offsets_json, [rows[number] for number in order])
+        write_json(place.offsets_json, [rows[number] for number in order])
         assert list(dub_stage.choose(place, tracks, "speaking")) == [1]
     for wrong in ([0, 1, 3], [0, 1, 1], [None, 1, 2]):
         renumbered = [row | {"track": number} for row, number in zip(rows, wrong, strict=True)]
@@ -192,17 +197,18 @@ def test_evaluation_names_tracks_by_their_clips(
 ) -> None:
     """Strays are no rows."""
 
-    def prepared(video: Path, place: Workspace, *_: object, **__: object) -> Prepared:
+    def prepared(video: Path, place: Workspace, *_: object, **__: object) -> faces_stage.Faces:
         place.room("pycrop").mkdir(parents=True)
         for name in ("00003.avi", "00001.avi", "00000t.avi", "00000 copy.avi"):
             (place.room("pycrop") / name).touch()
-        return Prepared(2, kept=False, notices=[])
+        return faces_stage.Faces(place, 2, kept=False, notices=[])
 
-    monkeypatch.setattr(evaluate_folder, "prepare", prepared)
+    monkeypatch.setattr(evaluate_folder, "find_faces", prepared)
     nothing = ClipScore("", 0, np.zeros((0, 31), np.float32), None, "nothing")
+    scorer: Any = SimpleNamespace(score=lambda clip: nothing, device=cpu)
     rows = evaluate_folder._score_video(
-        *(face_clip, "face", lambda clip: nothing, evaluate_folder.PipelineOptions(), tmp_path),
-        device=cpu,
+        *(face_clip, "face", scorer, FaceOptions(), tmp_path),
         detector=None,
+        progress=silent,
     )
     assert [row.track for row in rows] == [1, 3]

@@ -11,7 +11,7 @@ import torch
 
 import train_syncnet
 from models import weights
-from models.precision import precision_on
+from models.device import native_precision
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
 from pipeline.store.workspace import Workspace
 from tests import train_kit
@@ -329,7 +329,7 @@ def test_export_loads_and_has_a_card(
     assert told["sha256"] == used.sha256 and told["data"]["kept"] == 3 and told["steps"] == 1
     assert told["unseen_people"]["all"]["5s"] is None
     assert "--excerpts 2" in told["command"] and "--precision auto" in told["command"]
-    assert told["precision"] == precision_on(torch.device("cpu"))
+    assert told["precision"] == native_precision(torch.device("cpu"))
     assert str(tmp_path) not in json.dumps(told)  # whose machine it was made on says nothing
 
 

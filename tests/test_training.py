@@ -12,6 +12,7 @@ import torch
 
 from models import s3fd, weights
 from models.features import SAMPLES_PER_FRAME
+from models.files import sha256
 from models.syncnet import SMALL
 from pipeline import cli
 from pipeline.media import encode
@@ -120,7 +121,7 @@ def test_the_detector_trains_exports_and_resumes(tmp_path: Path) -> None:
         state = checkpoint_files.load_checkpoint(tmp_path / "run" / "checkpoint.pt")
         assert state is not None and state["step"] == steps
     weights.fill(s3fd.S3FD(s3fd.SMALL), file)
-    assert json.loads(file.with_suffix(".json").read_text())["sha256"] == weights.sha256(file)
+    assert json.loads(file.with_suffix(".json").read_text())["sha256"] == sha256(file)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,11 @@ def test_drawn_heads_are_drawn_once_and_found_by_the_next_run(
         drawings.clear()
         _heads(room, **changed)
         assert len(drawings) == 2, changed
+    whole = [replace(_sources()[0], samples=_sources()[0].samples[: 4 * 640])]
+    for seed, drawn in ((3, 2), (3, 0), (4, 2)):  # all with the very same sound
+        drawings.clear()
+        _heads(room, seed=seed, sources=[replace(whole[0], pictures=whole[0].pictures[:4])])
+        assert len(drawings) == drawn, seed
     monkeypatch.setattr(samples, "drawing_version", lambda: "another")
     drawings.clear()
     _heads(room)

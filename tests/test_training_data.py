@@ -19,7 +19,7 @@ from models.syncnet import SMALL, SyncNet
 from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
-from pipeline.sync.scorer import score_clip
+from tests.score_kit import scorer_of
 from training.batches import excerpts
 from training.batches.chances import chances, choose
 from training.batches.excerpts import Draw
@@ -550,7 +550,7 @@ def test_margin_and_middle_are_what_the_network_sees(
     model = SyncNet(SMALL).eval()
     (clip,) = samples.load_clips([file], SMALL, cache=tmp_path / "cache", margin=False).clips
     found = judging.score_piece(model, clip, first=0, frames=FRAMES, device=cpu)
-    scored = score_clip(file, model, batch_size=20, vshift=15, device=cpu)
+    scored = scorer_of(model).score(file)
     assert found is not None and scored.sync is not None
     assert found.framewise == pytest.approx(scored.sync.framewise, abs=1e-4)
     assert found.offset_frames == scored.sync.offset_frames
@@ -567,6 +567,7 @@ def test_a_batch_holds_windows_of_both_streams() -> None:
     assert abs(float(batch.lips.mean())) < 0.1 and 0.5 < float(batch.lips.std()) < 1.5
     assert bool(batch.sound.isfinite().all()) and len(set(batch.seeds)) == 2
     assert float(batch.sound.mean(dim=(0, 1, 2, 4)).abs().max()) < 0.1  # of each coefficient
+    assert 0.2 < float(batch.sound.std()) < 1  # cepstra as they are scatter ten times as much
 
 
 def test_batch_for_the_published_network_is_not_normalised() -> None:

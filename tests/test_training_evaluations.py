@@ -16,18 +16,19 @@ from models import syncnet, weights
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNet
 from models.wav2lip import FACE_PX, Wav2Lip, Wav2LipConfig
-from pipeline.dub import blend
+from pipeline.dubbing import blend
 from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from pipeline.sync.offset import Sync
+from tests.score_kit import scorer_of
 from tests.train_kit import TINY
 from training import evaluate_expert, evaluate_mouths
 from training.data.faces import VIEW, FaceClip, track_box
 from training.data.samples import Clip
 from training.drawn_tracks import write_track
 from training.evaluate import fid, tables
-from training.evaluate_mouths import Exchange, Scorer
+from training.evaluate_mouths import Exchange
 from training.objectives.structure import ssim
 
 NARROW = Wav2LipConfig(0.02)
@@ -330,7 +331,7 @@ class _Judge:
     def __init__(self) -> None:
         self.heard: list[np.ndarray] = []
 
-    def judge(self, crops: list[np.ndarray], sound: np.ndarray) -> Sync:
+    def score_frames(self, crops: list[np.ndarray], sound: np.ndarray) -> Sync:
         self.heard.append(sound)
         assert len(sound) == len(crops) * SAMPLES_PER_FRAME
         return _sync(3, 9.0, 2.0) if crops[0].mean() < 100 else _sync(-1, 6.0, 7.0)
@@ -425,8 +426,8 @@ def test_scorer_judges_crops_held_in_memory(cpu: torch.device) -> None:
     rng = np.random.default_rng(1)
     crops = [_photo(number) for number in range(20)]
     sound = rng.integers(-9000, 9000, 20 * SAMPLES_PER_FRAME, dtype=np.int16)
-    found = Scorer(SyncNet(TINY).eval(), cpu).judge(crops, sound)
-    assert np.isfinite(found.confidence) and abs(found.offset_frames) <= 15
+    found = scorer_of(SyncNet(TINY).eval()).score_frames(crops, sound)
+    assert found and np.isfinite(found.confidence) and abs(found.offset_frames) <= 15
     assert len(found.framewise) == 14
 
 

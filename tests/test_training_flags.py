@@ -18,9 +18,8 @@ import train_wav2lip
 from models import weights
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
-from pipeline import cli
 from pipeline.store.workspace import Workspace
-from tests.train_kit import TINY, said
+from tests.train_kit import TINY, said, watch_devices
 from tests.training_flag_kit import FlagTable
 from training.batches import excerpts
 from training.batches.face_batches import FaceBatch
@@ -147,12 +146,11 @@ class Kit:
     ) -> None:
         self.folders, self.tmp_path, self.patch, self.capsys = folders, tmp_path, patch, capsys
         self.count = 0
-        self.devices: list[str] = []
+        self.devices = watch_devices(patch)
         patch.setattr(Journal, "draw", lambda _: None)
         patch.setattr(wav2lip_task, "UNSEEN_BATCHES", 1)
         patch.setattr(wav2lip_task, "UNSEEN_WINDOWS", 1)
         patch.setattr(syncnet_task, "SMALL", SHORT)
-        self._real_device = cli.torch_device
         self._originals = {
             name: getattr(module, attribute)
             for name, (module, attribute) in {
@@ -188,8 +186,8 @@ class Kit:
         base = {name: value for name, value in base.items() if name not in without}
         ran = self._new()
 
-        def load(*rest: Any) -> Any:
-            ran.data = self._originals["load"](*rest)
+        def load(*rest: Any, **options: Any) -> Any:
+            ran.data = self._originals["load"](*rest, **options)
             return ran.data
 
         def draw(clips: Any, *rest: Any, step: int) -> Any:
@@ -256,12 +254,7 @@ class Kit:
             if saves:
                 self._originals["save"](path, state)
 
-        def device(name: str) -> torch.device:
-            self.devices.append(name)
-            return self._real_device("cpu")
-
         self.patch.setattr(checkpoint_files, "save_checkpoint", save)
-        self.patch.setattr(cli, "torch_device", device)
         ran.code, ran.out, ran.err = said(main, flags, self.capsys)
         ran.rows = read_rows(ran.folder / "train.jsonl")
         return ran

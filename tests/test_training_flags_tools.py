@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from models import s3fd, weights
+from models.files import sha256
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
-from pipeline import cli
 from pipeline.media import encode
 from pipeline.store.workspace import Workspace
-from tests.train_kit import TINY, said
+from tests.train_kit import TINY, said, watch_devices
 from tests.training_flag_kit import FlagTable
 from training import detector, drawn_tracks, evaluate_expert, evaluate_mouths, evaluate_sync
 from training.data import samples
@@ -103,15 +103,8 @@ class Kit:
     ) -> None:
         self.folders, self.tmp_path, self.patch, self.capsys = folders, tmp_path, patch, capsys
         self.asked: list[dict[str, Any]] = []
-        self.devices: list[str] = []
+        self.devices = watch_devices(patch)
         self.count = 0
-        self._real_device = cli.torch_device
-
-        def device(name: str) -> torch.device:
-            self.devices.append(name)
-            return self._real_device("cpu")
-
-        patch.setattr(cli, "torch_device", device)
 
     def evaluated(self, name: str, *flags: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
         """What an evaluation calculates with: networks, clips, seed; the figures are made up."""
@@ -269,15 +262,10 @@ def _weights_of(kit: Kit, script: str, flag: str, own: torch.nn.Module, key: str
     """A file's weights are those that are evaluated; without the flag the bundled ones."""
     weights.fill(own, kit.folders / f"{key}.safetensors")
 
-    def used(asked: dict[str, Any]) -> Any:
-        if script != "evaluate_mouths":
-            return asked["model"]
-        return asked["rest"][1].model
-
-    found = used(kit.evaluated(script))
+    found = kit.evaluated(script)["model"]
     assert f"{key}.safetensors" in kit.out
     assert _same(found, own)
-    found = used(kit.evaluated(script, without=(f"--{flag}",)))
+    found = kit.evaluated(script, without=(f"--{flag}",))["model"]
     assert f"{key}.safetensors" not in kit.out
     assert sum(p.numel() for p in found.parameters()) > 2 * sum(p.numel() for p in own.parameters())
 
@@ -355,7 +343,12 @@ def _checkpoint(kit: Kit) -> None:
 
 @_row("evaluate_mouths", "initial_model")
 def _initial_model(kit: Kit) -> None:
-    _weights_of(kit, "evaluate_mouths", "initial_model", SyncNet(TINY), "syncnet")
+    file = kit.folders / "syncnet.safetensors"
+    scorer = kit.evaluated("evaluate_mouths")["rest"][1]
+    assert scorer.model.used == weights.WeightsUsed(file.name, sha256(file))
+    assert file.name in kit.out
+    scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
+    assert scorer.model.used == weights.syncnet_used() and file.name not in kit.out
 
 
 @_row("evaluate_mouths", "pictures")
@@ -464,7 +457,7 @@ def _export_flag(kit: Kit) -> None:
     seen = kit.detector("--export", file)
     weights.fill(s3fd.S3FD(s3fd.SMALL), file)
     card = json.loads(file.with_suffix(".json").read_text())
-    assert card["sha256"] == weights.sha256(file)
+    assert card["sha256"] == sha256(file)
     # After the last step; to calibrate the folded network; of what is in the file, and held out.
     assert seen.judged == [1, 1, 1, 1]
     words = card["command"].split()

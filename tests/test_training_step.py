@@ -285,7 +285,15 @@ def test_export_makes_confidence_3_mean_reliable(
         asked.append({clip.reference for clip in clips})
         return _measured(12 * len(asked), seed=options["options"].seed)
 
+    reported: list[set[str]] = []
+
+    def table(pieces: list[Piece], *rest: Any, **options: Any) -> list[dict[str, Any]]:
+        reported.append({piece.person for piece in pieces})
+        return whole_table(pieces, *rest, **options)
+
+    whole_table = reliability_fit.table
     monkeypatch.setattr(calibration.reliability_fit, "measure", measure)
+    monkeypatch.setattr(calibration.reliability_fit, "table", table)
     model = SyncNet(SMALL)
     clips: Any = [SimpleNamespace(reference=f"val/{number}") for number in range(4)]
     options: Any = SimpleNamespace(seed=1, val=[])
@@ -300,6 +308,7 @@ def test_export_makes_confidence_3_mean_reliable(
     dists[:, 12] -= 2
     unscaled = reliability_fit.fit(_measured(12, seed=1), vshift=15)
     logit = unscaled.logit(reliability.numbers(dists, audible_share=1), 120)
+    assert reported == [{f"p{24 + number}" for number in range(12)}]
     judged = sync_offset.judge(factor * dists, **model.config.rule)
     assert judged.probability == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-4)
     assert "WARNING" not in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models import precision
+from models.device import native_precision
 from pipeline import cli
 from tests.benchmarks import training_steps
 
@@ -58,7 +58,7 @@ def test_slow_precision_of_auto_misses_its_bar(
     flags = ["--device", "cpu", "--threads", str(threads), "--json", str(tmp_path / "found.json")]
     assert cli.run(lambda: training_steps.main(flags)) == code
     shown = capsys.readouterr().out
-    assert f"--precision auto is {precision.precision_on(torch.device('cpu'))} on cpu" in shown
+    assert f"--precision auto is {native_precision(torch.device('cpu'))} on cpu" in shown
     assert shown.count("MISSED" if code else "ok") == 4
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["gan"] == {"fp32_s": 1.0, "auto_s": 10.0 if code else 1.0}

@@ -10,6 +10,7 @@ import torch
 import train_syncnet
 import train_wav2lip
 from models import weights
+from models.files import sha256
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests.train_kit import SHORT, said, write_noise
@@ -184,7 +185,7 @@ def test_expert_that_was_asked_about_no_pair_is_warned_of(
     assert ("WARNING: this expert has been asked about no pair" in shown) == silent
     assert "next: python train_wav2lip.py --stage generator --expert " in shown
     card = json.loads((tmp_path / "own.json").read_text())
-    digest = weights.sha256(made / "teacher.safetensors")
+    digest = sha256(made / "teacher.safetensors")
     assert card["weights_used"] == {"teacher": f"teacher.safetensors (SHA-256 {digest[:12]})"}
 
 

@@ -10,7 +10,7 @@ from scipy.io import wavfile
 from models.features import SAMPLE_RATE
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Track
-from pipeline.label import Mark, draw, marks_by_frame, visualise
+from pipeline.labelling import Mark, draw, label, marks_by_frame
 from pipeline.media import decode, encode, planes
 from pipeline.store.workspace import ROOMS, Workspace
 from tests.synthetic import frame_count
@@ -134,7 +134,7 @@ def test_boxes_beyond_the_picture_are_no_error() -> None:
 
 def test_the_video_has_every_frame_and_the_sound(place: Workspace) -> None:
     """video_out.avi has the frames of video.avi and audio.wav, sample by sample."""
-    assert visualise(place) == frame_count(place.labelled_video) == FRAMES
+    assert label(place) == frame_count(place.labelled_video) == FRAMES
     np.testing.assert_array_equal(
         decode.read_audio(place.labelled_video), np.arange(FRAMES * 640, dtype=np.int16)
     )
@@ -176,7 +176,7 @@ def test_odd_sides_are_made_even_without_a_black_line(size_px: tuple[int, int]) 
 def test_a_silent_video_is_labelled_too(place: Workspace) -> None:
     """Without audio.wav the labelled video has no sound."""
     place.audio.unlink()
-    assert visualise(place) == frame_count(place.labelled_video)
+    assert label(place) == frame_count(place.labelled_video)
     assert decode.read_audio(place.labelled_video).size == 0
 
 
@@ -184,7 +184,7 @@ def test_a_video_without_tracks_is_passed_on(place: Workspace) -> None:
     """Nothing found is nothing marked."""
     place.write_tracks([], [])
     place.write_distances([])
-    assert visualise(place) == FRAMES
+    assert label(place) == FRAMES
     first = next(iter(decode.read_frames(place.labelled_video)))
     np.testing.assert_allclose(first, 128, atol=12)
 
@@ -193,7 +193,7 @@ def test_scores_of_another_run_are_refused(place: Workspace) -> None:
     """Two tracks with one score is an old activesd.pckl: the message says what to run."""
     place.write_distances([_dists(15, confidence=1)])
     with pytest.raises(InputError, match=r"run_syncnet\.py again"):
-        visualise(place)
+        label(place)
     assert not place.labelled_video.exists()
 
 
@@ -201,4 +201,4 @@ def test_a_video_that_was_removed_is_missed_by_name(place: Workspace) -> None:
     """Frames come from pyavi/video.avi: pyframes/ may be cleared, this may not."""
     place.video.unlink()
     with pytest.raises(InputError, match=r"video\.avi is not there; run run_pipeline"):
-        visualise(place)
+        label(place)

@@ -13,7 +13,8 @@ from scenedetect import FrameTimecode
 
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import CropPath, Face, Track
-from pipeline.store.workspace import ROOMS, Workspace, write_json, write_text
+from pipeline.store.files import write_json, write_text
+from pipeline.store.workspace import ROOMS, Workspace
 from pipeline.sync import offset as sync_offset
 
 
@@ -142,8 +143,6 @@ def test_tracks_and_distances_read_back(place: Workspace) -> None:
 
 
 READERS: dict[str, Callable[[Workspace], object]] = {
-    "faces.pckl": Workspace.read_faces,
-    "scene.pckl": Workspace.read_scenes,
     "tracks.pckl": Workspace.read_tracks,
     "activesd.pckl": Workspace.read_distances,
 }
@@ -155,18 +154,6 @@ def test_reading_what_was_never_written_names_the_command(place: Workspace, name
     command = "run_syncnet" if name == "activesd.pckl" else "run_pipeline"
     with pytest.raises(InputError, match=rf"{command}\.py --reference talk"):
         READERS[name](place)
-
-
-def test_faces_and_scenes_read_back(place: Workspace) -> None:
-    """Reading gives what was written, to the last digit; frames without faces too."""
-    faces = [[Face((-1.5, 0.1, 30.25, 41.0), 0.97)], [], [Face((0.0, 0.0, 9.0, 9.0), 0.9)] * 2]
-    place.write_faces(faces)
-    assert place.read_faces() == faces
-    place.write_scenes([(0, 40), (40, 100)], frame_rate=30)
-    assert place.read_scenes() == [(0, 40), (40, 100)]
-    place.write_faces([])
-    place.write_scenes([], frame_rate=25)
-    assert place.read_faces() == [] and place.read_scenes() == []
 
 
 class _Malicious:
@@ -217,13 +204,11 @@ def test_reference_pickles_are_read_as_ours(shared: Path, tmp_path: Path) -> Non
     (tmp_path / "pywork").mkdir()
     (tmp_path / "pywork" / "old").symlink_to(folder)
     place = Workspace(tmp_path, "old")
-    faces, tracks = place.read_faces(frame_size_px=(1280, 720)), place.read_tracks()
-    assert len(faces) == 395 and place.read_scenes() == [(0, 395)]
+    tracks = place.read_tracks()
     assert [track.frames.tolist() for track, _ in tracks] == [list(range(394))] * 4
     for track, path in tracks:
         for frame in (0, 200, 393):
-            box, found = track.boxes[frame], [face.box for face in faces[frame]]
-            assert min(np.abs(np.array(found) - box).max(axis=1)) < 1e-9
+            box = track.boxes[frame]
             x, y, _ = path.at(frame)
             assert box[0] < x < box[2] and box[1] < y < box[3]
     sizes = np.stack([track.boxes[200, 2:] - track.boxes[200, :2] for track, _ in tracks])
@@ -233,8 +218,6 @@ def test_reference_pickles_are_read_as_ours(shared: Path, tmp_path: Path) -> Non
     assert [(f"{j.offset_frames}", f"{j.confidence:.3f}") for j in judged] == [
         (offset, confidence) for _, offset, confidence in rows
     ]
-    with pytest.raises(InputError, match="frame_size_px"):
-        place.read_faces()
 
 
 def test_text_is_whole_with_unix_lines(tmp_path: Path) -> None:

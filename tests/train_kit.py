@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.device import torch_device
 from models.features import SAMPLES_PER_FRAME
 from models.syncnet import SMALL
 from pipeline import cli
@@ -35,6 +36,22 @@ WHOLE_SYNCNET = [str(REPO / "train_syncnet.py")]
 QUICK_WAV2LIP = ["-m", "tests.quick_wav2lip"]
 LONGEST_WAIT_S = 120
 CLOCKS = ("seconds", "data_s")  # of a log row: another run takes another time
+
+
+def watch_devices(patch: pytest.MonkeyPatch) -> list[str]:
+    """The names of devices that are asked for from now on, all of which are the CPU."""
+    names: list[str] = []
+    real = torch_device
+
+    def device(name: str | torch.device) -> torch.device:
+        if isinstance(name, str):  # else it has been asked for before
+            names.append(name)
+        return torch.device("cpu")
+
+    for module in [*sys.modules.values()]:
+        if getattr(module, "torch_device", None) is real:
+            patch.setattr(module, "torch_device", device)
+    return names
 
 
 def said(

@@ -19,9 +19,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from models import weights
+from models.device import torch_device
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.store.workspace import write_json
+from pipeline.store.files import write_json
 from training.data import people
 from training.evaluate import reliability_fit, tables
 from training.evaluate.reliability_fit import Options
@@ -53,17 +54,19 @@ def main(argv: list[str] | None = None) -> int:
     options = Options(pieces=args.pieces, foreign=args.foreign, seed=args.seed)
     if args.export and not args.export.parent.is_dir():
         raise InputError(f"{args.export.parent} is not a folder; give --export in one that exists.")
-    device = cli.torch_device(args.device)
+    device = torch_device(args.device)
     model, used = weights.load_syncnet(args.weights, device=device)
-    with tempfile.TemporaryDirectory() as passing:
+    with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
         cache = args.cache or Path(passing)
-        fitting = tables.tracks(args.data, model.config, cache=cache)
-        checking = tables.tracks(args.val, model.config, cache=cache) if args.val else []
+        fitting = tables.tracks(args.data, model.config, cache=cache, progress=progress)
+        checking = []
+        if args.val:
+            checking = tables.tracks(args.val, model.config, cache=cache, progress=progress)
         checking = [c for c in checking if Path(c.reference).name not in args.val_without]
         persons = people.read(args.data + args.val)
         people.check_apart(fitting, checking, persons)
         pieces = reliability_fit.measure(
-            model, fitting, options=options, persons=persons, device=device
+            model, fitting, options=options, persons=persons, device=device, progress=progress
         )
         calibration = reliability_fit.fit(pieces, vshift=options.vshift)
         figures = {"fitted_on": reliability_fit.table(pieces, calibration, seed=options.seed)}
@@ -75,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
                 options=replace(options, seed=options.seed + 1),
                 persons=persons,
                 device=device,
+                progress=progress,
             )
             figures["other_people"] = reliability_fit.table(others, calibration, seed=options.seed)
     for name, rows in figures.items():

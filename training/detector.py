@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from models import s3fd
-from models.precision import CHOICES
+from models.device import PRECISION_CHOICES, torch_device
 from pipeline import cli
 from pipeline.errors import InputError
 from training.batches.face_samples import (
@@ -92,7 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--average", type=float, default=0.998, help="decay of averaged weights")
     parser.add_argument("--weight_decay", type=float, default=1e-4)
-    parser.add_argument("--precision", choices=CHOICES, default="fp32", help="of the steps")
+    parser.add_argument(
+        "--precision", choices=PRECISION_CHOICES, default="fp32", help="of the steps"
+    )
     return parser
 
 
@@ -254,7 +256,7 @@ def train(options: TrainOptions) -> int:
     check_flags(options, at_least_one=("batch_size", "per_clip", "drawn"))
     if not 0 <= options.average < 1:
         raise InputError("--average is 0 to below 1; see --help.")
-    with processes(cli.torch_device(options.device)) as group:
+    with processes(torch_device(options.device)) as group:
         if group.world > 1:
             raise InputError("The detector is trained by one process; start it without torchrun.")
         origin = resume.origin(options, picture_sizes(options), {})

@@ -20,6 +20,7 @@ from models.syncnet import CROP_PX
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media import encode
+from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 from training.drawn.heads import drawn_clip
 
@@ -104,7 +105,9 @@ def _ramped(sound: np.ndarray) -> np.ndarray:
     return sound
 
 
-def write_tracks(data_dir: Path, *, clips: int, seconds: float, seed: int) -> list[Path]:
+def write_tracks(
+    data_dir: Path, *, clips: int, seconds: float, seed: int, progress: Progress = silent
+) -> list[Path]:
     """Writes drawn heads as run_pipeline.py leaves face tracks, a video each.
 
     Args:
@@ -112,6 +115,7 @@ def write_tracks(data_dir: Path, *, clips: int, seconds: float, seed: int) -> li
         clips: how many.
         seconds: length of each.
         seed: of everything random; another seed gives other people.
+        progress: called after each.
 
     Returns:
         The files, in order.
@@ -121,21 +125,20 @@ def write_tracks(data_dir: Path, *, clips: int, seconds: float, seed: int) -> li
     """
     frames = round(seconds * FRAME_RATE)
     files = []
-    with cli.progress("heads drawn", clips, unit=" clips") as bar:
-        for number in range(clips):
-            rng = np.random.default_rng((seed, number))
-            file = Workspace(data_dir, f"drawn{number:03d}").crop(0)
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(
-                    f"--data_dir {data_dir} cannot be written ({error.strerror}); "
-                    "choose another folder."
-                ) from error
-            samples = babble(rng, seconds=frames * SAMPLES_PER_FRAME / SAMPLE_RATE)
-            write_track(file, drawn_clip(rng, samples, frames=frames, size_px=CROP_PX), samples)
-            files.append(file)
-            bar.update(1)
+    for number in range(clips):
+        rng = np.random.default_rng((seed, number))
+        file = Workspace(data_dir, f"drawn{number:03d}").crop(0)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--data_dir {data_dir} cannot be written ({error.strerror}); "
+                "choose another folder."
+            ) from error
+        samples = babble(rng, seconds=frames * SAMPLES_PER_FRAME / SAMPLE_RATE)
+        write_track(file, drawn_clip(rng, samples, frames=frames, size_px=CROP_PX), samples)
+        files.append(file)
+        progress("heads drawn", number + 1, clips)
     return files
 
 
@@ -177,7 +180,14 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(
             "--clips must be at least 1, --seconds 1 to 600 and --seed not negative; see --help."
         )
-    written = write_tracks(args.data_dir, clips=args.clips, seconds=args.seconds, seed=args.seed)
+    with cli.progress_bars() as progress:
+        written = write_tracks(
+            args.data_dir,
+            clips=args.clips,
+            seconds=args.seconds,
+            seed=args.seed,
+            progress=progress,
+        )
     print(f"{len(written)} clips of {args.seconds:g} s: {written[0]} to {written[-1]}")
     return 0
 

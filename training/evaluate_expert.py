@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from models import wav2lip, weights
+from models.device import torch_device
 from models.wav2lip import EXPERT_FRAMES, SyncNetColor
 from pipeline import cli
 from training.data.face_data import FaceSource, load_faces
@@ -111,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
-    device = cli.torch_device(args.device)
+    device = torch_device(args.device)
     expert, used = weights.load_expert(args.expert, device=device)
     with tempfile.TemporaryDirectory() as passing:
         source = FaceSource(

@@ -21,22 +21,21 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from scipy.io import wavfile
 
 from models import folding, weights
+from models.device import torch_device
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from models.syncnet import CROP_PX, SyncNet
+from models.syncnet import CROP_PX
 from models.wav2lip import FACE_PX, face_tensor
 from pipeline import cli
-from pipeline.dub import blend, face_path
-from pipeline.dub.face_path import Region
-from pipeline.dub.generate import Generator
-from pipeline.dub.score import judge_crops
+from pipeline.dubbing import blend, face_path
+from pipeline.dubbing.face_path import Region
+from pipeline.dubbing.generate import Generator
 from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.media.mp4 import Mp4Writer, Sound
-from pipeline.sync import offset as sync_offset
+from pipeline.sync.scorer import SyncOptions, SyncScorer
 from training.batches.face_batches import LEAST_APART_FRAMES
 from training.data import samples, selection
 from training.data.face_data import box_aspect
@@ -48,20 +47,6 @@ OWN_FRAMES = 50  # drawn with the face's own sound, per clip
 FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
 LARGEST_CLIPS = 40
 LEAST_SHARPNESS = 1.0  # of a real mouth; below, noise of a codec is all there is
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """The SyncNet that judges, and where it is."""
-
-    model: SyncNet
-    device: torch.device
-
-    def judge(self, crops: list[np.ndarray], sound: np.ndarray) -> sync_offset.Sync:
-        """Scores a face clip held in memory, (224, 224, 3) uint8 each, with (n,) int16 sound."""
-        found = judge_crops(self.model, crops, sound, device=self.device)
-        assert found is not None, f"clips of {FOREIGN_S} s have windows"
-        return found
 
 
 def mouth_box() -> tuple[slice, slice]:
@@ -183,7 +168,7 @@ def exchanges(faces: list[FaceClip], by_name: dict[str, Path]) -> list[Exchange]
 
 
 def with_foreign_sound(
-    exchange: Exchange, generator: Generator, scorer: Scorer
+    exchange: Exchange, generator: Generator, scorer: SyncScorer
 ) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
     """Scores of one clip as it is, and with the sound of another one.
 
@@ -194,7 +179,8 @@ def with_foreign_sound(
     crops = [f.copy() for f in islice(decode.read_frames(exchange.file, frame_rate=None), frames)]
     own = exchange.face.clip.samples[: len(crops) * SAMPLES_PER_FRAME]
     made = dubbed_crops(crops, exchange.face, exchange.windows, generator)
-    real, new = scorer.judge(crops, own), scorer.judge(made, exchange.sound)
+    real, new = scorer.score_frames(crops, own), scorer.score_frames(made, exchange.sound)
+    assert real and new, f"clips of {FOREIGN_S} s have windows"
     figures = {
         "real_lse_c": real.confidence,
         "real_lse_d": real.min_dist,
@@ -208,7 +194,7 @@ def with_foreign_sound(
 def evaluate(
     files: list[Path],
     generator: Generator,
-    scorer: Scorer,
+    scorer: SyncScorer,
     *,
     cache: Path,
     pictures: Path | None,
@@ -294,9 +280,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
-    device = cli.torch_device(args.device)
+    device = torch_device(args.device)
     model, used = weights.load_wav2lip(args.checkpoint, device=device)
-    judge, judge_used = weights.load_syncnet(args.initial_model, device=device)
+    scorer = SyncScorer(SyncOptions(args.initial_model), device=device)
     generator = Generator(folding.fold_batch_norms(model), device, batch_size=32)
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
@@ -304,12 +290,12 @@ def main(argv: list[str] | None = None) -> int:
         table = evaluate(
             samples.clip_files(args.data),
             generator,
-            Scorer(judge, device),
+            scorer,
             cache=args.cache or Path(passing),
             pictures=args.pictures,
             seed=args.seed,
         )
-    table = {"generator": used.file, "syncnet": judge_used.file} | table
+    table = {"generator": used.file, "syncnet": scorer.model.used.file} | table
     tables.report(table, args.json)
     return 0
 

@@ -21,11 +21,12 @@ import torch
 from scipy.stats import rankdata
 
 from models import weights
+from models.device import torch_device
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.store.workspace import write_json
+from pipeline.store.files import write_json
 from pipeline.sync import embeddings, speaking
 from pipeline.sync.reliability import audible
 from training.data import samples
@@ -213,10 +214,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
-    device = cli.torch_device(args.device)
+    device = torch_device(args.device)
     model, used = weights.load_syncnet(args.weights, device=device)
-    with tempfile.TemporaryDirectory() as passing:
-        clips = tables.tracks(args.data, model.config, cache=args.cache or Path(passing))
+    with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
+        cache = args.cache or Path(passing)
+        clips = tables.tracks(args.data, model.config, cache=cache, progress=progress)
         if not can_be_judged(clips):
             raise InputError(
                 f"No video in {', '.join(map(str, args.data))} has the 2 s that it takes to hold "

@@ -25,10 +25,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from models import weights
+from models.device import PRECISION_CHOICES
 from models.options import check_choice
-from models.precision import CHOICES, precision_name
-from models.s3fd import S3FD
 from models.weights import WeightsUsed
 from pipeline import cli
 from pipeline.errors import InputError, PipelineError, ToolkitError
@@ -42,18 +40,20 @@ from pipeline.evaluate.report import (
     mean,
     table_line,
 )
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.detector import Detector, load_detector
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.media import decode
-from pipeline.store import provenance, workspace
+from pipeline.progress import Progress, silent
+from pipeline.store import provenance
+from pipeline.store.files import check_output, write_json, write_text
 from pipeline.store.workspace import Workspace
-from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, load_scorer, score_clip
-from pipeline.sync.single_clip import check_output
+from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, SyncScorer
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov"),
     *(".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
 )
-Score = Callable[[Path], ClipScore]
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
@@ -84,14 +84,14 @@ def find_videos(folder: Path) -> dict[str, Path]:
 def evaluate(
     videos: dict[str, Path],
     routes: tuple[str, ...],
-    score: Score,
-    options: PipelineOptions,
+    scorer: SyncScorer,
+    options: FaceOptions,
     *,
-    device: torch.device,
-    detector: tuple[S3FD, WeightsUsed] | None = None,
+    detector: Detector | None = None,
     tmp_dir: Path | None = None,
     journal: Journal | None = None,
     report: Callable[[Row], object],
+    progress: Progress = silent,
 ) -> list[Row]:
     """Scores every video by every route; one that cannot be scored is a row that says why.
 
@@ -101,14 +101,14 @@ def evaluate(
     Args:
         videos: by the name they get in the rows.
         routes: of `ROUTES`.
-        score: scores a clip.
+        scorer: compares lips and sound.
         options: of run_pipeline.py, for route "crops".
-        device: where faces are detected.
-        detector: what `weights.load_s3fd` gives; None loads it.
+        detector: finds faces, on the scorer's device; None loads it.
         tmp_dir: where passing files go, one video's at a time; None for the system's folder.
         journal: of an earlier run with the same settings; videos finished there are not scored
             again, those finished now are added.
         report: called with each row.
+        progress: called after each video, and after each frame of its stages.
 
     Raises:
         InputError: there is no such route.
@@ -119,19 +119,20 @@ def evaluate(
         check_choice("route", route, ROUTES)
     options = replace(options, keep_frames=False)  # nobody would see them
     if detector is None and "crops" in routes:
-        detector = weights.load_s3fd(options.detector, device=device)
+        detector = load_detector(
+            options.detector, device=scorer.device, precision=options.precision
+        )
     rows: list[Row] = []
-    with cli.progress("videos scored", len(videos), unit=" videos") as bar:
-        for name, video in videos.items():
-            for route in routes:
-                scorer = partial(
-                    _score_video, video, name, score, options, device=device, detector=detector
-                )
-                found = _rows(video, name, route, scorer, tmp_dir=tmp_dir, journal=journal)
-                rows += found
-                for row in found:
-                    report(row)
-            bar.update(1)
+    for done, (name, video) in enumerate(videos.items(), start=1):
+        for route in routes:
+            score_in = partial(
+                _score_video, video, name, scorer, options, detector=detector, progress=progress
+            )
+            new = _rows(video, name, route, score_in, tmp_dir=tmp_dir, journal=journal)
+            rows += new
+            for row in new:
+                report(row)
+        progress("videos scored", done, len(videos))
     return rows
 
 
@@ -179,24 +180,26 @@ def _passing(route: str, tmp_dir: Path | None) -> Iterator[Path | None]:
 def _score_video(
     video: Path,
     name: str,
-    score: Score,
-    options: PipelineOptions,
+    scorer: SyncScorer,
+    options: FaceOptions,
     data_dir: Path | None,
     *,
-    device: torch.device,
-    detector: tuple[S3FD, WeightsUsed] | None,
+    detector: Detector | None,
+    progress: Progress,
 ) -> list[Row]:
     info = decode.probe(video)
     if not info.width_px or not info.has_audio:
         lacking = "sound" if info.width_px else "picture"
         raise InputError(f"{video} has no {lacking}: there is nothing to compare.")
     if data_dir is None:
-        return [_row(name, "whole", None, score(video))]
+        return [_row(name, "whole", None, scorer.score(video))]
     place = Workspace(data_dir, "video")
-    prepared = prepare(video, place, options, device=device, loaded_detector=detector)
-    if not prepared.tracks:
-        raise InputError(" ".join(prepared.notices))
-    return [_row(name, "crops", int(clip.stem), score(clip)) for clip in place.crops()]
+    faces = find_faces(
+        video, place, options, device=scorer.device, detector=detector, progress=progress
+    )
+    if not faces.tracks:
+        raise InputError(" ".join(faces.notices))
+    return [_row(name, "crops", int(clip.stem), scorer.score(clip)) for clip in place.crops()]
 
 
 def _row(name: str, route: str, track: int | None, score: ClipScore) -> Row:
@@ -216,7 +219,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     # fmt: off
-    add, default, sync = parser.add_argument, PipelineOptions(), DEFAULT_SYNC
+    add, default, sync = parser.add_argument, FaceOptions(), DEFAULT_SYNC
     add("--data_root", type=Path, required=True, help="folder of videos, and of folders of them")
     add("--route", choices=[*ROUTES, "both"], default="both",
         help="whole: every frame shrunk to 224x224; crops: every face track, by run_pipeline.py")
@@ -226,12 +229,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="weights file; auto: published one, else bundled")
     add("--batch_size", type=int, default=sync.batch_size, help="windows in one pass")
     add("--vshift", type=int, default=sync.vshift, help="largest shift searched, frames")
-    add("--precision", choices=CHOICES, default=sync.precision,
+    add("--precision", choices=PRECISION_CHOICES, default=sync.precision,
         help="of detector and scorer; auto: fp32 for published weights")
     add("--min_track", type=int, default=default.min_track, help="detections a track must exceed")
     add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
     add("--tmp_dir", type=Path, help="where passing files go; unset: the system's folder for them")
-    add("--device", default="auto", help=", ".join(cli.DEVICES))
+    cli.add_device(parser)
     # fmt: on
     return parser
 
@@ -242,45 +245,46 @@ def main(argv: list[str] | None = None) -> int:
     routes = ROUTES if args.route == "both" else (args.route,)
     _check(args, routes)
     videos = find_videos(args.data_root)
-    options = PipelineOptions(
+    options = FaceOptions(
         min_track=args.min_track,
         min_face_size=args.min_face_size,
         keep_frames=False,
         precision=args.precision,
     )
     sync = SyncOptions(args.initial_model, args.batch_size, args.vshift, args.precision)
-    device = cli.torch_device(args.device)
     # Weights that are at fault stop everything here, before the first video.
-    model, used = load_scorer(sync.initial_model, device=device, precision=sync.precision)
-    detector = weights.load_s3fd(options.detector, device=device) if "crops" in routes else None
+    scorer = SyncScorer(sync, device=args.device)
+    detector = None
+    if "crops" in routes:
+        detector = load_detector(
+            options.detector, device=scorer.device, precision=options.precision
+        )
     settings = asdict(sync) | asdict(options)
     made_by = {
-        "device": str(device),
-        "scorer_precision": precision_name(model.dtype),
+        "device": str(scorer.device),
+        "scorer_precision": scorer.model.precision,
         "versions": provenance.versions(),
     }
-    score = partial(
-        score_clip, model=model, batch_size=sync.batch_size, vshift=sync.vshift, device=device
-    )
+    used, detector_used = scorer.model.used, detector.used if detector else None
     with contextlib.ExitStack() as stack:
         journal = None
         if args.json:
-            about = settings | made_by | _weights(used, detector)
+            about = settings | made_by | _weights(used, detector_used)
             journal = stack.enter_context(Journal(args.json.with_suffix(".rows.jsonl"), about))
         rows = evaluate(
             videos,
             routes,
-            score,
+            scorer,
             options,
-            device=device,
             detector=detector,
             tmp_dir=args.tmp_dir,
             journal=journal,
             report=_begin_table(videos, journal),
+            progress=stack.enter_context(cli.progress_bars()),
         )
     means = {route: mean(rows, route) for route in routes}
-    print(closing_words(means, used, detector[1] if detector else None))
-    everything = _weights(used, detector) | {"settings": settings | made_by}
+    print(closing_words(means, used, detector_used))
+    everything = _weights(used, detector_used) | {"settings": settings | made_by}
     _write(args, rows, means, used, everything)
     if journal is not None:
         journal.remove()
@@ -313,8 +317,8 @@ def _check(args: argparse.Namespace, routes: tuple[str, ...]) -> None:
             check_output(getattr(args, flag), f"--{flag}")
 
 
-def _weights(used: WeightsUsed, detector: tuple[S3FD, WeightsUsed] | None) -> dict[str, Any]:
-    return {"weights": asdict(used), "detector": asdict(detector[1]) if detector else None}
+def _weights(used: WeightsUsed, detector: WeightsUsed | None) -> dict[str, Any]:
+    return {"weights": asdict(used), "detector": asdict(detector) if detector else None}
 
 
 def _write(
@@ -332,8 +336,8 @@ def _write(
             "mean": {route: asdict(found) for route, found in means.items()},
             "scores": [asdict(row) for row in rows],
         }
-        workspace.write_json(args.json, everything)
+        write_json(args.json, everything)
     if args.all_scores:
         scored = [row for row in rows if row.route == "crops" and row.lse_d is not None]
         lines = [f"{row.lse_d:.6f} {row.lse_c:.6f}\n" for row in scored]
-        workspace.write_text(args.all_scores, "".join(lines))
+        write_text(args.all_scores, "".join(lines))

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.store.workspace import json_text, write_text
+from pipeline.store.files import json_text, write_text
 
 Rows = list[dict[str, Any]]
 

@@ -1,5 +1,6 @@
 """Tracks and frames to 224x224 face clips, in one pass over the frames, or in a few for crowds."""
 
+import itertools
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from models.features import SAMPLE_RATE
 from models.syncnet import CROP_PX
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import encode
+from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 
 CROP_SCALE = 0.40  # margin around a face, in units of its size, where nobody asks for another
@@ -71,7 +73,7 @@ def write_crops(
     *,
     crop_scale: float,
     frame_rate: int,
-    progress: Callable[[int], object],
+    progress: Progress = silent,
     sar: Fraction = Fraction(1),
 ) -> None:
     """Cuts every track's clip with its own stretch of sound.
@@ -87,9 +89,10 @@ def write_crops(
         tracks, paths: what to cut and where.
         crop_scale: see `crop_face`.
         frame_rate: of frames and clips.
-        progress: called with 1 after each frame, `frames_needed` times in all.
+        progress: called after each frame, `frames_needed` times in all.
         sar: width to height of one pixel of the frames, and so of the clips.
     """
+    total, counter = frames_needed(tracks), itertools.count(1)
     for numbers in crop_passes(tracks):
         jobs = [
             _Job(tracks[n], paths[n], workspace.crop(n), workspace.scratch / f"{n:05d}.s16")
@@ -105,7 +108,7 @@ def write_crops(
                 crop_scale=crop_scale,
                 frame_rate=frame_rate,
                 sar=sar,
-                step=progress,
+                step=lambda: progress("face clips", next(counter), total),
             )
 
 
@@ -121,16 +124,16 @@ def crop_passes(tracks: list[Track]) -> list[list[int]]:
     """
     by_start = sorted(range(len(tracks)), key=lambda n: int(tracks[n].frames[0]))
     passes: list[list[int]] = []
-    free: list[int] = []  # places that were taken before, the lowest first
-    taken: list[tuple[int, int]] = []  # last frame and place of the tracks that go on
+    free: list[int] = []  # slots that were taken before, the lowest first
+    taken: list[tuple[int, int]] = []  # last frame and slot of the tracks that go on
     for number in by_start:
         while taken and taken[0][0] < int(tracks[number].frames[0]):
             heappush(free, heappop(taken)[1])
-        place = heappop(free) if free else len(taken)
-        heappush(taken, (int(tracks[number].frames[-1]), place))
-        if place // OPEN_CLIPS == len(passes):
+        slot = heappop(free) if free else len(taken)
+        heappush(taken, (int(tracks[number].frames[-1]), slot))
+        if slot // OPEN_CLIPS == len(passes):
             passes.append([])
-        passes[place // OPEN_CLIPS].append(number)
+        passes[slot // OPEN_CLIPS].append(number)
     return passes
 
 
@@ -151,7 +154,7 @@ def _cut(
     crop_scale: float,
     frame_rate: int,
     sar: Fraction,
-    step: Callable[[int], object],
+    step: Callable[[], object],
 ) -> None:
     """One pass over the frames."""
     starts: dict[int, list[_Job]] = {}
@@ -172,7 +175,7 @@ def _cut(
                     stack.close()
                     del open_jobs[job.file]
                     job.sound.unlink(missing_ok=True)
-            step(1)
+            step()
 
 
 def _open(workspace: Workspace, job: _Job, *, frame_rate: int, sar: Fraction) -> encode.VideoWriter:

@@ -1,17 +1,22 @@
-"""Frames to face boxes."""
+"""Frames to face boxes: what a face detector is, which there are, and frames streamed through one.
+
+Another detector is a class that is a `Detector`, in a file of its own, and a row in `DETECTORS`.
+"""
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
-from models import s3fd
+from models import s3fd, weights
+from models.device import PRECISIONS, Precision, resolve_precision, to_device
 from models.options import check_choice
-from models.precision import PRECISIONS
-from models.transfer import moved
+from models.weights import WeightsUsed
 from pipeline.faces.sampling import FrameSampler
 from pipeline.faces.tracks import Face
 
@@ -21,19 +26,30 @@ BATCH_PIXELS = 400_000  # of scaled frames in one pass, larger ones alone: bound
 LARGEST_PIXELS = 9_000_000  # of a scaled frame: 4K at its own size; enlarging it finds no more
 
 
-def largest_scale(frame_size_px: tuple[int, int]) -> float:
-    """The largest `facedet_scale` of frames of this (width, height)."""
-    return math.sqrt(LARGEST_PIXELS / (frame_size_px[0] * frame_size_px[1]))
+class Detector(Protocol):
+    """What finds faces in pictures.
+
+    Attributes:
+        used: its weights, for the record of a run.
+        precision: that it computes in, for the same.
+        resize: how frames are made smaller for it: "bilinear" or "area".
+    """
+
+    used: WeightsUsed
+    precision: str
+    resize: str
+
+    def detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        """The faces of (H, W, 3) uint8 BGR pictures of one size, best first, in their pixels."""
 
 
-class FaceDetector:
-    """Detects faces in a stream of frames of one size, in batches.
+class S3FDDetector:
+    """S3FD as a `Detector`; attributes as there.
 
     Args:
-        model: an S3FD ready for inference; not changed.
+        model: ready for inference on `device`; not changed.
+        used: its weights.
         device: where it is.
-        facedet_scale: factor from the frame to what the network sees.
-        detect_every: frames from one that is always detected to the next, see sampling.py.
         precision: one of `PRECISIONS`.
 
     Raises:
@@ -43,22 +59,115 @@ class FaceDetector:
     def __init__(
         self,
         model: s3fd.S3FD,
+        used: WeightsUsed,
         *,
         device: torch.device,
-        facedet_scale: float,
-        detect_every: int = 1,
         precision: str = "fp32",
     ) -> None:
         check_choice("precision", precision, PRECISIONS)
+        self.used, self.precision = used, precision
+        self.resize: str = model.config.resize
         self._dtype = PRECISIONS[precision]
         self._model = model if precision == "fp32" else copy.deepcopy(model).to(self._dtype)
         self._device = device
+
+    @classmethod
+    def load(cls, name: str, *, device: torch.device, precision: Precision) -> "S3FDDetector":
+        """The published weights ("s3fd"), the bundled ones ("small"), or "auto".
+
+        Raises:
+            WeightsError: the file is absent or does not fit.
+        """
+        model, used = weights.load_s3fd(name, device=device)
+        resolved = resolve_precision(precision, full=model.config.full_precision, device=device)
+        return cls(model, used, device=device, precision=resolved)
+
+    def detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        """See `Detector`."""
+        return [faces for batch in _batches(pictures) for faces in self._detect_batch(batch)]
+
+    @torch.inference_mode()
+    def _detect_batch(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        images = s3fd.to_input(np.stack(pictures), self._model.config)
+        outputs = self._model(to_device(images, self._device, self._dtype))
+        regressions, logits, anchors = outputs
+        faces = []
+        for one_regressions, one_logits in zip(regressions, logits, strict=True):
+            rows = s3fd.faces_from_output(
+                one_regressions, one_logits, anchors, confidence=CONFIDENCE
+            ).tolist()
+            faces.append([Face((x1, y1, x2, y2), score) for x1, y1, x2, y2, score in rows])
+        return faces
+
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """A value of --detector.
+
+    Attributes:
+        load: gives the detector of this name, with keywords `device` and `precision`.
+        used: names its weights without loading them.
+    """
+
+    load: Callable[..., Detector]
+    used: Callable[[str], WeightsUsed]
+
+
+S3FD_KIND = DetectorKind(load=S3FDDetector.load, used=weights.s3fd_used)
+DETECTORS = dict.fromkeys(weights.S3FD_NAMES, S3FD_KIND)  # by --detector
+
+
+def load_detector(
+    name: str = "auto", *, device: torch.device, precision: Precision = "auto"
+) -> Detector:
+    """Loads a detector ready for inference.
+
+    Args:
+        name: of `DETECTORS`.
+        device: where it will run.
+        precision: fp32, bf16, or auto: for our own weights the fastest of the device's own.
+
+    Raises:
+        InputError: there is no such detector or precision.
+        WeightsError: its file is absent or does not fit.
+    """
+    check_choice("detector", name, DETECTORS)
+    return DETECTORS[name].load(name, device=device, precision=precision)
+
+
+def detector_used(name: str = "auto") -> WeightsUsed:
+    """The weights of the detector that `load_detector` would load.
+
+    Raises:
+        InputError: there is no such detector.
+        WeightsError: its file is absent.
+    """
+    check_choice("detector", name, DETECTORS)
+    return DETECTORS[name].used(name)
+
+
+def largest_scale(frame_size_px: tuple[int, int]) -> float:
+    """The largest `facedet_scale` of frames of this (width, height)."""
+    return math.sqrt(LARGEST_PIXELS / (frame_size_px[0] * frame_size_px[1]))
+
+
+class FaceStream:
+    """Detects faces in a stream of frames of one size.
+
+    Args:
+        detector: sees some of them, see sampling.py.
+        facedet_scale: factor from the frame to what the detector sees.
+        detect_every: frames from one that is always detected to the next.
+    """
+
+    def __init__(self, detector: Detector, *, facedet_scale: float, detect_every: int = 1) -> None:
+        self._detector = detector
         self._scale = facedet_scale
         self._sampler = FrameSampler(self._detect, every=detect_every)
 
     @property
     def detected_frames(self) -> int:
-        """How many frames the network has seen."""
+        """How many frames the detector has seen."""
         return self._sampler.detected_frames
 
     def feed(self, frame: np.ndarray) -> None:
@@ -66,39 +175,31 @@ class FaceDetector:
         self._sampler.feed(self._scaled(frame))
 
     def faces(self) -> list[list[Face]]:
-        """Per frame fed so far its faces, best first."""
+        """Per frame fed so far its faces, best first, in pixels of the frame."""
         return self._sampler.faces()
 
     def _scaled(self, frame: np.ndarray) -> np.ndarray:
         if min(frame.shape[:2]) * self._scale < 1:
             size = (max(1, round(side * self._scale)) for side in frame.shape[1::-1])
             frame = cv2.resize(frame, tuple(size), interpolation=cv2.INTER_AREA)
+        elif self._detector.resize == "bilinear" or self._scale > 1:
+            frame = _resized(frame, self._scale)
         else:
-            # The published weights were measured with bilinear pixels; ours learned from averages.
-            published = self._model.config == s3fd.PUBLISHED
-            bilinear = published or self._scale > 1
-            frame = _resized(frame, self._scale) if bilinear else _averaged(frame, self._scale)
+            frame = _averaged(frame, self._scale)
         below = max(0, SMALLEST_INPUT_PX - frame.shape[0])
         beside = max(0, SMALLEST_INPUT_PX - frame.shape[1])
         return np.pad(frame, ((0, below), (0, beside), (0, 0)), mode="edge")
 
     def _detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
-        return [faces for batch in _batches(pictures) for faces in self._detect_batch(batch)]
+        return [
+            [_on_frame(face, scale=self._scale) for face in faces]
+            for faces in self._detector.detect(pictures)
+        ]
 
-    @torch.inference_mode()
-    def _detect_batch(self, pictures: list[np.ndarray]) -> list[list[Face]]:
-        images = s3fd.to_input(np.stack(pictures), self._model.config)
-        regressions, logits, anchors = self._model(moved(images, self._device, self._dtype))
-        faces = []
-        for one_regressions, one_logits in zip(regressions, logits, strict=True):
-            found = s3fd.faces_from_output(
-                one_regressions, one_logits, anchors, confidence=CONFIDENCE
-            )
-            found[:, :4] /= self._scale
-            faces.append(
-                [Face((x1, y1, x2, y2), score) for x1, y1, x2, y2, score in found.tolist()]
-            )
-        return faces
+
+def _on_frame(face: Face, *, scale: float) -> Face:
+    x1, y1, x2, y2 = face.box
+    return Face((x1 / scale, y1 / scale, x2 / scale, y2 / scale), face.confidence)
 
 
 def _resized(frame: np.ndarray, scale: float, *, method: int = cv2.INTER_LINEAR) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.boxes import box_iou
 from pipeline.faces.medians import running_median
 
 JOIN_IOU = 0.5  # a face continues a track if it overlaps the track's last box by more
@@ -79,13 +80,7 @@ class Tracking:
 
 def iou(one: Box, other: Box) -> float:
     """Intersection over union of two boxes."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return shared / (sum(areas) - shared)
+    return float(box_iou(np.array([one]), np.array([other]))[0, 0])
 
 
 def build_tracks(
@@ -136,9 +131,11 @@ def _joined(
                 last_frame, last_box = chain[-1]
                 if start + position - last_frame > num_failed_det:
                     break
-                overlaps = [iou(box, last_box) for box in pool[position]]
-                best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
-                if best is not None and overlaps[best] > JOIN_IOU:
+                if not pool[position]:
+                    continue
+                overlaps = box_iou(np.array(pool[position]), np.array([last_box]))[:, 0]
+                best = int(overlaps.argmax())
+                if overlaps[best] > JOIN_IOU:
                     chain.append((start + position, pool[position].pop(best)))
             chains.append(chain)
     return chains

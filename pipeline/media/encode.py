@@ -9,6 +9,7 @@ import ffmpeg
 import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE
+from models.files import partial_path
 from pipeline.media.process import PIPE, Process, arguments, file_name, require_encoders
 
 # -q:v of MPEG-4 and JPEG; 2 is the best the scale has.
@@ -114,8 +115,3 @@ class VideoWriter(FrameWriter):
             options |= {"acodec": "copy"}
         output = ffmpeg.output(*streams, file_name(partial_path(path)), format="avi", **options)
         super().__init__(path, output)
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it is renamed to `path`: beside it, so renaming is atomic."""
-    return path.with_name(f".{path.name}.partial")

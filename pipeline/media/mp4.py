@@ -13,6 +13,7 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
+from models.files import partial_path
 from pipeline.media import clock, encode, planes
 from pipeline.media.probe import Colour, probe
 from pipeline.media.process import PIPE, Process, arguments, encoders, file_name, require_encoders
@@ -104,7 +105,7 @@ class Mp4Writer(encode.FrameWriter):
         if pixels == "yuv420p":  # made even by `write`
             size_px = size_px[0] + size_px[0] % 2, size_px[1] + size_px[1] % 2
         frames = encode.piped_frames(size_px, self._frame_rate, pixels=pixels)
-        partial = file_name(encode.partial_path(path))
+        partial = file_name(partial_path(path))
         if not self._sounds:
             options["movflags"] = "+faststart"
         super().__init__(path, ffmpeg.output(frames, partial, format="mp4", **options))
@@ -127,9 +128,7 @@ class Mp4Writer(encode.FrameWriter):
     def _read(self, sound: Sound) -> clock.Sound:
         """Decodes a sound onto its file's clock, in a passing folder beside the result."""
         folder = self._stack.enter_context(
-            tempfile.TemporaryDirectory(
-                dir=self._path.parent, prefix=encode.partial_path(self._path).name
-            )
+            tempfile.TemporaryDirectory(dir=self._path.parent, prefix=partial_path(self._path).name)
         )
         info = self._infos[sound.path, sound.audio_stream]
         contents = clock.read_contents(sound.path, info, Path(folder), sample_rate=AUDIO_RATE)
@@ -137,7 +136,7 @@ class Mp4Writer(encode.FrameWriter):
         return contents.sound
 
     def _finish(self) -> None:
-        picture = encode.partial_path(self._path)
+        picture = partial_path(self._path)
         if not self._sounds:
             picture.replace(self._path)
             return
@@ -178,7 +177,7 @@ class Mp4Writer(encode.FrameWriter):
     def _tidy(self) -> None:
         self._stack.close()
         # By name: a killed run may have left more than this one has made.
-        partial = encode.partial_path(self._path)
+        partial = partial_path(self._path)
         for passing in self._path.parent.glob(f"{glob.escape(partial.name)}*"):
             if passing.is_dir():
                 shutil.rmtree(passing, ignore_errors=True)

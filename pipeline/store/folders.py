@@ -15,8 +15,8 @@ from typing import TypeVar
 
 import filelock
 
+from models.files import partial_path
 from pipeline.errors import InputError, PipelineError
-from pipeline.media.encode import partial_path
 from pipeline.store import swap
 
 ROOMS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"

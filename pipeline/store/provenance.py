@@ -1,10 +1,14 @@
-"""How results were made: the same words in offsets.json, pipeline.json and wav2lip.json."""
+"""How results were made, in the same words in every record; and which file is an input."""
+
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from models.files import sha256
 from pipeline.media import process
 
-TOOLKIT_VERSION = "1.13.0"  # counts up with what a result depends on; no git needed to know it
+TOOLKIT_VERSION = "1.14.0"  # counts up with what a result depends on; no git needed to know it
 
 
 def versions() -> dict[str, str]:
@@ -14,3 +18,17 @@ def versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "ffmpeg": process.ffmpeg_version(),
     }
+
+
+def identity(file: Path) -> dict[str, Any]:
+    """What tells a file from every other, wherever it lies: digest and size."""
+    return {"sha256": sha256(file), "bytes": file.stat().st_size}
+
+
+def is_file_of(file: Path, known: dict[str, Any]) -> bool:
+    """Whether a file is there and has this `identity`; most others differ in size already."""
+    return (
+        file.is_file()
+        and file.stat().st_size == known.get("bytes")
+        and sha256(file) == known.get("sha256")
+    )

@@ -4,7 +4,6 @@ The layout is that of the SyncNet demo; `rooms` says how results get there.
 """
 
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -16,15 +15,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from models.features import FRAME_RATE
+from models.files import partial_path
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Face, Track
-from pipeline.media.encode import partial_path
-from pipeline.readable import READABLE
-from pipeline.store import pickles
+from pipeline.store import demo_files
 from pipeline.store.folders import ROOMS, ROOMS_COMPLETE, Rooms
-from pipeline.store.pickles import read_pickle, write_pickle
+from pipeline.store.safe_pickle import read_pickle, write_pickle
 
-__all__ = ["ROOMS", "Workspace", "write_json", "write_text"]
+__all__ = ["ROOMS", "Workspace"]
 
 Stored = TypeVar("Stored")
 
@@ -143,35 +141,12 @@ class Workspace(Rooms):
         ]
         write_pickle(self.room("pywork") / "faces.pckl", rows)
 
-    def read_faces(self, *, frame_size_px: tuple[int, int] | None = None) -> list[list[Face]]:
-        """Per frame its faces, in pixels.
-
-        Args:
-            frame_size_px: width and height; the demo's older versions wrote fractions of them.
-
-        Raises:
-            InputError: there is no such file, it is not the demo's, or it needs `frame_size_px`.
-        """
-        return self._read(
-            "faces.pckl",
-            lambda rows: pickles.faces(rows, frame_size_px=frame_size_px),
-            written_by="run_pipeline.py",
-        )
-
     def write_scenes(self, scenes: list[tuple[int, int]], *, frame_rate: int) -> None:
         """Writes scene.pckl: (start, end) pairs of scenedetect's timecodes, as the demo does."""
         from scenedetect import FrameTimecode  # reading does without it
 
         rows = [tuple(FrameTimecode(index, fps=float(frame_rate)) for index in s) for s in scenes]
         write_pickle(self.room("pywork") / "scene.pckl", rows)
-
-    def read_scenes(self) -> list[tuple[int, int]]:
-        """Shots as [start, end) frame indices.
-
-        Raises:
-            InputError: there is no such file, or it is not the demo's.
-        """
-        return self._read("scene.pckl", pickles.scenes, written_by="run_pipeline.py")
 
     def write_tracks(self, tracks: list[Track], paths: list[CropPath]) -> None:
         """Writes tracks.pckl: {'track': {'frame', 'bbox'}, 'proc_track': {'x', 'y', 's'}} each."""
@@ -190,14 +165,15 @@ class Workspace(Rooms):
         """Tracks and where their clips were cut, in pixels.
 
         Args:
-            frame_size_px: as for `read_faces`; rarely needed, as tracks tell it themselves.
+            frame_size_px: width and height; rarely needed, as the older versions' tracks, whose
+                boxes are fractions of them, mostly tell it themselves.
 
         Raises:
             InputError: run_pipeline.py has not been run for this reference, or the file is not its.
         """
         return self._read(
             "tracks.pckl",
-            lambda rows: pickles.tracks(rows, frame_size_px=frame_size_px),
+            lambda rows: demo_files.tracks(rows, frame_size_px=frame_size_px),
             written_by="run_pipeline.py",
         )
 
@@ -227,7 +203,7 @@ class Workspace(Rooms):
         Raises:
             InputError: run_syncnet.py has not been run for this reference.
         """
-        return self._read("activesd.pckl", pickles.distances, written_by="run_syncnet.py")
+        return self._read("activesd.pckl", demo_files.distances, written_by="run_syncnet.py")
 
     def _read(self, name: str, convert: Callable[[Any], Stored], *, written_by: str) -> Stored:
         path = self.room("pywork") / name
@@ -238,7 +214,7 @@ class Workspace(Rooms):
         content = read_pickle(path)
         try:
             return convert(content)
-        except pickles.FrameSizeNeeded as error:
+        except demo_files.FrameSizeNeeded as error:
             raise InputError(
                 f"{path} holds boxes as fractions of the frame; read it with frame_size_px."
             ) from error
@@ -300,41 +276,3 @@ class Workspace(Rooms):
     def has_results(self) -> bool:
         """There are results of run_pipeline.py, in place or about to be."""
         return self.tracks.is_file() or self._marked(ROOMS_COMPLETE)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole text file or none; lines end in LF."""
-    partial = partial_path(path)
-    with partial.open("w", encoding="utf-8", errors=READABLE, newline="\n") as file:
-        file.write(text)
-    partial.replace(path)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes a whole JSON file or none."""
-    write_text(path, json_text(value, indent=2) + "\n")
-
-
-def json_text(value: object, *, indent: int | None = None) -> str:
-    r"""JSON that any reader takes, of anything the toolkit records.
-
-    A file name that is not UTF-8 keeps its bytes as \udcXX, from which `json.loads` makes the same
-    path again; NaN and infinity, which JSON has not, become null.
-    """
-    text = json.dumps(
-        _finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=_plain
-    )
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: object) -> object:
-    """A number of numpy as Python's, anything else, like a path, as text."""
-    return _finite(value.item()) if isinstance(value, np.generic) else str(value)

@@ -5,13 +5,16 @@ Window i is frames i .. i+4 with MFCC columns 4i .. 4i+19.
 
 import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from models import features, syncnet
+from models import features, folding, syncnet, weights
+from models.device import PRECISIONS, Precision, precision_name, resolve_precision, to_device
 from models.syncnet import SyncNet, SyncNetConfig
-from models.transfer import moved
+from models.weights import WeightsUsed
 
 PAIRWISE_EPS = 1e-6  # torch's pairwise_distance adds it to differences; kept for equal numbers
 ROWS_AT_ONCE = 1000  # of the distance matrix: bounds memory
@@ -19,39 +22,39 @@ CONTEXT_CHUNK_FRAMES = 250  # new frames normalised at a time
 
 
 class _Chunks:
-    """Crops that come one by one, in chunks as the lip tower wants them: `normalised_chunks`."""
+    """Normalises crops that come one by one, a chunk at a time; see `normalised_chunks`."""
 
     def __init__(self, config: SyncNetConfig, *, chunk_frames: int) -> None:
         self._config, self._chunk_frames = config, chunk_frames
         self._ahead = config.context_frames - config.context_frames // 2
         self._waiting: list[np.ndarray] = []
-        self._told = 0  # frames in `waiting` that have been given before
+        self._given = 0  # leading frames of `waiting` that an earlier chunk held
 
     def add(self, frame: np.ndarray) -> np.ndarray | None:
         """The next chunk, once there are enough frames for one."""
         context, waiting = self._config.context_frames, self._waiting
         waiting.append(syncnet.lip_pixels(frame, self._config))
-        if len(waiting) - self._told < self._chunk_frames + self._ahead + context:
+        if len(waiting) - self._given < self._chunk_frames + self._ahead + context:
             return None
         normalised = syncnet.normalise_lips(np.stack(waiting), self._config)
         end = len(waiting) - self._ahead
-        chunk = normalised[self._told : end]
+        chunk = normalised[self._given : end]
         dropped = max(0, end - context)
         del waiting[:dropped]
-        self._told = end - dropped
+        self._given = end - dropped
         return chunk
 
     def last(self) -> np.ndarray | None:
         """What is left when no frame comes any more."""
-        if len(self._waiting) <= self._told:
+        if len(self._waiting) <= self._given:
             return None
-        return syncnet.normalise_lips(np.stack(self._waiting), self._config)[self._told :]
+        return syncnet.normalise_lips(np.stack(self._waiting), self._config)[self._given :]
 
 
 def normalised_chunks(
     frames: Iterable[np.ndarray], config: SyncNetConfig, *, chunk_frames: int
 ) -> Iterator[np.ndarray]:
-    """Streams crops as the lip tower wants them, whatever surroundings that takes.
+    """Normalises a stream of crops for the lip tower.
 
     The result does not depend on `chunk_frames`: chunks are normalised with enough frames on
     both sides.
@@ -79,15 +82,19 @@ class LipStream:
         model: ready for inference on `device`.
         batch_size: windows in one pass of the network.
         device: where the model is.
+        with_features: keep what the lip tower gives before its head, too.
     """
 
-    def __init__(self, model: SyncNet, *, batch_size: int, device: torch.device) -> None:
+    def __init__(
+        self, model: SyncNet, *, batch_size: int, device: torch.device, with_features: bool = False
+    ) -> None:
         self._model, self._batch_size, self._device = model, batch_size, device
         chunk_frames = CONTEXT_CHUNK_FRAMES if model.config.context_frames else batch_size
         self._chunks = _Chunks(model.config, chunk_frames=chunk_frames)
         self._carried: np.ndarray | None = None  # frames that later windows begin with
         self._last: np.ndarray | None = None
-        self._found: list[torch.Tensor] = []
+        self._embeddings: list[torch.Tensor] = []
+        self._features: list[torch.Tensor] | None = [] if with_features else None
 
     def add(self, frame: np.ndarray) -> None:
         """Takes the next (224, 224, 3) uint8 BGR crop."""
@@ -100,7 +107,17 @@ class LipStream:
             self._embed_inner(chunk)
         if self._last is not None:
             self._embed(self._last.repeat(self._model.config.side_frames, axis=0))
-        return torch.cat(self._found) if self._found else torch.zeros(0, 1)
+        return torch.cat(self._embeddings) if self._embeddings else torch.zeros(0, 1)
+
+    @property
+    def features(self) -> torch.Tensor | None:
+        """(frames - 4, F) float32 on the CPU, once finished; None unless asked for.
+
+        F is 512 for the published network.
+        """
+        if self._features is None:
+            return None
+        return torch.cat(self._features) if self._features else torch.zeros(0, 1)
 
     def _embed_inner(self, chunk: np.ndarray) -> None:
         # The first frame and the last are repeated, so that a wide window exists wherever a narrow
@@ -118,9 +135,12 @@ class LipStream:
         if len(joined) < config.window_frames:
             return
         # Narrowed and moved before frames are repeated in the windows that share them.
-        seen = moved(torch.from_numpy(joined), self._device, self._model.dtype)
-        windows = syncnet.lip_windows(seen, config)
-        self._found += [self._model.forward_lip(w).cpu() for w in windows.split(self._batch_size)]
+        pixels = to_device(torch.from_numpy(joined), self._device, self._model.dtype)
+        for windows in syncnet.lip_windows(pixels, config).split(self._batch_size):
+            features = self._model.forward_lipfeat(windows)
+            self._embeddings.append(self._model.lip_head(features).cpu())
+            if self._features is not None:
+                self._features.append(features.float().cpu())
 
 
 def embed_lips(
@@ -162,7 +182,7 @@ def embed_sound(
 
 
 def sound_columns(samples: np.ndarray, config: SyncNetConfig) -> np.ndarray:
-    """What the sound tower sees of (n,) int16 samples: (columns, 13) float32, less than them."""
+    """The sound tower's input for (n,) int16 samples: (columns, 13) float32, less memory."""
     if not samples.size:
         return np.zeros((0, features.MFCC_SIZE), np.float32)
     return syncnet.normalise_mfcc(features.mfcc(samples), config)
@@ -177,16 +197,68 @@ def embed_columns(
         return torch.zeros(0, 1)
     windows = syncnet.audio_windows(columns, model.config)
     parts = (
-        model.forward_aud(moved(part.contiguous(), device)).cpu()
+        model.forward_aud(to_device(part.contiguous(), device)).cpu()
         for part in windows.split(batch_size)
     )
     first = next(parts)
-    found = torch.empty(len(windows), first.shape[1], dtype=first.dtype)
+    embeddings = torch.empty(len(windows), first.shape[1], dtype=first.dtype)
     start = 0
     for part in itertools.chain([first], parts):
-        found[start : start + len(part)] = part
+        embeddings[start : start + len(part)] = part
         start += len(part)
-    return found
+    return embeddings
+
+
+class SyncNetModel:
+    """A SyncNet, see `scorer.SyncModel`.
+
+    Args:
+        network: ready for inference on `device`.
+        used: its weights.
+        device: where it is.
+    """
+
+    def __init__(self, network: SyncNet, used: WeightsUsed, *, device: torch.device) -> None:
+        self.network, self.used, self.device = network, used, device
+        self.precision = precision_name(network.dtype)
+        self.is_calibrated = network.config.is_calibrated
+        self.reliable_from: dict[str, float] = network.config.reliable_from
+        self.rule: dict[str, Any] = network.config.rule
+
+    @classmethod
+    def load(
+        cls, initial_model: str | Path, *, device: torch.device, precision: Precision
+    ) -> "SyncNetModel":
+        """The network in its fast form: batch norms folded into the layers before them.
+
+        Args:
+            initial_model: weights file, or "auto".
+            device: where it runs.
+            precision: fp32, bf16, or auto.
+
+        Raises:
+            InputError: there is no such precision.
+            WeightsError: the file is absent or does not fit.
+        """
+        network, used = weights.load_syncnet(initial_model, device=device)
+        full = network.config.full_precision
+        resolved = resolve_precision(precision, full=full, device=device)
+        folded = folding.fold_batch_norms(network).narrowed(PRECISIONS[resolved])
+        return cls(folded, used, device=device)
+
+    def lip_embedder(self, *, batch_size: int, with_features: bool = False) -> LipStream:
+        """See `scorer.SyncModel`."""
+        return LipStream(
+            self.network, batch_size=batch_size, device=self.device, with_features=with_features
+        )
+
+    def sound_features(self, samples: np.ndarray) -> np.ndarray:
+        """See `scorer.SyncModel`: (columns, 13) float32."""
+        return sound_columns(samples, self.network.config)
+
+    def embed_sound(self, features: np.ndarray, *, batch_size: int) -> torch.Tensor:
+        """See `scorer.SyncModel`."""
+        return embed_columns(self.network, features, batch_size=batch_size, device=self.device)
 
 
 def distances(lips: torch.Tensor, sound: torch.Tensor, *, vshift: int) -> np.ndarray:
@@ -202,7 +274,7 @@ def distances(lips: torch.Tensor, sound: torch.Tensor, *, vshift: int) -> np.nda
     Returns:
         (n, 2 vshift + 1) float32; column j compares with the sound of window i + j - vshift.
     """
-    found = torch.empty(len(lips), 2 * vshift + 1)
+    dists = torch.empty(len(lips), 2 * vshift + 1)
     for start in range(0, len(lips), ROWS_AT_ONCE):
         rows = lips[start : start + ROWS_AT_ONCE] + PAIRWISE_EPS
         first, end = start - vshift, start + len(rows) + vshift
@@ -211,5 +283,5 @@ def distances(lips: torch.Tensor, sound: torch.Tensor, *, vshift: int) -> np.nda
         )
         for column in range(2 * vshift + 1):
             beside = padded[column : column + len(rows)]
-            found[start : start + len(rows), column] = (rows - beside).norm(dim=1)
-    return found.numpy()
+            dists[start : start + len(rows), column] = (rows - beside).norm(dim=1)
+    return dists.numpy()

@@ -1,22 +1,29 @@
-"""One face clip scored: decoded, embedded, compared; nothing is written here."""
+"""Face clips scored by a lip-sync network: decoded, embedded, compared; nothing is written here.
+
+Another network is a class that is a `SyncModel`, in a file of its own, and a row in `SYNC_MODELS`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 
-from models import folding, weights
+from models import weights
+from models.device import Precision, torch_device
+from models.errors import WeightsError
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.options import check_fields, check_number
-from models.precision import PRECISIONS, Precision, check_precision, chosen
-from models.syncnet import CROP_PX, PUBLISHED, SyncNet
+from models.syncnet import CROP_PX
 from models.weights import WeightsUsed
 from pipeline.media import decode
+from pipeline.progress import Progress, silent
 from pipeline.sync import embeddings, reliability
 from pipeline.sync import offset as sync_offset
+from pipeline.sync.embeddings import SyncNetModel
 
 LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
 LARGEST_VSHIFT = 250  # frames: ten seconds
@@ -48,6 +55,51 @@ class SyncOptions:
 DEFAULT_SYNC = SyncOptions()
 
 
+class LipEmbedder(Protocol):
+    """Takes the crops of one face, one by one."""
+
+    def add(self, frame: np.ndarray) -> None:
+        """Takes the next (224, 224, 3) uint8 BGR crop."""
+
+    def finish(self) -> torch.Tensor:
+        """(frames - 4, E) float32 on the CPU, a row for every five frames; empty for fewer."""
+
+    @property
+    def features(self) -> torch.Tensor | None:
+        """(frames - 4, F) float32 before the head, once finished; None unless asked for."""
+
+
+class SyncModel(Protocol):
+    """A lip-sync network: embeddings of lips and sound in one space, 25 windows per second.
+
+    Attributes:
+        used: its weights, for the record of a run.
+        precision: that it computes in, for the same.
+        is_calibrated: it is known how rarely somebody else's sound would be called reliable.
+        reliable_from: confidence and margin of an offset that has proved right, by name.
+        rule: how `offset.judge` decides what is reliable: its keywords.
+    """
+
+    used: WeightsUsed
+    precision: str
+    is_calibrated: bool
+    reliable_from: dict[str, float]
+    rule: dict[str, Any]
+
+    def lip_embedder(self, *, batch_size: int, with_features: bool = False) -> LipEmbedder:
+        """For the crops of one face; several may be fed side by side."""
+
+    def sound_features(self, samples: np.ndarray) -> np.ndarray:
+        """What `embed_sound` takes, from (n,) int16 mono at 16 kHz, which may be long."""
+
+    def embed_sound(self, features: np.ndarray, *, batch_size: int) -> torch.Tensor:
+        """(windows, E) float32 on the CPU, a row for every five frames of sound."""
+
+
+# By the name of the network that a weights file carries; see `weights.network_of`.
+SYNC_MODELS: dict[str, Callable[..., SyncModel]] = {"syncnet": SyncNetModel.load}
+
+
 @dataclass(frozen=True)
 class ClipScore:
     """One scored clip.
@@ -56,7 +108,7 @@ class ClipScore:
         file: its name.
         frames: how many it has, at 25 per second.
         dists: (windows, shifts) float32; no rows when it is too short or silent.
-        sync: what they say, None without windows.
+        sync: offset and confidence, None without windows.
         warning: what the user should know about it, None where nothing.
     """
 
@@ -69,7 +121,7 @@ class ClipScore:
 
 @dataclass(frozen=True)
 class Embedded:
-    """One clip as the network sees it.
+    """One clip as the network describes it.
 
     Attributes:
         frames: how many it has, at 25 per second.
@@ -77,7 +129,7 @@ class Embedded:
         heard: (windows,) bool, which windows have sound to compare with.
         audible_share: of the sound's frames, those within 35 dB of the loudest.
         picture_late_s: by how much pictures stand later than the source shows them, in the mean.
-        lips, sound: (windows, E) float32, window by window; `sync.window_count` says how many.
+        lips, sound: (windows, E) float32, window by window; `offset.window_count` says how many.
         features: (frames - 4, F) float32, lip features before the head; None unless asked for.
     """
 
@@ -91,13 +143,13 @@ class Embedded:
     features: torch.Tensor | None
 
 
-def load_scorer(
+def load_model(
     initial_model: str | Path = DEFAULT_SYNC.initial_model,
     *,
     device: torch.device,
     precision: Precision = DEFAULT_SYNC.precision,
-) -> tuple[SyncNet, WeightsUsed]:
-    """A SyncNet in its fast form: batch norms folded into the layers before them.
+) -> SyncModel:
+    """Loads the network that a weights file is of.
 
     Args:
         initial_model: weights file, or "auto".
@@ -106,98 +158,170 @@ def load_scorer(
 
     Raises:
         InputError: there is no such precision.
-        WeightsError: the file is absent or does not fit.
+        WeightsError: the file is absent, does not fit, or is of a network that nobody knows.
     """
-    check_precision(precision)
-    model, used = weights.load_syncnet(initial_model, device=device)
-    resolved = chosen(precision, published=model.config == PUBLISHED, device=device)
-    return folding.fold_batch_norms(model).narrowed(PRECISIONS[resolved]), used
+    network = weights.network_of(initial_model)
+    if network not in SYNC_MODELS:
+        raise WeightsError(
+            f"{initial_model} is of a network called {network}; "
+            f"this version knows {', '.join(SYNC_MODELS)}."
+        )
+    return SYNC_MODELS[network](initial_model, device=device, precision=precision)
 
 
-def score_clip(
-    clip: Path,
-    model: SyncNet,
-    *,
-    batch_size: int,
-    vshift: int,
-    device: torch.device,
-    missing_s: Sequence[tuple[float, float]] = (),
-    picture_late_s: float = 0.0,
-) -> ClipScore:
-    """Scores one face clip that carries its sound.
+class SyncScorer:
+    """A lip-sync network, loaded, and the settings it scores with.
 
     Args:
-        clip: a file as run_pipeline.py cuts it; pictures of another size are resized.
-        model: ready for inference on `device`.
-        batch_size: windows in one pass of the network.
-        vshift: largest shift searched, frames.
-        device: where the model is.
-        missing_s: (start, end) of stretches in which the clip's sound is no recording, seconds.
-        picture_late_s: by how much its pictures stand later than where they were cut from shows
-            them, in the mean.
+        options: settings.
+        device: "auto", cpu, cuda, cuda:N or mps.
+        model: to score with; None loads `options.initial_model`.
+
+    Attributes:
+        options, device, model: as given, or as "auto" resolved them.
 
     Raises:
-        PipelineError: the clip cannot be read; InputError where it is no video.
+        InputError: there is no such device.
+        WeightsError: the weights file is absent or does not fit.
     """
-    embedded = embed_clip(clip, model, batch_size=batch_size, device=device)
-    embedded = replace(
-        embedded,
-        heard=embedded.heard & sync_offset.heard_windows(missing_s, len(embedded.heard)),
-        picture_late_s=embedded.picture_late_s + picture_late_s,
-    )
-    return judge_clip(clip, embedded, model, vshift=vshift)
 
-
-def embed_clip(
-    clip: Path,
-    model: SyncNet,
-    *,
-    batch_size: int,
-    device: torch.device,
-    with_features: bool = False,
-    progress: Callable[[int], object] | None = None,
-) -> Embedded:
-    """Embeds lips and sound of one clip, streamed: pictures are never in memory together.
-
-    Args:
-        clip, model, batch_size, device: as for `score_clip`, which says what is raised, too.
-        with_features: keep the lip features.
-        progress: called with 1 after each frame.
-    """
-    count = 0
-
-    def counted() -> Iterator[np.ndarray]:
-        nonlocal count
-        for frame in crop_frames(clip, info):
-            count += 1
-            yield frame
-            if progress:
-                progress(1)
-
-    info = decode.probe(clip)
-    samples, missing_s = decode.read_sound(clip, info=info)
-    columns, sample_count = embeddings.sound_columns(samples, model.config), len(samples)
-    audible_share = reliability.audible_share(samples)
-    del samples  # hours of them would be the largest thing here
-    sound = embeddings.embed_columns(model, columns, batch_size=batch_size, device=device)
-    features = None
-    if with_features:
-        lips, features = embed_lips_and_features(
-            model, counted(), batch_size=batch_size, device=device
+    def __init__(
+        self,
+        options: SyncOptions = DEFAULT_SYNC,
+        *,
+        device: str | torch.device = "auto",
+        model: SyncModel | None = None,
+    ) -> None:
+        self.options = options
+        self.device = torch_device(device)
+        self.model = model or load_model(
+            options.initial_model, device=self.device, precision=options.precision
         )
-    else:
-        lips = embeddings.embed_lips(model, counted(), batch_size=batch_size, device=device)
-    windows = sync_offset.window_count(count, sample_count)
-    return Embedded(
-        frames=count,
-        samples=sample_count,
-        heard=sync_offset.heard_windows(missing_s, windows),
-        audible_share=audible_share,
-        picture_late_s=decode.picture_late_s(clip, info, frames=count),
-        lips=lips[:windows],
-        sound=sound[:windows] if windows else lips[:0],
-        features=features,
-    )
+
+    def score(
+        self,
+        clip: Path,
+        *,
+        missing_s: Sequence[tuple[float, float]] = (),
+        picture_late_s: float = 0.0,
+    ) -> ClipScore:
+        """Scores one face clip that carries its sound.
+
+        Args:
+            clip: a file as run_pipeline.py cuts it; pictures of another size are resized.
+            missing_s: (start, end) of stretches without recorded sound, seconds of the clip.
+            picture_late_s: by how much its pictures stand later than where they were cut from
+                shows them, in the mean.
+
+        Raises:
+            PipelineError: the clip cannot be read; InputError where it is no video.
+        """
+        embedded = self.embed(clip)
+        embedded = replace(
+            embedded,
+            heard=embedded.heard & sync_offset.heard_windows(missing_s, len(embedded.heard)),
+            picture_late_s=embedded.picture_late_s + picture_late_s,
+        )
+        return self.compare(embedded, file=clip.name)
+
+    def embed(
+        self, clip: Path, *, with_features: bool = False, progress: Progress = silent
+    ) -> Embedded:
+        """Embeds lips and sound of one clip, streamed: pictures are never in memory together.
+
+        Args:
+            clip: as for `score`, which says what is raised, too.
+            with_features: keep the lip features.
+            progress: called after each frame.
+        """
+        info = decode.probe(clip)
+        samples, missing_s = decode.read_sound(clip, info=info)
+        sample_count, audible_share = len(samples), reliability.audible_share(samples)
+        sound_features = self.model.sound_features(samples)
+        del samples  # hours of them would be the largest thing here
+        sound = self.model.embed_sound(sound_features, batch_size=self.options.batch_size)
+        del sound_features
+        embedder = self.model.lip_embedder(
+            batch_size=self.options.batch_size, with_features=with_features
+        )
+        frames = 0
+        total = round(info.duration_s * FRAME_RATE) if info.duration_s else None
+        for frame in crop_frames(clip, info):
+            embedder.add(frame)
+            frames += 1
+            progress("frames scored", frames, total)
+        progress("frames scored", frames, frames)
+        lips = embedder.finish()
+        windows = sync_offset.window_count(frames, sample_count)
+        return Embedded(
+            frames=frames,
+            samples=sample_count,
+            heard=sync_offset.heard_windows(missing_s, windows),
+            audible_share=audible_share,
+            picture_late_s=decode.picture_late_s(clip, info, frames=frames),
+            lips=lips[:windows],
+            sound=sound[:windows] if windows else lips[:0],
+            features=embedder.features,
+        )
+
+    def compare(self, embedded: Embedded, *, file: str) -> ClipScore:
+        """The score of an embedded clip.
+
+        Args:
+            embedded: by `embed`.
+            file: its name.
+        """
+        vshift, warning = self.options.vshift, _warning(embedded)
+        if not embedded.heard.any():
+            empty = np.zeros((0, 2 * vshift + 1), np.float32)
+            return ClipScore(file, embedded.frames, empty, None, warning)
+        dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
+        sync = sync_offset.judge(
+            dists, embedded.heard, **self.model.rule, audible_share=embedded.audible_share
+        )
+        # Sound leads by as much more as the pictures are late.
+        sync = replace(sync, offset_ms=sync.offset_ms - 1000 * embedded.picture_late_s)
+        # Windows without sound prefer no shift, for whoever reads the distances.
+        dists[~embedded.heard] = np.median(dists[embedded.heard].mean(axis=0))
+        return ClipScore(file, embedded.frames, dists, sync, warning)
+
+    def score_frames(
+        self, crops: Iterable[np.ndarray], samples: np.ndarray
+    ) -> sync_offset.Sync | None:
+        """Scores a face that is in no file.
+
+        Args:
+            crops: (224, 224, 3) uint8 BGR, 25 per second.
+            samples: (n,) int16 mono at 16 kHz, from the first crop on.
+
+        Returns:
+            None where there is not one window to compare.
+        """
+        embedder = self.lip_embedder()
+        for crop in crops:
+            embedder.add(crop)
+        return self.score_lips(embedder.finish(), samples)
+
+    def lip_embedder(self) -> LipEmbedder:
+        """For the crops of one face, when those of several come mixed; see `score_lips`."""
+        return self.model.lip_embedder(batch_size=self.options.batch_size)
+
+    def score_lips(self, lips: torch.Tensor, samples: np.ndarray) -> sync_offset.Sync | None:
+        """Scores embedded lips.
+
+        Args:
+            lips: (frames - 4, E), of `lip_embedder`.
+            samples: as for `score_frames`, which says what is returned, too.
+        """
+        sound = self.model.embed_sound(
+            self.model.sound_features(samples), batch_size=self.options.batch_size
+        )
+        windows = min(len(lips) - 1, len(sound) - 1)
+        if windows < 1:
+            return None
+        dists = embeddings.distances(lips[:windows], sound[:windows], vshift=self.options.vshift)
+        audible_share = reliability.audible_share(samples)
+        return sync_offset.judge(dists, **self.model.rule, audible_share=audible_share)
 
 
 def crop_frames(clip: Path, info: decode.MediaInfo | None = None) -> Iterator[np.ndarray]:
@@ -208,52 +332,6 @@ def crop_frames(clip: Path, info: decode.MediaInfo | None = None) -> Iterator[np
     for frame in decode.read_frames(clip, info=info):
         whole = frame.shape[:2] == (CROP_PX, CROP_PX)
         yield frame if whole else cv2.resize(frame, (CROP_PX, CROP_PX))
-
-
-def embed_lips_and_features(
-    model: SyncNet, frames: Iterable[np.ndarray], *, batch_size: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`embeddings.embed_lips`, and what the lip tower gives before its head, in one pass.
-
-    Args:
-        model: ready for inference on `device`.
-        frames: (224, 224, 3) uint8 BGR crops.
-        batch_size: windows in one pass of the network.
-        device: where the model is.
-
-    Returns:
-        (frames - 4, E) and (frames - 4, F) float32 on the CPU; F is 512 for published weights.
-    """
-    found: list[torch.Tensor] = []
-    tap = model.netcnnlip.register_forward_hook(
-        lambda _tower, _windows, features: found.append(features.flatten(1).float().cpu())
-    )
-    try:
-        lips = embeddings.embed_lips(model, frames, batch_size=batch_size, device=device)
-    finally:
-        tap.remove()
-    return lips, torch.cat(found) if found else torch.zeros(0, 1)
-
-
-def judge_clip(clip: Path, embedded: Embedded, model: SyncNet, *, vshift: int) -> ClipScore:
-    """The score of an embedded clip; arguments as for `score_clip`."""
-    warning = _warning(embedded)
-    if not embedded.heard.any():
-        empty = np.zeros((0, 2 * vshift + 1), np.float32)
-        return ClipScore(clip.name, embedded.frames, empty, None, warning)
-    dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
-    judged = sync_offset.judge(
-        dists,
-        embedded.heard,
-        **model.config.rule,
-        audible_share=embedded.audible_share,
-    )
-    # Sound leads by as much more as the pictures are late.
-    offset_ms = judged.offset_ms - 1000 * embedded.picture_late_s
-    judged = replace(judged, offset_ms=offset_ms)
-    # What was compared with nothing prefers no shift, for whoever reads the distances.
-    dists[~embedded.heard] = np.median(dists[embedded.heard].mean(axis=0))
-    return ClipScore(clip.name, embedded.frames, dists, judged, warning)
 
 
 def _warning(embedded: Embedded) -> str | None:
@@ -269,14 +347,3 @@ def _warning(embedded: Embedded) -> str | None:
     if not heard.all():
         return f"{np.count_nonzero(~heard)} of {len(heard)} windows have no sound and no say."
     return None
-
-
-def demo_words(score: ClipScore, used: WeightsUsed) -> str:
-    """One clip's result as the SyncNet demo prints it, below its name and the weights'."""
-    lines = [f"{score.file} ({used.file})", *([score.warning] if score.warning else [])]
-    if found := score.sync:
-        with np.printoptions(formatter={"float": "{: 0.3f}".format}):
-            lines.append(f"Framewise conf: \n{found.framewise}")
-        lines.append(f"AV offset: \t{found.offset_frames} \nMin dist: \t{found.min_dist:.3f}")
-        lines.append(f"Confidence: \t{found.confidence:.3f}")
-    return "\n".join(lines)

@@ -4,45 +4,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from models import weights
-from models.features import FRAME_RATE, SAMPLE_RATE, WINDOW_FRAMES
+from models.features import SAMPLE_RATE, WINDOW_FRAMES
+from models.files import partial_path
 from models.syncnet import CROP_PX
-from models.weights import WeightsUsed
-from pipeline import cli
 from pipeline.errors import InputError, PipelineError
-from pipeline.media import decode, encode
+from pipeline.media import decode
+from pipeline.progress import Progress, silent
+from pipeline.store.files import check_output
+from pipeline.store.provenance import identity
 from pipeline.store.workspace import Workspace
-from pipeline.sync.scorer import (
-    DEFAULT_SYNC,
-    ClipScore,
-    Embedded,
-    SyncOptions,
-    embed_clip,
-    judge_clip,
-    load_scorer,
-)
+from pipeline.sync.scorer import ClipScore, Embedded, SyncScorer
 
 LARGEST_CROP_ASPECT = 1.25  # of a face clip; longer or higher pictures are whole frames
 
 
-def check_output(path: Path, flag: str, *, suffix: str = "") -> None:
-    """Refuses, with InputError, a file that cannot be written: before the work, not after it."""
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"{flag} {path} cannot be written; give a file in a folder that exists.")
-    if not path.name.endswith(suffix):
-        raise InputError(f"{flag} {path} must end in {suffix}; give such a name.")
-
-
-def face_clip(
+def is_single_clip(
     video: Path | None,
     place: Workspace,
     *,
     save_features: Path | None,
     notice: Callable[[str], object],
-) -> Path | None:
-    """Decides between `score_crop` of what is returned and, for None, `score_tracks` of `place`.
+) -> bool:
+    """Whether a file is to be scored as one face clip, and not the tracks of a workspace.
 
     Args:
         video: the file the user named, None where the user named the reference.
@@ -57,9 +41,9 @@ def face_clip(
         raise InputError(
             "--save_features is for one face clip; give it as --videofile, without --reference."
         )
-    if video is None or (save_features is None and _has_results_of(video, place, notice=notice)):
-        return None
-    return video
+    if video is None:
+        return False
+    return save_features is not None or not _has_results_of(video, place, notice=notice)
 
 
 def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], object]) -> bool:
@@ -69,7 +53,7 @@ def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], ob
     # Results of other programs do not say what they were made from: there the name decides.
     if "input" not in record or not video.is_file():
         return True
-    if record["input"] == {"sha256": weights.sha256(video), "bytes": video.stat().st_size}:
+    if record["input"] == identity(video):
         return True
     notice(
         f"{place.room('pywork')} holds results of another video ({record.get('file')}), which "
@@ -78,58 +62,44 @@ def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], ob
     return False
 
 
-def score_crop(
-    video: Path,
-    options: SyncOptions = DEFAULT_SYNC,
+def score_clip(
+    clip: Path,
+    scorer: SyncScorer,
     *,
-    device: torch.device,
     save_features: Path | None = None,
-    notice: Callable[[str], object],
-    report: Callable[[ClipScore, WeightsUsed], None],
+    notice: Callable[[str], object] = print,
+    progress: Progress = silent,
 ) -> ClipScore:
     """Scores one clip that is a face crop already; writes nothing that is not asked for.
 
     Args:
-        video: a 224x224 clip with its sound.
-        options: settings.
-        device: where the network runs.
+        clip: a 224x224 clip with its sound.
+        scorer: compares lips and sound.
         save_features: `.npy` file to write, see `write_embedded`.
         notice: called with sentences the user should read.
-        report: called with the result.
+        progress: called after each frame.
 
     Raises:
         InputError: the file is no video, silent or too short.
-        WeightsError: the weights file is absent or does not fit.
         PipelineError: the clip cannot be read, or the features cannot be written.
     """
     if save_features is not None:
         check_output(save_features, "--save_features", suffix=".npy")
-    info = decode.probe(video)
+    info = decode.probe(clip)
     if not info.width_px:
-        raise InputError(f"{video} has no video stream; give a file with a picture.")
+        raise InputError(f"{clip} has no video stream; give a file with a picture.")
     if not info.has_audio:
-        raise InputError(f"{video} has no sound: there is nothing to compare the lips with.")
-    for sentence in _size_notices(video, info):
+        raise InputError(f"{clip} has no sound: there is nothing to compare the lips with.")
+    for sentence in _size_notices(clip, info):
         notice(sentence)
-    model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
-    total = round(info.duration_s * FRAME_RATE) if info.duration_s else None
-    with cli.progress("frames scored", total) as bar:
-        embedded = embed_clip(
-            video,
-            model,
-            batch_size=options.batch_size,
-            device=device,
-            with_features=save_features is not None,
-            progress=bar.update,
-        )
-    score = judge_clip(video, embedded, model, vshift=options.vshift)
+    embedded = scorer.embed(clip, with_features=save_features is not None, progress=progress)
+    score = scorer.compare(embedded, file=clip.name)
     if not score.sync:
         raise InputError(
-            f"{video} is too short to score: it has {embedded.frames} frames and "
+            f"{clip} is too short to score: it has {embedded.frames} frames and "
             f"{embedded.samples / SAMPLE_RATE:.2f} s of sound; give more than {WINDOW_FRAMES} "
             "frames with sound."
         )
-    report(score, used)
     if save_features is not None:
         for path, array in write_embedded(save_features, embedded).items():
             notice(f"{path}: {array.shape[0]} windows of {array.shape[1]} values")
@@ -170,7 +140,7 @@ def write_embedded(path: Path, embedded: Embedded) -> dict[Path, np.ndarray]:
         path.with_suffix(".audio.npy"): embedded.sound.numpy(),
         path: embedded.features.numpy(),
     }
-    partials = {target: encode.partial_path(target) for target in arrays}
+    partials = {target: partial_path(target) for target in arrays}
     try:
         for target, array in arrays.items():
             with partials[target].open("wb") as file:

@@ -6,51 +6,51 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from models.features import FRAME_RATE
-from models.precision import precision_name
-from models.syncnet import SyncNet, SyncNetConfig
-from models.weights import WeightsUsed
-from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.faces.tracks import Track
-from pipeline.store import provenance, workspace
+from pipeline.progress import Progress, silent
+from pipeline.store import provenance
+from pipeline.store.files import write_json, write_text
 from pipeline.store.workspace import Workspace
-from pipeline.sync import speaking
-from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, load_scorer, score_clip
+from pipeline.sync import report, speaking
+from pipeline.sync.report import TrackScore
+from pipeline.sync.scorer import ClipScore, SyncScorer
 
 LENGTH_TOLERANCE_FRAMES = 2  # of a clip and its track; a conversion to 25 may round
 
 
 def score_tracks(
     place: Workspace,
-    options: SyncOptions = DEFAULT_SYNC,
+    scorer: SyncScorer,
     *,
-    device: torch.device,
-    report: Callable[[ClipScore, WeightsUsed], None],
+    each: Callable[[TrackScore], object] = lambda _: None,
     notice: Callable[[str], object] = print,
-) -> list[ClipScore]:
+    progress: Progress = silent,
+) -> list[TrackScore]:
     """Scores every track of a workspace.
 
     Writes activesd.pckl, offsets.txt, speakers.rttm and offsets.json, which appear together.
 
     Args:
         place: where run_pipeline.py has left clips.
-        options: settings.
-        device: where the network runs.
-        report: called after each clip.
+        scorer: compares lips and sound.
+        each: called after each track with its score.
         notice: called with sentences the user should read.
+        progress: called after each clip.
+
+    Returns:
+        A score per track, in their order.
 
     Raises:
         InputError: run_pipeline.py has not been run, or a track's clip is gone or not its own.
-        WeightsError: the weights file is absent or does not fit.
         PipelineError: a clip cannot be read.
     """
-    model, used = load_scorer(options.initial_model, device=device, precision=options.precision)
-    if not model.config.is_calibrated:
+    model = scorer.model
+    if not model.is_calibrated:
         notice(
-            f"{used.file} was never calibrated, so no offset is called reliable; "
+            f"{model.used.file} was never calibrated, so no offset is called reliable; "
             "python -m training.calibrate does it, on people it was not trained on."
         )
     with place.opened():
@@ -59,29 +59,47 @@ def score_tracks(
         record, frame_rate = place.read_record() or {}, place.read_frame_rate()
         times_s = place.read_frame_times()
         scores = []
-        with cli.progress("face clips scored", len(clips), unit=" clips") as bar:
-            for clip, track in zip(clips, tracks, strict=True):
-                try:
-                    score = score_clip(
-                        clip,
-                        model,
-                        batch_size=options.batch_size,
-                        vshift=options.vshift,
-                        device=device,
-                        missing_s=_missing_s(record, track, frame_rate),
-                        picture_late_s=_picture_late_s(times_s, track, frame_rate),
-                    )
-                except InputError as error:  # its advice is for files the user gives
-                    reason = str(error).partition(";")[0]
-                    raise _not_ours(clip, f"cannot be scored ({reason})") from error
-                if "counts" in record:  # the demo's results do not say their frame rate
-                    _check_length(clip, score, track, frame_rate)
-                scores.append(score)
-                report(score, used)
-                bar.update(1)
-        settings = settings_of(place, options, model, device=device)
-        _write(place, scores, tracks, used, model.config, settings)
+        for number, (clip, track) in enumerate(zip(clips, tracks, strict=True)):
+            try:
+                score = scorer.score(
+                    clip,
+                    missing_s=_missing_s(record, track, frame_rate),
+                    picture_late_s=_picture_late_s(times_s, track, frame_rate),
+                )
+            except InputError as error:  # its advice is for files the user gives
+                reason = str(error).partition(";")[0]
+                raise _not_ours(clip, f"cannot be scored ({reason})") from error
+            if "counts" in record:  # the demo's results do not say their frame rate
+                _check_length(clip, score, track, frame_rate)
+            start_s = int(track.frames[0]) / frame_rate
+            scores.append(_track_score(number, score, scorer, start_s=start_s))
+            each(scores[-1])
+            progress("face clips scored", number + 1, len(clips))
+        _write(place, scores, settings_of(place, scorer))
     return scores
+
+
+def _track_score(
+    number: int, score: ClipScore, scorer: SyncScorer, *, start_s: float
+) -> TrackScore:
+    spoken = speaking.speaking(
+        score.dists,
+        frames=score.frames,
+        reliable_confidence=scorer.model.reliable_from["reliable_confidence"],
+        reliable_margin=scorer.model.reliable_from["reliable_margin"],
+    )
+    return TrackScore(
+        track=number,
+        start_s=round(start_s, 3),
+        end_s=round(start_s + score.frames / FRAME_RATE, 3),
+        clip=score,
+        speech_s=tuple(
+            (round(start_s, 3) + start / FRAME_RATE, round(start_s, 3) + end / FRAME_RATE)
+            for start, end in speaking.stretches(spoken)
+        ),
+        reliable_from=scorer.model.reliable_from,
+        weights=scorer.model.used,
+    )
 
 
 def _missing_s(record: dict[str, Any], track: Track, frame_rate: int) -> list[tuple[float, float]]:
@@ -98,24 +116,20 @@ def _picture_late_s(times_s: np.ndarray | None, track: Track, frame_rate: int) -
     return float(np.mean(track.frames / frame_rate - times_s[track.frames]))
 
 
-def settings_of(
-    place: Workspace, options: SyncOptions, model: SyncNet, *, device: torch.device
-) -> dict[str, Any]:
+def settings_of(place: Workspace, scorer: SyncScorer) -> dict[str, Any]:
     """What every row of offsets.json says about how it was made.
 
     It is in every row, not around them, because readers of the file expect a list of rows.
 
     Args:
         place: whose clips are scored.
-        options: as asked for.
-        model: that scored them; it knows what the precision "auto" came to.
-        device: where it ran.
+        scorer: that scores them; it knows what the precision "auto" stands for.
     """
     detector = (place.read_record() or {}).get("detector")
-    return asdict(options) | {
-        "initial_model": str(options.initial_model),
-        "precision": precision_name(model.dtype),
-        "device": str(device),
+    return asdict(scorer.options) | {
+        "initial_model": str(scorer.options.initial_model),
+        "precision": scorer.model.precision,
+        "device": str(scorer.device),
         "detector": detector.get("file") if isinstance(detector, dict) else None,
         "versions": provenance.versions(),
     }
@@ -158,89 +172,12 @@ def _not_ours(clip: Path, what: str) -> InputError:
     )
 
 
-def _write(
-    place: Workspace,
-    scores: list[ClipScore],
-    tracks: list[Track],
-    used: WeightsUsed,
-    config: SyncNetConfig,
-    settings: dict[str, Any],
-) -> None:
-    frame_rate = place.read_frame_rate()
-    rows = [
-        _row(number, score, used, start_s=int(track.frames[0]) / frame_rate)
-        | config.reliable_from
-        | {"settings": settings}
-        for number, (score, track) in enumerate(zip(scores, tracks, strict=True))
-    ]
+def _write(place: Workspace, scores: list[TrackScore], settings: dict[str, Any]) -> None:
+    rows = [report.row(score) | {"settings": settings} for score in scores]
     with place.collecting() as staging:
-        staging.write_distances([score.dists for score in scores])
-        workspace.write_text(staging.offsets_text, offsets_text(scores))
-        workspace.write_text(staging.speakers, speakers_text(place.reference, scores, rows))
-        workspace.write_json(staging.offsets_json, rows)
+        staging.write_distances([score.clip.dists for score in scores])
+        write_text(staging.offsets_text, report.offsets_text(scores))
+        write_text(staging.speakers, report.speakers_text(place.reference, scores))
+        write_json(staging.offsets_json, rows)
         files = (staging.distances, staging.offsets_text, staging.speakers, staging.offsets_json)
         place.commit_files(*(f"pywork/{file.name}" for file in files))
-
-
-def offsets_text(scores: list[ClipScore]) -> str:
-    """The demo's table: tab-separated file, offset in frames, confidence."""
-    lines = ["FILENAME\tOFFSET\tCONF"]
-    for score in scores:
-        offset = score.sync.offset_frames if score.sync else 0
-        confidence = score.sync.confidence if score.sync else 0.0
-        lines.append(f"{score.file}\t{offset:d}\t{confidence:.3f}")
-    return "\n".join(lines) + "\n"
-
-
-def speakers_text(reference: str, scores: list[ClipScore], rows: list[dict[str, Any]]) -> str:
-    """Who speaks when, in NIST's RTTM: a line per stretch, the track is the speaker.
-
-    Args:
-        reference: of the video; spaces in it become underscores, as columns are told by spaces.
-        scores: of the tracks.
-        rows: of offsets.json.
-    """
-    lines = []
-    for score, row in zip(scores, rows, strict=True):
-        spoken = speaking.speaking(
-            score.dists,
-            frames=score.frames,
-            reliable_confidence=row["reliable_confidence"],
-            reliable_margin=row["reliable_margin"],
-        )
-        for start, end in speaking.stretches(spoken):
-            start_s = row["start_s"] + start / FRAME_RATE
-            length_s = (end - start) / FRAME_RATE
-            lines.append(
-                f"SPEAKER {'_'.join(reference.split())} 1 {start_s:.3f} {length_s:.3f} "
-                f"<NA> <NA> track_{row['track']} <NA> <NA>"
-            )
-    return "".join(line + "\n" for line in lines)
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-def _row(number: int, score: ClipScore, used: WeightsUsed, *, start_s: float) -> dict[str, Any]:
-    found = score.sync
-    return {
-        "track": number,
-        "file": score.file,
-        "start_s": round(start_s, 3),
-        "end_s": round(start_s + score.frames / FRAME_RATE, 3),
-        "offset_frames": found.offset_frames if found else None,
-        "offset_ms": round(found.offset_ms, 1) if found else None,
-        "min_dist": found.min_dist if found else None,
-        "confidence": found.confidence if found else None,
-        "margin": found.margin if found else None,
-        "at_search_edge": found.at_search_edge if found else None,
-        "probability": _rounded(found.probability, 4) if found else None,
-        "reliable": found.reliable if found else False,
-        "drift_ms_per_min": found.drift_ms_per_min if found else None,
-        "lse_d": found.min_dist if found else None,
-        "lse_c": found.confidence if found else None,
-        "weights": used.file,
-        "weights_sha256": used.sha256,
-        "warning": score.warning,
-    }

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from models.s3fd import box_iou
-from pipeline import cli
+from models.boxes import box_iou
+from models.device import torch_device
 from pipeline.faces import stage as faces_stage
-from pipeline.faces.stage import PipelineOptions
-from pipeline.store import workspace
+from pipeline.faces.options import FaceOptions
+from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from pipeline.sync import stage as sync_stage
+from pipeline.sync.scorer import SyncScorer
 from tests.benchmarks import report
 from tests.benchmarks.cost import cut
 from tests.benchmarks.face_coverage import MIN_FACE_PX, MIN_TRACK
@@ -113,7 +115,7 @@ class Clip:
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script."""
     parser = report.parser(__doc__)
-    default = PipelineOptions()
+    default = FaceOptions()
     # fmt: off
     add = parser.add_argument
     add("--corpus", type=Path, default=report.SHARED / "corpus", help="folder of splits")
@@ -130,10 +132,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make(video: Path, place: Workspace, options: PipelineOptions, *, device: torch.device) -> Made:
+def make(video: Path, place: Workspace, options: FaceOptions, *, device: torch.device) -> Made:
     """Runs both stages and reads what they left."""
-    faces_stage.prepare(video, place, options, device=device)
-    sync_stage.score_tracks(place, device=device, report=lambda *_: None)
+    faces_stage.find_faces(video, place, options, device=device)
+    sync_stage.score_tracks(place, SyncScorer(device=device))
     record = place.read_record()
     assert record is not None, f"{place.record} is missing after a successful run"
     tracks = []
@@ -143,7 +145,7 @@ def make(video: Path, place: Workspace, options: PipelineOptions, *, device: tor
     return Made(record["counts"], tracks, place.read_offsets())
 
 
-def compare(video: Path, folder: Path, options: PipelineOptions, *, device: torch.device) -> Clip:
+def compare(video: Path, folder: Path, options: FaceOptions, *, device: torch.device) -> Clip:
     """Makes one clip both ways and finds for every track of the reference its best counterpart."""
     all_frames = dataclasses.replace(options, detect_every=1, precision="fp32")
     wanted = make(video, Workspace(folder, "all"), all_frames, device=device)
@@ -171,10 +173,10 @@ def measure(args: argparse.Namespace) -> list[Clip]:
     if not videos:
         raise SystemExit(f"{args.corpus / args.split} has no such clips.")
     names = ("detect_every", "precision", "detector", "min_track", "min_face_size")
-    options = PipelineOptions(**{name: getattr(args, name) for name in names})
-    device = cli.torch_device(args.device)
+    options = FaceOptions(**{name: getattr(args, name) for name in names})
+    device = torch_device(args.device)
     clips = []
-    with cli.progress("clips", len(videos), " clips") as bar:
+    with tqdm(desc="clips", total=len(videos), unit=" clips", disable=None, leave=False) as bar:
         for video in videos:
             with tempfile.TemporaryDirectory() as folder:
                 source = video
@@ -226,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     if args.json:
         offsets = {clip.file: [track.offset_frames for track in clip.compared] for clip in clips}
-        workspace.write_json(
+        write_json(
             args.json,
             {
                 "overall": rows[-1],

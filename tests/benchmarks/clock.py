@@ -26,10 +26,11 @@ import numpy as np
 import torch
 
 from pipeline.errors import ToolkitError
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.media.process import encoders, ffmpeg_version
 from pipeline.store.workspace import Workspace
-from pipeline.sync.scorer import load_scorer, score_clip
+from pipeline.sync.scorer import SyncScorer
 from pipeline.sync.stage import score_tracks
 from tests import clock_kit, output_clock_kit
 from tests.clock_kit import (
@@ -230,13 +231,10 @@ def _rows(place: Workspace) -> list[dict[str, Any]]:
     cpu = torch.device("cpu")
     if place.tracks.is_file():
         if not place.offsets_json.is_file():
-            score_tracks(place, device=cpu, report=lambda score, used: None)
+            score_tracks(place, SyncScorer(device=cpu))
         return place.read_offsets()
-    model, _ = load_scorer(device=cpu)  # drawn heads have clips only
-    scores = (
-        score_clip(clip, model, batch_size=20, vshift=15, device=cpu)
-        for clip in place.clips().values()
-    )
+    scorer = SyncScorer(device=cpu)  # drawn heads have clips only
+    scores = (scorer.score(clip) for clip in place.clips().values())
     return [
         {"offset_ms": score.sync.offset_ms, "reliable": score.sync.reliable}
         for score in scores
@@ -248,10 +246,10 @@ def _offset(video: Path, folder: Path) -> str:
     """Offsets of a video's tracks, or the sentence that says why there is none."""
     place = Workspace(folder / "work", video.stem + video.suffix[1:])
     cpu = torch.device("cpu")
-    options = PipelineOptions(min_face_size=50, min_track=50, keep_frames=False)
+    options = FaceOptions(min_face_size=50, min_track=50, keep_frames=False)
     try:
-        prepare(video, place, options, device=cpu, overwrite=True)
-        scores = score_tracks(place, device=cpu, report=lambda score, used: None)
+        find_faces(video, place, options, device=cpu, overwrite=True)
+        scores = score_tracks(place, SyncScorer(device=cpu))
     except ToolkitError as error:
         return str(error)
     return ", ".join(

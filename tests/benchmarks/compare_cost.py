@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from tests.benchmarks import report
 
 PER_VIDEO_S = ("cpu_s", "wall_s", "written_mb", "left_mb")
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     for sentence in differing(before, after):
         print(sentence)
     if args.json:
-        workspace.write_json(args.json, {"clips": clips})
+        write_json(args.json, {"clips": clips})
     return 0
 
 

@@ -26,7 +26,7 @@ from models import weights
 from pipeline import cli
 from pipeline.errors import InputError, PipelineError
 from pipeline.media import decode, process
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from tests.benchmarks import report, with_boxes
 from tests.benchmarks.peak_memory import MIB, PROC
@@ -326,7 +326,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"of it start-up, CPU s: {each}; together {sum(startup.values()):.2f} per video")
     if args.json:
         measurements = {"startup_cpu_s": startup, "clips": clips}
-        workspace.write_json(args.json, {"settings": settings, "machine": machine()} | measurements)
+        write_json(args.json, {"settings": settings, "machine": machine()} | measurements)
     return 0
 
 

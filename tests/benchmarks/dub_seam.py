@@ -20,18 +20,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from models import folding, weights
+from models.device import torch_device
+from models.files import sha256
 from models.wav2lip import Wav2Lip
-from pipeline import cli
-from pipeline.dub import blend, driving_audio
-from pipeline.dub.face_path import FacePath, Pads, Region
-from pipeline.dub.generate import Generator, Part, regenerated
-from pipeline.dub.stage import Source, find_source
-from pipeline.faces.stage import PipelineOptions, prepare
+from pipeline.dubbing import blend, driving_audio
+from pipeline.dubbing.face_path import FacePath, Pads, Region
+from pipeline.dubbing.generate import DubTrack, Generator, regenerated
+from pipeline.dubbing.stage import Source, find_source
+from pipeline.faces.options import FaceOptions
+from pipeline.faces.stage import find_faces
 from pipeline.faces.tracks import Track, smooth
 from pipeline.media import decode, planes, yuv
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import ROOMS, Workspace
 from tests.benchmarks import peak_memory, report
 from tests.benchmarks.peak_memory import HEIGHT_PX, MIB, RATIO_BAR, WIDTH_PX
@@ -126,7 +129,7 @@ def seam_of(place: Workspace, number: int, sound: Path, generator: Generator) ->
     path = FacePath(
         track, frame_rate=place.read_frame_rate(), pads=Pads(), frame_size_px=source.size_px
     )
-    part = Part(number, path, driving_audio.read_voice(sound), np.ones(len(track.frames), bool))
+    part = DubTrack(number, path, driving_audio.read_voice(sound), np.ones(len(track.frames), bool))
     first, end = (round(time_s * source.frame_rate) for time_s in (path.start_s, path.end_s))
     wanted = range(first, min(first + FRAMES, end))
     untouched: dict[int, np.ndarray] = {}
@@ -178,7 +181,7 @@ def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
         for place in places
     ]
     found: list[Seam] = []
-    with cli.progress("tracks", most, " tracks") as bar:
+    with tqdm(desc="tracks", total=most, unit=" tracks", disable=None, leave=False) as bar:
         for place, sound in zip(places, [*sounds[1:], *sounds[:1]], strict=True):
             for number in range(min(len(place.read_tracks()), most - len(found))):
                 found.append(seam_of(place, number, sound, generator))
@@ -203,8 +206,8 @@ def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
         for track, _ in sample.read_tracks()
     ]
     place.write_tracks(tracks, [smooth(track) for track in tracks])
-    identity = {"sha256": weights.sha256(video), "bytes": video.stat().st_size}
-    workspace.write_json(place.record, {"file": str(video), "input": identity})
+    identity = {"sha256": sha256(video), "bytes": video.stat().st_size}
+    write_json(place.record, {"file": str(video), "input": identity})
     return place
 
 
@@ -248,14 +251,14 @@ def write_published_size(path: Path) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Measures, prints, and fails when a bar is missed."""
     args = build_parser().parse_args(argv)
-    device = cli.torch_device(args.device)
+    device = torch_device(args.device)
     model, used = weights.load_wav2lip(args.checkpoint, device=device)
     generator = Generator(folding.fold_batch_norms(model), device, batch_size=16)
     with tempfile.TemporaryDirectory(dir=args.work) as name:
         folder = Path(name).resolve()
         sample = Workspace(folder / "sample", "sample")
         if args.minutes or not (args.no_cpu and args.data_dir):
-            prepare(SAMPLE, sample, PipelineOptions(detector="small"), device=device)
+            find_faces(SAMPLE, sample, FaceOptions(detector="small"), device=device)
         found = seams(args.data_dir or sample.data_dir, generator, most=args.tracks)
         costs = {}
         for minutes in args.minutes:
@@ -291,7 +294,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         listed = {"tracks": [asdict(seam) for seam in found], "costs": rows, "met": all(met)}
         values = {name: value for name, (value, _) in figures.items()}
-        workspace.write_json(args.json, {"generator": asdict(used), **values, **listed})
+        write_json(args.json, {"generator": asdict(used), **values, **listed})
     return 0 if all(met) else 1
 
 

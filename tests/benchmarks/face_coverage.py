@@ -22,10 +22,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
-from models.s3fd import box_iou
-from pipeline import cli
+from models.boxes import box_iou
 from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from tests.benchmarks import report
 
@@ -343,11 +344,9 @@ def measure(args: argparse.Namespace, data_dir: Path) -> list[ClipResult]:
     """Runs and compares every clip."""
     clips = read_teacher(args.corpus, args.split, args.clips)
     run = functools.partial(run_pipeline, args=args, data_dir=data_dir)
-    places = []
-    with ThreadPoolExecutor(args.jobs) as pool, cli.progress("clips", len(clips), " clips") as bar:
-        for place in pool.map(run, clips):
-            places.append(place)
-            bar.update(1)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        done = tqdm(pool.map(run, clips), desc="clips", total=len(clips), disable=None, leave=False)
+        places = list(done)
     results = [compare(clip, place) for clip, place in zip(clips, places, strict=True)]
     if args.worst:
         draw_worst(args.worst, clips, places, results)
@@ -374,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     if args.json:
         misses = [dataclasses.asdict(miss) for miss in total.misses]
-        workspace.write_json(
+        write_json(
             args.json, {"overall": rows[-1], "clips": rows[:-1], "misses": misses, "met": all(met)}
         )
     return 0 if all(met) else 1

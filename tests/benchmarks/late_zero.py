@@ -19,7 +19,7 @@ import train_syncnet
 from models import weights
 from models.syncnet import SyncNet
 from pipeline import cli
-from pipeline.store.workspace import write_json
+from pipeline.store.files import write_json
 from tests.benchmarks import report
 from training.data import samples, selection
 from training.data.samples import Clip

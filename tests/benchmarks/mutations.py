@@ -24,6 +24,7 @@ from typing import Any
 
 import cv2
 import torch
+from tqdm import tqdm
 
 import run_pipeline
 import run_syncnet
@@ -32,6 +33,7 @@ import run_wav2lip
 from pipeline import cli
 from pipeline.media import process
 from pipeline.store import workspace
+from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from tests.benchmarks import report
 from tests.benchmarks.peak_memory import MIB, PROC, tree_rss
@@ -280,7 +282,7 @@ def measure(
     # Asked once here, not by each child.
     process.encoders(), process.decodable_codecs()
     cases = []
-    with cli.progress("damaged copies", count, " copies") as bar:
+    with tqdm(desc="damaged copies", total=count, unit=" copies", disable=None, leave=False) as bar:
         for seed in range(first, first + count):
             clip = clips[(seed + seed // len(MUTATIONS)) % len(clips)]  # so that all pairs come
             with tempfile.TemporaryDirectory() as name:
@@ -319,9 +321,7 @@ def main(argv: list[str] | None = None) -> int:
         report.verdict("largest, MiB", largest, MEMORY_BAR_MIB, at_most=True),
     ]
     if args.json:
-        workspace.write_json(
-            args.json, {"cases": [asdict(case) for case in cases], "met": all(met)}
-        )
+        write_json(args.json, {"cases": [asdict(case) for case in cases], "met": all(met)})
     return 0 if all(met) else 1
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import ffmpeg
 
 from pipeline.media import process
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from tests.benchmarks import report
 
 SIZE_PX = WIDTH_PX, HEIGHT_PX = 1280, 720
@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         keys = ("stage", "minutes", "peak_mib", "seconds")
         listed = [dict(zip(keys, row, strict=True)) for row in rows]
-        workspace.write_json(args.json, {"rows": listed, "ratios": ratios, "met": all(met)})
+        write_json(args.json, {"rows": listed, "ratios": ratios, "met": all(met)})
     return 0 if all(met) else 1
 
 

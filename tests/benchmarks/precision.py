@@ -10,32 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
+from models.device import torch_device
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.store import workspace
-from pipeline.sync.scorer import load_scorer, score_clip
+from pipeline.store.files import write_json
+from pipeline.sync.scorer import SyncOptions, SyncScorer
 from tests.benchmarks import report
 from training.data.samples import clip_files, clip_name
 
-BATCH_WINDOWS, VSHIFT = 20, 15  # as run_syncnet.py has them
 EQUAL_BAR = 100.0  # percent of clips with the same offset
 APART_BAR = 1.0  # percent, largest change of a clip's min dist
 
 
 def compare(files: list[Path], initial_model: str, *, device: torch.device) -> list[dict[str, Any]]:
     """One row per clip with windows: offsets in frames and min dists, float32's first."""
-    models = [
-        load_scorer(initial_model, device=device, precision=precision)[0]
-        for precision in ("fp32", "bf16")
+    scorers = [
+        SyncScorer(SyncOptions(initial_model, precision="fp32"), device=device),
+        SyncScorer(SyncOptions(initial_model, precision="bf16"), device=device),
     ]
     rows = []
-    with cli.progress("clips", len(files)) as bar:
+    with tqdm(desc="clips", total=len(files), unit=" clips", disable=None, leave=False) as bar:
         for file in files:
-            scores = [
-                score_clip(file, model, batch_size=BATCH_WINDOWS, vshift=VSHIFT, device=device)
-                for model in models
-            ]
+            scores = [scorer.score(file) for scorer in scorers]
             bar.update(1)
             # Whether there are windows is the clip's matter, not the arithmetic's.
             if found := [score.sync for score in scores if score.sync]:
@@ -56,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--initial_model", default="auto", help="as for run_syncnet.py")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     args = parser.parse_args(argv)
-    device = cli.torch_device(args.device)
+    device = torch_device(args.device)
     rows = compare(clip_files([args.data_dir]), args.initial_model, device=device)
     if not rows:
         raise InputError(f"No clip in {args.data_dir} has sound and five frames.")
@@ -71,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         if not same:
             print(f"{row['clip']}: {row['offsets'][0]} and {row['offsets'][1]} frames")
     if args.json:
-        workspace.write_json(args.json, {"clips": rows})
+        write_json(args.json, {"clips": rows})
     return 0 if all(met) else 1
 
 

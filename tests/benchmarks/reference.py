@@ -21,7 +21,7 @@ from models import s3fd
 from models.features import MFCC_SIZE, WINDOW_COLUMNS, WINDOW_FRAMES
 from models.syncnet import CROP_PX, StackedConv, SyncNet
 from pipeline import cli
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from tests.benchmarks import report
 
 # Of 10 s of 720p, measured elsewhere: CPU-seconds of the whole, and what of it the networks had.
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     for faces, seconds in whole.items():
         print(f"10 s of 720p, {faces}: {seconds:.0f} CPU s (there {WHOLE_S[faces]})")
     if args.json:
-        workspace.write_json(args.json, {"kernels": found, "whole_s": whole})
+        write_json(args.json, {"kernels": found, "whole_s": whole})
     return 0
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from models import weights
-from pipeline import cli
+from models.device import torch_device
 from pipeline.faces.detector import CONFIDENCE
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from tests.benchmarks import report
 from training.batches.face_samples import FaceSample, still_samples
 from training.objectives.detection import detect, score_detections
@@ -73,14 +74,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def score(samples: list[FaceSample], *, detector: weights.Detector, device: torch.device) -> Scored:
+def score(samples: list[FaceSample], *, detector: str, device: torch.device) -> Scored:
     """Runs the detector on every picture at its own size."""
     model, _ = weights.load_s3fd(detector, device=device)
-    found = []
-    with cli.progress("photographs", len(samples), " pictures") as bar:
-        for sample in samples:
-            found.append(detect(model, sample.image, confidence=LOWEST_CONFIDENCE))
-            bar.update(1)
+    found = [
+        detect(model, sample.image, confidence=LOWEST_CONFIDENCE)
+        for sample in tqdm(samples, desc="photographs", disable=None, leave=False)
+    ]
     false_scores, face_scores, _ = score_detections(found, samples, min_face_px=MIN_FACE_PX)
     sides = [
         (sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1, initial=0) for sample in samples
@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measures, prints, and fails when the bar is missed."""
     args = build_parser().parse_args(argv)
     samples = still_samples(args.stills, split=args.split)
-    scored = score(samples, detector=args.detector, device=cli.torch_device(args.device))
+    scored = score(samples, detector=args.detector, device=torch_device(args.device))
     rows = figures(scored)
     print(f"{len(samples)} photographs, {len(scored.face_scores)} faces >= {MIN_FACE_PX} px")
     report.print_table(list(rows[0]), [list(row.values()) for row in rows])
@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
         draw_worst(args.worst, scored, confidence, args.worst_count)
     if args.json:
         counts = {"photographs": len(samples), "faces": len(scored.face_scores)}
-        workspace.write_json(args.json, counts | {"recall": recall, "rows": rows, "met": met})
+        write_json(args.json, counts | {"recall": recall, "rows": rows, "met": met})
     return 0 if met else 1
 
 

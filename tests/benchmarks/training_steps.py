@@ -17,7 +17,7 @@ import torch
 
 import train_syncnet
 import train_wav2lip
-from models import precision
+from models.device import native_precision, torch_device
 from models.syncnet import SMALL, SyncNet
 from models.wav2lip import (
     EXPERT_FRAMES,
@@ -29,7 +29,7 @@ from models.wav2lip import (
 )
 from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.store import workspace
+from pipeline.store.files import write_json
 from tests.benchmarks import report
 from training.batches.expert_excerpts import EXCERPT_WINDOWS, ExpertBatch
 from training.batches.face_batches import FaceBatch
@@ -162,8 +162,8 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--threads, --steps, --excerpts and --batch_size are at least 1.")
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    device = cli.torch_device(args.device)
-    chosen = precision.precision_on(device)
+    device = torch_device(args.device)
+    chosen = native_precision(device)
     stages = {
         "syncnet": lambda: syncnet_step(args.excerpts, device),
         "expert": lambda: expert_step(args.batch_size, device),
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, fp32_s, auto_s in rows
     ]
     if args.json:
-        workspace.write_json(args.json, {"precision": chosen, "device": str(device)} | found)
+        write_json(args.json, {"precision": chosen, "device": str(device)} | found)
     return 0 if all(met) else 1
 
 

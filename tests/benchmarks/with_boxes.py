@@ -10,6 +10,7 @@ toolkit's own. Only measurements use this.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,9 @@ from models import published, s3fd, weights
 from models.syncnet import SyncNet
 from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.faces.tracks import Face
 from pipeline.media import decode
-from pipeline.store import pickles
+from pipeline.store.safe_pickle import read_pickle
 
 # A picture is recognised by its colours at this size, because the detector may see frames in any
 # order and any number. Pictures too much alike to be told apart have faces as much alike.
@@ -80,6 +82,16 @@ def _centred(box: torch.Tensor) -> torch.Tensor:
     return torch.cat([(box[:2] + box[2:]) / 2, box[2:] - box[:2]])
 
 
+def _face(row: Any, info: decode.MediaInfo) -> Face:
+    """A face of faces.pckl: ours, or the demo's of 2018, in fractions and y before x."""
+    if isinstance(row, dict):
+        x1, y1, x2, y2 = map(float, row["bbox"])
+        return Face((x1, y1, x2, y2), float(row["conf"]))
+    _, (top, left, bottom, right), score = row
+    width, height = info.width_px, info.height_px
+    return Face((left * width, top * height, right * width, bottom * height), float(score))
+
+
 def write_given(path: Path, video: Path, faces_file: Path) -> None:
     """Joins the faces of a faces.pckl with what their frames look like.
 
@@ -93,9 +105,9 @@ def write_given(path: Path, video: Path, faces_file: Path) -> None:
         InputError: one of them cannot be read, or the video has more frames than there are faces.
     """
     info = decode.probe(video)
-    rows = pickles.read_pickle(faces_file)
+    rows = read_pickle(faces_file)
     try:
-        faces = pickles.faces(rows, frame_size_px=(info.width_px, info.height_px))
+        faces = [[_face(face, info) for face in row] for row in rows]
     except (TypeError, ValueError, LookupError, ArithmeticError) as error:
         raise InputError(f"{faces_file} is not a faces.pckl; give that of run_pipeline.py.") from (
             error

@@ -15,14 +15,14 @@ import torch
 from data.make_example import SHOT_TWO_LEFT_FACE
 from models import features, syncnet, weights
 from models.features import FRAME_RATE, SAMPLE_RATE
-from pipeline.dub import face_path
-from pipeline.dub.generate import Generator
-from pipeline.faces import detector as face_detector
+from pipeline.dubbing import face_path
+from pipeline.dubbing.generate import Generator
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from pipeline.sync import embeddings
 from pipeline.sync import offset as sync_offset
-from pipeline.sync import scorer as sync_scorer
+from pipeline.sync.scorer import SyncOptions, SyncScorer
+from tests.score_kit import stream_of
 
 CPU = torch.device("cpu")
 FACEDET_SCALE = 0.25
@@ -79,7 +79,7 @@ def of_lips() -> dict[str, Any]:
 def of_boxes(example: Path) -> dict[str, Any]:
     """Faces the detector in the box sees in three frames of the example: x1, y1, x2, y2, score."""
     model, _ = weights.load_s3fd("small", device=CPU)
-    detector = face_detector.FaceDetector(model, device=CPU, facedet_scale=FACEDET_SCALE)
+    detector = stream_of(model, facedet_scale=FACEDET_SCALE)
     for frame in _frames(example, BOX_FRAMES):
         detector.feed(frame)
     return {
@@ -108,10 +108,8 @@ def of_tracks(place: Workspace) -> dict[str, Any]:
 
 def of_embeddings(clip: Path) -> dict[str, Any]:
     """First and last embedding of the lips and of the sound of a face clip."""
-    model, _ = sync_scorer.load_scorer(
-        weights.OWN_DIR / weights.SYNCNET_OWN_FILE, device=CPU, precision="fp32"
-    )
-    embedded = sync_scorer.embed_clip(clip, model, batch_size=20, device=CPU)
+    own = weights.OWN_DIR / weights.SYNCNET_OWN_FILE
+    embedded = SyncScorer(SyncOptions(own, precision="fp32"), device=CPU).embed(clip)
     pairs = {"lips": embedded.lips, "sound": embedded.sound}
     return {name: {"first": v[0].tolist(), "last": v[-1].tolist()} for name, v in pairs.items()}
 

@@ -14,12 +14,12 @@ def _ignored(script: str, flag: str, before: str, after: str) -> Mutant:
     )
 
 
-_SETTINGS = "options = PipelineOptions(**settings)"
+_FACE_OPTIONS = "{f.name: getattr(args, f.name) for f in fields(FaceOptions)})"
 
 
 def _pipeline_flag(flag: str, value: object) -> Mutant:
-    changed = f"options = PipelineOptions(**settings | {{{flag!r}: {value!r}}})"
-    return _ignored("run_pipeline", flag, _SETTINGS, changed)
+    changed = f"{_FACE_OPTIONS[:-1]} | {{{flag!r}: {value!r}}})"
+    return _ignored("run_pipeline", flag, _FACE_OPTIONS, changed)
 
 
 _SYNC_OPTIONS = "{f.name: getattr(args, f.name) for f in fields(SyncOptions)})"
@@ -51,12 +51,12 @@ MUTANTS: tuple[Mutant, ...] = (
     _pipeline_flag("precision", "auto"),
     _pipeline_flag("keep_frames", True),
     _ignored("run_pipeline", "overwrite", "overwrite=args.overwrite", "overwrite=False"),
-    _ignored("run_pipeline", "device", "cli.torch_device(args.device)", 'cli.torch_device("cpu")'),
+    _ignored("run_pipeline", "device", "device=args.device", 'device="cpu"'),
     _syncnet_flag("initial_model", "auto"),
     _syncnet_flag("batch_size", 20),
     _syncnet_flag("vshift", 15),
     _syncnet_flag("precision", "auto"),
-    _ignored("run_syncnet", "device", "cli.torch_device(args.device)", 'cli.torch_device("cpu")'),
+    _ignored("run_syncnet", "device", "device=args.device", 'device="cpu"'),
     _ignored("run_visualise", "frame_rate", "frame_rate=args.frame_rate", "frame_rate=None"),
     _dub_flag("tracks", "all"),
     _dub_flag("fit", "video"),
@@ -64,14 +64,17 @@ MUTANTS: tuple[Mutant, ...] = (
     _dub_flag("keep_background", None),
     _dub_flag("checkpoint", "auto"),
     _dub_flag("batch_size", 16),
-    _ignored("run_wav2lip", "pads", "pads=pads(args.pads)", "pads=pads([0, 10, 0, 0])"),
+    _ignored("run_wav2lip", "pads", "pads=Pads(*args.pads)", "pads=Pads(0, 10, 0, 0)"),
     _ignored("run_wav2lip", "blend", "blend=args.blend == BLENDS[0]", "blend=True"),
     _ignored("run_wav2lip", "score", "score=args.score", "score=False"),
     _ignored("run_wav2lip", "videofile", "video=args.videofile", "video=None"),
     _ignored(
-        "run_wav2lip", "audio", "audio=audio_by_track(args.audio)", "audio=audio_by_track([])"
+        "run_wav2lip",
+        "audio",
+        "audio=cli.audio_by_track(args.audio)",
+        "audio=cli.audio_by_track([])",
     ),
-    _ignored("run_wav2lip", "device", "cli.torch_device(args.device)", 'cli.torch_device("cpu")'),
+    _ignored("run_wav2lip", "device", "device=args.device", 'device="cpu"'),
     _ignored(
         "evaluate", "route", 'if args.route == "both" else (args.route,)', "if args.route else ()"
     ),
@@ -89,9 +92,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "SyncOptions(args.initial_model, args.batch_size, args.vshift, args.precision)",
         'SyncOptions("auto", args.batch_size, args.vshift, args.precision)',
     ),
-    _ignored("evaluate", "batch_size", "batch_size=sync.batch_size", "batch_size=20"),
+    _ignored("evaluate", "batch_size", "args.batch_size, args.vshift", "20, args.vshift"),
     _ignored("evaluate", "tmp_dir", "tmp_dir=args.tmp_dir", "tmp_dir=None"),
-    _ignored("evaluate", "device", "cli.torch_device(args.device)", 'cli.torch_device("cpu")'),
+    _ignored("evaluate", "device", "device=args.device", 'device="cpu"'),
     _ignored("evaluate", "precision", "precision=args.precision,\n    )", ")"),
     Mutant(
         "num_failed_det does not reach the tracks",
@@ -116,7 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "min_face_size does not reach the detector",
-        "pipeline/faces/stage.py",
+        "pipeline/faces/options.py",
         "return self.facedet_scale or FACE_AT_DETECTOR_PX / self.min_face_size",
         "return self.facedet_scale or FACE_AT_DETECTOR_PX / 100",
         (f"{FLAGS}[run_pipeline-min_face_size]",),
@@ -138,27 +141,27 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "precision does not reach the detector",
         "pipeline/faces/stage.py",
-        "        precision=precision,\n    )\n    result",
-        "    )\n    result",
+        "precision=options.precision\n",
+        'precision="auto"\n',
         (f"{FLAGS}[run_pipeline-precision]",),
     ),
     Mutant(
         "precision does not reach the scorer",
-        "pipeline/sync/scorer.py",
+        "pipeline/sync/embeddings.py",
         ".narrowed(PRECISIONS[resolved])",
         "",
         (f"{FLAGS}[run_syncnet-precision]",),
     ),
     Mutant(
         "the frame rate of the record is not taken for the labelled video",
-        "pipeline/label.py",
-        "frame_rate=frame_rate or place.read_frame_rate()",
-        "frame_rate=frame_rate or FRAME_RATE",
+        "pipeline/labelling.py",
+        "rate = frame_rate or place.read_frame_rate()",
+        "rate = frame_rate or FRAME_RATE",
         (f"{FLAGS}[run_visualise-frame_rate]",),
     ),
     Mutant(
         "pads left and right are exchanged",
-        "pipeline/dub/face_path.py",
+        "pipeline/dubbing/face_path.py",
         "    left: int = 0\n    right: int = 0\n\n    def __post",
         "    right: int = 0\n    left: int = 0\n\n    def __post",
         (f"{FLAGS}[run_wav2lip-pads]",),

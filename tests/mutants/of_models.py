@@ -148,14 +148,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "auto precision is the device's own with published weights, too",
-        "models/precision.py",
-        'return "fp32" if published else precision_on(device)',
-        "return precision_on(device)",
+        "models/device.py",
+        'return "fp32" if full else native_precision(device)',
+        "return native_precision(device)",
         (f"{INPUT}::test_auto_precision_keeps_published_numbers",),
     ),
     Mutant(
         "fp32 that is asked for is what the device is fast at",
-        "models/precision.py",
+        "models/device.py",
         'if precision != "auto":',
         'if precision == "bf16":',
         (f"{INPUT}::test_auto_precision_keeps_published_numbers",),

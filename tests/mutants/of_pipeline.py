@@ -125,15 +125,15 @@ FACES = (
     Mutant(
         "our own detector gets bilinear pixels",
         "pipeline/faces/detector.py",
-        "bilinear = published or self._scale > 1",
-        "bilinear = True",
+        'elif self._detector.resize == "bilinear" or self._scale > 1:',
+        "elif True:",
         (f"{INPUT}::test_our_detector_sees_averages",),
     ),
     Mutant(
         "the published detector gets averages",
         "pipeline/faces/detector.py",
-        "bilinear = published or self._scale > 1",
-        "bilinear = self._scale > 1",
+        'elif self._detector.resize == "bilinear" or self._scale > 1:',
+        "elif self._scale > 1:",
         (f"{INPUT}::test_published_detector_sees_bilinear_pixels",),
     ),
     Mutant(
@@ -146,8 +146,8 @@ FACES = (
     Mutant(
         "boxes stay in pixels of the detector",
         "pipeline/faces/detector.py",
-        "found[:, :4] /= self._scale",
-        "found[:, :4] /= 1",
+        "_on_frame(face, scale=self._scale)",
+        "_on_frame(face, scale=1)",
         (f"{INPUT}::test_faces_above_nine_tenths_are_in_pixels_of_the_frame",),
     ),
 )
@@ -169,35 +169,35 @@ DUB = (
     ),
     Mutant(
         "faces are placed as if tracks were at 25 frames per second",
-        "pipeline/dub/stage.py",
+        "pipeline/dubbing/stage.py",
         "rate = place.read_frame_rate()\n    return [",
         "rate = 25\n    return [",
         ("tests/test_dub.py::test_tracks_are_placed_on_the_clock_of_the_workspace",),
     ),
     Mutant(
         "speech is kept for 0.09 s around it",
-        "pipeline/dub/driving_audio.py",
+        "pipeline/dubbing/driving_audio.py",
         "HANGOVER_S = 0.12",
         "HANGOVER_S = 0.09",
         ("tests/test_mouths.py::test_speech_keeps_ten_columns_before_and_after",),
     ),
     Mutant(
         "the level of sound is that of 0.06 s",
-        "pipeline/dub/driving_audio.py",
+        "pipeline/dubbing/driving_audio.py",
         "LEVEL_S = 0.04",
         "LEVEL_S = 0.06",
         ("tests/test_mouths.py::test_speech_keeps_ten_columns_before_and_after",),
     ),
     Mutant(
         "the mouth's colour is matched to brow and eyes, too",
-        "pipeline/dub/blend.py",
+        "pipeline/dubbing/blend.py",
         "around[: FACE_PX // 2] = 0  # the",
         "pass  # the",
         ("tests/test_mouths.py::test_light_of_the_upper_half_has_no_say_in_the_mouths",),
     ),
     Mutant(
         "the mouth's colour is matched to the upper half only",
-        "pipeline/dub/blend.py",
+        "pipeline/dubbing/blend.py",
         "around[: FACE_PX // 2] = 0  # the",
         "around[FACE_PX // 2 :] = 0  # the",
         ("tests/test_mouths.py::test_light_of_the_upper_half_has_no_say_in_the_mouths",),
@@ -207,7 +207,7 @@ DUB = (
 STORE = (
     Mutant(
         "text is written over the old file",
-        "pipeline/store/workspace.py",
+        "pipeline/store/files.py",
         "partial = partial_path(path)\n    with partial.open(",
         "partial = path\n    with partial.open(",
         ("tests/test_workspace.py::test_files_are_replaced_not_written_over",),
@@ -237,15 +237,15 @@ STORE = (
     Mutant(
         "results of another detector count as the same",
         "pipeline/faces/stage.py",
-        "all(record.get(key) == identity[key] for key in identity)",
-        'all(record.get(key) == identity[key] for key in ("input", "settings"))',
+        "all(record.get(key) == made_from[key] for key in made_from)",
+        'all(record.get(key) == made_from[key] for key in ("input", "settings"))',
         ("tests/test_complete.py::test_results_of_other_weights_are_not_kept",),
     ),
     Mutant(
         "results of another input count as the same",
         "pipeline/faces/stage.py",
-        "all(record.get(key) == identity[key] for key in identity)",
-        'all(record.get(key) == identity[key] for key in ("settings", "detector"))',
+        "all(record.get(key) == made_from[key] for key in made_from)",
+        'all(record.get(key) == made_from[key] for key in ("settings", "detector"))',
         ("tests/test_prepare.py::test_another_input_under_the_same_name_is_refused",),
     ),
 )
@@ -300,9 +300,9 @@ CLOCK = (
     ),
     Mutant(
         "marked copies carry their sound a frame late",
-        "pipeline/label.py",
-        "for index, stored in enumerate(decode.read_planes(place.video, info=info)):",
-        "for index, stored in enumerate([*decode.read_planes(place.video, info=info)][1:]):",
+        "pipeline/labelling.py",
+        "stored = decode.read_planes(place.video, info=info)",
+        "stored = [*decode.read_planes(place.video, info=info)][1:]",
         ("tests/test_clock.py::test_every_file_that_is_written_keeps_the_clock",),
     ),
 )

@@ -520,7 +520,7 @@ SYNCNET = (
     Mutant(
         "a step is bf16 unless asked otherwise, whatever the device can",
         "training/loop/options.py",
-        "return precision.chosen(self.precision, published=False, device=device)",
+        "return resolve_precision(self.precision, full=False, device=device)",
         'return self.precision.replace("auto", "bf16")',
         (_flag("train_syncnet", "precision"), _flag("train_wav2lip", "precision")),
     ),
@@ -834,8 +834,8 @@ WAV2LIP = (
     Mutant(
         "--device of train_wav2lip.py is ignored",
         "training/tasks/wav2lip.py",
-        "with processes(cli.torch_device(options.device)) as group:",
-        'with processes(cli.torch_device("auto")) as group:',
+        "with processes(torch_device(options.device)) as group:",
+        'with processes(torch_device("auto")) as group:',
         (_flag("train_wav2lip", "device"),),
     ),
     Mutant(
@@ -938,8 +938,8 @@ TOOLS = (
     Mutant(
         "the new mouth is scored against the old sound",
         "training/evaluate_mouths.py",
-        "scorer.judge(made, exchange.sound)",
-        "scorer.judge(made, own)",
+        "scorer.score_frames(made, exchange.sound)",
+        "scorer.score_frames(made, own)",
         (f"{EVALUATIONS}::test_foreign_sound_figures_are_of_the_clip_as_it_was_and_as_it_is",),
     ),
     Mutant(

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import CropPath, Track
+from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 from training.data import preprocessed, samples, selection
 from training.data.faces import TYPICAL_ASPECT, VIEW, FaceClip, track_box
@@ -44,6 +45,7 @@ def load_faces(
     *,
     teacher: Teacher | None = None,
     say: bool = False,
+    progress: Progress = silent,
 ) -> list[FaceClip]:
     """Every usable face, with its box and, where it was scored, its offset.
 
@@ -52,13 +54,14 @@ def load_faces(
         source: cache and choice.
         teacher: tells what a SyncNet makes of crops; a preprocessed_root has no crops for it.
         say: print what is kept and what is left out, and why.
+        progress: called after each clip.
 
     Raises:
         InputError: nothing is left to train on; the sentence says why.
     """
     if any(preprocessed.is_root(folder) for folder in data_dirs):
         files: list[Path] = []
-        faces, left_out = _of_preprocessed(data_dirs, source)
+        faces, left_out = _of_preprocessed(data_dirs, source, progress)
         total = len(faces) + len(left_out)
     else:
         files = samples.clip_files(data_dirs)
@@ -66,7 +69,7 @@ def load_faces(
             raise InputError(
                 f"{data_dirs[0]} is no preprocessed_root; give --val instead of --filelists."
             )
-        faces, left_out = _of_tracks(files, source)
+        faces, left_out = _of_tracks(files, source, progress)
         total = len(files)
     usable = [face for face in faces if len(face.stretches(source.least_frames))]
     named = selection.with_people([face.clip for face in usable], data_dirs)
@@ -89,13 +92,20 @@ def load_faces(
     return [replace(face, taught=taught[face.clip.name]) for face in usable]
 
 
-def _of_tracks(files: list[Path], source: FaceSource) -> tuple[list[FaceClip], dict[str, str]]:
+def _of_tracks(
+    files: list[Path], source: FaceSource, progress: Progress
+) -> tuple[list[FaceClip], dict[str, str]]:
     known = selection.known_offsets(files)
     kept, left_out = selection.select(
         files, known, min_confidence=source.min_confidence, max_offset=source.max_offset
     )
     loaded = samples.load_clips(
-        kept, VIEW, cache=source.cache, margin=False, cache_gb=source.cache_gb
+        kept,
+        VIEW,
+        cache=source.cache,
+        margin=False,
+        cache_gb=source.cache_gb,
+        progress=progress,
     )
     by_name = {samples.clip_name(file): file for file in kept}
     left_out |= loaded.left_out
@@ -109,14 +119,18 @@ def _of_tracks(files: list[Path], source: FaceSource) -> tuple[list[FaceClip], d
 
 
 def _of_preprocessed(
-    roots: list[Path], source: FaceSource
+    roots: list[Path], source: FaceSource, progress: Progress
 ) -> tuple[list[FaceClip], dict[str, str]]:
     if others := [str(root) for root in roots if not preprocessed.is_root(root)]:
         raise InputError(
             f"{others[0]} is no preprocessed_root as the other folders are; train on one kind."
         )
     return preprocessed.load_videos(
-        roots, listed=source.listed, cache=source.cache, cache_gb=source.cache_gb
+        roots,
+        listed=source.listed,
+        cache=source.cache,
+        cache_gb=source.cache_gb,
+        progress=progress,
     )
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from models.features import SAMPLES_PER_FRAME
 from models.wav2lip import FACE_PX
-from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media import decode
+from pipeline.progress import Progress, silent
 from training.data import samples
 from training.data.faces import Cut, FaceClip
 
@@ -66,7 +66,12 @@ def _decoded(data: bytes) -> str:
 
 
 def load_videos(
-    roots: list[Path], *, listed: list[str] | None, cache: Path, cache_gb: float
+    roots: list[Path],
+    *,
+    listed: list[str] | None,
+    cache: Path,
+    cache_gb: float,
+    progress: Progress = silent,
 ) -> tuple[list[FaceClip], dict[str, str]]:
     """Faces of such folders.
 
@@ -75,6 +80,7 @@ def load_videos(
         listed: names to read; None: all.
         cache: folder of decoded faces.
         cache_gb: its largest size.
+        progress: called after each video.
 
     Returns:
         Faces, and the reason of each video that is not among them, by name.
@@ -86,15 +92,14 @@ def load_videos(
     room = samples.Room(cache, limit_bytes=int(cache_gb * 1e9))
     faces: list[FaceClip] = []
     left_out: dict[str, str] = {}
-    with cli.progress("face folders read", len(folders), unit=" videos") as bar:
-        for folder in folders:
-            name = video_name(folder)
-            found = samples.attempt(partial(_clip, folder, name, room))
-            if isinstance(found, samples.Clip):
-                faces.append(FaceClip(found, WHOLE, seen=_seen(folder, found.frames)))
-            else:
-                left_out[name] = found
-            bar.update(1)
+    for done, folder in enumerate(folders, start=1):
+        name = video_name(folder)
+        clip = samples.attempt(partial(_clip, folder, name, room))
+        if isinstance(clip, samples.Clip):
+            faces.append(FaceClip(clip, WHOLE, seen=_seen(folder, clip.frames)))
+        else:
+            left_out[name] = clip
+        progress("face folders read", done, len(folders))
     if not faces:
         name, reason = next(iter(left_out.items()))
         raise InputError(f"None of {len(folders)} videos can be used: {name}: {reason}.")

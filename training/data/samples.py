@@ -23,9 +23,9 @@ import numpy as np
 from models import syncnet
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX, SyncNetConfig
-from pipeline import cli
 from pipeline.errors import InputError, PipelineError
 from pipeline.media import decode
+from pipeline.progress import Progress, silent
 from training.drawn import pen
 from training.drawn.heads import drawn_clip
 
@@ -161,7 +161,13 @@ def clip_name(file: Path) -> str:
 
 
 def load_clips(
-    files: list[Path], config: SyncNetConfig, *, cache: Path, margin: bool, cache_gb: float = 20.0
+    files: list[Path],
+    config: SyncNetConfig,
+    *,
+    cache: Path,
+    margin: bool,
+    cache_gb: float = 20.0,
+    progress: Progress = silent,
 ) -> Loaded:
     """Decodes face clips, or finds them decoded.
 
@@ -171,6 +177,7 @@ def load_clips(
         cache: folder for decoded clips; safe to delete.
         margin: keep one for training; without, pictures are exactly those run_syncnet.py sees.
         cache_gb: the cache stays below this; clips that do not fit are left out.
+        progress: called after each clip.
 
     Raises:
         InputError: not one clip can be used; the sentence names the first and why.
@@ -179,14 +186,13 @@ def load_clips(
     clips: list[Clip] = []
     left_out: dict[str, str] = {}
     room = Room(cache, limit_bytes=int(cache_gb * 1e9))
-    with cli.progress("face clips read", len(files), unit=" clips") as bar:
-        for file in files:
-            found = attempt(partial(_cached_clip, file, view, room))
-            if isinstance(found, Clip):
-                clips.append(found)
-            else:
-                left_out[clip_name(file)] = found
-            bar.update(1)
+    for done, file in enumerate(files, start=1):
+        clip = attempt(partial(_cached_clip, file, view, room))
+        if isinstance(clip, Clip):
+            clips.append(clip)
+        else:
+            left_out[clip_name(file)] = clip
+        progress("face clips read", done, len(files))
     if not clips:
         name, reason = next(iter(left_out.items()))
         raise InputError(f"None of {len(files)} face clips can be used: {name}: {reason}.")

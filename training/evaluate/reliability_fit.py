@@ -1,5 +1,6 @@
 """Pieces with their own and with foreign sound, and the regression that tells them apart."""
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from scipy.special import expit
 from models.calibration import Calibration
 from models.features import FRAME_RATE
 from models.syncnet import SyncNet
-from pipeline import cli
+from pipeline.progress import Progress, silent
 from pipeline.sync import embeddings, reliability
 from training.data.people import person_of
 from training.data.samples import Clip, shifted_sound
@@ -81,6 +82,7 @@ def measure(
     options: Options,
     persons: dict[str, str],
     device: torch.device,
+    progress: Progress = silent,
 ) -> list[Piece]:
     """Cuts pieces of every length and gives each its own and others' sound.
 
@@ -93,44 +95,47 @@ def measure(
         options: how many, and the seed.
         persons: see `training.data.people`.
         device: where the model is.
+        progress: called after each clip, then after each piece.
     """
-    own = own_offsets(model, clips, vshift=options.vshift, device=device)
+    own = own_offsets(model, clips, vshift=options.vshift, device=device, progress=progress)
     sure = [clip for clip in clips if clip.name in own]
     rng = np.random.default_rng(options.seed)
     pieces: list[Piece] = []
-    with cli.progress("pieces", len(FRAMES) * options.pieces, unit=" pieces") as bar:
-        for frames in FRAMES:
-            stretches = []
-            for clip, first in _drawn(sure, frames, options.pieces, persons, rng):
-                stretches.append(
-                    _embedded(model, clip, first, frames, own[clip.name], persons, device)
-                )
-                bar.update(1)
-            pieces += _paired(stretches, options, rng)
+    total, counter = len(FRAMES) * options.pieces, itertools.count(1)
+    for frames in FRAMES:
+        stretches = []
+        for clip, first in _drawn(sure, frames, options.pieces, persons, rng):
+            stretches.append(_embedded(model, clip, first, frames, own[clip.name], persons, device))
+            progress("pieces embedded", next(counter), total)
+        pieces += _paired(stretches, options, rng)
     return pieces
 
 
 def own_offsets(
-    model: SyncNet, clips: list[Clip], *, vshift: int, device: torch.device
+    model: SyncNet,
+    clips: list[Clip],
+    *,
+    vshift: int,
+    device: torch.device,
+    progress: Progress = silent,
 ) -> dict[str, float]:
     """The offset in frames of every clip whose pieces of 5 s (or thirds) agree, by its name."""
-    found = {}
-    with cli.progress("clips", len(clips), unit=" clips") as bar:
-        for clip in clips:
-            bar.update(1)
-            length = min(REFERENCE_FRAMES, clip.frames // FEWEST_REFERENCES)
-            if length < LEAST_REFERENCE_FRAMES:
-                continue
-            offsets = []
-            for first in range(0, clip.frames - length + 1, length):
-                lips, sound = embed_piece(model, clip, first=first, frames=length, device=device)
-                mean = embeddings.distances(lips, sound, vshift=vshift).mean(axis=0)
-                offsets.append(vshift - int(mean.argmin()))
-            middle = float(np.median(offsets))
-            near = np.abs(np.array(offsets) - middle) <= SURE_DISTANCE
-            if near.mean() >= SURE_SHARE and abs(middle) < vshift - TOLERANCE:
-                found[clip.name] = middle
-    return found
+    own = {}
+    for done, clip in enumerate(clips, start=1):
+        progress("clips compared with themselves", done, len(clips))
+        length = min(REFERENCE_FRAMES, clip.frames // FEWEST_REFERENCES)
+        if length < LEAST_REFERENCE_FRAMES:
+            continue
+        offsets = []
+        for first in range(0, clip.frames - length + 1, length):
+            lips, sound = embed_piece(model, clip, first=first, frames=length, device=device)
+            mean = embeddings.distances(lips, sound, vshift=vshift).mean(axis=0)
+            offsets.append(vshift - int(mean.argmin()))
+        middle = float(np.median(offsets))
+        near = np.abs(np.array(offsets) - middle) <= SURE_DISTANCE
+        if near.mean() >= SURE_SHARE and abs(middle) < vshift - TOLERANCE:
+            own[clip.name] = middle
+    return own
 
 
 @dataclass(frozen=True)

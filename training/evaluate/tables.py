@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from models.syncnet import SyncNetConfig
-from pipeline.store.workspace import write_json
+from pipeline.progress import Progress, silent
+from pipeline.store.files import write_json
 from training.data import samples, selection
 from training.data.samples import Clip
 
@@ -24,14 +25,16 @@ def parser(description: str, *, data: str = "data_dirs") -> argparse.ArgumentPar
     return made
 
 
-def tracks(data_dirs: list[Path], config: SyncNetConfig, *, cache: Path) -> list[Clip]:
+def tracks(
+    data_dirs: list[Path], config: SyncNetConfig, *, cache: Path, progress: Progress = silent
+) -> list[Clip]:
     """The clips of data folders as run_syncnet.py sees them; stderr says which are left out.
 
     Raises:
         InputError: a folder is none of run_pipeline.py, or not one clip can be used.
     """
     files = samples.clip_files(data_dirs)
-    loaded = samples.load_clips(files, config, cache=cache, margin=False)
+    loaded = samples.load_clips(files, config, cache=cache, margin=False, progress=progress)
     if loaded.left_out:
         print(selection.in_words(loaded.left_out), file=sys.stderr)
     return loaded.clips

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from models import weights
+from models.files import sha256
 from pipeline.store import provenance
-from pipeline.store.workspace import write_json
+from pipeline.store.files import write_json
 from training.loop.distributed import Processes
 from training.loop.options import RunOptions
 from training.loop.task import Run
@@ -50,7 +51,7 @@ def export(run: Run, options: RunOptions, group: Processes) -> None:
         "steps": run.best["step"] if run.best else run.step,
         "minutes": round(run.seconds / 60, 1),
         "licence": "MIT, as the repository; no training picture or sound is part of it",
-        "sha256": weights.sha256(file),
+        "sha256": sha256(file),
         "versions": versions(),
         "commit": commit(REPOSITORY),
     }

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from models.files import partial_path
 from pipeline.errors import InputError, PipelineError
-from pipeline.media.encode import partial_path
 
 Network = TypeVar("Network", bound=nn.Module)
 

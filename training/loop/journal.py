@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pipeline.store.workspace import write_text
+from pipeline.store.files import write_text
 from training.loop.checkpoint import unwritable, written
 
 SMOOTHED_ROWS = 25

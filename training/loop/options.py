@@ -6,10 +6,8 @@ from pathlib import Path
 
 import torch
 
-from models import precision
-from models.options import check_fields
-from models.precision import Precision
-from pipeline import cli
+from models.device import Precision, resolve_precision
+from models.options import check_device, check_fields
 from pipeline.errors import InputError
 from training.loop import resume
 
@@ -35,14 +33,14 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        cli.check_device(self.device)
+        check_device(self.device)
 
     def arithmetic(self, device: torch.device) -> str:
         """That of the steps, fp32 or bf16: "auto" is what the device itself computes in.
 
         Where bf16 is emulated, as on most CPUs, a step takes ten times as long as in fp32.
         """
-        return precision.chosen(self.precision, published=False, device=device)
+        return resolve_precision(self.precision, full=False, device=device)
 
     def where(self, *, after: str, script_flag: str) -> list[str]:
         """The last lines of a run: where the weights are, and what can be done with them.

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import s3fd
+from models.boxes import box_iou
 from pipeline.faces.detector import CONFIDENCE
 from training.batches.face_samples import FaceSample
 
@@ -41,7 +42,7 @@ def assign(
     positive = torch.zeros(count, dtype=torch.bool)
     negative = torch.ones(count, dtype=torch.bool)
     if len(boxes):
-        iou = torch.from_numpy(s3fd.box_iou(corners.numpy(), boxes)).float()
+        iou = torch.from_numpy(box_iou(corners.numpy(), boxes)).float()
         best, owner = iou.max(dim=1)
         positive = best > MATCH_IOU
         for face in range(len(boxes)):
@@ -55,7 +56,7 @@ def assign(
         x, y = anchors[:, 0:1], anchors[:, 1:2]
         region = torch.from_numpy(ignore)
         inside = (x > region[:, 0]) & (x < region[:, 2]) & (y > region[:, 1]) & (y < region[:, 3])
-        overlap = torch.from_numpy(s3fd.box_iou(corners.numpy(), ignore)) > 0.2
+        overlap = torch.from_numpy(box_iou(corners.numpy(), ignore)) > 0.2
         negative &= ~(inside | overlap).any(dim=1)
     return positive, negative & ~positive, targets
 
@@ -112,7 +113,7 @@ def score_detections(
     false_scores: list[float] = []
     face_scores: list[float] = []
     for faces, sample in zip(found, samples, strict=True):
-        iou = s3fd.box_iou(faces[:, :4], sample.boxes) if len(sample.boxes) else None
+        iou = box_iou(faces[:, :4], sample.boxes) if len(sample.boxes) else None
         taken: dict[int, float] = {}
         for i, face in enumerate(faces):  # best score first
             match = int(iou[i].argmax()) if iou is not None else -1
@@ -130,7 +131,7 @@ def _in_ignored(face: np.ndarray, ignore: np.ndarray) -> bool:
         return False
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     inside = (ignore[:, 0] < x) & (x < ignore[:, 2]) & (ignore[:, 1] < y) & (y < ignore[:, 3])
-    return bool(inside.any() or (s3fd.box_iou(face[None, :4], ignore) > 0.3).any())
+    return bool(inside.any() or (box_iou(face[None, :4], ignore) > 0.3).any())
 
 
 def recall_at(

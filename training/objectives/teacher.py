@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from models.syncnet import CROP_PX, SyncNet
-from pipeline import cli
 from pipeline.media import decode
+from pipeline.progress import Progress, silent
 from pipeline.sync import embeddings
 from training.data.samples import clip_name, touch, write_array
 
@@ -36,7 +36,13 @@ class Taught:
 
 
 def teach(
-    files: list[Path], model: SyncNet, *, digest: str, cache: Path, device: torch.device
+    files: list[Path],
+    model: SyncNet,
+    *,
+    digest: str,
+    cache: Path,
+    device: torch.device,
+    progress: Progress = silent,
 ) -> dict[str, Taught]:
     """Embeds clips, or finds them embedded.
 
@@ -46,23 +52,23 @@ def teach(
         digest: of its weights: the cache holds what each file of weights said.
         cache: folder.
         device: where.
+        progress: called after each clip.
 
     Returns:
         By name of the clip.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    found = {}
-    with cli.progress("clips shown to SyncNet", len(files), unit=" clips") as bar:
-        for file in files:
-            status = file.stat()
-            about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {digest}"
-            stored = cache / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.taught.npy"
-            if not stored.exists():
-                write_array(stored, _embedded(file, model, device))
-            touch(stored)
-            found[clip_name(file)] = Taught(*np.load(stored, allow_pickle=False))
-            bar.update(1)
-    return found
+    embedded = {}
+    for done, file in enumerate(files, start=1):
+        status = file.stat()
+        about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {digest}"
+        stored = cache / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.taught.npy"
+        if not stored.exists():
+            write_array(stored, _embedded(file, model, device))
+        touch(stored)
+        embedded[clip_name(file)] = Taught(*np.load(stored, allow_pickle=False))
+        progress("clips embedded by the teacher", done, len(files))
+    return embedded
 
 
 def _embedded(file: Path, model: SyncNet, device: torch.device) -> np.ndarray:

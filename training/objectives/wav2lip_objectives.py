@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models import wav2lip
 from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
-from pipeline.dub.blend import mouth_mask
+from pipeline.dubbing.blend import mouth_mask
 from training.batches.expert_excerpts import ExpertBatch
 from training.batches.face_batches import FaceBatch
 from training.objectives.structure import RADIUS_PX, fine_contrast, ssim

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from models import weights
+from models.device import torch_device
 from models.syncnet import SMALL, SyncNet, SyncNetConfig
-from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.progress import Progress, silent
 from training.batches import excerpts
 from training.batches.excerpts import Batch, Draw
 from training.data import samples, selection
@@ -53,7 +54,9 @@ class Data:
     left_out: dict[str, str]
 
 
-def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) -> Data:
+def load_data(
+    options: TrainOptions, config: SyncNetConfig, group: Processes, *, progress: Progress = silent
+) -> Data:
     """Selects, decodes and checks everything before the first step.
 
     Raises:
@@ -69,7 +72,12 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
         print(f"{count} found; what the cache lacks is decoded now", flush=True)
     with leader_first(group):
         loaded = samples.load_clips(
-            chosen, config, cache=options.cache_folder, margin=True, cache_gb=options.cache_gb
+            chosen,
+            config,
+            cache=options.cache_folder,
+            margin=True,
+            cache_gb=options.cache_gb,
+            progress=progress,
         )
     shortest = excerpts.excerpt_frames(config)
     real = [clip for clip in loaded.clips if clip.frames >= shortest]
@@ -80,13 +88,19 @@ def load_data(options: TrainOptions, config: SyncNetConfig, group: Processes) ->
         print(selection.in_words(left_out) or "no clip left out", flush=True)
     if not real:
         raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
-    unseen = _unseen(options, config, group) if options.val else []
+    unseen = _unseen(options, config, group, progress=progress) if options.val else []
     real = selection.with_people(selection.aligned(real, known), options.data)
-    return Data(real, _drawn_heads(options, real, config, group), unseen, left_out)
+    drawn = _drawn_heads(options, real, config, group, progress=progress)
+    return Data(real, drawn, unseen, left_out)
 
 
 def _drawn_heads(
-    options: TrainOptions, real: list[Clip], config: SyncNetConfig, group: Processes
+    options: TrainOptions,
+    real: list[Clip],
+    config: SyncNetConfig,
+    group: Processes,
+    *,
+    progress: Progress,
 ) -> list[Clip]:
     """Heads that speak with the sound of the clips, from the cache where they are there.
 
@@ -97,22 +111,29 @@ def _drawn_heads(
     frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
     if count and group.leads:
         print(f"{count} drawn heads; those that the cache lacks are drawn now", flush=True)
-    with leader_first(group), cli.progress("heads drawn", count, unit=" heads") as bar:
+    with leader_first(group):
         room = samples.Room(options.cache_folder, limit_bytes=int(options.cache_gb * 1e9))
         heads = []
         for head in samples.drawn_clips(
             real, config, count=count, frames=frames, seed=options.seed, room=room
         ):
             heads.append(head)
-            bar.update(1)
+            progress("heads drawn", len(heads), count)
     return heads
 
 
-def _unseen(options: TrainOptions, config: SyncNetConfig, group: Processes) -> list[Clip]:
+def _unseen(
+    options: TrainOptions, config: SyncNetConfig, group: Processes, *, progress: Progress
+) -> list[Clip]:
     files = samples.clip_files(options.val)
     with leader_first(group):
         loaded = samples.load_clips(
-            files, config, cache=options.cache_folder, margin=False, cache_gb=options.cache_gb
+            files,
+            config,
+            cache=options.cache_folder,
+            margin=False,
+            cache_gb=options.cache_gb,
+            progress=progress,
         )
     if group.leads:
         if loaded.left_out:
@@ -333,9 +354,9 @@ class SyncNetTask(Task):
         }
 
 
-def train(options: TrainOptions) -> int:
+def train(options: TrainOptions, *, progress: Progress = silent) -> int:
     """Trains as the flags say; returns the exit code."""
-    with processes(cli.torch_device(options.device)) as group:
+    with processes(torch_device(options.device)) as group:
         check_options(options, group)
         origin = _origin(options)
         state = resume.begun(options, origin, needed=NEEDED, say=group.leads)
@@ -343,7 +364,7 @@ def train(options: TrainOptions) -> int:
         checkpoint = options.run / "checkpoint.pt"
         if state and not _is_of(state["config"], model.config):
             raise InputError(f"{checkpoint} is of another network; use another --run.")
-        data = load_data(options, model.config, group)
+        data = load_data(options, model.config, group, progress=progress)
         objective = OBJECTIVES[options.objective](
             negatives=options.negatives, embedding_scale=model.config.embedding_scale
         )

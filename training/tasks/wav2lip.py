@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from models import weights
+from models.device import torch_device
+from models.files import sha256
 from models.wav2lip import (
     SyncNetColor,
     Wav2Lip,
@@ -18,8 +20,8 @@ from models.wav2lip import (
     to_uint8,
     without_mouths,
 )
-from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.progress import Progress, silent
 from training.batches.expert_excerpts import EXCERPT_FRAMES, expert_batch
 from training.batches.face_batches import LEAST_FRAMES, FaceBatch, face_batch
 from training.data import samples
@@ -66,7 +68,7 @@ class Data:
         return self.clips[0].taught_at(np.array([0])).shape[2]
 
 
-def load_data(options: TrainOptions, *, say: bool) -> Data:
+def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) -> Data:
     """Decodes, or finds decoded, what --data and --val name.
 
     Raises:
@@ -84,7 +86,13 @@ def load_data(options: TrainOptions, *, say: bool) -> Data:
             least_frames=EXCERPT_FRAMES if expert else LEAST_FRAMES,
             listed=listed_videos(options.filelists / part) if options.filelists else None,
         )
-        return load_faces(folders, source, teacher=_teacher(options, cache), say=say)
+        return load_faces(
+            folders,
+            source,
+            teacher=_teacher(options, cache, progress=progress),
+            say=say,
+            progress=progress,
+        )
 
     clips = load(options.data, "train.txt", say=say)
     val = options.val or (options.data if options.filelists else [])
@@ -105,12 +113,19 @@ def load_data(options: TrainOptions, *, say: bool) -> Data:
     return Data(clips, unseen)
 
 
-def _teacher(options: TrainOptions, cache: Path) -> Teacher | None:
+def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teacher | None:
     if options.teacher == "none":
         return None
-    device = cli.torch_device(options.device)
+    device = torch_device(options.device)
     model, used = weights.load_syncnet(options.teacher, device=device)
-    return partial(teacher.teach, model=model, digest=used.sha256, cache=cache, device=device)
+    return partial(
+        teacher.teach,
+        model=model,
+        digest=used.sha256,
+        cache=cache,
+        device=device,
+        progress=progress,
+    )
 
 
 def _batch(stage: Stage, clips: list[FaceClip], **how: Any) -> AnyBatch:
@@ -304,9 +319,9 @@ class Wav2LipTask(Task):
         }
 
 
-def train(options: TrainOptions) -> int:
+def train(options: TrainOptions, *, progress: Progress = silent) -> int:
     """Trains as the flags say; returns the exit code."""
-    with processes(cli.torch_device(options.device)) as group:
+    with processes(torch_device(options.device)) as group:
         check_options(options, group)
         if group.leads and options.stage != "expert" and options.sync_weight:
             _say_without_expert(options)
@@ -317,7 +332,7 @@ def train(options: TrainOptions) -> int:
         check_weights(options)
         options.run.mkdir(parents=True, exist_ok=True)
         with leader_first(group):
-            data = load_data(options, say=group.leads)
+            data = load_data(options, say=group.leads, progress=progress)
         if state and not _is_of(state, options.stage, taught_size=data.taught_size):
             raise _another(options)
         lesson = _lesson(options, group, taught_size=data.taught_size, fresh=not state)
@@ -374,7 +389,7 @@ def _origin(options: TrainOptions) -> Origin:
     if options.val:
         described["val"] = resume.described_folders(options.val, sizes(options.val, "val.txt"))
     if options.init:
-        used = weights.WeightsUsed(options.init.name, weights.sha256(options.init))
+        used = weights.WeightsUsed(options.init.name, sha256(options.init))
         described["init"] = resume.described_weights(used)
     if options.expert:
         described["expert"] = resume.described_weights(weights.expert_used(options.expert))

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from models.wav2lip import FACE_PX
-from pipeline.dub.face_path import Region
+from pipeline.dubbing.face_path import Region
 
 # The changed area, in units of the face region: an ellipse over mouth and jaw.
 CENTRE_X, CENTRE_Y = 0.5, 0.74

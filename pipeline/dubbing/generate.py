@@ -7,17 +7,17 @@ import numpy as np
 import torch
 
 from models import wav2lip
-from models.transfer import moved
+from models.device import to_device
 from models.wav2lip import Wav2Lip
-from pipeline.dub import blend, face_path
-from pipeline.dub.driving_audio import Voice
-from pipeline.dub.face_path import FacePath, Region
+from pipeline.dubbing import blend, face_path
+from pipeline.dubbing.driving_audio import Voice
+from pipeline.dubbing.face_path import FacePath, Region
 from pipeline.media import planes, yuv
 from pipeline.media.planes import Picture
 
 
 @dataclass(frozen=True)
-class Part:
+class DubTrack:
     """One face that gets a new mouth.
 
     Attributes:
@@ -82,15 +82,15 @@ class Generator:
         for start in range(0, len(faces), self.batch_size):
             part = slice(start, start + self.batch_size)
             other = None if reference is None else reference[part]
-            seen = moved(wav2lip.generator_input(faces[part], other), self.device)
-            heard = moved(torch.from_numpy(sound[part]), self.device)
+            seen = to_device(wav2lip.generator_input(faces[part], other), self.device)
+            heard = to_device(torch.from_numpy(sound[part]), self.device)
             drawn.append(wav2lip.to_uint8(self.model(heard, seen)))
         return np.concatenate(drawn)
 
 
 def regenerated(
     shown: Iterator[tuple[int, np.ndarray]],
-    parts: list[Part],
+    dub_tracks: list[DubTrack],
     generator: Generator,
     *,
     size_px: tuple[int, int],
@@ -102,7 +102,7 @@ def regenerated(
 
     Args:
         shown: source index and writable yuv420p buffer (see planes.py), in output order.
-        parts: faces that get a new mouth.
+        dub_tracks: faces that get a new mouth.
         generator: draws them, a batch of faces at a time.
         size_px: (width, height) of the frames.
         frame_rate: of source and output.
@@ -116,7 +116,7 @@ def regenerated(
     faces: list[_Face] = []
     for position, (index, buffer) in enumerate(shown):
         picture, changed = planes.picture(buffer, size_px=size_px), []
-        for part in parts:
+        for part in dub_tracks:
             region = part.region(index / frame_rate)
             if region is not None:
                 region = region if blended else region.inside(picture.y)

@@ -1,27 +1,21 @@
 """Do the new mouths follow their sound? The scorer on the result, beside the original."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from models.syncnet import SyncNet
-from pipeline.dub.driving_audio import Voice
+from pipeline.dubbing.driving_audio import Voice
 from pipeline.faces.crops import CROP_SCALE, crop_face
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
-from pipeline.sync import embeddings, reliability
-from pipeline.sync import offset as sync_offset
-from pipeline.sync.scorer import DEFAULT_SYNC, load_scorer, score_clip
-
-# Before and after are scored as run_syncnet.py scores without flags.
-BATCH_SIZE, VSHIFT = DEFAULT_SYNC.batch_size, DEFAULT_SYNC.vshift
+from pipeline.sync.offset import Sync
+from pipeline.sync.scorer import SyncScorer
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Score:
 
 
 def score_dubbed(
-    place: Workspace, video: Path, voices: dict[int, Voice], *, device: torch.device
+    place: Workspace, video: Path, voices: dict[int, Voice], scorer: SyncScorer
 ) -> dict[str, dict[str, Any]]:
     """Scores every regenerated track, and the same track as it was.
 
@@ -47,76 +41,35 @@ def score_dubbed(
         place: of the original.
         video: the result; only its first run through the source is scored.
         voices: of the regenerated tracks, by number.
-        device: where the network runs.
+        scorer: compares lips and sound.
 
     Returns:
         Track number to {"original": ..., "regenerated": ...}, each a `Score` or None where there
         was nothing to compare.
     """
-    model, used = load_scorer(device=device)
     settings = (place.read_record() or {}).get("settings", {})
     crop_scale = float(settings.get("crop_scale", CROP_SCALE))
     tracks, frame_rate = place.read_tracks(), place.read_frame_rate()
     faces = {number: tracks[number] for number in voices}
-    lips = {
-        number: embeddings.LipStream(model, batch_size=BATCH_SIZE, device=device)
-        for number in voices
-    }
+    embedders = {number: scorer.lip_embedder() for number in voices}
     for number, crop in _crops(video, faces, frame_rate, crop_scale=crop_scale):
-        lips[number].add(crop)
-    heard = {path: decode.read_audio(path) for path in {voice.path for voice in voices.values()}}
-    found: dict[str, dict[str, Any]] = {}
+        embedders[number].add(crop)
+    samples_of = {path: decode.read_audio(path) for path in {v.path for v in voices.values()}}
+    scores: dict[str, dict[str, Any]] = {}
     for number, voice in voices.items():
-        samples = _sound(heard[voice.path], voice.delay_s, faces[number][0], frame_rate)
-        new = _judged(model, lips.pop(number).finish(), samples, device=device)
-        old = None
-        if place.crop(number).is_file():
-            old = score_clip(
-                place.crop(number), model, batch_size=BATCH_SIZE, vshift=VSHIFT, device=device
-            ).sync
-        found[str(number)] = {
-            "original": asdict(_of(old)) if old else None,
-            "regenerated": asdict(_of(new)) if new else None,
-            "weights": used.file,
+        samples = _sound(samples_of[voice.path], voice.delay_s, faces[number][0], frame_rate)
+        new = scorer.score_lips(embedders.pop(number).finish(), samples)
+        old = scorer.score(place.crop(number)).sync if place.crop(number).is_file() else None
+        scores[str(number)] = {
+            "original": asdict(_score(old)) if old else None,
+            "regenerated": asdict(_score(new)) if new else None,
+            "weights": scorer.model.used.file,
         }
-    return found
+    return scores
 
 
-def _of(found: sync_offset.Sync) -> Score:
-    return Score(found.offset_frames, found.min_dist, found.confidence)
-
-
-def judge_crops(
-    model: SyncNet, crops: Iterable[np.ndarray], samples: np.ndarray, *, device: torch.device
-) -> sync_offset.Sync | None:
-    """Scores a face that is in no file.
-
-    Args:
-        model: ready for inference on `device`.
-        crops: (224, 224, 3) uint8 BGR, 25 per second.
-        samples: (n,) int16, from the first crop on.
-        device: where the model is.
-
-    Returns:
-        None where there is not one window to compare.
-    """
-    lips = embeddings.embed_lips(model, crops, batch_size=BATCH_SIZE, device=device)
-    return _judged(model, lips, samples, device=device)
-
-
-def _judged(
-    model: SyncNet, lips: torch.Tensor, samples: np.ndarray, *, device: torch.device
-) -> sync_offset.Sync | None:
-    sound = embeddings.embed_sound(model, samples, batch_size=BATCH_SIZE, device=device)
-    windows = min(len(lips) - 1, len(sound) - 1)
-    if windows < 1:
-        return None
-    dists = embeddings.distances(lips[:windows], sound[:windows], vshift=VSHIFT)
-    return sync_offset.judge(
-        dists,
-        **model.config.rule,
-        audible_share=reliability.audible_share(samples),
-    )
+def _score(sync: Sync) -> Score:
+    return Score(sync.offset_frames, sync.min_dist, sync.confidence)
 
 
 def _crops(

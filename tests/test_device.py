@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from models.transfer import moved
+from models.device import to_device
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_moved_to_the_cpu_has_the_type_that_was_asked_for(dtype: torch.dtype | None) -> None:
     """And the same values."""
     values = torch.arange(6, dtype=torch.float32)
-    there = moved(values, torch.device("cpu"), dtype)
+    there = to_device(values, torch.device("cpu"), dtype)
     assert there.dtype == (dtype or torch.float32)
     assert torch.equal(there.float(), values)
 
@@ -35,5 +35,5 @@ def test_moved_to_a_gpu_is_narrowed_first_and_fetched_from_pinned_memory(
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     monkeypatch.setattr(torch.Tensor, "to", to)
-    moved(torch.zeros(2), torch.device("cuda"), torch.bfloat16)
+    to_device(torch.zeros(2), torch.device("cuda"), torch.bfloat16)
     assert seen == [("pinned", torch.bfloat16), ("sent", torch.bfloat16)]

@@ -1,33 +1,24 @@
-"""Chosen tracks of a video given new mouths for new audio: what run_wav2lip.py does, in order."""
+"""What is dubbed: the settings, the source, the chosen tracks and what they say."""
 
-import functools
-from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-import torch
 
-from models import folding, weights
 from models.errors import InvalidOption
 from models.options import check_choice, check_fields, check_number
-from models.precision import precision_name
 from models.syncnet import PUBLISHED as PUBLISHED_SYNCNET
-from models.weights import WeightsUsed
-from pipeline import cli
-from pipeline.dub import generate, source_frames
-from pipeline.dub.driving_audio import Voice, read_voice
-from pipeline.dub.face_path import FacePath, Pads
-from pipeline.dub.generate import Generator, Part
-from pipeline.dub.score import score_dubbed
-from pipeline.dub.source_frames import Fit
+from pipeline.dubbing import source_frames
+from pipeline.dubbing.driving_audio import Voice, read_voice
+from pipeline.dubbing.face_path import Pads
+from pipeline.dubbing.source_frames import Fit
 from pipeline.errors import InputError
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
-from pipeline.media.mp4 import Mp4Writer, Sound
-from pipeline.store import provenance, workspace
+from pipeline.media.mp4 import Sound
+from pipeline.store.provenance import is_file_of
 from pipeline.store.workspace import Workspace
 from pipeline.sync import speaking
 
@@ -89,44 +80,6 @@ def check_tracks(tracks: object) -> None:
 
 
 @dataclass(frozen=True)
-class Dubbed:
-    """What a run made.
-
-    Attributes:
-        video: the file.
-        frames: how many it has.
-        regenerated: frames with a new mouth, by track.
-        notices: sentences for the user.
-        scores: of each track before and after, where they were asked for.
-    """
-
-    video: Path
-    frames: int
-    regenerated: dict[int, int]
-    notices: list[str]
-    scores: dict[str, dict[str, Any]]
-
-    def report(self) -> Iterator[str]:
-        """Lines for the user."""
-        yield from self.notices
-        for number, count in sorted(self.regenerated.items()):
-            yield f"track {number}: new mouth on {count} of {self.frames} frames"
-        for track, pair in self.scores.items():
-            for name in ("original", "regenerated"):
-                found = pair[name]
-                shown = (
-                    f"LSE-D {found['lse_d']:.3f}, LSE-C {found['lse_c']:.3f}, "
-                    f"offset {found['offset_frames']}"
-                    if found
-                    else "nothing to compare"
-                )
-                yield f"track {track} {name}: {shown}"
-        if not self.regenerated:
-            yield "No frame was changed: the chosen tracks are not on any frame shown."
-        yield f"{self.frames} frames in {self.video}"
-
-
-@dataclass(frozen=True)
 class Source:
     """The video that is dubbed: the user's own file while it is there and unchanged.
 
@@ -148,60 +101,12 @@ class Source:
     duration_s: float | None
 
 
-def dub(
-    place: Workspace,
-    options: DubOptions,
-    *,
-    device: torch.device,
-    video: Path | None = None,
-    score: bool = False,
-) -> Dubbed:
-    """Writes video_wav2lip.mp4 and wav2lip.json.
-
-    Args:
-        place: where run_pipeline.py has been (and run_syncnet.py, for the measured offset and for
-            "speaking").
-        options: settings.
-        device: where the networks run.
-        video: where the input of run_pipeline.py is now; None: where it was.
-        score: compare lips and sound before and after, too.
-
-    Raises:
-        InputError: a stage is missing, there is no such track, or an audio file has no sound.
-        PipelineError: reading or writing failed.
-    """
-    with place.opened():
-        source, notices = find_source(place, video)
-        tracks = [track for track, _ in place.read_tracks(frame_size_px=source.size_px)]
-        chosen = choose(place, tracks, options.tracks)
-        voices, sounds = _voices(place, source, chosen, options)
-        notices += _corrections(source, sounds)
-        parts = _parts(place, source, tracks, voices, chosen, options)
-        frames = _length(source, voices, options.fit)
-        model, used = weights.load_wav2lip(options.checkpoint, device=device)
-        generator = Generator(folding.fold_batch_norms(model), device, options.batch_size)
-        with place.collecting() as staging:
-            written, counts = _render(
-                staging, source, parts, sounds, generator, frames=frames, options=options
-            )
-            result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
-            record = _record(result, source, sounds, options) | _made_by(model, used, device)
-            workspace.write_json(staging.dubbed_record, record)
-            place.commit_files(
-                f"pyavi/{place.dubbed_video.name}", f"pywork/{place.dubbed_record.name}"
-            )
-        if score:
-            result.scores.update(score_dubbed(place, place.dubbed_video, voices, device=device))
-            workspace.write_json(place.dubbed_record, record | {"scores": result.scores})
-    return result
-
-
 def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, list[str]]:
     """The input of run_pipeline.py, else video.avi of the workspace.
 
     Args:
         place: where run_pipeline.py has been.
-        given: looked at before the place where the input was.
+        given: looked at before the path where the input was.
 
     Returns:
         The video, and sentences for the user.
@@ -213,16 +118,16 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
     path = place.video
     if original := record.get("file"):
         identity = record.get("input", {})
-        if given is not None and given.is_file() and not _is_input(given, identity):
+        if given is not None and given.is_file() and not is_file_of(given, identity):
             raise InputError(
                 f"{given} is not what run_pipeline.py was given for {place.reference}; "
                 "run it again, or leave --videofile out."
             )
-        places = [file for file in (given, *_recorded_places(place, original)) if file is not None]
-        path = next((file for file in places if _is_input(file, identity)), place.video)
+        candidates = [file for file in (given, *_recorded_paths(place, original)) if file]
+        path = next((file for file in candidates if is_file_of(file, identity)), place.video)
         if path == place.video:
             notices = [
-                f"{places[0]} is gone or changed: {place.video} is dubbed instead; "
+                f"{candidates[0]} is gone or changed: {place.video} is dubbed instead; "
                 "--videofile can say where it is now."
             ]
     if not path.is_file():
@@ -247,18 +152,10 @@ def _output_rate(path: Path, info: decode.MediaInfo) -> Fraction:
     return source_frames.output_rate(decode.frame_times_s(path, info=info), stated_rate=stated)
 
 
-def _recorded_places(place: Workspace, original: str) -> list[Path]:
+def _recorded_paths(place: Workspace, original: str) -> list[Path]:
     """Where the input may be: older records hold a path from where the run was started."""
     folders = [] if Path(original).is_absolute() else place.data_dir.resolve().parents
     return [Path(original), *(folder / original for folder in folders)]
-
-
-def _is_input(file: Path, identity: dict[str, Any]) -> bool:
-    return (
-        file.is_file()
-        and file.stat().st_size == identity.get("bytes")
-        and weights.sha256(file) == identity.get("sha256")
-    )
 
 
 def choose(
@@ -314,7 +211,7 @@ def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
     return found
 
 
-def _voices(
+def voices_of(
     place: Workspace, source: Source, chosen: dict[int, np.ndarray], options: DubOptions
 ) -> tuple[dict[int, Voice], list[Sound]]:
     """The voice of every chosen track, and what is heard in the output."""
@@ -361,137 +258,10 @@ def _own_delay_s(place: Workspace, tracks: list[int]) -> float:
     return float(max(rows, key=lambda row: row["confidence"])["offset_ms"]) / 1000
 
 
-def _corrections(source: Source, sounds: list[Sound]) -> list[str]:
+def corrections(source: Source, sounds: list[Sound]) -> list[str]:
     return [
         f"The sound of {source.path} comes {abs(sound.delay_s) * 1000:.0f} ms "
         f"{'later' if sound.delay_s > 0 else 'earlier'}, as its lips do."
         for sound in sounds
         if sound.delay_s
     ]
-
-
-def _parts(
-    place: Workspace,
-    source: Source,
-    tracks: list[Track],
-    voices: dict[int, Voice],
-    chosen: dict[int, np.ndarray],
-    options: DubOptions,
-) -> list[Part]:
-    width, height = source.size_px
-    if max(astuple(options.pads)) > max(width, height):
-        raise InputError(f"--pads reach beyond a picture of {width}x{height}; see --help.")
-    rate = place.read_frame_rate()
-    return [
-        Part(
-            number,
-            FacePath(
-                tracks[number], frame_rate=rate, pads=options.pads, frame_size_px=source.size_px
-            ),
-            voices[number],
-            spoken,
-        )
-        for number, spoken in chosen.items()
-    ]
-
-
-def _length(source: Source, voices: dict[int, Voice], fit: Fit) -> int | None:
-    if fit == "video":
-        return None
-    return max(1, round(max(voice.end_s for voice in voices.values()) * source.frame_rate))
-
-
-def _render(
-    staging: Workspace,
-    source: Source,
-    parts: list[Part],
-    sounds: list[Sound],
-    generator: Generator,
-    *,
-    frames: int | None,
-    options: DubOptions,
-) -> tuple[int, dict[int, int]]:
-    """Writes the video; gives how many frames it has, and how many were changed by track."""
-    rate, kept = source.frame_rate, staging.scratch / "shown"
-    kept.mkdir()
-    shown = source_frames.playback(
-        source.path,
-        frame_rate=rate,
-        frames=frames,
-        fit=options.fit,
-        kept=kept,
-        read=functools.partial(decode.read_planes, size_px=source.size_px),
-    )
-    made = generate.regenerated(
-        shown,
-        parts,
-        generator,
-        size_px=source.size_px,
-        frame_rate=rate,
-        matrix=source.colour.matrix,
-        blended=options.blend,
-    )
-    return _write(staging, source, made, sounds, total=frames)
-
-
-def _write(
-    staging: Workspace,
-    source: Source,
-    made: Iterator[tuple[np.ndarray, list[int]]],
-    sounds: list[Sound],
-    *,
-    total: int | None,
-) -> tuple[int, dict[int, int]]:
-    counts: dict[int, int] = {}
-    written = 0
-    guess = round(source.duration_s * source.frame_rate) if source.duration_s else None
-    with (
-        Mp4Writer(
-            staging.dubbed_video,
-            size_px=source.size_px,
-            frame_rate=source.frame_rate,
-            sounds=sounds,
-            pixels="yuv420p",
-            colour=source.colour,
-            sar=source.sar,
-        ) as writer,
-        cli.progress("new mouths", total or guess) as bar,
-    ):
-        for buffer, changed in made:
-            writer.write(buffer)
-            written += 1
-            for number in changed:
-                counts[number] = counts.get(number, 0) + 1
-            bar.update(1)
-    return written, counts
-
-
-def _made_by(model: torch.nn.Module, used: WeightsUsed, device: torch.device) -> dict[str, Any]:
-    """Weights, resolved precision, device, versions: how the mouths were made."""
-    return {
-        "generator": asdict(used),
-        "precision": precision_name(next((p.dtype for p in model.parameters()), torch.float32)),
-        "device": str(device),
-        "versions": provenance.versions(),
-    }
-
-
-def _record(
-    result: Dubbed, source: Source, sounds: list[Sound], options: DubOptions
-) -> dict[str, Any]:
-    settings = asdict(options) | {
-        "audio": {
-            "all" if number is None else str(number): str(path)
-            for number, path in options.audio.items()
-        },
-        "checkpoint": str(options.checkpoint),
-    }
-    return {
-        "source": str(source.path),
-        "frame_rate": source.frame_rate,
-        "frames": result.frames,
-        "regenerated": {str(track): count for track, count in result.regenerated.items()},
-        "sounds": [asdict(sound) | {"path": str(sound.path)} for sound in sounds],
-        "settings": settings,
-        "notices": result.notices,
-    }

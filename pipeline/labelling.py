@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.features import FRAME_RATE
-from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media import decode, encode, planes
+from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 from pipeline.sync import offset as sync_offset
 
@@ -34,12 +34,13 @@ class Mark:
     s: float
 
 
-def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
+def label(place: Workspace, *, frame_rate: int | None = None, progress: Progress = silent) -> int:
     """Writes video_out.avi: the frames of video.avi with every face marked, and their sound.
 
     Args:
         place: where run_pipeline.py and run_syncnet.py have been.
         frame_rate: of the workspace's frames; None for what its record says.
+        progress: called after each frame.
 
     Returns:
         Number of frames written.
@@ -49,36 +50,39 @@ def visualise(place: Workspace, *, frame_rate: int | None = None) -> int:
         PipelineError: encoding failed.
     """
     with place.opened():
-        return _visualise(place, frame_rate=frame_rate or place.read_frame_rate())
+        rate = frame_rate or place.read_frame_rate()
+        marks = marks_by_frame(place, frame_rate=rate)
+        if not place.video.is_file():
+            raise InputError(
+                f"{place.video} is not there; run run_pipeline.py again with --overwrite."
+            )
+        return _draw_all(place, marks, frame_rate=rate, progress=progress)
 
 
-def _visualise(place: Workspace, *, frame_rate: int) -> int:
-    marks = marks_by_frame(place, frame_rate=frame_rate)
-    if not place.video.is_file():
-        raise InputError(f"{place.video} is not there; run run_pipeline.py again with --overwrite.")
+def _draw_all(
+    place: Workspace, marks: dict[int, list[Mark]], *, frame_rate: int, progress: Progress
+) -> int:
     info = decode.probe(place.video)
     size_px = (info.width_px, info.height_px)
     total = round(info.duration_s * frame_rate) if info.duration_s else None
     count = 0
-    with (
-        cli.progress("frames labelled", total) as bar,
-        encode.VideoWriter(
-            place.labelled_video,
-            size_px=size_px,
-            frame_rate=frame_rate,
-            quality=encode.PICTURE_QUALITY,
-            pixels="yuv420p",
-            audio=place.audio if place.audio.exists() else None,
-            sar=info.sar,
-        ) as writer,
-    ):
-        for index, stored in enumerate(decode.read_planes(place.video, info=info)):
-            labelled = planes.picture(stored.copy(), size_px=size_px)
-            for mark in marks.get(index, []):
+    with encode.VideoWriter(
+        place.labelled_video,
+        size_px=size_px,
+        frame_rate=frame_rate,
+        quality=encode.PICTURE_QUALITY,
+        pixels="yuv420p",
+        audio=place.audio if place.audio.exists() else None,
+        sar=info.sar,
+    ) as writer:
+        stored = decode.read_planes(place.video, info=info)
+        for count, buffer in enumerate(stored, start=1):
+            labelled = planes.picture(buffer.copy(), size_px=size_px)
+            for mark in marks.get(count - 1, []):
                 draw(labelled, mark)
             writer.write(labelled.buffer)
-            count = index + 1
-            bar.update(1)
+            progress("frames labelled", count, total)
+        progress("frames labelled", count, count)
     return count
 
 

@@ -1,0 +1,260 @@
+"""Chosen tracks of a video given new mouths for new audio: what run_wav2lip.py does, in order."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models import folding, weights
+from models.device import precision_name, torch_device
+from models.weights import WeightsUsed
+from pipeline.dubbing import generate, source_frames
+from pipeline.dubbing.choose import (
+    DubOptions,
+    Source,
+    choose,
+    corrections,
+    find_source,
+    voices_of,
+)
+from pipeline.dubbing.driving_audio import Voice
+from pipeline.dubbing.face_path import FacePath
+from pipeline.dubbing.generate import DubTrack, Generator
+from pipeline.dubbing.score import score_dubbed
+from pipeline.dubbing.source_frames import Fit
+from pipeline.errors import InputError
+from pipeline.faces.tracks import Track
+from pipeline.media import decode
+from pipeline.media.mp4 import Mp4Writer, Sound
+from pipeline.progress import Progress, silent
+from pipeline.store import provenance
+from pipeline.store.files import write_json
+from pipeline.store.workspace import Workspace
+from pipeline.sync.scorer import SyncScorer
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """What a run made.
+
+    Attributes:
+        video: the file.
+        frames: how many it has.
+        regenerated: frames with a new mouth, by track.
+        notices: sentences for the user.
+        scores: of each track before and after, where they were asked for.
+    """
+
+    video: Path
+    frames: int
+    regenerated: dict[int, int]
+    notices: list[str]
+    scores: dict[str, dict[str, Any]]
+
+    def report(self) -> Iterator[str]:
+        """Lines for the user."""
+        yield from self.notices
+        for number, count in sorted(self.regenerated.items()):
+            yield f"track {number}: new mouth on {count} of {self.frames} frames"
+        for track, pair in self.scores.items():
+            for name in ("original", "regenerated"):
+                found = pair[name]
+                shown = (
+                    f"LSE-D {found['lse_d']:.3f}, LSE-C {found['lse_c']:.3f}, "
+                    f"offset {found['offset_frames']}"
+                    if found
+                    else "nothing to compare"
+                )
+                yield f"track {track} {name}: {shown}"
+        if not self.regenerated:
+            yield "No frame was changed: the chosen tracks are not on any frame shown."
+        yield f"{self.frames} frames in {self.video}"
+
+
+def dub(
+    place: Workspace,
+    options: DubOptions,
+    *,
+    device: str | torch.device = "auto",
+    video: Path | None = None,
+    score: bool = False,
+    progress: Progress = silent,
+) -> Dubbed:
+    """Writes video_wav2lip.mp4 and wav2lip.json.
+
+    Args:
+        place: where run_pipeline.py has been (and run_syncnet.py, for the measured offset and for
+            "speaking").
+        options: settings.
+        device: where the networks run.
+        video: where the input of run_pipeline.py is now; None: where it was.
+        score: compare lips and sound before and after, too.
+        progress: called after each frame.
+
+    Raises:
+        InputError: a stage is missing, there is no such track, or an audio file has no sound.
+        PipelineError: reading or writing failed.
+    """
+    where = torch_device(device)
+    with place.opened():
+        source, notices = find_source(place, video)
+        tracks = [track for track, _ in place.read_tracks(frame_size_px=source.size_px)]
+        chosen = choose(place, tracks, options.tracks)
+        voices, sounds = voices_of(place, source, chosen, options)
+        notices += corrections(source, sounds)
+        dub_tracks = _dub_tracks(place, source, tracks, voices, chosen, options)
+        frames = _length(source, voices, options.fit)
+        model, used = weights.load_wav2lip(options.checkpoint, device=where)
+        generator = Generator(folding.fold_batch_norms(model), where, options.batch_size)
+        with place.collecting() as staging:
+            written, counts = _render(
+                staging,
+                source,
+                dub_tracks,
+                sounds,
+                generator,
+                frames=frames,
+                options=options,
+                progress=progress,
+            )
+            result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
+            record = _record(result, source, sounds, options) | _made_by(model, used, where)
+            write_json(staging.dubbed_record, record)
+            place.commit_files(
+                f"pyavi/{place.dubbed_video.name}", f"pywork/{place.dubbed_record.name}"
+            )
+        if score:
+            scorer = SyncScorer(device=where)
+            result.scores.update(score_dubbed(place, place.dubbed_video, voices, scorer))
+            write_json(place.dubbed_record, record | {"scores": result.scores})
+    return result
+
+
+def _dub_tracks(
+    place: Workspace,
+    source: Source,
+    tracks: list[Track],
+    voices: dict[int, Voice],
+    chosen: dict[int, np.ndarray],
+    options: DubOptions,
+) -> list[DubTrack]:
+    width, height = source.size_px
+    if max(astuple(options.pads)) > max(width, height):
+        raise InputError(f"--pads reach beyond a picture of {width}x{height}; see --help.")
+    rate = place.read_frame_rate()
+    return [
+        DubTrack(
+            number,
+            FacePath(
+                tracks[number], frame_rate=rate, pads=options.pads, frame_size_px=source.size_px
+            ),
+            voices[number],
+            spoken,
+        )
+        for number, spoken in chosen.items()
+    ]
+
+
+def _length(source: Source, voices: dict[int, Voice], fit: Fit) -> int | None:
+    if fit == "video":
+        return None
+    return max(1, round(max(voice.end_s for voice in voices.values()) * source.frame_rate))
+
+
+def _render(
+    staging: Workspace,
+    source: Source,
+    dub_tracks: list[DubTrack],
+    sounds: list[Sound],
+    generator: Generator,
+    *,
+    frames: int | None,
+    options: DubOptions,
+    progress: Progress,
+) -> tuple[int, dict[int, int]]:
+    """Writes the video; gives how many frames it has, and how many were changed by track."""
+    rate, kept = source.frame_rate, staging.scratch / "shown"
+    kept.mkdir()
+    shown = source_frames.playback(
+        source.path,
+        frame_rate=rate,
+        frames=frames,
+        fit=options.fit,
+        kept=kept,
+        read=functools.partial(decode.read_planes, size_px=source.size_px),
+    )
+    made = generate.regenerated(
+        shown,
+        dub_tracks,
+        generator,
+        size_px=source.size_px,
+        frame_rate=rate,
+        matrix=source.colour.matrix,
+        blended=options.blend,
+    )
+    return _write(staging, source, made, sounds, total=frames, progress=progress)
+
+
+def _write(
+    staging: Workspace,
+    source: Source,
+    made: Iterator[tuple[np.ndarray, list[int]]],
+    sounds: list[Sound],
+    *,
+    total: int | None,
+    progress: Progress,
+) -> tuple[int, dict[int, int]]:
+    counts: dict[int, int] = {}
+    written = 0
+    guess = round(source.duration_s * source.frame_rate) if source.duration_s else None
+    with Mp4Writer(
+        staging.dubbed_video,
+        size_px=source.size_px,
+        frame_rate=source.frame_rate,
+        sounds=sounds,
+        pixels="yuv420p",
+        colour=source.colour,
+        sar=source.sar,
+    ) as writer:
+        for written, (buffer, changed) in enumerate(made, start=1):
+            writer.write(buffer)
+            for number in changed:
+                counts[number] = counts.get(number, 0) + 1
+            progress("new mouths", written, total or guess)
+        progress("new mouths", written, written)
+    return written, counts
+
+
+def _made_by(model: torch.nn.Module, used: WeightsUsed, device: torch.device) -> dict[str, Any]:
+    """Weights, resolved precision, device, versions: how the mouths were made."""
+    return {
+        "generator": asdict(used),
+        "precision": precision_name(next((p.dtype for p in model.parameters()), torch.float32)),
+        "device": str(device),
+        "versions": provenance.versions(),
+    }
+
+
+def _record(
+    result: Dubbed, source: Source, sounds: list[Sound], options: DubOptions
+) -> dict[str, Any]:
+    settings = asdict(options) | {
+        "audio": {
+            "all" if number is None else str(number): str(path)
+            for number, path in options.audio.items()
+        },
+        "checkpoint": str(options.checkpoint),
+    }
+    return {
+        "source": str(source.path),
+        "frame_rate": source.frame_rate,
+        "frames": result.frames,
+        "regenerated": {str(track): count for track, count in result.regenerated.items()},
+        "sounds": [asdict(sound) | {"path": str(sound.path)} for sound in sounds],
+        "settings": settings,
+        "notices": result.notices,
+    }

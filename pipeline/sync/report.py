@@ -1,0 +1,174 @@
+"""Scores of tracks as people and programs read them: words, tables, RTTM and rows of JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.weights import WeightsUsed
+from pipeline.sync.offset import Sync
+from pipeline.sync.scorer import ClipScore
+
+
+@dataclass(frozen=True)
+class TrackScore:
+    """The score of one track.
+
+    Attributes:
+        track: its number.
+        start_s, end_s: when it is on screen.
+        clip: the score of its clip.
+        speech_s: (start, end) of when it speaks, seconds of the video.
+        reliable_from: confidence and margin of an offset that has proved right, by name.
+        weights: of the network.
+    """
+
+    track: int
+    start_s: float
+    end_s: float
+    clip: ClipScore
+    speech_s: tuple[tuple[float, float], ...]
+    reliable_from: dict[str, float]
+    weights: WeightsUsed
+
+    @property
+    def sync(self) -> Sync | None:
+        """Everything that was measured; None where there was nothing to compare."""
+        return self.clip.sync
+
+    @property
+    def dists(self) -> np.ndarray:
+        """(windows, shifts) float32 distances of lips and sound."""
+        return self.clip.dists
+
+    @property
+    def warning(self) -> str | None:
+        """What to know before reading the score; None where nothing."""
+        return self.clip.warning
+
+    @property
+    def offset_frames(self) -> int | None:
+        """By how many frames of 40 ms the sound leads (> 0) or lags (< 0)."""
+        return self.sync.offset_frames if self.sync else None
+
+    @property
+    def offset_ms(self) -> float | None:
+        """The same in milliseconds, below one frame's resolution."""
+        return self.sync.offset_ms if self.sync else None
+
+    @property
+    def min_dist(self) -> float | None:
+        """Smallest mean distance; small when lips and sound match."""
+        return self.sync.min_dist if self.sync else None
+
+    @property
+    def confidence(self) -> float | None:
+        """Median minus smallest mean distance; large when one shift stands out."""
+        return self.sync.confidence if self.sync else None
+
+    @property
+    def probability(self) -> float | None:
+        """That the offset is right within a frame; None for a network without calibration."""
+        return self.sync.probability if self.sync else None
+
+    @property
+    def reliable(self) -> bool:
+        """The offset can be relied on."""
+        return bool(self.sync and self.sync.reliable)
+
+
+def demo_words(score: ClipScore, used: WeightsUsed, *, framewise: bool = False) -> str:
+    """One clip's result as the SyncNet demo prints it, below its name and the weights'.
+
+    Args:
+        score: of the clip.
+        used: the weights.
+        framewise: with the confidence of every frame, as the demo has it.
+    """
+    lines = [f"{score.file} ({used.file})", *([score.warning] if score.warning else [])]
+    if sync := score.sync:
+        if framewise:
+            with np.printoptions(formatter={"float": "{: 0.3f}".format}):
+                lines.append(f"Framewise conf: \n{sync.framewise}")
+        lines.append(f"AV offset: \t{sync.offset_frames} \nMin dist: \t{sync.min_dist:.3f}")
+        lines.append(f"Confidence: \t{sync.confidence:.3f}")
+    return "\n".join(lines)
+
+
+def table(scores: Sequence[TrackScore]) -> list[str]:
+    """One line per track for people: when, offset, confidence, reliable, speaks."""
+    lines = ["track          time (s)          offset  confidence  reliable  speaks"]
+    for score in scores:
+        start = f"{score.track:5d}  {score.start_s:8.2f} - {score.end_s:8.2f}"
+        if score.sync is None:
+            lines.append(f"{start}  {score.warning}")
+            continue
+        offset = f"{score.sync.offset_frames:+3d} ({score.sync.offset_ms:+6.0f} ms)"
+        reliable = "yes" if score.reliable else "no"
+        lines.append(
+            f"{start}  {offset}  {score.sync.confidence:10.3f}  {reliable:>8}  {_speaks(score):>6}"
+        )
+    return lines
+
+
+def _speaks(score: TrackScore) -> str:
+    """Share of the track's time in which it speaks."""
+    speech_s = sum(end - start for start, end in score.speech_s)
+    length_s = score.end_s - score.start_s
+    return f"{100 * speech_s / length_s:.0f} %" if length_s else "0 %"
+
+
+def offsets_text(scores: Sequence[TrackScore]) -> str:
+    """The demo's table: tab-separated file, offset in frames, confidence."""
+    lines = ["FILENAME\tOFFSET\tCONF"]
+    lines += [
+        f"{score.clip.file}\t{score.offset_frames or 0:d}\t{score.confidence or 0.0:.3f}"
+        for score in scores
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def speakers_text(reference: str, scores: Sequence[TrackScore]) -> str:
+    """Who speaks when, in NIST's RTTM: a line per stretch, the track is the speaker.
+
+    Args:
+        reference: of the video; spaces in it become underscores, as columns end at spaces.
+        scores: of the tracks.
+    """
+    return "".join(
+        f"SPEAKER {'_'.join(reference.split())} 1 {start_s:.3f} {end_s - start_s:.3f} "
+        f"<NA> <NA> track_{score.track} <NA> <NA>\n"
+        for score in scores
+        for start_s, end_s in score.speech_s
+    )
+
+
+def row(score: TrackScore) -> dict[str, Any]:
+    """One track in offsets.json; docs/formats.md says what each field is."""
+    sync = score.sync
+    return {
+        "track": score.track,
+        "file": score.clip.file,
+        "start_s": score.start_s,
+        "end_s": score.end_s,
+        "offset_frames": score.offset_frames,
+        "offset_ms": _rounded(score.offset_ms, 1),
+        "min_dist": score.min_dist,
+        "confidence": score.confidence,
+        "margin": sync.margin if sync else None,
+        "at_search_edge": sync.at_search_edge if sync else None,
+        "probability": _rounded(score.probability, 4),
+        "reliable": score.reliable,
+        "drift_ms_per_min": sync.drift_ms_per_min if sync else None,
+        "lse_d": score.min_dist,
+        "lse_c": score.confidence,
+        "weights": score.weights.file,
+        "weights_sha256": score.weights.sha256,
+        "warning": score.warning,
+        **score.reliable_from,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
