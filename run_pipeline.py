@@ -22,23 +22,33 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     # fmt: off
     add, default = parser.add_argument, FaceOptions()
-    add("--videofile", type=Path, required=True, help="the video; anything ffmpeg reads")
-    add("--facedet_scale", type=float, help="frame to detector; unset: 25 / min_face_size")
-    add("--crop_scale", type=float, default=default.crop_scale, help="margin around the face")
-    add("--min_track", type=int, default=default.min_track, help="detections a track must exceed")
-    add("--frame_rate", type=int, default=default.frame_rate, help="frames per second worked at")
-    add("--num_failed_det", type=int, default=default.num_failed_det, help="frames it may be lost")
-    add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
+    add("--videofile", type=Path, required=True, help="The video: anything that ffmpeg reads.")
+    add("--facedet_scale", type=float, help="Factor from a frame to what the detector sees. "
+        "Without it, 25 / min_face_size.")
+    add("--crop_scale", type=float, default=default.crop_scale,
+        help="Margin around a face in its clip, in units of the face.")
+    add("--min_track", type=int, default=default.min_track,
+        help="A track needs more detections than this, in frames.")
+    add("--frame_rate", type=int, default=default.frame_rate,
+        help="Frames per second that everything is converted to; the networks expect 25.")
+    add("--num_failed_det", type=int, default=default.num_failed_det,
+        help="Frames a face may go undetected before its track ends.")
+    add("--min_face_size", type=int, default=default.min_face_size,
+        help="Faces must be larger than this, in pixels of the frame.")
     add("--detector", choices=[*DETECTORS], default=default.detector,
-        help="s3fd: published weights in data/; small: the bundled ones; auto: s3fd where present")
-    add("--detect_every", type=int, default=default.detect_every, help="frames; 1: detect in each")
-    add("--audio_stream", type=int, metavar="N", help="the sound stream to use, counted from 0; "
-        "unset: the one marked default")
-    add("--precision", choices=PRECISION_CHOICES, default=default.precision, help="of the detector")
+        help="s3fd is the published network in data/, small is the bundled one, and auto takes "
+        "s3fd where it is present.")
+    add("--detect_every", type=int, default=default.detect_every,
+        help="Frames from one that the detector always sees to the next; 1 shows it every frame.")
+    add("--audio_stream", type=int, metavar="N", help="The audio stream to use, counted from 0. "
+        "Without it, the one that is marked default.")
+    add("--precision", choices=PRECISION_CHOICES, default=default.precision,
+        help="Arithmetic of the detector; auto is fp32 for published weights.")
     add("--keep_frames", type=cli.yes_or_no, default="yes" if default.keep_frames else "no",
-        metavar="yes|no", help="in pyframes/")
+        metavar="yes|no", help="Whether every frame is left as a picture in pyframes/.")
     cli.add_device(parser)
-    add("--overwrite", action="store_true", help="make everything again, whatever is there")
+    add("--overwrite", action="store_true",
+        help="Make everything again, and replace results of another video or other settings.")
     # fmt: on
     return parser
 
@@ -64,7 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     if faces.kept:
         print(f"Kept the complete results of the same input and settings: {faces.tracks} tracks.")
     else:
-        print(f"{faces.tracks} tracks in {workspace.room('pycrop')}")
+        print(f"{faces.tracks} tracks in {workspace.folder('pycrop')}")
+    if faces.tracks:
+        print(cli.next_command("run_syncnet.py", workspace))
     return 0
 
 

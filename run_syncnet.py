@@ -29,15 +29,18 @@ def build_parser() -> argparse.ArgumentParser:
     # fmt: off
     add, default = parser.add_argument, DEFAULT_SYNC
     add("--initial_model", default=default.initial_model,
-        help="weights file; auto: published one, else bundled")
-    add("--batch_size", type=int, default=default.batch_size, help="windows in one pass")
-    add("--vshift", type=int, default=default.vshift, help="largest shift searched, frames")
-    add("--videofile", type=Path, help="what run_pipeline.py has worked on, or one 224x224 clip")
-    add("--save_features", type=Path, metavar="OUT.npy", help="of a face clip: (frames - 4, 512) "
-        "lip features before the head; beside it OUT.lip.npy, OUT.audio.npy: what is compared")
+        help="Weights file; auto takes the published one where it is present, else the bundled.")
+    add("--batch_size", type=int, default=default.batch_size,
+        help="Windows in one pass of the network.")
+    add("--vshift", type=int, default=default.vshift,
+        help="Largest offset that is searched, in frames of 40 ms.")
+    add("--videofile", type=Path,
+        help="The video run_pipeline.py has worked on, or one 224x224 face clip.")
+    add("--save_features", type=Path, metavar="OUT.npy", help="Write the lip features of one face "
+        "clip, (frames - 4, 512); the embeddings go to OUT.lip.npy and OUT.audio.npy beside it.")
     add("--precision", choices=PRECISION_CHOICES, default=default.precision,
-        help="auto: fp32 for published weights")
-    add("--verbose", action="store_true", help="print the confidence of every frame, too")
+        help="Arithmetic of the network; auto is fp32 for published weights.")
+    add("--verbose", action="store_true", help="Print the confidence of every frame, too.")
     cli.add_device(parser)
     # fmt: on
     return parser
@@ -66,7 +69,7 @@ def score_one(args: argparse.Namespace, scorer: SyncScorer) -> None:
         score = score_clip(
             args.videofile, scorer, save_features=args.save_features, progress=progress
         )
-    print(demo_words(score, scorer.model.used, framewise=args.verbose), flush=True)
+    print(demo_words(score, scorer.model.weights_file, framewise=args.verbose), flush=True)
 
 
 def score_all(workspace: Workspace, scorer: SyncScorer, *, verbose: bool) -> None:
@@ -78,10 +81,14 @@ def score_all(workspace: Workspace, scorer: SyncScorer, *, verbose: bool) -> Non
     with cli.progress_bars() as progress:
         scores = score_tracks(workspace, scorer, each=report, progress=progress)
     if not scores:
-        print("There is no face clip to score: see what run_pipeline.py said of this video.")
+        print("There is no face clip to score: see the output of run_pipeline.py.")
         return
-    print("", *table(scores), "", sep="\n")
+    least = scorer.model.reliable_from["reliable_confidence"]
+    print("", *table(scores), sep="\n")
+    name = scorer.model.weights_file.file
+    print(f"Offsets by {name} begin to be reliable at a confidence of {least:g}.")
     print(f"{len(scores)} tracks in {workspace.offsets_text}")
+    print(cli.next_command("run_visualise.py", workspace))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; names and defaults are those of the SyncNet demo."""
     parser = cli.parser(__doc__)
     add = parser.add_argument
-    add("--videofile", type=Path, help="only names the reference here, as for run_pipeline.py")
-    add("--frame_rate", type=int, help="unset: what run_pipeline.py worked at")
+    add("--videofile", type=Path, help="Names the reference, as in run_pipeline.py.")
+    add(
+        "--frame_rate",
+        type=int,
+        help="Frames per second of the results. Without it, the rate run_pipeline.py worked at.",
+    )
     return parser
 
 
@@ -29,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     with cli.progress_bars() as progress:
         label(workspace, frame_rate=args.frame_rate, progress=progress)
     print(workspace.labelled_video)
+    print(cli.next_command("run_wav2lip.py", workspace, "--tracks", "speaking"))
     return 0
 
 

@@ -25,22 +25,27 @@ def build_parser() -> argparse.ArgumentParser:
     # fmt: off
     add, default = parser.add_argument, DubOptions()
     add("--audio", action="append", default=[], metavar="[TRACK=]FILE",
-        help="for all tracks, or one; unset: the video's own sound, its measured offset taken out")
-    add("--tracks", type=cli.track_numbers, default=default.tracks, help="all, speaking, or 0,2")
+        help="New sound for all tracks, or for one of them. Without it, the video's own sound is "
+        "used and its measured offset is taken out.")
+    add("--tracks", type=cli.track_numbers, default=default.tracks,
+        help="Which tracks get new mouths: all, speaking, or numbers like 0,2.")
     add("--fit", choices=FITS, default=default.fit,
-        help="what says how long the output is; loop: a short video goes back and forth")
+        help="Whether the video or the audio says how long the output is; with loop, a video that "
+        "is too short is played back and forth.")
     add("--pads", type=int, nargs=4, default=astuple(default.pads), metavar="PX",
-        help="added to each face: top bottom left right")
+        help="Pixels added to each face box at the top, bottom, left and right.")
     add("--blend", choices=BLENDS, default=BLENDS[not default.blend],
-        help="none: paste the whole face")
+        help="mouth replaces mouth and jaw without an edge; none pastes the whole face.")
     add("--silence_gate", action=argparse.BooleanOptionalAction, default=default.silence_gate,
-        help="close mouths where nobody speaks")
-    add("--keep_background", type=float, metavar="DB", help="the video's own sound underneath")
+        help="Close mouths where nobody speaks.")
+    add("--keep_background", type=float, metavar="DB",
+        help="Keep the video's own sound underneath, at this level.")
     add("--checkpoint", default=default.checkpoint,
-        help="generator; auto: published one, else bundled")
-    add("--batch_size", type=int, default=default.batch_size, help="faces in one pass")
-    add("--score", action="store_true", help="compare lips and sound before and after")
-    add("--videofile", type=Path, help="the input where it was moved; also names the reference")
+        help="Generator weights; auto takes the published ones where present, else the bundled.")
+    add("--batch_size", type=int, default=default.batch_size, help="Faces in one pass.")
+    add("--score", action="store_true", help="Compare lips and sound before and after.")
+    add("--videofile", type=Path,
+        help="The video where it was moved since run_pipeline.py; also names the reference.")
     cli.add_device(parser)
     # fmt: on
     return parser

@@ -24,45 +24,53 @@ from training.tasks.syncnet_options import TrainOptions
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; every one is a field of `TrainOptions`."""
-    parser = argparse.ArgumentParser(
-        description="Trains a SyncNet on face clips that run_pipeline.py has cut.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = cli.plain_parser(__doc__)
     # fmt: off
     data = parser.add_argument_group("data").add_argument
-    data("--data", type=Path, nargs="+", required=True, help="data_dirs of run_pipeline.py")
-    data("--val", type=Path, nargs="*", default=[], help="data_dirs of other people, to report on")
-    data("--val_without", nargs="*", default=[], help="their references not to calibrate on")
-    data("--min_confidence", type=float, default=1.0, help="of clips that run_syncnet.py scored")
-    data("--max_offset", type=float, default=10, help="of such clips, frames; taken out")
-    data("--drawn", type=int, help="drawn talking heads added; unset: as many as clips, at most 60")
-    data("--cache", type=Path, help="decoded clips; unset: RUN/cache")
-    data("--cache_gb", type=float, default=20.0, help="largest size of that cache")
-    data("--grey", type=float, default=0.1, help="chance that a colour clip loses its colour")
-    data("--workers", type=int, default=1, help="threads that prepare batches")
+    data("--data", type=Path, nargs="+", required=True, help="Results folders of run_pipeline.py.")
+    data("--val", type=Path, nargs="*", default=[],
+         help="Results folders of other people, to report on.")
+    data("--val_without", nargs="*", default=[],
+         help="References of --val that are reported on but not calibrated on.")
+    data("--min_confidence", type=float, default=1.0,
+         help="Clips that run_syncnet.py scored need at least this confidence.")
+    data("--max_offset", type=float, default=10,
+         help="Clips that run_syncnet.py scored may be this many frames out of sync.")
+    data("--drawn", type=int, help="How many drawn talking heads are added. Without it, as many "
+         "as clips, at most 60.")
+    data("--cache", type=Path, help="Folder of decoded clips. Without it, RUN/cache.")
+    data("--cache_gb", type=float, default=20.0, help="Largest size of that folder.")
+    data("--grey", type=float, default=0.1, help="Chance that a colour clip is shown in grey.")
+    data("--workers", type=int, default=1, help="Threads that prepare batches.")
     run = parser.add_argument_group("run").add_argument
-    run("--run", type=Path, required=True, help="folder of checkpoint, train.jsonl, curves.png")
-    run("--init", help="weights to start from; auto: those run_syncnet.py would take")
-    run("--export", type=Path, help="safetensors file to write at the end, with a model card")
-    run("--device", default="auto", help="auto, cpu, cuda, mps")
-    run("--seed", type=int, default=1)
-    run("--log_every", type=int, default=20, help="steps between log rows")
-    run("--save_every", type=int, default=100, help="steps between checkpoints")
-    run("--eval_every", type=int, default=500, help="steps between reports on --val")
-    run("--patience", type=int, default=0, help="reports without a better one; 0: no limit")
+    run("--run", type=Path, required=True,
+        help="Folder of the checkpoint, train.jsonl and curves.png.")
+    run("--init", help="Weights to start from; auto takes those of run_syncnet.py.")
+    run("--export", type=Path,
+        help="Weights file (.safetensors) to write at the end, with a model card beside it.")
+    cli.add_device(parser)
+    run("--seed", type=int, default=1, help="Seed of everything random.")
+    run("--log_every", type=int, default=20, help="Steps from one row of the log to the next.")
+    run("--save_every", type=int, default=100, help="Steps from one checkpoint to the next.")
+    run("--eval_every", type=int, default=500, help="Steps from one report on --val to the next.")
+    run("--patience", type=int, default=0,
+        help="Reports without a better one after which the run ends; 0 sets no limit.")
     step = parser.add_argument_group("optimisation").add_argument
-    step("--steps", type=int, default=2000)
-    step("--objective", choices=OBJECTIVES, default="multiway", help="what is asked")
-    step("--negatives", choices=NEGATIVES, default="same", help="wrong sound")
-    step("--refine_at", type=int, nargs="*", default=[300, 800, 1400], help="judge clips then")
-    step("--excerpts", type=int, default=16, help="per step, over all processes")
-    step("--lr", type=float, default=1e-3, help="peak; warm-up, then cosine")
-    step("--warmup", type=int, default=50, help="steps")
-    step("--average", type=float, default=0.996, help="decay of the averaged weights")
-    step("--dropout", type=float, help="share of features left out; unset: the network's own")
-    step("--weight_decay", type=float, default=0.02)
+    step("--steps", type=int, default=2000, help="Length of the run.")
+    step("--objective", choices=OBJECTIVES, default="multiway", help="The loss.")
+    step("--negatives", choices=NEGATIVES, default="same",
+         help="Where wrong sound comes from: the same excerpt or others.")
+    step("--refine_at", type=int, nargs="*", default=[300, 800, 1400],
+         help="Steps at which the network judges the clips and leaves out those out of sync.")
+    step("--excerpts", type=int, default=16, help="Excerpts of a step, over all processes.")
+    step("--lr", type=float, default=1e-3, help="Peak of the learning rate.")
+    step("--warmup", type=int, default=50, help="Steps until that peak; a cosine follows.")
+    step("--average", type=float, default=0.996, help="Decay of the averaged weights.")
+    step("--dropout", type=float,
+         help="Share of the features that is left out. Without it, the network's own.")
+    step("--weight_decay", type=float, default=0.02, help="Weight decay of AdamW.")
     step("--precision", choices=PRECISION_CHOICES, default="auto",
-         help="arithmetic of the steps; auto: bf16 where the device computes in it, else fp32")
+         help="Arithmetic of a step; auto is bf16 where the device computes in it, else fp32.")
     # fmt: on
     return parser
 

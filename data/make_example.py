@@ -258,14 +258,14 @@ def _nods(frames: int) -> NDArray[np.float64]:
 
 
 def _pose(
-    place: tuple[float, float, float],
+    workspace: tuple[float, float, float],
     idle: NDArray[np.float32],
     mouth: tuple[float, float],
     *,
     smile: float,
     nod: float = 0.0,
 ) -> Pose:
-    x, y, height = place
+    x, y, height = workspace
     dx, dy, tilt_deg, turn, blink = (float(value) for value in idle)
     return Pose(
         x + dx * height,
@@ -283,10 +283,10 @@ def _pose(
 def shot_one(mouth: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Draw the first shot: one person. mouth is (frames, 2); pictures are uint8 BGR."""
     rng = np.random.default_rng(SEED)
-    room = _room(rng, wall=(120, 175, 212), dark=(50, 80, 120), shelves=True)
+    folder_name = _room(rng, wall=(120, 175, 212), dark=(50, 80, 120), shelves=True)
     idle, images = idle_motion(rng, frames=len(mouth)), []
     for moved, (opened, wide) in zip(idle, mouth, strict=True):
-        image = room.copy()
+        image = folder_name.copy()
         draw_head(
             image, _BEN, _pose(SHOT_ONE_FACE, moved, (float(opened), float(wide)), smile=0.15)
         )
@@ -297,14 +297,14 @@ def shot_one(mouth: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
 def shot_two(mouth: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Draw the second shot: the speaker and a listener. mouth is the speaker's, (frames, 2)."""
     rng = np.random.default_rng(SEED + 1)
-    room = _room(rng, wall=(128, 92, 48), dark=(58, 40, 22), shelves=False)
+    folder_name = _room(rng, wall=(128, 92, 48), dark=(58, 40, 22), shelves=False)
     speaker, listener = (idle_motion(rng, frames=len(mouth)) for _ in range(2))
     speaker_place, listener_place = SHOT_TWO_LEFT_FACE, SHOT_TWO_RIGHT_FACE
     if SPEAKER_SIDE == "right":
         speaker_place, listener_place = listener_place, speaker_place
     images, nods = [], _nods(len(mouth))
     for index, (opened, wide) in enumerate(mouth.tolist()):
-        image = room.copy()
+        image = folder_name.copy()
         smile = 0.45 + 0.25 * float(np.sin(index / FRAME_RATE))
         draw_head(
             image,

@@ -55,7 +55,7 @@ class Calibration:
     def inputs(self, numbers: np.ndarray, windows: int) -> np.ndarray:
         """(25,) what the regression weighs, in the order of bias, weights, slopes, length."""
         scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
-        # Beyond what was seen a number says no more than the most extreme one that was.
+        # Numbers beyond those fitted count as the most extreme one that was fitted.
         scaled = scaled.clip(-LARGEST_DEVIATION, LARGEST_DEVIATION)
         octaves = self.octaves(windows)
         return np.concatenate([[1.0], scaled, scaled * octaves, [octaves, octaves**2]])

@@ -20,7 +20,7 @@ class PipelineError(ToolkitError):
 
 
 class InputError(PipelineError):
-    """The input or the way it was asked for is at fault."""
+    """The input or an option is at fault."""
 
     exit_code = 2
 
@@ -34,7 +34,7 @@ class InvalidOption(InputError):
         supported: what it may be, in words.
 
     Attributes:
-        on_command_line: the sentence for who gave a flag of that name.
+        on_command_line: the sentence with the flag of that name.
     """
 
     def __init__(self, name: str, value: object, supported: str) -> None:

@@ -34,7 +34,7 @@ MEL_STEP = _exact_div(SAMPLE_RATE, MEL_RATE)  # 200 samples
 MEL_SAMPLES = 800  # samples one mel column sees
 MEL_WINDOW_COLUMNS = _exact_div(WINDOW_FRAMES * MEL_RATE, FRAME_RATE)  # 16
 MEL_RANGE_HZ = (55.0, 7600.0)
-MEL_MIN_DB = -100.0  # quietest level that is told from silence
+MEL_MIN_DB = -100.0  # anything quieter counts as silence
 MEL_REFERENCE_DB = 20.0  # taken from every level
 MEL_LIMIT = 4.0  # features span -4 (silence) to 4
 MEL_COLUMNS_AT_ONCE = 800  # 10 s
@@ -56,7 +56,7 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: samples are not a non-empty mono int16 array.
     """
-    # Loads scipy's transforms: scripts that only want the constants above shall not wait for it.
+    # Loads scipy's transforms: imported late, for scripts that need the constants only.
     import python_speech_features
 
     if samples.ndim != 1 or samples.dtype != np.int16 or not samples.size:
@@ -107,7 +107,7 @@ def mel(samples: np.ndarray, *, silence_columns: int = 0) -> np.ndarray:
     filters = mel_filters()
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_SAMPLES) / MEL_SAMPLES)
     whole = np.full((MEL_SIZE, columns + 2 * silence_columns), -MEL_LIMIT, np.float32)
-    found = whole[:, silence_columns : silence_columns + columns]
+    mel_columns = whole[:, silence_columns : silence_columns + columns]
     for start in range(0, columns, MEL_COLUMNS_AT_ONCE):
         end = min(start + MEL_COLUMNS_AT_ONCE, columns)
         first = start * MEL_STEP - MEL_SAMPLES // 2
@@ -116,7 +116,7 @@ def mel(samples: np.ndarray, *, silence_columns: int = 0) -> np.ndarray:
         level = filters @ np.abs(np.fft.rfft(frames * hann)).T
         level_db = 20 * np.log10(np.maximum(level, 10 ** (MEL_MIN_DB / 20))) - MEL_REFERENCE_DB
         scaled = 2 * MEL_LIMIT * (level_db - MEL_MIN_DB) / -MEL_MIN_DB - MEL_LIMIT
-        found[:, start:end] = scaled.clip(-MEL_LIMIT, MEL_LIMIT)
+        mel_columns[:, start:end] = scaled.clip(-MEL_LIMIT, MEL_LIMIT)
     return whole
 
 

@@ -49,7 +49,7 @@ def check_choice(
         name: of the option.
         value: given for it.
         supported: the words.
-        others: what else it may be, in words; whoever calls has checked for that already.
+        others: what else it may be, in words; the caller has checked for that.
 
     Raises:
         InputError: it is none of them.

@@ -13,7 +13,7 @@ from models.files import sha256
 
 TABLE = Path(__file__).resolve().with_name("published.tsv")
 
-UNKNOWN = "-"  # in the table: a size or digest nobody has published
+UNKNOWN = "-"  # in the table: the size or digest was never published
 PAGE_STARTS = (b"<!doctype html", b"<html")  # of what sites send instead of a file
 PAGE_HEAD_BYTES = 512
 

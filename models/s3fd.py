@@ -273,9 +273,9 @@ def in_tiles(
     return made
 
 
-def _room(last: torch.Tensor, place: tuple[int, int]) -> torch.Tensor:
+def _room(last: torch.Tensor, workspace: tuple[int, int]) -> torch.Tensor:
     """Room for a map whose lower right part is known."""
-    size = (*last.shape[:2], place[0] + last.shape[2], place[1] + last.shape[3])
+    size = (*last.shape[:2], workspace[0] + last.shape[2], workspace[1] + last.shape[3])
     return torch.empty(
         size, dtype=last.dtype, device=last.device, memory_format=torch.channels_last
     )
@@ -360,13 +360,13 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, *, iou_threshold: float) -> 
         Indices kept, best score first.
     """
     order = np.argsort(-scores, kind="stable")
-    kept = []
+    indices = []
     while order.size:
         best, order = order[0], order[1:]
-        kept.append(best)
+        indices.append(best)
         overlap = box_iou(boxes[best : best + 1], boxes[order])[0]
         order = order[overlap <= iou_threshold]
-    return np.array(kept, dtype=np.int64)
+    return np.array(indices, dtype=np.int64)
 
 
 def faces_from_output(
@@ -389,7 +389,7 @@ def faces_from_output(
     if candidates.numel() > CANDIDATES_BEFORE_NMS:
         candidates = candidates[scores[candidates].topk(CANDIDATES_BEFORE_NMS).indices]
     boxes = decode_boxes(regressions[candidates].float(), anchors[candidates])
-    found = torch.cat([boxes, scores[candidates, None]], dim=1).cpu().numpy().astype(np.float64)
-    found = found[suppress(found[:, :4], found[:, 4], iou_threshold=CANDIDATE_IOU)]
-    found = found[:CANDIDATES_KEPT]
-    return found[suppress(found[:, :4], found[:, 4], iou_threshold=FACE_IOU)]
+    rows = torch.cat([boxes, scores[candidates, None]], dim=1).cpu().numpy().astype(np.float64)
+    rows = rows[suppress(rows[:, :4], rows[:, 4], iou_threshold=CANDIDATE_IOU)]
+    rows = rows[:CANDIDATES_KEPT]
+    return rows[suppress(rows[:, :4], rows[:, 4], iou_threshold=FACE_IOU)]

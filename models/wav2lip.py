@@ -130,13 +130,13 @@ class Wav2Lip(nn.Module):
         if faces.dim() == 5:
             drawn = self(mels.transpose(0, 1).flatten(0, 1), _time_major(faces))
             return drawn.unflatten(0, (faces.shape[2], -1)).permute(1, 2, 0, 3, 4)
-        seen = []
+        skips = []
         for block in self.face_encoder_blocks:
             faces = block(faces)
-            seen.append(faces)
+            skips.append(faces)
         x = self.audio_encoder(mels)
         for block in self.face_decoder_blocks:
-            x = torch.cat([block(x), seen.pop()], dim=1)
+            x = torch.cat([block(x), skips.pop()], dim=1)
         return self.output_block(x)
 
 

@@ -49,14 +49,14 @@ Config = TypeVar("Config", SyncNetConfig, Wav2LipConfig)
 
 
 @dataclass(frozen=True)
-class WeightsUsed:
+class WeightsFile:
     """What every output says about the weights behind it."""
 
     file: str
     sha256: str
 
 
-def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, WeightsUsed]:
+def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, WeightsFile]:
     """Loads a face detector ready for inference.
 
     Args:
@@ -70,17 +70,17 @@ def load_s3fd(detector: str = "auto", *, device: torch.device) -> tuple[S3FD, We
     path, config = _s3fd_file(detector)
     model = S3FD(config)
     fill(model, path)
-    return _ready(model, device), _used(path)
+    return _ready(model, device), _weights_file(path)
 
 
-def s3fd_used(detector: str = "auto") -> WeightsUsed:
+def s3fd_weights(detector: str = "auto") -> WeightsFile:
     """What `load_s3fd` would load.
 
     Raises:
         InputError: there is no such detector.
         WeightsError: the file is absent.
     """
-    return _used(_s3fd_file(detector)[0])
+    return _weights_file(_s3fd_file(detector)[0])
 
 
 def _s3fd_file(detector: str) -> tuple[Path, S3FDConfig]:
@@ -97,7 +97,7 @@ def _s3fd_file(detector: str) -> tuple[Path, S3FDConfig]:
 
 def load_syncnet(
     initial_model: str | Path = "auto", *, device: torch.device
-) -> tuple[SyncNet, WeightsUsed]:
+) -> tuple[SyncNet, WeightsFile]:
     """Loads a SyncNet ready for inference.
 
     Args:
@@ -110,7 +110,7 @@ def load_syncnet(
     path = _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
     model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
     fill(model, path)
-    return _ready(model, device), _used(path)
+    return _ready(model, device), _weights_file(path)
 
 
 def network_of(initial_model: str | Path = "auto") -> str:
@@ -120,27 +120,27 @@ def network_of(initial_model: str | Path = "auto") -> str:
     return metadata(Path(initial_model)).get("network", "syncnet")
 
 
-def syncnet_used(initial_model: str | Path = "auto") -> WeightsUsed:
+def syncnet_weights(initial_model: str | Path = "auto") -> WeightsFile:
     """What `load_syncnet` would load.
 
     Raises:
         WeightsError: the file is absent.
     """
-    return _used(_chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE))
+    return _weights_file(_chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE))
 
 
-def expert_used(expert: str | Path = "auto") -> WeightsUsed:
+def expert_weights(expert: str | Path = "auto") -> WeightsFile:
     """What `load_expert` would load.
 
     Raises:
         WeightsError: the file is absent.
     """
-    return _used(_chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE))
+    return _weights_file(_chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE))
 
 
 def load_wav2lip(
     checkpoint: str | Path = "auto", *, device: torch.device
-) -> tuple[Wav2Lip, WeightsUsed]:
+) -> tuple[Wav2Lip, WeightsFile]:
     """Loads a generator ready for inference.
 
     Args:
@@ -154,12 +154,12 @@ def load_wav2lip(
     path = _chosen(checkpoint, ("wav2lip_gan", "wav2lip"), WAV2LIP_OWN_FILE)
     model = Wav2Lip(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
     fill(model, path)
-    return _ready(model, device), _used(path)
+    return _ready(model, device), _weights_file(path)
 
 
 def load_expert(
     expert: str | Path = "auto", *, device: torch.device
-) -> tuple[SyncNetColor, WeightsUsed]:
+) -> tuple[SyncNetColor, WeightsFile]:
     """Loads Wav2Lip's lip-sync expert, ready to judge.
 
     Args:
@@ -172,16 +172,16 @@ def load_expert(
     path = _chosen(expert, ("lipsync_expert",), EXPERT_OWN_FILE)
     model = SyncNetColor(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
     fill(model, path)
-    return _ready(model, device), _used(path)
+    return _ready(model, device), _weights_file(path)
 
 
-def _chosen(asked: str | Path, published_names: tuple[str, ...], own_file: str) -> Path:
+def _chosen(requested: str | Path, published_names: tuple[str, ...], own_file: str) -> Path:
     """The file that is asked for; for "auto" the first published one there is, else the own."""
-    if str(asked) == "auto":
+    if str(requested) == "auto":
         downloaded = [PUBLISHED_DIR / published.table()[name].file for name in published_names]
         path = next((p for p in downloaded if p.exists()), OWN_DIR / own_file)
     else:
-        path = Path(asked)
+        path = Path(requested)
     if not path.is_file():
         raise WeightsError(f"{path} is not a file; give a checkpoint of this network or 'auto'.")
     return path
@@ -198,18 +198,18 @@ def _configured(path: Path, from_json: Callable[[str], Config], otherwise: Confi
         ) from error
 
 
-def _used(path: Path) -> WeightsUsed:
+def _weights_file(path: Path) -> WeightsFile:
     """Names weights that fit; another file under a published name may be the user's fine-tune."""
     state = path.stat()
     return _named(path, state.st_mtime_ns, state.st_size)
 
 
 @functools.lru_cache(maxsize=16)
-def _named(path: Path, changed_ns: int, size_bytes: int) -> WeightsUsed:
-    """`_used` of a file in one state: it is read, and complained of, once."""
-    used = WeightsUsed(path.name, sha256(path))
-    published.warn_if_changed(path, used.sha256)
-    return used
+def _named(path: Path, changed_ns: int, size_bytes: int) -> WeightsFile:
+    """`_weights_file` of a file in one state: it is read, and complained of, once."""
+    weights_file = WeightsFile(path.name, sha256(path))
+    published.warn_if_changed(path, weights_file.sha256)
+    return weights_file
 
 
 def _ready(model: Network, device: torch.device) -> Network:
@@ -227,19 +227,21 @@ def fill(model: nn.Module, path: Path) -> None:
         WeightsError: names the file and the first keys that do not fit.
     """
     state = read_state(path)
-    wanted = model.state_dict()
-    missing = [key for key in wanted if key not in state]
-    unexpected = [key for key in state if key not in wanted]
-    misshapen = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    misshapen = [
+        key for key in expected if key in state and state[key].shape != expected[key].shape
+    ]
     for problem, keys in (
         ("lacks", missing),
         ("has unexpected", unexpected),
         ("has other shapes for", misshapen),
     ):
         if keys:
-            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            names = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise WeightsError(
-                f"{path} does not fit {type(model).__name__}: it {problem} {shown}; "
+                f"{path} does not fit {type(model).__name__}: it {problem} {names}; "
                 "give a file of this network."
             )
     model.load_state_dict(state)
@@ -352,5 +354,5 @@ def write_own(
     }
     partial = partial_path(path)
     safetensors.torch.save_file(state, partial, metadata={"format": "pt", **text})
-    partial.chmod(0o644)  # the library makes files nobody else may read
+    partial.chmod(0o644)  # the library makes files that only their owner may read
     partial.replace(path)

@@ -54,7 +54,7 @@ def find_faces(
     reference: str = "",
     device: Device = "auto",
     overwrite: bool = False,
-    detector: Detector | None = None,
+    detector: str | Detector = "auto",
     progress: Progress = silent,
     **options: Any,
 ) -> Faces:
@@ -66,9 +66,9 @@ def find_faces(
         reference: name of the video's results in it; empty takes the file's name.
         device: where the detector runs.
         overwrite: make everything again, and replace results of another input or other settings.
-        detector: to find faces with, for many videos; None loads the one that `options` names.
+        detector: "auto", "s3fd" or "small"; or a loaded one, for many videos.
         progress: called after each frame.
-        **options: fields of `FaceOptions`.
+        **options: other fields of `FaceOptions`.
 
     Returns:
         The faces; complete results of the same video and options are kept.
@@ -81,13 +81,14 @@ def find_faces(
     """
     with _python_words():
         workspace = Workspace(Path(work), reference or Path(video).stem)
+        name = detector if isinstance(detector, str) else "auto"
         faces = faces_stage.find_faces(
             Path(video),
             workspace,
-            FaceOptions(**options),
+            FaceOptions(detector=name, **options),
             device=device,
             overwrite=overwrite,
-            detector=detector,
+            detector=None if isinstance(detector, str) else detector,
             progress=progress,
         )
     for notice in faces.notices:
@@ -266,7 +267,7 @@ def _python_words() -> Iterator[None]:
 
 
 def python_words(sentence: str) -> str:
-    """A sentence of a script for who called a function.
+    """A script's sentence in the words of this module.
 
     `run run_syncnet.py --reference talk first` becomes `call score first`, and `add --overwrite`
     becomes `add overwrite=True`.

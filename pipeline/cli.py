@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import gc
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -25,14 +26,43 @@ if TYPE_CHECKING:
 SIGPIPE = 13  # Windows has none, but the exit code is the same
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that shows defaults, with the two flags every script has."""
-    made = argparse.ArgumentParser(
-        description=(description or "").partition("\n\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the examples, and shows the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, "", False, argparse.SUPPRESS) or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def plain_parser(doc: str | None, *, program: str | None = None) -> argparse.ArgumentParser:
+    """A parser that describes a script by its docstring.
+
+    Args:
+        doc: its first paragraph is the description; the others, with the examples, are the end of
+            --help.
+        program: what is typed to start it, where that is not the file's name.
+    """
+    description, _, rest = (doc or "").partition("\n\n")
+    return argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=rest.strip("\n"),
+        formatter_class=_HelpFormatter,
     )
-    made.add_argument("--data_dir", type=Path, default=Path("data/work"), help="results folder")
-    made.add_argument("--reference", default="", help="name of the video's results in it")
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """`plain_parser` with the two flags that every script on a video has."""
+    made = plain_parser(doc)
+    made.add_argument(
+        "--data_dir", type=Path, default=Path("data/work"), help="Folder of all results."
+    )
+    made.add_argument(
+        "--reference",
+        default="",
+        help="Name of this video's results in it. Without it, the name of --videofile is used.",
+    )
     return made
 
 
@@ -48,8 +78,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
-        help=f"Where the networks compute: {', '.join(DEVICES)}, or cuda:N for one of several.",
+        help=f"Where networks compute: {', '.join(DEVICES)}, or cuda:N for one of several GPUs.",
     )
+
+
+def next_command(script: str, where: Workspace, *more: str) -> str:
+    """The line a stage ends with: what to type next, for the same results."""
+    words = ["python", script, "--reference", where.reference, "--data_dir", str(where.data_dir)]
+    return f"next: {shlex.join([*words, *more])}"
 
 
 def yes_or_no(text: str) -> bool:
@@ -117,7 +153,7 @@ def run(main: Callable[[], int]) -> int:
     try:
         with _terminable():
             code = main()
-            sys.stdout.flush()  # what nobody reads is noticed here, not when the program ends
+            sys.stdout.flush()  # a closed pipe is noticed here, not at exit
             return code
     except ToolkitError as error:
         if os.environ.get("SYNCNET_DEBUG"):

@@ -1,4 +1,4 @@
-"""Failures a user can act on, under the name the rooms of pipeline/ know them by."""
+"""Failures a user can act on, as pipeline/ imports them."""
 
 from models.errors import InputError, PipelineError, ToolkitError
 

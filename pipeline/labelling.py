@@ -6,7 +6,7 @@ import numpy as np
 
 from models.features import FRAME_RATE
 from pipeline.errors import InputError
-from pipeline.media import decode, encode, planes
+from pipeline.media import decode, encode, yuv
 from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 from pipeline.sync import offset as sync_offset
@@ -34,11 +34,13 @@ class Mark:
     s: float
 
 
-def label(place: Workspace, *, frame_rate: int | None = None, progress: Progress = silent) -> int:
+def label(
+    workspace: Workspace, *, frame_rate: int | None = None, progress: Progress = silent
+) -> int:
     """Writes video_out.avi: the frames of video.avi with every face marked, and their sound.
 
     Args:
-        place: where run_pipeline.py and run_syncnet.py have been.
+        workspace: where run_pipeline.py and run_syncnet.py have been.
         frame_rate: of the workspace's frames; None for what its record says.
         progress: called after each frame.
 
@@ -49,35 +51,35 @@ def label(place: Workspace, *, frame_rate: int | None = None, progress: Progress
         InputError: a stage is missing, or its video was removed.
         PipelineError: encoding failed.
     """
-    with place.opened():
-        rate = frame_rate or place.read_frame_rate()
-        marks = marks_by_frame(place, frame_rate=rate)
-        if not place.video.is_file():
+    with workspace.opened():
+        rate = frame_rate or workspace.read_frame_rate()
+        marks = marks_by_frame(workspace, frame_rate=rate)
+        if not workspace.video.is_file():
             raise InputError(
-                f"{place.video} is not there; run run_pipeline.py again with --overwrite."
+                f"{workspace.video} is not there; run run_pipeline.py again with --overwrite."
             )
-        return _draw_all(place, marks, frame_rate=rate, progress=progress)
+        return _draw_all(workspace, marks, frame_rate=rate, progress=progress)
 
 
 def _draw_all(
-    place: Workspace, marks: dict[int, list[Mark]], *, frame_rate: int, progress: Progress
+    workspace: Workspace, marks: dict[int, list[Mark]], *, frame_rate: int, progress: Progress
 ) -> int:
-    info = decode.probe(place.video)
+    info = decode.probe(workspace.video)
     size_px = (info.width_px, info.height_px)
     total = round(info.duration_s * frame_rate) if info.duration_s else None
     count = 0
     with encode.VideoWriter(
-        place.labelled_video,
+        workspace.labelled_video,
         size_px=size_px,
         frame_rate=frame_rate,
         quality=encode.PICTURE_QUALITY,
         pixels="yuv420p",
-        audio=place.audio if place.audio.exists() else None,
+        audio=workspace.audio if workspace.audio.exists() else None,
         sar=info.sar,
     ) as writer:
-        stored = decode.read_planes(place.video, info=info)
+        stored = decode.read_planes(workspace.video, info=info)
         for count, buffer in enumerate(stored, start=1):
-            labelled = planes.picture(buffer.copy(), size_px=size_px)
+            labelled = yuv.picture(buffer.copy(), size_px=size_px)
             for mark in marks.get(count - 1, []):
                 draw(labelled, mark)
             writer.write(labelled.buffer)
@@ -86,13 +88,13 @@ def _draw_all(
     return count
 
 
-def marks_by_frame(place: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[int, list[Mark]]:
+def marks_by_frame(workspace: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[int, list[Mark]]:
     """Frame index to the faces to mark on it.
 
     Raises:
         InputError: tracks and scores are of different runs.
     """
-    tracks, dists = place.read_tracks(), place.read_distances()
+    tracks, dists = workspace.read_tracks(), workspace.read_distances()
     if len(tracks) != len(dists):
         raise InputError(
             f"{len(tracks)} tracks but scores for {len(dists)}; run run_syncnet.py again."
@@ -108,12 +110,12 @@ def marks_by_frame(place: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[in
     return marks
 
 
-def draw(picture: planes.Picture, mark: Mark) -> None:
+def draw(picture: yuv.Picture, mark: Mark) -> None:
     """Marks one face in place: red when its lips do not follow the sound, green when they do."""
     green = int(np.clip(GREEN_PER_CONFIDENCE * mark.confidence, 0, 255))
     x, y, s = mark.x, mark.y, mark.s
     corner, opposite = (int(x - s), int(y - s)), (int(x + s), int(y + s))
     colour = (0, green, 255 - green)
-    planes.rectangle(picture, corner, opposite, colour, line_px=BOX_THICKNESS_PX)
+    yuv.rectangle(picture, corner, opposite, colour, line_px=BOX_THICKNESS_PX)
     label = f"Track {mark.track}, Conf {mark.confidence:.3f}"
-    planes.text(picture, label, corner, WHITE, scale=LABEL_SCALE, line_px=LABEL_THICKNESS_PX)
+    yuv.text(picture, label, corner, WHITE, scale=LABEL_SCALE, line_px=LABEL_THICKNESS_PX)

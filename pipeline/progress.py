@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 # Called with the step, for people; how many of its frames, clips or videos are done; and how many
-# there are, None where nobody knows yet. The last call of a step has both numbers equal.
+# there are, None where that is not known yet. The last call of a step has both numbers equal.
 Progress = Callable[[str, int, int | None], None]
 
 
 def silent(_step: str, _done: int, _total: int | None) -> None:
-    """The hook of whoever wants none."""
+    """Reports nothing."""

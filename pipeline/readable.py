@@ -16,13 +16,13 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
-    shown = [
+    escaped = [
         f"\\x{ord(letter) - ESCAPED_BYTES.start + 0x80:02x}"
         if ord(letter) in ESCAPED_BYTES
         else letter.encode("ascii", "backslashreplace").decode("ascii")
         for letter in letters
     ]
-    return "".join(shown), error.end
+    return "".join(escaped), error.end
 
 
 codecs.register_error(READABLE, _escaped)

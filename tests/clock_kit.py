@@ -17,7 +17,7 @@ from scipy.io import wavfile
 from scipy.signal import fftconvolve, resample_poly
 
 from models.features import SAMPLE_RATE
-from pipeline.media import decode
+from pipeline.media import decode, normalise
 from tests.synthetic import ALL_FRAMES, ffmpeg, varying_rate
 
 MUXERS = {"mkvmerge": ".mkv", "MP4Box": ".mp4"}  # other than ffmpeg, with what they write
@@ -274,10 +274,10 @@ def _first_column(*arguments: str | Path) -> np.ndarray:
     return np.array(re.findall(r"Parsed_a?showinfo_1 @ \S+ n: *\d+ pts: *(-?\d+) ", log), float)
 
 
-def one_pass(path: Path, folder: Path) -> decode.Normalisation:
+def one_pass(path: Path, folder: Path) -> normalise.Normalisation:
     """run_pipeline.py's pass over a file, which writes video.avi and audio.wav into a folder."""
     avi, wav = folder / "video.avi", folder / "audio.wav"
-    return decode.Normalisation(path, decode.probe(path), avi=avi, wav=wav, pictures=None)
+    return normalise.Normalisation(path, decode.probe(path), avi=avi, wav=wav, pictures=None)
 
 
 def skew_of_result_s(clip: Clip, folder: Path, *, path: Path | None = None) -> float:

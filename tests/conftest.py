@@ -141,10 +141,10 @@ def no_face_clip(clips: Path) -> Path:
 @pytest.fixture(scope="session")
 def done(face_clip: Path, tmp_path_factory: pytest.TempPathFactory, cpu: torch.device) -> Workspace:
     """Complete results of the face clip; tests must not change them."""
-    place = Workspace(tmp_path_factory.mktemp("done"), "face")
-    prepared = find_faces(face_clip, place, FACE_OPTIONS, device=cpu)
+    work = Workspace(tmp_path_factory.mktemp("done"), "face")
+    prepared = find_faces(face_clip, work, FACE_OPTIONS, device=cpu)
     assert (prepared.tracks, prepared.kept, prepared.notices) == (1, False, [])
-    return place
+    return work
 
 
 def snapshot(data_dir: Path) -> dict[str, tuple[int, bytes]]:

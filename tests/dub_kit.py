@@ -15,7 +15,7 @@ from pipeline.faces import tracks
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
 from pipeline.store.files import write_json
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.synthetic import ffmpeg
 
 Box = tuple[float, float, float, float]
@@ -77,32 +77,32 @@ def still_track(box: Box, first: int = 0, frames: int = 75) -> Track:
 
 def workspace_of(folder: Path, video: Path, *found: Track, frame_rate: int = 25) -> Workspace:
     """What run_pipeline.py would leave of a video, less the pictures."""
-    place = Workspace(folder / "work", "film")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
-    place.write_tracks(list(found), [tracks.smooth(track) for track in found])
+    work = Workspace(folder / "work", "film")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    work.write_tracks(list(found), [tracks.smooth(track) for track in found])
     identity = {"sha256": sha256(video), "bytes": video.stat().st_size}
     settings = {"frame_rate": frame_rate, "crop_scale": 0.4}
-    write_json(place.record, {"file": str(video), "input": identity, "settings": settings})
-    return place
+    write_json(work.record, {"file": str(video), "input": identity, "settings": settings})
+    return work
 
 
-def measured(place: Workspace, *found: tuple[float, float, bool], **more: float) -> None:
+def measured(work: Workspace, *found: tuple[float, float, bool], **more: float) -> None:
     """offsets.json: offset in ms, confidence and whether it is reliable, for each track."""
     names = ("offset_ms", "confidence", "reliable")
     rows = [
         {"track": track, **dict(zip(names, row, strict=True)), **more}
         for track, row in enumerate(found)
     ]
-    write_json(place.offsets_json, rows)
+    write_json(work.offsets_json, rows)
 
 
 def run_dub(
-    place: Workspace, *, video: Path | None = None, score: bool = False, **options: Any
+    work: Workspace, *, video: Path | None = None, score: bool = False, **options: Any
 ) -> Dubbed:
     """The stage with some options, the others by default."""
     cpu = torch.device("cpu")
-    return dub(place, DubOptions(**options), device=cpu, video=video, score=score)
+    return dub(work, DubOptions(**options), device=cpu, video=video, score=score)
 
 
 def frames_of(path: Path) -> np.ndarray:

@@ -78,18 +78,18 @@ class Bench:
     def results(self, name: str = "work", reference: str = "face") -> Workspace:
         """A copy of the results of `face`, scored, under a name of its own."""
         shutil.copytree(self.clips / "work", self.folder / name)
-        place = Workspace(self.folder / name, "face")
+        work = Workspace(self.folder / name, "face")
         if reference != "face":
-            for room in (self.folder / name).iterdir():
-                if (room / "face").is_dir():
-                    (room / "face").rename(room / reference)
-            place = Workspace(self.folder / name, reference)
-        return place
+            for folder_name in (self.folder / name).iterdir():
+                if (folder_name / "face").is_dir():
+                    (folder_name / "face").rename(folder_name / reference)
+            work = Workspace(self.folder / name, reference)
+        return work
 
 
-def where(place: Workspace) -> tuple[str, str, str, str]:
+def where(work: Workspace) -> tuple[str, str, str, str]:
     """The two flags that lead to a workspace."""
-    return ("--data_dir", str(place.data_dir), "--reference", place.reference)
+    return ("--data_dir", str(work.data_dir), "--reference", work.reference)
 
 
 def read(path: Path) -> Any:

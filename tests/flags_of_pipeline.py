@@ -20,15 +20,15 @@ def _made(
     bench: Bench, *flags: str | Path, video: Path | None = None, name: str = "work"
 ) -> Workspace:
     """Results of a run with these flags only, beside those that lead to it."""
-    place = Workspace(bench.folder / name, "r")
-    bench.ran("run_pipeline", "--videofile", video or bench.face, *where(place), *flags)
-    return place
+    work = Workspace(bench.folder / name, "r")
+    bench.ran("run_pipeline", "--videofile", video or bench.face, *where(work), *flags)
+    return work
 
 
 def _refused(bench: Bench, *flags: str) -> Ended:
-    place = Workspace(bench.folder / "refused", "r")
-    ended = bench.run("run_pipeline", "--videofile", bench.face, *where(place), *FACE, *flags)
-    assert ended.code == 2 and not place.data_dir.exists()
+    work = Workspace(bench.folder / "refused", "r")
+    ended = bench.run("run_pipeline", "--videofile", bench.face, *where(work), *FACE, *flags)
+    assert ended.code == 2 and not work.data_dir.exists()
     return ended
 
 
@@ -59,9 +59,9 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     tones = bench.clips / "tones.mkv"
     other = _made(bench, video=tones)
-    for place, video in ((_usual(bench), bench.face), (other, tones)):
-        assert read(place.record)["input"]["sha256"] == sha256(video)
-        assert read(place.record)["file"] == str(video)
+    for work, video in ((_usual(bench), bench.face), (other, tones)):
+        assert read(work.record)["input"]["sha256"] == sha256(video)
+        assert read(work.record)["file"] == str(video)
 
 
 @row("run_pipeline", "facedet_scale")
@@ -73,9 +73,9 @@ def _(bench: Bench) -> None:
     assert small["counts"]["detections"] == 0 and small["settings"]["facedet_scale"] == 0.05
 
 
-def _cut_by_hand(frame: np.ndarray, place: Workspace, scale: float) -> np.ndarray:
+def _cut_by_hand(frame: np.ndarray, work: Workspace, scale: float) -> np.ndarray:
     """The demo's crop of the track's first frame: s above the centre, s (1 + 2 scale) below."""
-    ((_, path),) = place.read_tracks()
+    ((_, path),) = work.read_tracks()
     x, y, s = path.at(0)
     pad = int(s * (1 + 2 * scale))
     wide = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), constant_values=110)
@@ -88,9 +88,9 @@ def _cut_by_hand(frame: np.ndarray, place: Workspace, scale: float) -> np.ndarra
 def _(bench: Bench) -> None:
     frame = next(iter(decode.read_frames(bench.face)))
     tight = _made(bench, *FACE, "--crop_scale", "0")
-    for place, scale in ((_usual(bench), 0.4), (tight, 0.0)):
-        crop = next(iter(decode.read_frames(place.crop(0)))).astype(int)
-        lost = {each: np.abs(crop - _cut_by_hand(frame, place, each)).mean() for each in (0.4, 0.0)}
+    for work, scale in ((_usual(bench), 0.4), (tight, 0.0)):
+        crop = next(iter(decode.read_frames(work.crop(0)))).astype(int)
+        lost = {each: np.abs(crop - _cut_by_hand(frame, work, each)).mean() for each in (0.4, 0.0)}
         assert lost.pop(scale) < 4 and min(lost.values()) > 12
 
 
@@ -99,20 +99,20 @@ def _(bench: Bench) -> None:
     """A track of 16 detections is more than 15 and not more than 16."""
     for number, tracks in ((15, 1), (16, 0)):
         size = ("--min_face_size", "50", "--min_track", str(number))
-        place = _made(bench, *size, name=str(number))
-        assert read(place.record)["counts"]["tracks"] == tracks == len(place.crops())
+        work = _made(bench, *size, name=str(number))
+        assert read(work.record)["counts"]["tracks"] == tracks == len(work.crops())
 
 
 @row("run_pipeline", "frame_rate")
 def _(bench: Bench) -> None:
     fast = _made(bench, *FACE, "--frame_rate", "50")
-    for place, rate in ((_usual(bench), 25), (fast, 50)):
+    for work, rate in ((_usual(bench), 25), (fast, 50)):
         assert (
-            decode.probe(place.video).frame_rate
+            decode.probe(work.video).frame_rate
             == rate
-            == read(place.record)["settings"]["frame_rate"]
+            == read(work.record)["settings"]["frame_rate"]
         )
-        assert frame_count(place.video) == frame_count(place.crop(0)) == 16 * rate // 25
+        assert frame_count(work.video) == frame_count(work.crop(0)) == 16 * rate // 25
 
 
 @row("run_pipeline", "num_failed_det")
@@ -124,9 +124,9 @@ def _(bench: Bench) -> None:
     size = ("--min_track", "1", "--min_face_size", "50")
     for number, tracks in ((10, 2), (11, 1)):
         flags = (*size, "--num_failed_det", str(number))
-        place = _made(bench, *flags, video=video, name=str(number))
-        assert read(place.record)["counts"]["scenes"] == 1
-        assert len(place.read_tracks()) == tracks
+        work = _made(bench, *flags, video=video, name=str(number))
+        assert read(work.record)["counts"]["scenes"] == 1
+        assert len(work.read_tracks()) == tracks
 
 
 @row("run_pipeline", "min_face_size")
@@ -165,12 +165,12 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """Tones of 400 and 800 Hz: the loudest frequency of audio.wav says which was taken."""
     for flags, hz in (((), 400), (("--audio_stream", "0"), 400), (("--audio_stream", "1"), 800)):
-        place = _made(bench, *flags, video=bench.clips / "tones.mkv", name=f"tone{len(flags)}{hz}")
-        with wave.open(str(place.audio)) as file:
+        work = _made(bench, *flags, video=bench.clips / "tones.mkv", name=f"tone{len(flags)}{hz}")
+        with wave.open(str(work.audio)) as file:
             samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
         loudest = np.abs(np.fft.rfft(samples)).argmax() * 16_000 / len(samples)
         assert abs(loudest - hz) < 10
-        assert read(place.record)["sound"]["audio_stream"] == (hz == 800)
+        assert read(work.record)["sound"]["audio_stream"] == (hz == 800)
 
 
 @row("run_pipeline", "precision")
@@ -178,10 +178,12 @@ def _(bench: Bench) -> None:
     """Half as wide numbers move boxes a little."""
     boxes = []
     for precision in ("fp32", "bf16"):
-        place = _made(bench, *FACE, "--precision", precision, name=precision)
-        assert read(place.record)["precision"] == precision
+        work = _made(bench, *FACE, "--precision", precision, name=precision)
+        assert read(work.record)["precision"] == precision
         boxes.append(
-            np.array([face["bbox"] for (face,) in read_pickle(place.room("pywork") / "faces.pckl")])
+            np.array(
+                [face["bbox"] for (face,) in read_pickle(work.folder("pywork") / "faces.pckl")]
+            )
         )
     assert 0.01 < np.abs(boxes[0] - boxes[1]).max() < 8
 
@@ -192,23 +194,23 @@ def _(bench: Bench) -> None:
     kept = _made(bench, *FACE, "--keep_frames", "yes", name="yes")
     bare = _made(bench, *FACE, "--keep_frames", "no", name="no")
     names = [f"{number:06d}.jpg" for number in range(1, 17)]
-    assert sorted(path.name for path in kept.room("pyframes").iterdir()) == names
-    assert not list(bare.room("pyframes").iterdir())
+    assert sorted(path.name for path in kept.folder("pyframes").iterdir()) == names
+    assert not list(bare.folder("pyframes").iterdir())
     others = [
         {
             name: content
-            for name, (_, content) in snapshot(place.data_dir).items()
+            for name, (_, content) in snapshot(work.data_dir).items()
             if "pyframes" not in name and "pipeline.json" not in name
         }
-        for place in (kept, bare)
+        for work in (kept, bare)
     ]
     assert others[0] == others[1] and len(others[0]) == 7
 
 
 @row("run_pipeline", "device")
 def _(bench: Bench) -> None:
-    place = _made(bench, "--device", "cpu", video=bench.clips / "tones.mkv")
-    assert read(place.record)["device"] == "cpu"
+    work = _made(bench, "--device", "cpu", video=bench.clips / "tones.mkv")
+    assert read(work.record)["device"] == "cpu"
     assert (
         f"--device {NO_SUCH_DEVICE} is not available"
         in _refused(bench, "--device", NO_SUCH_DEVICE).err
@@ -218,17 +220,17 @@ def _(bench: Bench) -> None:
 @row("run_pipeline", "overwrite")
 def _(bench: Bench) -> None:
     video = bench.clips / "tones.mkv"
-    place = _made(bench, video=video)
-    command = ("--videofile", video, *where(place))
-    before = snapshot(place.data_dir)
+    work = _made(bench, video=video)
+    command = ("--videofile", video, *where(work))
+    before = snapshot(work.data_dir)
     assert "Kept the complete results" in bench.ran("run_pipeline", *command).out
-    assert snapshot(place.data_dir) == before
+    assert snapshot(work.data_dir) == before
     other = (*command, "--min_track", "7")
     assert "add --overwrite" in bench.run("run_pipeline", *other).err
-    assert snapshot(place.data_dir) == before
+    assert snapshot(work.data_dir) == before
     bench.ran("run_pipeline", *other, "--overwrite")
-    assert read(place.record)["settings"]["min_track"] == 7
-    before = snapshot(place.data_dir)
+    assert read(work.record)["settings"]["min_track"] == 7
+    before = snapshot(work.data_dir)
     assert "Kept" not in bench.ran("run_pipeline", *other, "--overwrite").out
-    after = snapshot(place.data_dir)
+    after = snapshot(work.data_dir)
     assert after.keys() == before.keys() and after != before

@@ -46,9 +46,9 @@ def tiny_model(bench: Bench) -> str:
 
 
 def _scored(bench: Bench, *flags: str, name: str = "work") -> Workspace:
-    place = bench.results(name)
-    bench.ran("run_syncnet", *where(place), *flags)
-    return place
+    work = bench.results(name)
+    bench.ran("run_syncnet", *where(work), *flags)
+    return work
 
 
 def _usual(bench: Bench) -> Workspace:
@@ -58,38 +58,38 @@ def _usual(bench: Bench) -> Workspace:
 @row("run_syncnet", "data_dir")
 def _(bench: Bench) -> None:
     one, other = bench.results("one"), bench.results("other")
-    for place in (one, other):
-        place.offsets_json.unlink()
+    for work in (one, other):
+        work.offsets_json.unlink()
     bench.ran("run_syncnet", "--data_dir", other.data_dir, "--reference", "face")
     assert other.offsets_json.is_file() and not one.offsets_json.is_file()
 
 
 @row("run_syncnet", "reference")
 def _(bench: Bench) -> None:
-    place = bench.results(reference="another")
-    place.offsets_json.unlink()
-    assert bench.run("run_syncnet", "--data_dir", place.data_dir, "--reference", "face").code == 2
-    bench.ran("run_syncnet", *where(place))
-    assert place.offsets_json.is_file()
+    work = bench.results(reference="another")
+    work.offsets_json.unlink()
+    assert bench.run("run_syncnet", "--data_dir", work.data_dir, "--reference", "face").code == 2
+    bench.ran("run_syncnet", *where(work))
+    assert work.offsets_json.is_file()
 
 
 @row("run_syncnet", "videofile")
 def _(bench: Bench) -> None:
     """A file with results is these; another is one clip, scored by itself."""
-    place = bench.results()
-    place.offsets_json.unlink()
-    data = ("--data_dir", place.data_dir)
+    work = bench.results()
+    work.offsets_json.unlink()
+    data = ("--data_dir", work.data_dir)
     alone = bench.ran("run_syncnet", *data, "--videofile", _usual(bench).crop(0)).out
     assert "00000.avi" in alone and "tracks in" not in alone
-    assert not place.offsets_json.exists()
+    assert not work.offsets_json.exists()
     assert "1 tracks in" in bench.ran("run_syncnet", *data, "--videofile", bench.face).out
-    assert place.offsets_json.is_file()
+    assert work.offsets_json.is_file()
 
 
 @row("run_syncnet", "initial_model")
 def _(bench: Bench) -> None:
-    place = _scored(bench, "--initial_model", tiny_model(bench))
-    (other,), (usual,) = place.read_offsets(), _usual(bench).read_offsets()
+    work = _scored(bench, "--initial_model", tiny_model(bench))
+    (other,), (usual,) = work.read_offsets(), _usual(bench).read_offsets()
     assert usual["weights"] == "syncnet_small.safetensors"
     assert other["weights"] == "tiny.safetensors"
     assert other["weights_sha256"] == sha256(bench.folder / "tiny.safetensors")
@@ -103,9 +103,9 @@ def _(bench: Bench) -> None:
     dists = []
     for size, largest in ((5, 5), (20, 10)):
         sizes = largest_batches(bench)
-        place = _scored(bench, "--batch_size", str(size), name=str(size))
+        work = _scored(bench, "--batch_size", str(size), name=str(size))
         assert max(sizes) == largest and sum(sizes) == 12
-        dists.append(place.read_distances()[0])
+        dists.append(work.read_distances()[0])
         bench.patch.undo()
     np.testing.assert_allclose(dists[0], dists[1], atol=2e-3)
 
@@ -124,18 +124,18 @@ def _(bench: Bench) -> None:
     rough = _scored(bench, "--precision", "bf16", name="bf16")
     moved = np.abs(exact.read_distances()[0] - rough.read_distances()[0]).max()
     assert 1e-3 < moved < 2
-    for place, name in ((exact, "fp32"), (rough, "bf16")):
-        assert place.read_offsets()[0]["settings"]["precision"] == name
+    for work, name in ((exact, "fp32"), (rough, "bf16")):
+        assert work.read_offsets()[0]["settings"]["precision"] == name
 
 
 @row("run_syncnet", "verbose")
 def _(bench: Bench) -> None:
     """The confidence of every window is printed, as many numbers as there are windows."""
-    place = bench.results()
-    assert "Framewise" not in bench.ran("run_syncnet", *where(place)).out
-    said = bench.ran("run_syncnet", *where(place), "--verbose").out
+    work = bench.results()
+    assert "Framewise" not in bench.ran("run_syncnet", *where(work)).out
+    said = bench.ran("run_syncnet", *where(work), "--verbose").out
     numbers = said.partition("Framewise conf: \n[")[2].partition("]")[0].split()
-    assert len(numbers) == len(place.read_distances()[0])
+    assert len(numbers) == len(work.read_distances()[0])
 
 
 @row("run_syncnet", "save_features")
@@ -154,9 +154,9 @@ def _(bench: Bench) -> None:
 
 @row("run_syncnet", "device")
 def _(bench: Bench) -> None:
-    place = _scored(bench, "--device", "cpu")
-    assert place.read_offsets()[0]["settings"]["device"] == "cpu"
-    refused = bench.run("run_syncnet", *where(place), "--device", NO_SUCH_DEVICE)
+    work = _scored(bench, "--device", "cpu")
+    assert work.read_offsets()[0]["settings"]["device"] == "cpu"
+    refused = bench.run("run_syncnet", *where(work), "--device", NO_SUCH_DEVICE)
     assert refused.code == 2 and f"--device {NO_SUCH_DEVICE} is not available" in refused.err
 
 
@@ -169,31 +169,31 @@ def _(bench: Bench) -> None:
 
 @row("run_visualise", "reference")
 def _(bench: Bench) -> None:
-    place = bench.results(reference="another")
-    assert bench.run("run_visualise", "--data_dir", place.data_dir, "--reference", "face").code == 2
-    assert str(place.labelled_video) in bench.ran("run_visualise", *where(place)).out
+    work = bench.results(reference="another")
+    assert bench.run("run_visualise", "--data_dir", work.data_dir, "--reference", "face").code == 2
+    assert str(work.labelled_video) in bench.ran("run_visualise", *where(work)).out
 
 
 @row("run_visualise", "videofile")
 def _(bench: Bench) -> None:
     """Its stem is the name where there is no other; nothing is read of it."""
-    place = bench.results()
-    data = ("--data_dir", place.data_dir)
+    work = bench.results()
+    data = ("--data_dir", work.data_dir)
     assert bench.run("run_visualise", *data, "--videofile", "other.mp4").code == 2
     bench.ran("run_visualise", *data, "--videofile", "/nowhere/face.mp4")
-    assert place.labelled_video.is_file()
+    assert work.labelled_video.is_file()
 
 
 @row("run_visualise", "frame_rate")
 def _(bench: Bench) -> None:
     """Unset it is that of the results."""
-    place = bench.results()
+    work = bench.results()
     for flags, rate in (((), 25), (("--frame_rate", "50"), 50)):
-        bench.ran("run_visualise", *where(place), *flags)
-        assert decode.probe(place.labelled_video).frame_rate == rate
-        assert frame_count(place.labelled_video) == 16
-    record = read(place.record)
+        bench.ran("run_visualise", *where(work), *flags)
+        assert decode.probe(work.labelled_video).frame_rate == rate
+        assert frame_count(work.labelled_video) == 16
+    record = read(work.record)
     record["settings"]["frame_rate"] = 10
-    write_json(place.record, record)
-    bench.ran("run_visualise", *where(place))
-    assert decode.probe(place.labelled_video).frame_rate == 10
+    write_json(work.record, record)
+    bench.ran("run_visualise", *where(work))
+    assert decode.probe(work.labelled_video).frame_rate == 10

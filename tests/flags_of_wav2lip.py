@@ -9,7 +9,7 @@ from scipy.io import wavfile
 
 from models import weights
 from models.features import SAMPLE_RATE
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from tests.dub_kit import (
@@ -46,8 +46,8 @@ class _Painter(MouthShowsSound):
 def _painter(bench: Bench) -> None:
     painter = _Painter()
 
-    def load(checkpoint: Any, *, device: torch.device) -> tuple[_Painter, WeightsUsed]:
-        return painter, WeightsUsed(Path(checkpoint).name, "0" * 64)
+    def load(checkpoint: Any, *, device: torch.device) -> tuple[_Painter, WeightsFile]:
+        return painter, WeightsFile(Path(checkpoint).name, "0" * 64)
 
     bench.patch.setattr(weights, "load_wav2lip", load)
 
@@ -60,10 +60,10 @@ def _film(bench: Bench, *boxes: Box, sound: tuple[float, ...] | None = (0.2,)) -
     return workspace_of(bench.folder, film, *tracks)
 
 
-def _dubbed(bench: Bench, place: Workspace, *flags: str | Path) -> np.ndarray:
+def _dubbed(bench: Bench, work: Workspace, *flags: str | Path) -> np.ndarray:
     """Frames of the output."""
-    bench.ran("run_wav2lip", *where(place), *flags)
-    return frames_of(place.dubbed_video)
+    bench.ran("run_wav2lip", *where(work), *flags)
+    return frames_of(work.dubbed_video)
 
 
 def _heard(path: Path, at_s: float) -> float:
@@ -83,11 +83,11 @@ def _(bench: Bench) -> None:
 
 @row("run_wav2lip", "reference")
 def _(bench: Bench) -> None:
-    place = _film(bench)
-    for room in place.data_dir.iterdir():
-        (room / "film").rename(room / "another")
-    other = Workspace(place.data_dir, "another")
-    assert bench.run("run_wav2lip", *where(place)).code == 2
+    work = _film(bench)
+    for name in work.data_dir.iterdir():
+        (name / "film").rename(name / "another")
+    other = Workspace(work.data_dir, "another")
+    assert bench.run("run_wav2lip", *where(work)).code == 2
     bench.ran("run_wav2lip", *where(other))
     assert other.dubbed_video.is_file()
 
@@ -95,7 +95,7 @@ def _(bench: Bench) -> None:
 @row("run_wav2lip", "audio")
 def _(bench: Bench) -> None:
     """One file for all; one for each track; a file for one and another for the rest."""
-    place = _film(bench, LEFT, RIGHT)
+    work = _film(bench, LEFT, RIGHT)
     early, late = (make_wav(bench.folder / f"{at}.wav", at, seconds=1) for at in (0.2, 0.6))
     cases: list[tuple[tuple[str, ...], tuple[float, float]]] = [
         ((f"{late}",), (0.6, 0.6)),
@@ -103,7 +103,7 @@ def _(bench: Bench) -> None:
         ((f"0={late}", f"{early}"), (0.6, 0.2)),
     ]
     for files, wanted in cases:
-        frames = _dubbed(bench, place, *(word for file in files for word in ("--audio", file)))
+        frames = _dubbed(bench, work, *(word for file in files for word in ("--audio", file)))
         for box, at_s in zip((LEFT, RIGHT), wanted, strict=True):
             loud = np.flatnonzero(mouth_levels(frames, box) > 140)
             assert abs(loud[0] - at_s * 25) <= 1 and len(loud) < 8
@@ -111,21 +111,21 @@ def _(bench: Bench) -> None:
 
 @row("run_wav2lip", "tracks")
 def _(bench: Bench) -> None:
-    place = _film(bench, LEFT, RIGHT)
+    work = _film(bench, LEFT, RIGHT)
     dists = np.random.default_rng(0).normal(12, 1, (2, 20, 31)).astype(np.float32)
     dists[1, :, 15] -= 8  # the right face speaks
-    place.write_distances(list(dists))
-    measured(place, (0.0, 0.5, False), (0.0, 6.0, True))
+    work.write_distances(list(dists))
+    measured(work, (0.0, 0.5, False), (0.0, 6.0, True))
     for word, changed in (
         ("all", (True, True)),
         ("0", (True, False)),
         ("speaking", (False, True)),
     ):
-        frames = _dubbed(bench, place, "--tracks", word)
+        frames = _dubbed(bench, work, "--tracks", word)
         for box, new in zip((LEFT, RIGHT), changed, strict=True):
             assert (np.abs(mouth_levels(frames, box)[10] - GREY) > 20) == new
         numbers = [str(number) for number, new in enumerate(changed) if new]
-        assert sorted(read(place.dubbed_record)["regenerated"]) == numbers
+        assert sorted(read(work.dubbed_record)["regenerated"]) == numbers
 
 
 @row("run_wav2lip", "fit")
@@ -135,10 +135,10 @@ def _(bench: Bench) -> None:
     film = bench.folder / "film.mkv"
     picture = "color=black:s=200x92:r=25:d=1,format=yuv420p,geq=lum='40+6*N':cb=128:cr=128"
     ffmpeg("-f", "lavfi", "-i", picture, "-c:v", "ffv1", film)
-    place = workspace_of(bench.folder, film, still_track(LEFT, frames=25))
+    work = workspace_of(bench.folder, film, still_track(LEFT, frames=25))
     sound = ("--audio", make_wav(bench.folder / "a.wav", 0.2, seconds=1.8))
     levels = {
-        fit: _dubbed(bench, place, *sound, "--fit", fit)[:, 10, 190].mean(axis=1)
+        fit: _dubbed(bench, work, *sound, "--fit", fit)[:, 10, 190].mean(axis=1)
         for fit in ("video", "audio", "loop")
     }
     assert {fit: len(found) for fit, found in levels.items()} == {
@@ -154,29 +154,29 @@ def _(bench: Bench) -> None:
 @row("run_wav2lip", "pads")
 def _(bench: Bench) -> None:
     """A box of 60x60 from (60, 16): the painted mouth is at 71/96 and 48/96 of the padded one."""
-    place = _film(bench, (60, 16, 120, 76))
+    work = _film(bench, (60, 16, 120, 76))
     for pads, row_px, column_px in (
         ((), 16 + 71 / 96 * 70, 90),
         ((12, 0, 40, 0), 4 + 71 / 96 * 72, 20 + 50),
         ((0, 14, 0, 40), 16 + 71 / 96 * 74, 60 + 50),
     ):
         flags = ("--pads", *map(str, pads)) if pads else ()
-        frame = _dubbed(bench, place, *flags)[20].mean(axis=2)
+        frame = _dubbed(bench, work, *flags)[20].mean(axis=2)
         rows, columns = np.nonzero(np.abs(frame - GREY) > 60)
         assert abs(rows.mean() - row_px) < 2.5 and abs(columns.mean() - column_px) < 2
 
 
 @row("run_wav2lip", "blend")
 def _(bench: Bench) -> None:
-    place = _film(bench)
+    work = _film(bench)
     for flags, white in (
         (("--blend", "none"), True),
         (("--blend", "mouth"), False),
     ):
-        frames = _dubbed(bench, place, *flags)
+        frames = _dubbed(bench, work, *flags)
         assert (frames[10, 8:16, 40:48].mean() > 200) == white
         assert np.abs(mouth_levels(frames)[10] - GREY) > 40
-        assert read(place.dubbed_record)["settings"]["blend"] == (not white)
+        assert read(work.dubbed_record)["settings"]["blend"] == (not white)
 
 
 @row("run_wav2lip", "silence_gate")
@@ -186,73 +186,73 @@ def _(bench: Bench) -> None:
     noise = np.random.default_rng(0).normal(0, 300, len(t))
     tone = 12_000 * np.sin(2 * np.pi * 900 * t) * (t < 0.4)
     wavfile.write(bench.folder / "room.wav", SAMPLE_RATE, (tone + noise).astype(np.int16))
-    place = _film(bench)
+    work = _film(bench)
     for flags, closed in ((("--silence_gate",), True), (("--no-silence_gate",), False)):
-        mouth = mouth_levels(_dubbed(bench, place, "--audio", bench.folder / "room.wav", *flags))
+        mouth = mouth_levels(_dubbed(bench, work, "--audio", bench.folder / "room.wav", *flags))
         assert (mouth[16:20].max() < 20) == closed and (mouth[16:20].min() > 40) != closed
-        assert read(place.dubbed_record)["settings"]["silence_gate"] == closed
+        assert read(work.dubbed_record)["settings"]["silence_gate"] == closed
 
 
 @row("run_wav2lip", "keep_background")
 def _(bench: Bench) -> None:
     """The film beeps at 0.2 s, the new sound at 0.6 s: 6 dB below is a half."""
-    place = _film(bench)
+    work = _film(bench)
     audio = ("--audio", make_wav(bench.folder / "a.wav", 0.6, seconds=1))
     for flags, level in (
         ((), 0.0),
         (("--keep_background", "-6"), 0.5),
     ):
-        _dubbed(bench, place, *audio, *flags)
-        assert abs(_heard(place.dubbed_video, 0.25) - level) < 0.05
-        assert abs(_heard(place.dubbed_video, 0.65) - 1) < 0.07
+        _dubbed(bench, work, *audio, *flags)
+        assert abs(_heard(work.dubbed_video, 0.25) - level) < 0.05
+        assert abs(_heard(work.dubbed_video, 0.65) - 1) < 0.07
 
 
 @row("run_wav2lip", "checkpoint")
 def _(bench: Bench) -> None:
-    place = _film(bench)
+    work = _film(bench)
     for name in ("auto", "mine.pth"):
-        _dubbed(bench, place, "--checkpoint", name)
-        record = read(place.dubbed_record)
+        _dubbed(bench, work, "--checkpoint", name)
+        record = read(work.dubbed_record)
         assert record["generator"]["file"] == record["settings"]["checkpoint"] == name
 
 
 @row("run_wav2lip", "batch_size")
 def _(bench: Bench) -> None:
     """So many faces in one pass, and the same pictures."""
-    place = _film(bench)
+    work = _film(bench)
     made = []
     for flags, size in (((), 16), (("--batch_size", "4"), 4)):
         _Painter.batches.clear()
-        made.append(_dubbed(bench, place, *flags))
+        made.append(_dubbed(bench, work, *flags))
         assert max(_Painter.batches) == size and sum(_Painter.batches) == 25
     np.testing.assert_array_equal(made[0], made[1])
 
 
 @row("run_wav2lip", "score")
 def _(bench: Bench) -> None:
-    place = _film(bench)
-    assert "LSE-D" not in bench.ran("run_wav2lip", *where(place)).out
-    assert "scores" not in read(place.dubbed_record)
-    assert "LSE-D" in bench.ran("run_wav2lip", *where(place), "--score").out
-    assert read(place.dubbed_record)["scores"]["0"]["regenerated"]["lse_d"] > 0
+    work = _film(bench)
+    assert "LSE-D" not in bench.ran("run_wav2lip", *where(work)).out
+    assert "scores" not in read(work.dubbed_record)
+    assert "LSE-D" in bench.ran("run_wav2lip", *where(work), "--score").out
+    assert read(work.dubbed_record)["scores"]["0"]["regenerated"]["lse_d"] > 0
 
 
 @row("run_wav2lip", "videofile")
 def _(bench: Bench) -> None:
     """Where the film was moved to, and by its stem which results are meant."""
-    place = _film(bench)
+    work = _film(bench)
     moved = bench.folder / "elsewhere" / "film.mkv"
     moved.parent.mkdir()
     (bench.folder / "film.mkv").rename(moved)
-    assert bench.run("run_wav2lip", *where(place)).code == 2
-    bench.ran("run_wav2lip", "--data_dir", place.data_dir, "--videofile", moved)
-    assert read(place.dubbed_record)["source"] == str(moved)
+    assert bench.run("run_wav2lip", *where(work)).code == 2
+    bench.ran("run_wav2lip", "--data_dir", work.data_dir, "--videofile", moved)
+    assert read(work.dubbed_record)["source"] == str(moved)
 
 
 @row("run_wav2lip", "device")
 def _(bench: Bench) -> None:
-    place = _film(bench)
-    _dubbed(bench, place, "--device", "cpu")
-    assert read(place.dubbed_record)["device"] == "cpu"
-    refused = bench.run("run_wav2lip", *where(place), "--device", NO_SUCH_DEVICE)
+    work = _film(bench)
+    _dubbed(bench, work, "--device", "cpu")
+    assert read(work.dubbed_record)["device"] == "cpu"
+    refused = bench.run("run_wav2lip", *where(work), "--device", NO_SUCH_DEVICE)
     assert refused.code == 2 and f"--device {NO_SUCH_DEVICE} is not available" in refused.err

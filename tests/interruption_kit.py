@@ -175,9 +175,9 @@ def after_next_run(stage: Stage, data_dir: Path) -> Contents:
 
 def recovered(data_dir: Path) -> Contents:
     """What a next stage finds, less what has no mark and will be cleared."""
-    place = Workspace(data_dir, REFERENCE)
-    with place.opened():
-        place.discard_staging()
+    work = Workspace(data_dir, REFERENCE)
+    with work.opened():
+        work.discard_staging()
     return {
         name: content
         for name, content in contents(data_dir).items()

@@ -13,11 +13,11 @@ import numpy as np
 
 from models import weights
 from models.features import FRAME_RATE
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.faces import crops, tracks
 from pipeline.faces.tracks import Track
 from pipeline.labelling import label
-from pipeline.media import decode
+from pipeline.media import decode, normalise
 from pipeline.store.workspace import Workspace
 from tests import clock_kit
 from tests.clock_kit import Clip
@@ -38,37 +38,37 @@ def skews_s(clip: Clip, folder: Path) -> Iterator[tuple[str, float]]:
     Yields:
         The file's name and seconds.
     """
-    place, times_s = _prepared(clip, folder)
-    yield place.video.name, _skew_s(clip, place.video, times_s)
+    work, times_s = _prepared(clip, folder)
+    yield work.video.name, _skew_s(clip, work.video, times_s)
     crop_times_s = times_s[FIRST : FIRST + FRAMES] - FIRST / FRAME_RATE
-    yield place.crop(0).name, _skew_s(clip, place.crop(0), crop_times_s)
-    label(place)
-    yield place.labelled_video.name, _skew_s(clip, place.labelled_video, times_s)
-    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    yield work.crop(0).name, _skew_s(clip, work.crop(0), crop_times_s)
+    label(work)
+    yield work.labelled_video.name, _skew_s(clip, work.labelled_video, times_s)
+    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     with mock.patch.object(weights, "load_wav2lip", lambda checkpoint, *, device: made):
-        dubbed = run_dub(place).video
+        dubbed = run_dub(work).video
     yield dubbed.name, clock_kit.skew_of_file_s(clip, path=dubbed)
 
 
 def _prepared(clip: Clip, folder: Path) -> tuple[Workspace, np.ndarray]:
     """What is left of a clip with one face before it is drawn and dubbed; its pictures' times."""
     face = still_track(FACE, FIRST, FRAMES)
-    place = workspace_of(folder, clip.path, face)
-    decoding = decode.Normalisation(
-        clip.path, decode.probe(clip.path), avi=place.video, wav=place.audio, pictures=None
+    work = workspace_of(folder, clip.path, face)
+    decoding = normalise.Normalisation(
+        clip.path, decode.probe(clip.path), avi=work.video, wav=work.audio, pictures=None
     )
     for _ in decoding:
         pass
-    place.write_frame_times(decoding.times_s)
-    place.scratch.mkdir(parents=True)
-    _cut(place, decoding, face)
-    place.write_distances([np.ones((FRAMES - 5, 31), np.float32)])
-    return place, decoding.times_s
+    work.write_frame_times(decoding.times_s)
+    work.scratch.mkdir(parents=True)
+    _cut(work, decoding, face)
+    work.write_distances([np.ones((FRAMES - 5, 31), np.float32)])
+    return work, decoding.times_s
 
 
-def _cut(place: Workspace, decoding: decode.Normalisation, face: Track) -> None:
+def _cut(work: Workspace, decoding: normalise.Normalisation, face: Track) -> None:
     crops.write_crops(
-        place,
+        work,
         decoding.again,
         [face],
         [tracks.smooth(face)],

@@ -6,13 +6,13 @@ import torch
 
 from models.s3fd import S3FD
 from models.syncnet import SyncNet
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.faces.detector import FaceStream, S3FDDetector
 from pipeline.sync.embeddings import SyncNetModel
 from pipeline.sync.scorer import DEFAULT_SYNC, SyncOptions, SyncScorer
 
 CPU = torch.device("cpu")
-NO_FILE = WeightsUsed("no_file", "0" * 64)
+NO_FILE = WeightsFile("no_file", "0" * 64)
 
 
 def stream_of(model: S3FD | Any, *, precision: str = "fp32", **options: Any) -> FaceStream:

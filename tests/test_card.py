@@ -17,7 +17,7 @@ from models.files import sha256
 from models.syncnet import SyncNet
 from pipeline.store import provenance
 from tests.train_kit import TINY
-from training.loop import card
+from training import card
 from training.loop.distributed import Processes
 from training.loop.resume import Origin
 from training.loop.task import Run, Task

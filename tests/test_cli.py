@@ -80,8 +80,8 @@ def test_a_bug_keeps_its_traceback_always() -> None:
 def test_results_are_named_by_reference_before_the_videos_stem(
     flags: dict[str, object], name: str
 ) -> None:
-    place = cli.workspace(argparse.Namespace(data_dir=Path("d"), **flags))
-    assert (place.data_dir, place.reference) == (Path("d"), name)
+    work = cli.workspace(argparse.Namespace(data_dir=Path("d"), **flags))
+    assert (work.data_dir, work.reference) == (Path("d"), name)
 
 
 def test_yes_and_no_are_the_only_answers() -> None:

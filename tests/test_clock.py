@@ -196,13 +196,13 @@ def test_a_time_stamp_that_jumps_by_hours_is_refused(tmp_path: Path) -> None:
 
 def test_pieces_of_sound_go_where_their_times_say() -> None:
     """Rounded times are one sound, a hole stays a hole, what overlaps is left out."""
-    place = clock.segments
-    assert place([(100, 50), (151, 50), (199, 50)], zero=100, tolerance=2) == [(0, 0, 150)]
-    assert place([(100, 50), (180, 50)], zero=100, tolerance=2) == [(0, 0, 50), (50, 80, 50)]
-    assert place([(70, 50), (120, 50)], zero=100, tolerance=2) == [(30, 0, 70)]
-    assert place([(40, 50), (90, 50)], zero=100, tolerance=2) == [(60, 0, 40)]
-    assert place([(130, 50)], zero=100, tolerance=2) == [(0, 30, 50)]
-    assert place([(100, 50), (120, 50)], zero=100, tolerance=2) == [(0, 0, 50), (80, 50, 20)]
+    work = clock.segments
+    assert work([(100, 50), (151, 50), (199, 50)], zero=100, tolerance=2) == [(0, 0, 150)]
+    assert work([(100, 50), (180, 50)], zero=100, tolerance=2) == [(0, 0, 50), (50, 80, 50)]
+    assert work([(70, 50), (120, 50)], zero=100, tolerance=2) == [(30, 0, 70)]
+    assert work([(40, 50), (90, 50)], zero=100, tolerance=2) == [(60, 0, 40)]
+    assert work([(130, 50)], zero=100, tolerance=2) == [(0, 30, 50)]
+    assert work([(100, 50), (120, 50)], zero=100, tolerance=2) == [(0, 0, 50), (80, 50, 20)]
 
 
 def test_the_picture_at_each_place_of_the_grid_is_known() -> None:

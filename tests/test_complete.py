@@ -20,7 +20,7 @@ import run_syncnet
 import run_visualise
 import run_wav2lip
 from models import weights
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline import cli
 from pipeline.dubbing import stage as dub_stage
 from pipeline.errors import PipelineError
@@ -42,7 +42,7 @@ Command = Callable[..., Said]
 
 
 @pytest.fixture
-def place(done: Workspace, tmp_path: Path) -> Workspace:
+def work(done: Workspace, tmp_path: Path) -> Workspace:
     """Complete results of the face clip, to be changed."""
     shutil.copytree(done.data_dir, tmp_path / "work")
     return Workspace(tmp_path / "work", "face")
@@ -50,17 +50,17 @@ def place(done: Workspace, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def command(
-    place: Workspace,
+    work: Workspace,
     face_clip: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Command:
     """Runs a script on the face clip's results; gives its exit code and all it said."""
-    stub = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    stub = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: stub)
 
     def run(name: str, *flags: str) -> Said:
-        where = ["--data_dir", str(place.data_dir), "--reference", "face"]
+        where = ["--data_dir", str(work.data_dir), "--reference", "face"]
         if name == "run_pipeline.py":
             where += ["--videofile", str(face_clip), *FACE_FLAGS]
         capsys.readouterr()
@@ -84,32 +84,32 @@ PROMISED = (
 
 @pytest.mark.parametrize("name", PROMISED)
 def test_a_missing_file_is_noticed_and_made_again(
-    name: str, place: Workspace, done: Workspace, command: Command
+    name: str, work: Workspace, done: Workspace, command: Command
 ) -> None:
     """Without --overwrite, as these are results of the same input and settings; with a sentence."""
-    room, _, file = name.partition("/")
-    path = place.room(room) / file
+    folder_name, _, file = name.partition("/")
+    path = work.folder(folder_name) / file
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink()
     code, said = command("run_pipeline.py")
     assert code == 0 and "missing: everything was made again." in said and "Kept" not in said
-    assert str(place.room(room)) in said
-    assert _contents(place.data_dir) == _contents(done.data_dir)
+    assert str(work.folder(folder_name)) in said
+    assert _contents(work.data_dir) == _contents(done.data_dir)
     assert "Kept" in command("run_pipeline.py")[1]
 
 
-def test_an_empty_file_is_a_missing_one(place: Workspace, command: Command) -> None:
+def test_an_empty_file_is_a_missing_one(work: Workspace, command: Command) -> None:
     """A machine that lost its power leaves such."""
-    place.crop(0).write_bytes(b"")
+    work.crop(0).write_bytes(b"")
     assert "00000.avi is missing" in command("run_pipeline.py")[1]
-    assert place.crop(0).stat().st_size
+    assert work.crop(0).stat().st_size
 
 
 @pytest.mark.parametrize("flags", [("--keep_frames", "no"), ()], ids=["no frames", "frames"])
 def test_only_what_was_promised_is_missed(
-    flags: tuple[str, ...], place: Workspace, command: Command
+    flags: tuple[str, ...], work: Workspace, command: Command
 ) -> None:
     """Frames that were not to be kept are none that are missing."""
     assert command("run_pipeline.py", "--overwrite", *flags)[0] == 0
@@ -122,10 +122,10 @@ def test_a_video_without_sound_or_faces_is_complete(
     """No audio.wav, no clip: none is missed."""
     silent = clips / "silent_noface.mp4"
     ffmpeg("-i", no_face_clip, "-an", "-c", "copy", silent)
-    place = Workspace(tmp_path, "silent")
-    first = faces_stage.find_faces(silent, place, FACE_OPTIONS, device=cpu)
-    assert not first.kept and not place.audio.exists()
-    assert faces_stage.find_faces(silent, place, FACE_OPTIONS, device=cpu).kept
+    work = Workspace(tmp_path, "silent")
+    first = faces_stage.find_faces(silent, work, FACE_OPTIONS, device=cpu)
+    assert not first.kept and not work.audio.exists()
+    assert faces_stage.find_faces(silent, work, FACE_OPTIONS, device=cpu).kept
 
 
 def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
@@ -134,100 +134,100 @@ def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
     """The header promises sound, the file has none: that is said, and nothing is missed."""
     mute = clips / "mute_noface.mkv"
     ffmpeg("-i", no_face_clip, "-c:v", "copy", "-af", "atrim=end=0", "-c:a", "aac", mute)
-    place = Workspace(tmp_path, "mute")
-    first = faces_stage.find_faces(mute, place, FACE_OPTIONS, device=cpu)
+    work = Workspace(tmp_path, "mute")
+    first = faces_stage.find_faces(mute, work, FACE_OPTIONS, device=cpu)
     assert any("breaks off: there is none from 0.00" in notice for notice in first.notices)
-    assert not place.audio.exists()
-    assert faces_stage.find_faces(mute, place, FACE_OPTIONS, device=cpu).kept
+    assert not work.audio.exists()
+    assert faces_stage.find_faces(mute, work, FACE_OPTIONS, device=cpu).kept
 
 
-def test_overwrite_always_runs(place: Workspace, done: Workspace, command: Command) -> None:
+def test_overwrite_always_runs(work: Workspace, done: Workspace, command: Command) -> None:
     """The same input and settings too; results of later stages go."""
-    place.offsets_text.write_text("of an earlier run")
-    before = place.tracks.stat().st_ino
+    work.offsets_text.write_text("of an earlier run")
+    before = work.tracks.stat().st_ino
     code, said = command("run_pipeline.py", "--overwrite")
     assert code == 0 and "Kept" not in said and "1 tracks in" in said
-    assert place.tracks.stat().st_ino != before and not place.offsets_text.exists()
-    assert _contents(place.data_dir) == _contents(done.data_dir)
+    assert work.tracks.stat().st_ino != before and not work.offsets_text.exists()
+    assert _contents(work.data_dir) == _contents(done.data_dir)
 
 
 def test_what_later_stages_made_stays_where_the_tracks_are_the_same(
-    place: Workspace, command: Command
+    work: Workspace, command: Command
 ) -> None:
     """Frames that were cleared to gain space do not cost the dubbed video."""
     assert command("run_syncnet.py")[0] == command("run_visualise.py")[0] == 0
     assert command("run_wav2lip.py")[0] == 0
-    before = _contents(place.data_dir)
-    shutil.rmtree(place.room("pyframes"))
+    before = _contents(work.data_dir)
+    shutil.rmtree(work.folder("pyframes"))
     assert "made again" in command("run_pipeline.py")[1]
-    assert _contents(place.data_dir) == before
-    place.tracks.unlink()
+    assert _contents(work.data_dir) == before
+    work.tracks.unlink()
     assert "made again" in command("run_pipeline.py")[1]
-    assert not place.dubbed_video.exists() and not place.offsets_json.exists()
+    assert not work.dubbed_video.exists() and not work.offsets_json.exists()
 
 
 def test_kept_results_load_no_detector(
-    place: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+    work: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether they are kept is known from its file alone."""
     monkeypatch.setattr(weights, "load_s3fd", None)
-    assert faces_stage.find_faces(face_clip, place, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.find_faces(face_clip, work, FACE_OPTIONS, device=cpu).kept
 
 
 def test_a_file_removed_during_the_run_is_noticed(
-    place: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
+    work: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the results never replace whole ones."""
     make = faces_stage._make
 
     def losing(*arguments: Any, **options: Any) -> object:
         result = make(*arguments, **options)
-        Workspace(place.data_dir, "face", staged=True).crop(0).unlink()
+        Workspace(work.data_dir, "face", staged=True).crop(0).unlink()
         return result
 
     monkeypatch.setattr(faces_stage, "_make", losing)
-    before = snapshot(place.data_dir)
+    before = snapshot(work.data_dir)
     with pytest.raises(PipelineError, match=r"00000\.avi is missing at the end of the run"):
-        faces_stage.find_faces(face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
-    assert snapshot(place.data_dir) == before
+        faces_stage.find_faces(face_clip, work, FACE_OPTIONS, device=cpu, overwrite=True)
+    assert snapshot(work.data_dir) == before
 
 
 @pytest.mark.parametrize("changed", ["file", "sha256"])
 def test_results_of_other_weights_are_not_kept(
-    changed: str, place: Workspace, command: Command
+    changed: str, work: Workspace, command: Command
 ) -> None:
     """A detector that was trained again finds other faces: its results need --overwrite."""
-    record = json.loads(place.record.read_text())
+    record = json.loads(work.record.read_text())
     record["detector"][changed] = "0" * 64
-    write_json(place.record, record)
-    before = _contents(place.data_dir)
+    write_json(work.record, record)
+    before = _contents(work.data_dir)
     code, said = command("run_pipeline.py")
-    assert code == 2 and "add --overwrite" in said and _contents(place.data_dir) == before
+    assert code == 2 and "add --overwrite" in said and _contents(work.data_dir) == before
 
 
 # What errors advise is done, and works.
 
 
 def _remove(*names: str) -> Callable[[Workspace], None]:
-    def damage(place: Workspace) -> None:
+    def damage(work: Workspace) -> None:
         for name in names:
-            room, _, file = name.partition("/")
-            (place.room(room) / file).unlink()
+            folder_name, _, file = name.partition("/")
+            (work.folder(folder_name) / file).unlink()
 
     return damage
 
 
 def _damage(name: str, content: bytes) -> Callable[[Workspace], None]:
-    def damage(place: Workspace) -> None:
-        (place.room("pywork") / name).write_bytes(content)
+    def damage(work: Workspace) -> None:
+        (work.folder("pywork") / name).write_bytes(content)
 
     return damage
 
 
-def _other_video_behind(place: Workspace) -> None:
-    record = json.loads(place.record.read_text())
-    place.record.write_text(json.dumps(record | {"file": "/nowhere/face.mp4"}))
-    place.video.unlink()
+def _other_video_behind(work: Workspace) -> None:
+    record = json.loads(work.record.read_text())
+    work.record.write_text(json.dumps(record | {"file": "/nowhere/face.mp4"}))
+    work.video.unlink()
 
 
 OVERWRITE = "run_pipeline.py", "--overwrite"
@@ -301,31 +301,31 @@ ADVICE: dict[str, tuple[Callable[[Workspace], None], str, str, list[tuple[str, .
 
 
 @pytest.mark.parametrize("case", ADVICE)
-def test_advice_works(case: str, place: Workspace, command: Command) -> None:
+def test_advice_works(case: str, work: Workspace, command: Command) -> None:
     """The sentence is followed to the letter, and then the stage that gave it succeeds."""
     damage, stage, said, advised = ADVICE[case]
     assert command("run_syncnet.py")[0] == 0
-    damage(place)
+    damage(work)
     code, complaint = command(stage)
     assert code == 2
     assert re.search(said, complaint), complaint
     for step, *rest in advised:
         if step == "delete":
-            (place.room("pywork") / rest[0]).unlink()
+            (work.folder("pywork") / rest[0]).unlink()
         else:
             assert command(step, *rest)[0] == 0
     assert command(stage)[0] == 0
 
 
 def test_results_in_the_way_are_replaced_as_advised(
-    place: Workspace, no_face_clip: Path, tmp_path: Path, cpu: torch.device
+    work: Workspace, no_face_clip: Path, tmp_path: Path, cpu: torch.device
 ) -> None:
     """Also those of another program, which have no pipeline.json: it says --overwrite, rightly."""
-    place.record.unlink()
+    work.record.unlink()
     with pytest.raises(PipelineError, match="add --overwrite"):
-        faces_stage.find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu)
+        faces_stage.find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu)
     assert not faces_stage.find_faces(
-        no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True
+        no_face_clip, work, FACE_OPTIONS, device=cpu, overwrite=True
     ).kept
 
 
@@ -339,27 +339,27 @@ def test_the_record_knows_the_input_from_everywhere(
     (tmp_path / "videos").mkdir()
     shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
     monkeypatch.chdir(tmp_path)
-    place = Workspace(tmp_path / "data" / "work", "face")
-    faces_stage.find_faces(Path("videos/face.mp4"), place, FACE_OPTIONS, device=cpu)
+    work = Workspace(tmp_path / "data" / "work", "face")
+    faces_stage.find_faces(Path("videos/face.mp4"), work, FACE_OPTIONS, device=cpu)
     monkeypatch.chdir("/")
-    source, notices = dub_stage.find_source(place)
+    source, notices = dub_stage.find_source(work)
     assert (source.path, notices) == (tmp_path / "videos" / "face.mp4", [])
 
 
 def test_relative_records_are_looked_up_around_the_results(
-    place: Workspace, face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work: Workspace, face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Older ones hold the path as it was typed, mostly in a folder above DATA_DIR."""
     (tmp_path / "videos").mkdir()
     shutil.copy(face_clip, tmp_path / "videos" / "face.mp4")
-    record = json.loads(place.record.read_text())
-    write_json(place.record, record | {"file": "videos/face.mp4"})
+    record = json.loads(work.record.read_text())
+    write_json(work.record, record | {"file": "videos/face.mp4"})
     monkeypatch.chdir("/")
-    source, notices = dub_stage.find_source(place)
+    source, notices = dub_stage.find_source(work)
     assert notices == [] and source.path.samefile(tmp_path / "videos" / "face.mp4")
     (tmp_path / "videos" / "face.mp4").write_bytes(b"another")
-    source, [notice] = dub_stage.find_source(place)
-    assert source.path == place.video and notice.startswith("videos/face.mp4 is gone or changed")
+    source, [notice] = dub_stage.find_source(work)
+    assert source.path == work.video and notice.startswith("videos/face.mp4 is gone or changed")
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
@@ -386,11 +386,11 @@ def test_no_reference_is_said_so(name: str, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("name", ["run_pipeline.py", "run_syncnet.py"])
 def test_a_reader_that_goes_away_ends_it_quietly(
-    name: str, place: Workspace, face_clip: Path
+    name: str, work: Workspace, face_clip: Path
 ) -> None:
     """`| true`: no traceback, and the exit code of a program that SIGPIPE ended."""
     flags = ["--videofile", face_clip, *FACE_FLAGS] if name == "run_pipeline.py" else []
-    where = ["--data_dir", place.data_dir, "--reference", "face"]
+    where = ["--data_dir", work.data_dir, "--reference", "face"]
     read, write = os.pipe()
     os.close(read)
     try:

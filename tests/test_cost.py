@@ -80,7 +80,7 @@ def test_threads_are_limited(tmp_path: Path) -> None:
 
 
 def test_bytes_left_frames_and_passing_files(tmp_path: Path) -> None:
-    place = Workspace(tmp_path, "one")
+    work = Workspace(tmp_path, "one")
     write = "import os, sys\ndef put(name, n):\n"
     write += "    os.makedirs(os.path.dirname(name), exist_ok=True)\n"
     write += "    open(name, 'wb').write(b'x' * n)\n"
@@ -95,7 +95,7 @@ def test_bytes_left_frames_and_passing_files(tmp_path: Path) -> None:
         "os.remove(room.format('pyframes') + '1.jpg')"
     )
     commands = {"pipeline": python(first), "syncnet": python(second)}
-    costs = cost.run_once(commands, place, threads=1, clip="one.mp4")
+    costs = cost.run_once(commands, work, threads=1, clip="one.mp4")
     assert (costs["pipeline"].left_mb, costs["pipeline"].pyframes_mb) == (1.5, 0.5)
     assert (costs["syncnet"].left_mb, costs["syncnet"].pyframes_mb) == (-0.25, -0.5)
     if not counts_output(tmp_path):
@@ -256,10 +256,10 @@ def moving_faces(count: int) -> list[list[Face]]:
 
 def with_faces(folder: Path) -> Path:
     """A faces.pckl for `no_face_clip`."""
-    place = Workspace(folder, "given")
-    place.room("pywork").mkdir(parents=True)
-    place.write_faces(moving_faces(20))
-    return place.room("pywork") / "faces.pckl"
+    work = Workspace(folder, "given")
+    work.folder("pywork").mkdir(parents=True)
+    work.write_faces(moving_faces(20))
+    return work.folder("pywork") / "faces.pckl"
 
 
 def test_given_faces_are_found_in_any_order_at_full_cost(

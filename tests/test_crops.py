@@ -16,7 +16,7 @@ from pipeline.faces import crops
 from pipeline.faces.crops import crop_face, crop_passes, frames_needed, track_sound, write_crops
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import decode, encode
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.synthetic import frame_count
 
 HEIGHT_PX, WIDTH_PX = 90, 120
@@ -95,21 +95,21 @@ def test_track_sound_at_another_rate_follows_the_clock() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> Workspace:
     """A workspace with the sound of 40 frames."""
-    place = Workspace(tmp_path, "crops")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
-    place.scratch.mkdir(parents=True)
-    wavfile.write(place.audio, SAMPLE_RATE, np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16))
-    return place
+    work = Workspace(tmp_path, "crops")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    work.scratch.mkdir(parents=True)
+    wavfile.write(work.audio, SAMPLE_RATE, np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16))
+    return work
 
 
-def _write(place: Workspace, tracks: list[Track]) -> int:
+def _write(work: Workspace, tracks: list[Track]) -> int:
     done: list[tuple[int, int | None]] = []
     paths = [_path(track) for track in tracks]
     write_crops(
-        place,
+        work,
         _levels,
         tracks,
         paths,
@@ -128,34 +128,34 @@ def _levels() -> Generator[np.ndarray]:
         yield np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8)
 
 
-def test_overlapping_tracks_get_their_own_frames_and_sound(place: Workspace) -> None:
+def test_overlapping_tracks_get_their_own_frames_and_sound(work: Workspace) -> None:
     """One pass cuts tracks that overlap, touch, or stand alone; passing files are removed."""
     spans = [(0, 20), (5, 30), (12, 3), (35, 5)]
-    assert _write(place, [_track(*span) for span in spans]) == 40
-    assert [path.name for path in place.crops()] == [f"{i:05d}.avi" for i in range(4)]
+    assert _write(work, [_track(*span) for span in spans]) == 40
+    assert [path.name for path in work.crops()] == [f"{i:05d}.avi" for i in range(4)]
     for index, (first, frames) in enumerate(spans):
-        clip = list(decode.read_frames(place.crop(index), frame_rate=None))
-        assert len(clip) == frames == frame_count(place.crop(index))
+        clip = list(decode.read_frames(work.crop(index), frame_rate=None))
+        assert len(clip) == frames == frame_count(work.crop(index))
         levels = [float(picture[:100, 60:160].mean()) for picture in clip]
         np.testing.assert_allclose(levels, 6 * np.arange(first, first + frames), atol=4)
         start = first * SAMPLES_PER_FRAME
         np.testing.assert_array_equal(
-            decode.read_audio(place.crop(index)),
+            decode.read_audio(work.crop(index)),
             np.arange(start, start + frames * SAMPLES_PER_FRAME, dtype=np.int16),
         )
-    assert not list(place.scratch.iterdir())
-    assert len(list(place.room("pycrop").iterdir())) == 4
+    assert not list(work.scratch.iterdir())
+    assert len(list(work.folder("pycrop").iterdir())) == 4
 
 
-def test_without_sound_clips_are_silent(place: Workspace) -> None:
+def test_without_sound_clips_are_silent(work: Workspace) -> None:
     """A silent video still gives clips."""
-    place.audio.unlink()
-    _write(place, [_track(3, 10)])
-    assert frame_count(place.crop(0)) == 10
-    assert decode.read_audio(place.crop(0)).size == 0
+    work.audio.unlink()
+    _write(work, [_track(3, 10)])
+    assert frame_count(work.crop(0)) == 10
+    assert decode.read_audio(work.crop(0)).size == 0
 
 
-def test_a_video_that_breaks_leaves_no_clip(place: Workspace) -> None:
+def test_a_video_that_breaks_leaves_no_clip(work: Workspace) -> None:
     """Where decoding fails midway no clip looks complete."""
 
     def broken() -> Generator[np.ndarray]:
@@ -164,14 +164,14 @@ def test_a_video_that_breaks_leaves_no_clip(place: Workspace) -> None:
 
     track = _track(0, 20)
     with pytest.raises(PipelineError, match="broken"):
-        write_crops(place, broken, [track], [_path(track)], crop_scale=0.4, frame_rate=25)
-    assert not list(place.room("pycrop").iterdir())
+        write_crops(work, broken, [track], [_path(track)], crop_scale=0.4, frame_rate=25)
+    assert not list(work.folder("pycrop").iterdir())
 
 
-def test_no_tracks_no_clips(place: Workspace) -> None:
+def test_no_tracks_no_clips(work: Workspace) -> None:
     """Nothing to cut is no error."""
-    assert _write(place, []) == 0
-    assert place.crops() == []
+    assert _write(work, []) == 0
+    assert work.crops() == []
 
 
 # A crowd.
@@ -197,31 +197,31 @@ class _CountedWriter:
         _CountedWriter.open -= 1
 
 
-def test_a_crowd_is_cut_by_few_encoders(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_is_cut_by_few_encoders(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 faces at once are cut in five passes, and no more than eight encoders are ever open."""
     monkeypatch.setattr(encode, "VideoWriter", _CountedWriter)
     tracks = [_track(n % 3, 6 + n % 4) for n in range(40)]
-    assert len(crop_passes(tracks)) == 5 and _write(place, tracks) < 5 * 11  # frames
+    assert len(crop_passes(tracks)) == 5 and _write(work, tracks) < 5 * 11  # frames
     assert _CountedWriter.most == crops.OPEN_CLIPS == 8 and _CountedWriter.open == 0
     assert _CountedWriter.frames == sum(len(track.frames) for track in tracks)
 
 
-def _hashes(place: Workspace) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in place.crops()]
+def _hashes(work: Workspace) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in work.crops()]
 
 
-def test_passes_cut_what_one_pass_cuts(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passes_cut_what_one_pass_cuts(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many encoders may be open, the clips are the same to the byte."""
     tracks = [_track(2 * n, 12 - n) for n in range(5)]
     found = []
     for limit in (2, 5):
         monkeypatch.setattr(crops, "OPEN_CLIPS", limit)
-        _write(place, tracks)
-        found.append(_hashes(place))
-    assert found[0] == found[1] and len(set(found[0])) == 5 and not list(place.scratch.iterdir())
+        _write(work, tracks)
+        found.append(_hashes(work))
+    assert found[0] == found[1] and len(set(found[0])) == 5 and not list(work.scratch.iterdir())
 
 
-def test_each_encoder_has_one_thread(place: Workspace) -> None:
+def test_each_encoder_has_one_thread(work: Workspace) -> None:
     """The same clips on one core as on all of them; by default MPEG-4 is cut in slices."""
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this system cannot choose cores, or has only one")
@@ -233,7 +233,7 @@ def test_each_encoder_has_one_thread(place: Workspace) -> None:
         try:
             track = _track(0, 5)
             write_crops(
-                place,
+                work,
                 lambda: (frame for frame in noise),
                 [track],
                 [_path(track)],
@@ -242,7 +242,7 @@ def test_each_encoder_has_one_thread(place: Workspace) -> None:
             )
         finally:
             os.sched_setaffinity(0, before)
-        found += _hashes(place)
+        found += _hashes(work)
     assert found[0] == found[1]
 
 
@@ -268,12 +268,12 @@ def _at_once(tracks: list[Track]) -> int:
     return int(np.bincount(np.concatenate([track.frames for track in tracks])).max())
 
 
-def test_sound_is_copied_in_pieces(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_is_copied_in_pieces(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where pieces meet no sample is lost or doubled, at rates that do not divide 16 kHz too."""
     monkeypatch.setattr(crops, "SOUND_PIECE_FRAMES", 4)
     for rate in (25, 30):
-        track, target = _track(3, 43), place.scratch / "sound.s16"
-        crops._write_sound(place.audio, target, track, frame_rate=rate)
+        track, target = _track(3, 43), work.scratch / "sound.s16"
+        crops._write_sound(work.audio, target, track, frame_rate=rate)
         whole = track_sound(
             np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16), track.frames, frame_rate=rate
         )

@@ -16,11 +16,11 @@ from scipy.io import wavfile
 
 from models import weights
 from models.features import SAMPLE_RATE
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.dubbing import source_frames
 from pipeline.dubbing.blend import mouth_mask
 from pipeline.dubbing.stage import Dubbed
-from pipeline.media import decode, planes
+from pipeline.media import decode, yuv
 from pipeline.media.mp4 import Mp4Writer
 from tests.dub_kit import (
     GREY,
@@ -54,7 +54,7 @@ from tests.synthetic import (
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
 
 
@@ -72,8 +72,8 @@ SMALL: Box = (8, 2, 88, 56)  # on a picture of 96x64
 def test_flash_beep_and_mouth_stay_together(name: str, clips: Path, tmp_path: Path) -> None:
     """At any rate and where it varies: within a frame of where the source has flash and beep."""
     source = CLOCKS[name].make(clips)
-    place = workspace_of(tmp_path, source, still_track(SMALL, frames=173))
-    done = run_dub(place)
+    work = workspace_of(tmp_path, source, still_track(SMALL, frames=173))
+    done = run_dub(work)
     frames, rate = frames_of(done.video), rate_of(done.video)
     truth = np.array(CLOCKS[name].onsets_s) - picture_levels(source)[0][0]
     times_s = np.arange(len(frames)) / rate
@@ -83,7 +83,7 @@ def test_flash_beep_and_mouth_stay_together(name: str, clips: Path, tmp_path: Pa
     mouths = rises(times_s, mouth_levels(frames, SMALL))
     np.testing.assert_allclose(mouths, truth, atol=1 / rate + 0.001)
     _has_its_length(done, source, frames, rate=float(CLOCKS[name].rate))
-    exact = json.loads(place.dubbed_record.read_text())["frame_rate"]
+    exact = json.loads(work.dubbed_record.read_text())["frame_rate"]
     assert exact == pytest.approx(float(CLOCKS[name].rate), abs=1e-9)
 
 
@@ -109,8 +109,8 @@ def test_no_frame_of_the_faster_half_is_dropped(tmp_path: Path) -> None:
         *("-frames:v", "75", *ALL_FRAMES, "-enc_time_base", "1/60"),
         *("-c:v", "ffv1", film),
     )
-    place = workspace_of(tmp_path, film, still_track(RIGHT, frames=50))
-    done = run_dub(place, audio={None: make_wav(tmp_path / "a.wav", 0.4)})
+    work = workspace_of(tmp_path, film, still_track(RIGHT, frames=50))
+    done = run_dub(work, audio={None: make_wav(tmp_path / "a.wav", 0.4)})
     shown = np.stack([_planes(buffer).y[:, :80].mean() for buffer in _stored(done.video)])
     assert rate_of(done.video) == 60 and 120 <= len(shown) <= 121  # how long is the last one?
     source = np.abs(shown[:, None] - levels).argmin(axis=1)
@@ -152,8 +152,8 @@ def test_tracks_are_placed_on_the_clock_of_the_workspace(frame_rate: int, tmp_pa
     """Frames 20 to 39 of a workspace at 50 are the second fifth of a second, not the fourth."""
     film = make_film(tmp_path / "film.mkv", seconds=2)
     track = still_track(LEFT, 20, 20)
-    place = workspace_of(tmp_path, film, track, frame_rate=frame_rate)
-    done = run_dub(place, audio={None: make_wav(tmp_path / "a.wav", seconds=2)})
+    work = workspace_of(tmp_path, film, track, frame_rate=frame_rate)
+    done = run_dub(work, audio={None: make_wav(tmp_path / "a.wav", seconds=2)})
     changed = np.flatnonzero(np.abs(mouth_levels(frames_of(done.video)) - GREY) > 20)
     first, frames = 20 * 25 // frame_rate, 20 * 25 // frame_rate
     assert changed[0] == first and abs(len(changed) - frames) <= 1
@@ -163,9 +163,9 @@ def test_tracks_are_placed_on_the_clock_of_the_workspace(frame_rate: int, tmp_pa
 def test_two_mouths_follow_two_voices(tmp_path: Path) -> None:
     """In one shot, each its own file; the output has both."""
     film = make_film(tmp_path / "film.mkv", sound=(0.2,))
-    place = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
+    work = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
     first, second = make_wav(tmp_path / "a.wav", 0.6, 2.0), make_wav(tmp_path / "b.wav", 1.3)
-    done = run_dub(place, audio={0: first, 1: second})
+    done = run_dub(work, audio={0: first, 1: second})
     frames, times_s = frames_of(done.video), np.arange(75) / 25
     for box, truth in ((LEFT, [0.6, 2.0]), (RIGHT, [1.3])):
         mouth = mouth_levels(frames, box)
@@ -181,16 +181,16 @@ def test_the_own_sound_is_corrected_by_its_measured_offset(
 ) -> None:
     """A sound that leads is delayed, for ears and mouths; tracks not chosen have no say."""
     film = make_film(tmp_path / "film.mkv", sound=(0.7, 1.7))
-    place = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT), still_track(RIGHT))
-    measured(place, (offset_ms, 5.0, True), (-400.0, 9.0, True), (600.0, 9.0, False))
-    done = run_dub(place, tracks=(0, 2))
+    work = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT), still_track(RIGHT))
+    measured(work, (offset_ms, 5.0, True), (-400.0, 9.0, True), (600.0, 9.0, False))
+    done = run_dub(work, tracks=(0, 2))
     truth = np.array([0.7, 1.7]) + offset_ms / 1000
     np.testing.assert_allclose(sound_onsets(done.video), truth, atol=0.006)
     frames = frames_of(done.video)
     onsets = rises(np.arange(75) / 25, mouth_levels(frames))
     np.testing.assert_allclose(onsets, truth, atol=0.041)
     assert np.abs(frames[:, 4:60, 120:180].astype(int) - GREY).max() < 8
-    [heard] = json.loads(place.dubbed_record.read_text())["sounds"]
+    [heard] = json.loads(work.dubbed_record.read_text())["sounds"]
     assert heard == {
         "path": str(film),
         "delay_s": offset_ms / 1000,
@@ -204,9 +204,9 @@ def test_the_own_sound_is_corrected_by_its_measured_offset(
 def test_a_track_with_its_own_file_has_no_say_in_the_own_sounds_delay(tmp_path: Path) -> None:
     """One track speaks its own sound, the other a file's: only the first one's offset counts."""
     film = make_film(tmp_path / "film.mkv", sound=(0.7,))
-    place = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
-    measured(place, (80.0, 4.0, True), (-400.0, 9.0, True))
-    done = run_dub(place, audio={1: make_wav(tmp_path / "b.wav", 1.9)})
+    work = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
+    measured(work, (80.0, 4.0, True), (-400.0, 9.0, True))
+    done = run_dub(work, audio={1: make_wav(tmp_path / "b.wav", 1.9)})
     np.testing.assert_allclose(sound_onsets(done.video), [0.78, 1.9], atol=0.006)
 
 
@@ -272,9 +272,9 @@ def _stored(video: Path) -> list[np.ndarray]:
     return list(decode.read_planes(video, size_px=(info.width_px, info.height_px)))
 
 
-def _planes(buffer: np.ndarray, size: str = SIZE) -> planes.Picture:
+def _planes(buffer: np.ndarray, size: str = SIZE) -> yuv.Picture:
     width, height = map(int, size.split("x"))
-    return planes.picture(buffer, size_px=(width, height))
+    return yuv.picture(buffer, size_px=(width, height))
 
 
 def _mouth(size: str = SIZE) -> tuple[np.ndarray, np.ndarray]:
@@ -367,8 +367,8 @@ def test_the_output_is_as_long_as_asked(
 def test_hardly_any_sound_gives_one_frame(tmp_path: Path) -> None:
     """A click is no reason to fail."""
     wavfile.write(tmp_path / "click.wav", SAMPLE_RATE, np.full(100, 9000, np.int16))
-    place = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
-    assert run_dub(place, fit="audio", audio={None: tmp_path / "click.wav"}).frames == 1
+    work = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
+    assert run_dub(work, fit="audio", audio={None: tmp_path / "click.wav"}).frames == 1
 
 
 # What is seen and heard.
@@ -380,10 +380,10 @@ def test_mouths_close_in_the_noise_of_a_room(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 300, len(t))
     tone = 12_000 * np.sin(2 * np.pi * 900 * t) * ((t >= 1) & (t < 1.5))
     wavfile.write(tmp_path / "room.wav", SAMPLE_RATE, (tone + noise).astype(np.int16))
-    place = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
+    work = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
     mouths = [
         mouth_levels(
-            frames_of(run_dub(place, audio={None: tmp_path / "room.wav"}, silence_gate=gate).video)
+            frames_of(run_dub(work, audio={None: tmp_path / "room.wav"}, silence_gate=gate).video)
         )
         for gate in (True, False)
     ]
@@ -396,7 +396,7 @@ def test_mouths_close_in_the_noise_of_a_room(tmp_path: Path) -> None:
 def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
     """Only under other sound: the own sound is not its own background."""
     film = make_film(tmp_path / "film.mkv", sound=(0.5,))
-    place = workspace_of(tmp_path, film, still_track(LEFT))
+    work = workspace_of(tmp_path, film, still_track(LEFT))
     asked: dict[str, dict[str, Any]] = {
         "alone": {"audio": {None: make_wav(tmp_path / "a.wav", 1.5)}},
         "under": {"audio": {None: tmp_path / "a.wav"}, "keep_background": -12.0},
@@ -405,7 +405,7 @@ def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
     }
     loudest = {}
     for name, options in asked.items():
-        samples = np.abs(decode.read_audio(run_dub(place, **options).video).astype(float))
+        samples = np.abs(decode.read_audio(run_dub(work, **options).video).astype(float))
         loudest[name] = [
             np.percentile(samples[int(s * 16_000) : int((s + 0.1) * 16_000)], 90) / 16_000
             for s in (0.55, 1.55)
@@ -419,8 +419,8 @@ def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
 def test_odd_pictures_and_unblended_faces(tmp_path: Path) -> None:
     """One more row and column, and with `--blend none` the whole face is the generator's."""
     film = make_film(tmp_path / "film.mkv", size="201x91", seconds=1)
-    place = workspace_of(tmp_path, film, still_track((4, -6, 84, 70), frames=25))
-    done = run_dub(place, audio={None: make_wav(tmp_path / "a.wav", 0.2)}, blend=False)
+    work = workspace_of(tmp_path, film, still_track((4, -6, 84, 70), frames=25))
+    done = run_dub(work, audio={None: make_wav(tmp_path / "a.wav", 0.2)}, blend=False)
     frames = frames_of(done.video)
     assert frames.shape == (25, 92, 202, 3)
     mouth = mouth_levels(frames, (4, 0, 84, 70))
@@ -431,15 +431,15 @@ def test_odd_pictures_and_unblended_faces(tmp_path: Path) -> None:
 def test_only_who_speaks_when_asked_so(tmp_path: Path) -> None:
     """`--tracks speaking`: the speaker's sentences, not her pauses, nor the listener."""
     film = make_film(tmp_path / "film.mkv", seconds=20, sound=(1.0,))
-    place = workspace_of(
+    work = workspace_of(
         tmp_path, film, still_track(LEFT, frames=500), still_track(RIGHT, frames=500)
     )
     dists = np.random.default_rng(0).normal(12, 1, (2, 495, 31)).astype(np.float32)
     dists[0, 100:300, 15] -= 8
     dists[1, :, [10, 25]] -= 8  # at two offsets alike: at none
-    place.write_distances(list(dists))
-    measured(place, (0.0, 4.0, True), (0.0, 0.5, False), reliable_margin=1.0)
-    done = run_dub(place, tracks="speaking")
+    work.write_distances(list(dists))
+    measured(work, (0.0, 4.0, True), (0.0, 0.5, False), reliable_margin=1.0)
+    done = run_dub(work, tracks="speaking")
     changed = np.abs(mouth_levels(frames_of(done.video)) - GREY) > 20
     starts = np.flatnonzero(np.diff(changed.astype(int)))
     assert list(done.regenerated) == [0] and changed.sum() == done.regenerated[0]

@@ -20,7 +20,7 @@ from models import weights
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.files import partial_path
 from models.wav2lip import Wav2Lip, Wav2LipConfig
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline import cli
 from pipeline.dubbing import score as dub_score
 from pipeline.dubbing.driving_audio import read_voice
@@ -51,60 +51,60 @@ from tests.synthetic import FLASHING, beeps, ffmpeg, rises
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
 
 
 def test_the_record_says_what_was_done(tmp_path: Path) -> None:
     """Source, sounds, settings, generator, counts."""
     film = make_film(tmp_path / "film.mkv", seconds=1)
-    place = workspace_of(tmp_path, film, still_track(LEFT, 5, 10))
+    work = workspace_of(tmp_path, film, still_track(LEFT, 5, 10))
     audio = make_wav(tmp_path / "a.wav", 0.2)
-    done = run_dub(place, audio={None: audio}, pads=Pads(1, 2, 3, 4))
-    record = json.loads(place.dubbed_record.read_text())
+    done = run_dub(work, audio={None: audio}, pads=Pads(1, 2, 3, 4))
+    record = json.loads(work.dubbed_record.read_text())
     assert (record["source"], record["frame_rate"], record["frames"]) == (str(film), 25, 25)
     assert record["regenerated"] == {"0": 10} and record["notices"] == done.notices == []
-    assert record["generator"] == asdict(WeightsUsed("stub", "0" * 64))
+    assert record["generator"] == asdict(WeightsFile("stub", "0" * 64))
     assert record["settings"]["audio"] == {"all": str(audio)}
     assert record["settings"]["pads"] == {"top": 1, "bottom": 2, "left": 3, "right": 4}
     assert list(done.report()) == [
         "track 0: new mouth on 10 of 25 frames",
-        f"25 frames in {place.dubbed_video}",
+        f"25 frames in {work.dubbed_video}",
     ]
-    assert not place.scratch.exists()
+    assert not work.scratch.exists()
 
 
 @pytest.mark.parametrize("change", ["moved", "changed", "same size"])
 def test_where_the_source_is_gone_video_avi_is_dubbed(change: str, tmp_path: Path) -> None:
     """With a notice, unless it is shown; a file that merely looks the same is not the source."""
     film = make_film(tmp_path / "film.mkv", seconds=1, rate="30", sound=(0.2,))
-    place = workspace_of(tmp_path, film, still_track(LEFT, frames=25))
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=25))
     codecs = ("-vf", "fps=25", "-c:v", "mpeg4", "-q:v", "2", "-c:a", "pcm_s16le")
-    ffmpeg("-i", film, *codecs, place.video)
+    ffmpeg("-i", film, *codecs, work.video)
     content = film.read_bytes()
     if change == "moved":
         film.rename(tmp_path / "elsewhere.mkv")
     else:
         film.write_bytes(content + b"0" if change == "changed" else content[:-1] + b"0")
-    done = run_dub(place)
+    done = run_dub(work)
     [notice] = done.notices
     assert "gone or changed" in notice and "video.avi is dubbed instead" in notice
     assert (done.frames, rate_of(done.video)) == (25, 25)
     if change == "moved":
-        found = run_dub(place, video=tmp_path / "elsewhere.mkv")
+        found = run_dub(work, video=tmp_path / "elsewhere.mkv")
         assert (found.frames, found.notices) == (30, [])
 
 
 def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
     """`--score` judges the original clip, where it still is, and the new mouths."""
     film = make_film(tmp_path / "film.mkv", seconds=1.4, sound=(0.2, 0.8))
-    place = workspace_of(tmp_path, film, still_track(LEFT, frames=35), still_track(RIGHT, frames=4))
-    ffmpeg("-i", film, "-vf", "crop=80:80:4:4,scale=224:224", "-c:a", "pcm_s16le", place.crop(0))
-    done = run_dub(place, score=True)
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=35), still_track(RIGHT, frames=4))
+    ffmpeg("-i", film, "-vf", "crop=80:80:4:4,scale=224:224", "-c:a", "pcm_s16le", work.crop(0))
+    done = run_dub(work, score=True)
     assert done.scores["0"]["regenerated"].keys() == done.scores["0"]["original"].keys()
     assert done.scores["0"]["regenerated"] != done.scores["0"]["original"]
     assert done.scores["1"]["regenerated"] is done.scores["1"]["original"] is None
-    assert json.loads(place.dubbed_record.read_text())["scores"] == done.scores
+    assert json.loads(work.dubbed_record.read_text())["scores"] == done.scores
     said = "\n".join(done.report())
     assert said.count("LSE-D") == 2 and said.count("nothing to compare") == 2
 
@@ -116,9 +116,9 @@ def test_output_is_as_long_as_the_longest_of_several_sounds(
     """0.8 and 1.6 s of sound for two faces of a film of 0.4 s."""
     film = make_film(tmp_path / "film.mkv", seconds=0.4)
     tracks = still_track(LEFT, frames=10), still_track(RIGHT, frames=10)
-    place = workspace_of(tmp_path, film, *tracks)
+    work = workspace_of(tmp_path, film, *tracks)
     long, short = (make_wav(tmp_path / f"{s}.wav", 0.1, seconds=s) for s in (1.6, 0.8))
-    assert run_dub(place, audio={0: long, 1: short}, fit=fit).frames == frames
+    assert run_dub(work, audio={0: long, 1: short}, fit=fit).frames == frames
 
 
 @pytest.mark.parametrize("crop_scale", [0.4, 0.9])
@@ -127,10 +127,10 @@ def test_scored_crops_have_the_margin_of_the_workspace(
 ) -> None:
     """What is scored after is cut like what was scored before, and searched as far."""
     film = make_film(tmp_path / "film.mkv", seconds=0.4, sound=(0.1,))
-    place = workspace_of(tmp_path, film, still_track(LEFT, frames=10))
-    record = place.read_record() or {}
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=10))
+    record = work.read_record() or {}
     record["settings"]["crop_scale"] = crop_scale
-    write_json(place.record, record)
+    write_json(work.record, record)
     sides: set[float] = set()
     cut = dub_score.crop_face
 
@@ -139,7 +139,7 @@ def test_scored_crops_have_the_margin_of_the_workspace(
         return cut(frame, x=x, y=y, s=s, crop_scale=crop_scale)
 
     monkeypatch.setattr(dub_score, "crop_face", noting)
-    dub_score.score_dubbed(place, film, {0: read_voice(film)}, SyncScorer(device=cpu))
+    dub_score.score_dubbed(work, film, {0: read_voice(film)}, SyncScorer(device=cpu))
     assert sides == {crop_scale}
 
 
@@ -153,18 +153,18 @@ def test_all_tracks_are_scored_in_one_pass(
     ffmpeg("-f", "lavfi", "-i", moving, *sound, "-c:v", "ffv1", film)
     found = [still_track(LEFT, 0, 70), still_track(RIGHT, 20, 60), still_track(LEFT, 75, 20)]
     found.append(still_track(RIGHT, 90, 4))
-    place = workspace_of(tmp_path, film, *found)
+    work = workspace_of(tmp_path, film, *found)
     own, late = read_voice(film), read_voice(film, delay_s=0.2)
     voices = {3: own, 1: late, 0: own, 2: own}
     scorer = SyncScorer(device=cpu)
     alone = {
-        str(number): dub_score.score_dubbed(place, film, {number: voice}, scorer)[str(number)]
+        str(number): dub_score.score_dubbed(work, film, {number: voice}, scorer)[str(number)]
         for number, voice in voices.items()
     }
     read: list[str] = []
     for name in ("read_frames", "read_audio"):
         monkeypatch.setattr(decode, name, _noted(read, name, getattr(decode, name)))
-    assert dub_score.score_dubbed(place, film, voices, scorer) == alone
+    assert dub_score.score_dubbed(work, film, voices, scorer) == alone
     assert sorted(read) == ["read_audio", "read_frames"]
     scores = [alone[str(number)]["regenerated"] for number in range(4)]
     assert scores[3] is None and len({score["lse_d"] for score in scores[:3]}) == 3
@@ -204,14 +204,12 @@ def mistaken(
 ) -> Callable[..., tuple[Workspace, str]]:
     """Runs the script on a silent film with two tracks; gives the one sentence it ends with."""
     film = make_film(tmp_path / "film.mkv", seconds=0.4)
-    place = workspace_of(
-        tmp_path, film, still_track(LEFT, frames=10), still_track(RIGHT, frames=10)
-    )
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=10), still_track(RIGHT, frames=10))
     make_wav(tmp_path / "a.wav", 0.1, seconds=0.4)
 
     def run(flags: str, *, reference: str = "film") -> tuple[Workspace, str]:
-        where = ["--reference", reference, "--data_dir", str(place.data_dir), "--device", "cpu"]
-        before = snapshot(place.data_dir)
+        where = ["--reference", reference, "--data_dir", str(work.data_dir), "--device", "cpu"]
+        before = snapshot(work.data_dir)
         try:
             code = cli.run(
                 lambda: run_wav2lip.main([*where, *flags.format(folder=tmp_path).split()])
@@ -220,8 +218,8 @@ def mistaken(
             code = int(str(error.code))
         said = capsys.readouterr().err.strip().splitlines()
         assert code == 2 and "Traceback" not in "\n".join(said)
-        assert snapshot(place.data_dir) == before
-        return place, said[-1]
+        assert snapshot(work.data_dir) == before
+        return work, said[-1]
 
     return run
 
@@ -265,18 +263,18 @@ def test_a_workspace_that_is_not_there(mistaken: Callable[..., tuple[Workspace, 
 
 def test_nobody_speaks(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
     """Neither is chosen; scores of other tracks are told from it."""
-    place = Workspace(mistaken("")[0].data_dir, "film")
-    measured(place, (0.0, 1.0, False), (0.0, 1.0, False))
-    place.write_distances([np.ones((5, 31), np.float32)] * 2)
+    work = Workspace(mistaken("")[0].data_dir, "film")
+    measured(work, (0.0, 1.0, False), (0.0, 1.0, False))
+    work.write_distances([np.ones((5, 31), np.float32)] * 2)
     assert "No track of film speaks" in mistaken("--audio {folder}/a.wav --tracks speaking")[1]
-    place.write_distances([np.ones((5, 31), np.float32)])
+    work.write_distances([np.ones((5, 31), np.float32)])
     assert "run run_syncnet.py again" in mistaken("--audio {folder}/a.wav --tracks speaking")[1]
 
 
 def test_tracks_of_nothing(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
     """A video without faces has nothing to choose from."""
-    place, _ = mistaken("")
-    place.write_tracks([], [])
+    work, _ = mistaken("")
+    work.write_tracks([], [])
     assert "holds no track" in mistaken("--audio {folder}/a.wav")[1]
 
 
@@ -284,11 +282,9 @@ def test_a_failing_run_leaves_the_former_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever goes wrong midway, and nothing unfinished beside it."""
-    place = workspace_of(
-        tmp_path, make_film(tmp_path / "film.mkv", sound=(0.2,)), still_track(LEFT)
-    )
-    run_dub(place)
-    before = snapshot(place.data_dir)
+    work = workspace_of(tmp_path, make_film(tmp_path / "film.mkv", sound=(0.2,)), still_track(LEFT))
+    run_dub(work)
+    before = snapshot(work.data_dir)
     calls = iter(range(100))
 
     def failing(self: nn.Module, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -298,8 +294,8 @@ def test_a_failing_run_leaves_the_former_result(
 
     monkeypatch.setattr(MouthShowsSound, "forward", failing)
     with pytest.raises(KeyboardInterrupt):
-        run_dub(place)
-    assert snapshot(place.data_dir) == before
+        run_dub(work)
+    assert snapshot(work.data_dir) == before
 
 
 def _random_generator(path: Path) -> Path:
@@ -312,46 +308,51 @@ def _random_generator(path: Path) -> Path:
 def test_the_command(tmp_path: Path, script: Script) -> None:
     """As a user types it, with weights from a file."""
     film = make_film(tmp_path / "film.mkv", seconds=0.6, rate="30000/1001")
-    place = workspace_of(
-        tmp_path, film, still_track(LEFT, frames=15), still_track(RIGHT, frames=15)
-    )
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=15), still_track(RIGHT, frames=15))
     audio = make_wav(tmp_path / "0=a.wav", 0.2, seconds=1)
     done = script(
-        *("run_wav2lip.py", "--reference", "film", "--data_dir", place.data_dir),
+        *("run_wav2lip.py", "--reference", "film", "--data_dir", work.data_dir),
         *("--audio", audio, "--tracks", "1", "--fit", "loop", "--no-silence_gate"),
         *("--checkpoint", _random_generator(tmp_path / "own.safetensors"), "--device", "cpu"),
     )
     assert done.returncode == 0, done.stderr
-    assert f"30 frames in {place.dubbed_video}" in done.stdout
-    record = json.loads(place.dubbed_record.read_text())
+    assert f"30 frames in {work.dubbed_video}" in done.stdout
+    record = json.loads(work.dubbed_record.read_text())
     assert record["generator"]["file"] == "own.safetensors" and record["regenerated"].keys() == {
         "1"
     }
-    assert record["settings"]["silence_gate"] is False and len(frames_of(place.dubbed_video)) == 30
+    assert record["settings"]["silence_gate"] is False and len(frames_of(work.dubbed_video)) == 30
 
 
 @pytest.mark.slow
 def test_a_killed_run_leaves_the_former_result_and_is_run_again(tmp_path: Path) -> None:
     """SIGKILL while frames are written; the next run clears what is left and succeeds."""
-    place = workspace_of(
+    work = workspace_of(
         tmp_path,
         make_film(tmp_path / "film.mkv", seconds=60, sound=(0.2,)),
         still_track(LEFT, frames=1500),
     )
-    place.dubbed_video.write_bytes(b"former")
+    work.dubbed_video.write_bytes(b"former")
     generator = _random_generator(tmp_path / "own.safetensors")
     command = [
         *(sys.executable, str(REPO / "run_wav2lip.py"), "--reference", "film", "--device", "cpu"),
-        *("--data_dir", str(place.data_dir), "--checkpoint", str(generator), "--batch_size", "2"),
+        *(
+            "--data_dir",
+            str(work.data_dir),
+            "--checkpoint",
+            str(generator),
+            "--batch_size",
+            "2",
+        ),
     ]
     process = subprocess.Popen(command)
-    staging = Workspace(place.data_dir, place.reference, staged=True)
+    staging = Workspace(work.data_dir, work.reference, staged=True)
     while not partial_path(staging.dubbed_video).exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert place.dubbed_video.read_bytes() == b"former" and not place.dubbed_record.exists()
-    assert run_dub(place).frames == 1500
-    assert [file.name for file in place.room("pyavi").iterdir()] == ["video_wav2lip.mp4"]
-    assert not place.scratch.exists()
+    assert work.dubbed_video.read_bytes() == b"former" and not work.dubbed_record.exists()
+    assert run_dub(work).frames == 1500
+    assert [file.name for file in work.folder("pyavi").iterdir()] == ["video_wav2lip.mp4"]
+    assert not work.scratch.exists()

@@ -16,7 +16,7 @@ import torch
 import run_syncnet
 from models import published, syncnet
 from models.files import sha256
-from models.weights import WeightsUsed, load_syncnet
+from models.weights import WeightsFile, load_syncnet
 from pipeline import cli
 from pipeline.evaluate import folder as evaluate_folder
 from pipeline.evaluate import report as evaluate_report
@@ -74,7 +74,7 @@ def test_a_face_clip_is_scored_by_itself(
     assert (code, complaints) == (0, "")
     scorer = SyncScorer(SyncOptions(precision="fp32"), device=cpu)
     found = scorer.score(crop).sync
-    assert found and f"00000.avi ({scorer.model.used.file})\nAV offset:" in said
+    assert found and f"00000.avi ({scorer.model.weights_file.file})\nAV offset:" in said
     verbose = syncnet_command("--videofile", crop, "--precision", "fp32", "--verbose")[1]
     assert "\nFramewise conf: \n[" in verbose and "Framewise" not in said
     (lines,) = THREE_LINES.findall(said)
@@ -102,13 +102,13 @@ def test_other_sizes_are_resized_and_said(
 
 def _prepared(data_dir: Path, video: Path, *, record: bool = True) -> Workspace:
     """What tells that run_pipeline.py has worked on a video."""
-    place = Workspace(data_dir, video.stem)
-    place.room("pywork").mkdir(parents=True)
-    place.write_tracks([], [])
+    work = Workspace(data_dir, video.stem)
+    work.folder("pywork").mkdir(parents=True)
+    work.write_tracks([], [])
     if record:
         made_from = {"sha256": sha256(video), "bytes": video.stat().st_size}
-        write_json(place.record, {"input": made_from, "file": str(video)})
-    return place
+        write_json(work.record, {"input": made_from, "file": str(video)})
+    return work
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_results_of_the_same_file_go_before_the_file(
         source = another if results == "another's" else video
         _prepared(tmp_path / "work", source, record=results != "old")
     told: list[str] = []
-    place = Workspace(tmp_path / "work", "talk")
-    alone = single_clip.is_single_clip(video, place, save_features=None, notice=told.append)
+    work = Workspace(tmp_path / "work", "talk")
+    alone = single_clip.is_single_clip(video, work, save_features=None, notice=told.append)
     assert alone == clip
     assert [str(another) in line and "--reference talk" in line for line in told] == (
         [True] if results == "another's" else []
@@ -138,11 +138,11 @@ def test_results_are_scored_when_their_video_is_gone(tmp_path: Path) -> None:
     """The name still leads to them; --save_features leads past them."""
     video = tmp_path / "talk.mp4"
     video.write_bytes(b"talk")
-    place = _prepared(tmp_path / "work", video)
+    work = _prepared(tmp_path / "work", video)
     video.unlink()
-    assert not single_clip.is_single_clip(video, place, save_features=None, notice=print)
+    assert not single_clip.is_single_clip(video, work, save_features=None, notice=print)
     asked = tmp_path / "out.npy"
-    assert single_clip.is_single_clip(video, place, save_features=asked, notice=print)
+    assert single_clip.is_single_clip(video, work, save_features=asked, notice=print)
 
 
 def test_a_reference_goes_before_the_video(crop: Path, syncnet_command: Command) -> None:
@@ -340,7 +340,7 @@ def test_a_folder_by_both_routes(
     names = ["noface.mp4", "silent.mp4", "sub/Good one.MP4", "text.mp4"]
     assert list(rows) == [(name, route) for name in names for route in ("whole", "crops")]
     scorer = SyncScorer(device=cpu)
-    used = scorer.model.used
+    used = scorer.model.weights_file
     for route, clip in (("whole", face_clip), ("crops", done.crop(0))):
         wanted = scorer.score(clip).sync
         row = rows["sub/Good one.MP4", route]
@@ -383,7 +383,7 @@ def test_means_are_over_tracks_and_leave_out_what_was_not_scored() -> None:
     assert evaluate_report.mean(rows, "crops") == Mean(9.0, 4.0, scored=3, files_scored=2, files=3)
     assert evaluate_report.mean(rows[3:4], "crops") == Mean(None, None, 0, 0, 1)
     words = evaluate_report.closing_words(
-        {"crops": evaluate_report.mean(rows[3:4], "crops")}, WeightsUsed("w", "0")
+        {"crops": evaluate_report.mean(rows[3:4], "crops")}, WeightsFile("w", "0")
     )
     assert "crops: 0 tracks in 0 of 1 files" in words and "Average" not in words
 
@@ -393,13 +393,13 @@ def test_only_the_published_weights_speak_of_the_literatures_figures() -> None:
     mean = {"whole": Mean(6.0, 8.0, 1, 1, 1)}
     file = published.table()["syncnet"]
     assert file.sha256
-    real = evaluate_report.closing_words(mean, WeightsUsed("mine.model", file.sha256))
+    real = evaluate_report.closing_words(mean, WeightsFile("mine.model", file.sha256))
     assert real.startswith("\nwhole: 1 of 1 files\nAverage Confidence: 8.0000\nAverage Minimum")
     assert (
         evaluate_report.NOT_THE_LITERATURES not in real and evaluate_report.INCOMPARABLE not in real
     )
     assert evaluate_report.NOT_THE_LITERATURES in evaluate_report.closing_words(
-        mean, WeightsUsed(file.file, "0")
+        mean, WeightsFile(file.file, "0")
     )
 
 

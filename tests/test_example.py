@@ -31,13 +31,13 @@ class Sample:
     """Results of the sample, and which track is who.
 
     Attributes:
-        place: the workspace.
+        work: the workspace.
         said: stdout of the three commands.
         rows: of offsets.txt, as (file, offset, confidence).
         first, speaker, listener: track numbers.
     """
 
-    place: Workspace
+    work: Workspace
     said: dict[str, str]
     rows: list[tuple[str, int, float]]
     first: int
@@ -69,19 +69,19 @@ def sample(example: Path, tmp_path_factory: pytest.TempPathFactory, script: Scri
         done = script(name, *arguments)
         assert done.returncode == 0, done.stderr
         said[name] = done.stdout
-    place = Workspace(data_dir, "example")
-    header, *lines = place.offsets_text.read_text().splitlines()
+    work = Workspace(data_dir, "example")
+    header, *lines = work.offsets_text.read_text().splitlines()
     assert header == "FILENAME\tOFFSET\tCONF"
     rows = [(file, int(offset), float(c)) for file, offset, c in map(str.split, lines)]
-    return Sample(place, said, rows, *_who(place.read_tracks()))
+    return Sample(work, said, rows, *_who(work.read_tracks()))
 
 
 def test_both_shots_and_all_three_faces_are_found(sample: Sample) -> None:
     """One track in shot one, two in shot two, each over the whole shot."""
-    record = json.loads(sample.place.record.read_text())
+    record = json.loads(sample.work.record.read_text())
     cut = make_example.SHOT_ONE_FRAMES
     assert record["scenes"] == [[0, cut], [cut, FRAMES]] and record["notices"] == []
-    spans = [(int(t.frames[0]), int(t.frames[-1]) + 1) for t, _ in sample.place.read_tracks()]
+    spans = [(int(t.frames[0]), int(t.frames[-1]) + 1) for t, _ in sample.work.read_tracks()]
     assert sorted(spans) == [(0, cut), (cut, FRAMES), (cut, FRAMES)]
     assert [file for file, _, _ in sample.rows] == ["00000.avi", "00001.avi", "00002.avi"]
 
@@ -103,7 +103,7 @@ def test_the_speaker_beats_the_listener(sample: Sample) -> None:
 
 def test_offsets_json_says_everything(sample: Sample) -> None:
     """All promised fields, in agreement with offsets.txt and the tracks."""
-    rows = json.loads(sample.place.offsets_json.read_text())
+    rows = json.loads(sample.work.offsets_json.read_text())
     assert len(rows) == 3
     for number, (row, (file, offset, confidence)) in enumerate(zip(rows, sample.rows, strict=True)):
         assert set(row) >= FIELDS
@@ -123,7 +123,7 @@ def _is_bundled() -> bool:
 
 def test_offsets_and_confidence_are_the_kept_ones(sample: Sample) -> None:
     """Of all tracks, to 1e-3; the listener's offset is by chance, and not reliable."""
-    measured, numbers = measure.of_tracks(sample.place), kept.numbers()["tracks"]
+    measured, numbers = measure.of_tracks(sample.work), kept.numbers()["tracks"]
     within = kept.WITHIN if _is_bundled() else kept.WITHIN_OF_OTHER_FFMPEGS
     if not _is_bundled():
         for rows in (measured, numbers):
@@ -134,7 +134,7 @@ def test_offsets_and_confidence_are_the_kept_ones(sample: Sample) -> None:
 
 def test_embeddings_of_the_first_crop_are_the_kept_ones(sample: Sample) -> None:
     """The first and the last window, lips and sound."""
-    measured = measure.of_embeddings(sample.place.crop(0))
+    measured = measure.of_embeddings(sample.work.crop(0))
     within = kept.WITHIN if _is_bundled() else kept.EMBEDDING_WITHIN_OF_OTHER_FFMPEGS
     assert not measure.differences(measured, kept.numbers()["embeddings"], within=within)
 
@@ -151,21 +151,21 @@ def test_the_commands_print_the_demos_words(sample: Sample) -> None:
 
 def test_distances_have_a_row_per_window(sample: Sample) -> None:
     """activesd.pckl: n - 5 windows of 31 shifts for a track of n frames."""
-    assert [row.shape for row in sample.place.read_distances()] == [(295, 31)] * 3
+    assert [row.shape for row in sample.work.read_distances()] == [(295, 31)] * 3
 
 
 def test_the_labelled_video_is_whole(sample: Sample) -> None:
     """600 frames, and the sound of all of them."""
-    assert frame_count(sample.place.labelled_video) == FRAMES
-    samples = decode.read_audio(sample.place.labelled_video)
+    assert frame_count(sample.work.labelled_video) == FRAMES
+    samples = decode.read_audio(sample.work.labelled_video)
     assert len(samples) == pytest.approx(FRAMES * 640, abs=640) and np.abs(samples).max() > 1000
 
 
 def test_the_speaker_is_drawn_greener(sample: Sample) -> None:
     """Over shot two the box of the speaker is less red and more green than the listener's."""
-    tracks = sample.place.read_tracks()
+    tracks = sample.work.read_tracks()
     greenness: dict[int, list[float]] = {sample.speaker: [], sample.listener: []}
-    frames = decode.read_frames(sample.place.labelled_video, frame_rate=None)
+    frames = decode.read_frames(sample.work.labelled_video, frame_rate=None)
     for index, frame in enumerate(frames):
         position = index - make_example.SHOT_ONE_FRAMES
         for number, values in greenness.items() if position >= 0 else ():
@@ -187,15 +187,15 @@ def test_the_listener_gets_a_mouth_for_the_speakers_words(
     done = script(
         "run_wav2lip.py",
         *("--audio", example, "--tracks", str(sample.listener), "--checkpoint", own),
-        *("--reference", "example", "--data_dir", sample.place.data_dir),
+        *("--reference", "example", "--data_dir", sample.work.data_dir),
     )
     assert done.returncode == 0, done.stderr
-    assert frame_count(sample.place.dubbed_video) == FRAMES
-    record = json.loads(sample.place.dubbed_record.read_text())
+    assert frame_count(sample.work.dubbed_video) == FRAMES
+    record = json.loads(sample.work.dubbed_record.read_text())
     assert record["generator"]["file"] == weights.WAV2LIP_OWN_FILE
-    track = sample.place.read_tracks()[sample.listener][0]
-    before = decode.read_frames(sample.place.video, frame_rate=None)
-    after = decode.read_frames(sample.place.dubbed_video, frame_rate=None)
+    track = sample.work.read_tracks()[sample.listener][0]
+    before = decode.read_frames(sample.work.video, frame_rate=None)
+    after = decode.read_frames(sample.work.dubbed_video, frame_rate=None)
     mouths = dict(zip(track.frames.tolist(), track.boxes.astype(int).tolist(), strict=True))
     drawn, kept = [], []
     for index, (one, other) in enumerate(zip(before, after, strict=True)):

@@ -33,30 +33,30 @@ def _source(cache: Path, **options: int | list[str]) -> FaceSource:
 
 def test_the_shape_of_a_face_is_its_tracks(tmp_path: Path) -> None:
     """Width by height of the median box; a track that is not there is asked for again."""
-    place = Workspace(tmp_path / "work", "talk")
-    assert face_data.box_aspect(place.crop(0)) == TYPICAL_ASPECT
-    place.room("pywork").mkdir(parents=True)
+    work = Workspace(tmp_path / "work", "talk")
+    assert face_data.box_aspect(work.crop(0)) == TYPICAL_ASPECT
+    work.folder("pywork").mkdir(parents=True)
     boxes = np.tile([10.0, 10.0, 70.0, 110.0], (9, 1))
     boxes[3] = (0, 0, 100, 100)
     path = CropPath(*np.ones((3, 9)))
-    place.write_tracks([Track(np.arange(9), boxes)], [path])
-    assert face_data.box_aspect(place.crop(0)) == pytest.approx(0.6)
+    work.write_tracks([Track(np.arange(9), boxes)], [path])
+    assert face_data.box_aspect(work.crop(0)) == pytest.approx(0.6)
     with pytest.raises(PipelineError, match=r"knows no track 00001; run run_pipeline\.py again"):
-        face_data.box_aspect(place.crop(1))
+        face_data.box_aspect(work.crop(1))
 
 
 def test_tracks_are_aligned_and_short_ones_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Offsets that run_syncnet.py found, shapes of the tracks, what a teacher says, by name."""
-    place = Workspace(tmp_path / "work", "talk")
-    for room in ("pycrop", "pywork"):
-        place.room(room).mkdir(parents=True)
+    work = Workspace(tmp_path / "work", "talk")
+    for name in ("pycrop", "pywork"):
+        work.folder(name).mkdir(parents=True)
     for number, frames in enumerate((30, 8, 30)):
         pictures = np.full((frames, 224, 224, 3), 90, np.uint8)
-        write_track(place.crop(number), pictures, _speech(frames))
+        write_track(work.crop(number), pictures, _speech(frames))
     table = ["FILENAME\tOFFSET\tCONF", "00000.avi\t3\t4.0", "00001.avi\t0\t4.0", "00002.avi\t0\t.5"]
-    place.offsets_text.write_text("\n".join(table) + "\n")
+    work.offsets_text.write_text("\n".join(table) + "\n")
     shown: list[Path] = []
 
     def teacher(files: list[Path]) -> dict[str, Taught]:
@@ -65,7 +65,7 @@ def test_tracks_are_aligned_and_short_ones_named(
 
     source = _source(tmp_path / "cache")
     (face,) = load_faces([tmp_path / "work"], source, teacher=teacher, say=True)
-    assert shown == [place.crop(0)] and face.taught is not None
+    assert shown == [work.crop(0)] and face.taught is not None
     assert face.clip.offset_ms == 120 and face.starts[0] == 3
     assert face.box == track_box(TYPICAL_ASPECT)
     said = capsys.readouterr().out
@@ -188,13 +188,13 @@ def test_clip_without_its_track_is_left_out_with_its_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The others are used."""
-    place = Workspace(tmp_path / "work", "talk")
-    for room in ("pycrop", "pywork"):
-        place.room(room).mkdir(parents=True)
+    work = Workspace(tmp_path / "work", "talk")
+    for name in ("pycrop", "pywork"):
+        work.folder(name).mkdir(parents=True)
     for number in (0, 7):
-        write_track(place.crop(number), np.full((40, 224, 224, 3), 90, np.uint8), _speech(40))
+        write_track(work.crop(number), np.full((40, 224, 224, 3), 90, np.uint8), _speech(40))
     boxes = np.tile([10.0, 10.0, 70.0, 110.0], (40, 1))
-    place.write_tracks([Track(np.arange(40), boxes)], [CropPath(*np.ones((3, 40)))])
+    work.write_tracks([Track(np.arange(40), boxes)], [CropPath(*np.ones((3, 40)))])
     (face,) = load_faces([tmp_path / "work"], _source(tmp_path / "cache"), say=True)
     assert face.clip.name == "work/talk/00000"
     assert "work/talk/00007: without its track (" in capsys.readouterr().out

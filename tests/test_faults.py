@@ -17,7 +17,7 @@ import run_visualise
 import run_wav2lip
 from models.features import SAMPLE_RATE
 from pipeline import cli
-from pipeline.media import decode
+from pipeline.media import decode, normalise
 from pipeline.media.mp4 import Mp4Writer
 from pipeline.store.workspace import Workspace
 from tests.conftest import FACE_FLAGS
@@ -28,9 +28,9 @@ SKIN_YUV = (150, 110, 155)
 MATRIX_TAGS = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}
 
 
-def _normalised(path: Path, *, audio_stream: int | None = None) -> decode.Normalisation:
+def _normalised(path: Path, *, audio_stream: int | None = None) -> normalise.Normalisation:
     """A finished pass over a file; what it writes lies beside it."""
-    decoding = decode.Normalisation(
+    decoding = normalise.Normalisation(
         path,
         decode.probe(path, audio_stream=audio_stream),
         avi=path.with_name("v.avi"),
@@ -91,16 +91,16 @@ def test_damaged_sound_is_told_with_its_time_and_not_scored(example: Path, tmp_p
     where = ["--data_dir", str(tmp_path / "work"), "--reference", "x"]
     small = ["--min_face_size", "40", "--min_track", "10", "--keep_frames", "no"]
     assert cli.run(lambda: run_pipeline.main(["--videofile", str(path), *where, *small])) == 0
-    place = Workspace(tmp_path / "work", "x")
-    record = json.loads(place.record.read_text())
+    work = Workspace(tmp_path / "work", "x")
+    record = json.loads(work.record.read_text())
     (told,) = record["notices"]
     (start_s, end_s) = record["sound"]["missing_s"][0]
     assert start_s == pytest.approx(2, abs=0.2) and end_s > start_s
     assert f"broken.mkv breaks off: there is none from {start_s:.2f} to {end_s:.2f} s" in told
     assert cli.run(lambda: run_syncnet.main(where)) == 0
-    (row,) = json.loads(place.offsets_json.read_text())
+    (row,) = json.loads(work.offsets_json.read_text())
     # Windows that hear nothing: about those of the second half.
-    assert "windows have no sound and no say" in row["warning"]
+    assert "windows have no sound and do not count" in row["warning"]
     silent, total = (int(word) for word in row["warning"].split() if word.isdecimal())
     assert total == 95 and 30 <= silent <= 60
     assert row["offset_frames"] == pytest.approx(3, abs=1)
@@ -272,8 +272,8 @@ def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path)
     assert cli.run(lambda: run_pipeline.main(["--videofile", str(path), *where, *keep])) == 0
     for main in (run_syncnet.main, run_visualise.main, run_wav2lip.main):
         assert cli.run(lambda main=main: main(where)) == 0  # type: ignore[misc]
-    place = Workspace(tmp_path / "work", "x")
-    for made in (place.video, place.labelled_video, place.dubbed_video):
+    work = Workspace(tmp_path / "work", "x")
+    for made in (work.video, work.labelled_video, work.dubbed_video):
         found = decode.probe(made).sar
         assert float(found) == pytest.approx(64 / 45, rel=0.01), made.name
 

@@ -19,7 +19,7 @@ import pytest
 
 from models import weights
 from models.device import native_precision
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline import cli
 from pipeline.dubbing.face_path import Pads
 from pipeline.evaluate import folder as evaluate_folder
@@ -133,8 +133,8 @@ def test_fields_of_pipeline_json_where_things_are_odd(tmp_path: Path) -> None:
         audio_stream=1,
         precision="fp32",
     )
-    place = Workspace(tmp_path / "work", "odd")
-    prepared = find_faces(video, place, options, device=CPU)
+    work = Workspace(tmp_path / "work", "odd")
+    prepared = find_faces(video, work, options, device=CPU)
     changed = {name: getattr(options, name) for name in SETTINGS if name != "facedet_scale"}
     truth = _made_from(video) | _settings(**changed, facedet_scale=0.5) | _detected_by()
     truth |= {
@@ -151,7 +151,7 @@ def test_fields_of_pipeline_json_where_things_are_odd(tmp_path: Path) -> None:
         "sound.channel": 1,
         "sound.missing_s": [[1.0, 2.0]],
     }
-    check(json.loads(place.record.read_text()), truth)
+    check(json.loads(work.record.read_text()), truth)
     words = ("2 sound streams; number 1", "channel 2 is used", "from 1.00 to 2.00 s", "no face")
     assert len(prepared.notices) == len(words)
     for notice, word in zip(prepared.notices, words, strict=True):
@@ -160,7 +160,7 @@ def test_fields_of_pipeline_json_where_things_are_odd(tmp_path: Path) -> None:
 
 def test_frame_times_of_the_record_are_those_of_the_source(done: Workspace) -> None:
     np.testing.assert_allclose(
-        np.load(done.room("pywork") / "frame_times.npy"), np.arange(30) / 25, atol=1e-6
+        np.load(done.folder("pywork") / "frame_times.npy"), np.arange(30) / 25, atol=1e-6
     )
 
 
@@ -169,7 +169,7 @@ def test_frame_times_of_the_record_are_those_of_the_source(done: Workspace) -> N
 
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = MouthShowsSound(), WeightsUsed("stub.pth", "cd" * 32)
+    made = MouthShowsSound(), WeightsFile("stub.pth", "cd" * 32)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
 
 
@@ -213,9 +213,9 @@ def test_every_field_of_wav2lip_json(tmp_path: Path) -> None:
     """The own sound, 120 ms later as the surest track asks; the second face is there for 10."""
     film = make_film(tmp_path / "film.mkv", seconds=1, sound=(0.2,))
     tracks = still_track(LEFT, frames=25), still_track(RIGHT, 5, 10)
-    place = workspace_of(tmp_path, film, *tracks)
-    measured(place, (-40.0, 4.0, True), (120.0, 5.0, True))
-    done = run_dub(place)
+    work = workspace_of(tmp_path, film, *tracks)
+    measured(work, (-40.0, 4.0, True), (120.0, 5.0, True))
+    done = run_dub(work)
     truth = MADE_BY | versions() | _dub_settings() | _sound(0, film, 0.12, 0.0, 0)
     del truth["settings.audio"]
     truth |= {
@@ -227,7 +227,7 @@ def test_every_field_of_wav2lip_json(tmp_path: Path) -> None:
         "regenerated.1": 10,
         "notices": [f"The sound of {film} comes 120 ms later, as its lips do."],
     }
-    check(json.loads(place.dubbed_record.read_text()), truth)
+    check(json.loads(work.dubbed_record.read_text()), truth)
     assert (done.frames, done.regenerated) == (25, {0: 25, 1: 10})
 
 
@@ -246,10 +246,10 @@ def test_sounds_of_wav2lip_json_follow_the_surest_reliable_track(
 ) -> None:
     film = make_film(tmp_path / "film.mkv", seconds=0.2, sound=(0.1,))
     tracks = still_track(LEFT, frames=5), still_track(RIGHT, frames=5)
-    place = workspace_of(tmp_path, film, *tracks)
-    measured(place, *rows)
-    run_dub(place)
-    [sound] = json.loads(place.dubbed_record.read_text())["sounds"]
+    work = workspace_of(tmp_path, film, *tracks)
+    measured(work, *rows)
+    run_dub(work)
+    [sound] = json.loads(work.dubbed_record.read_text())["sounds"]
     assert sound["delay_s"] == pytest.approx(delay_s)
 
 
@@ -265,14 +265,14 @@ def test_fields_of_wav2lip_json_with_everything_asked_for(
 ) -> None:
     """New sound for one face over the film's own, at 30 frames per second, and scores."""
     film = make_film(tmp_path / "film.mkv", seconds=1, rate="30", sound=(0.2,))
-    place = workspace_of(tmp_path, film, still_track(LEFT, frames=25), still_track(RIGHT, 0, 25))
-    place.crop(1).touch()
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=25), still_track(RIGHT, 0, 25))
+    work.crop(1).touch()
     audio = make_wav(tmp_path / "a.wav", 0.4, seconds=1.5)
     original = ClipScore("00001.avi", 25, np.ones((20, 31)), SAID["original"], None)
     monkeypatch.setattr(SyncScorer, "score", lambda *_: original)
     monkeypatch.setattr(SyncScorer, "score_lips", lambda *_: SAID["regenerated"])
     run_dub(
-        place,
+        work,
         audio={1: audio},
         tracks=(1,),
         fit="audio",
@@ -315,7 +315,7 @@ def test_fields_of_wav2lip_json_with_everything_asked_for(
         "regenerated.1": 45,
         "notices": [],
     }
-    check(json.loads(place.dubbed_record.read_text()), truth)
+    check(json.loads(work.dubbed_record.read_text()), truth)
 
 
 # What pipeline.evaluate writes.
@@ -408,7 +408,7 @@ def test_closing_words_tell_each_mean_by_its_name() -> None:
         "whole": Mean(30.5, 2.5, 4, 4, 5),
         "crops": Mean(20.25, 5.125, 7, 3, 5),
     }
-    used, detector = WeightsUsed("w.pth", "ab"), WeightsUsed("d.pth", "cd")
+    used, detector = WeightsFile("w.pth", "ab"), WeightsFile("d.pth", "cd")
     lines = closing_words(means, used, detector).splitlines()
     assert lines[:10] == [
         "",
@@ -457,15 +457,15 @@ def test_a_video_keeps_its_offset_through_every_file(
 ) -> None:
     """What offsets.json says in milliseconds is what the dubbed video's sound is moved by."""
     shutil.copytree(done.data_dir, tmp_path / "work")
-    place = Workspace(tmp_path / "work", "face")
-    measured(place, (-80.0, 9.0, True))
-    made = MouthShowsSound(), WeightsUsed("stub.pth", "cd" * 32)
+    work = Workspace(tmp_path / "work", "face")
+    measured(work, (-80.0, 9.0, True))
+    made = MouthShowsSound(), WeightsFile("stub.pth", "cd" * 32)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
-    run_dub(place)
-    record = json.loads(place.dubbed_record.read_text())
+    run_dub(work)
+    record = json.loads(work.dubbed_record.read_text())
     [sound] = record["sounds"]
     assert sound["delay_s"] == pytest.approx(-0.08) and "80 ms earlier" in record["notices"][0]
-    before, after = decode.read_audio(place.video), decode.read_audio(place.dubbed_video)
+    before, after = decode.read_audio(work.video), decode.read_audio(work.dubbed_video)
     count = min(len(before), len(after))
     lags = {
         shift: float(

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from models.syncnet import SyncNet, SyncNetConfig
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.store.files import write_json
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync import report as sync_report
 from pipeline.sync import scorer as sync_scorer
 from pipeline.sync import stage as sync_stage
@@ -94,7 +94,7 @@ LEADS, DRIFTS, SILENT, LAGS, EDGE = CLIPS = (
     _Clip(30.0, 45, _leading(40, -2), unheard=16),
     _Clip(34.0, 60, _leading(55, 15)),
 )
-USED = WeightsUsed("judge.pth", "ab" * 32)
+USED = WeightsFile("judge.pth", "ab" * 32)
 LATE_S = 0.010  # by which pictures stand later on the grid than the video shows them
 
 
@@ -104,9 +104,9 @@ def scored(
 ) -> Workspace:
     """The clips scored by run_syncnet.py's stage, with the network's answers in its place."""
     rate: int = request.param
-    place = Workspace(tmp_path, "two words")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
+    work = Workspace(tmp_path, "two words")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
     tracks = [
         Track(
             np.arange(round(clip.start_s * rate), round((clip.start_s + clip.frames / 25) * rate)),
@@ -114,24 +114,24 @@ def scored(
         )
         for clip in CLIPS
     ]
-    place.write_tracks(tracks, [CropPath(*(np.ones(len(t.frames)) for _ in "xys")) for t in tracks])
-    place.write_frame_times(np.arange(40 * rate) / rate - LATE_S)
+    work.write_tracks(tracks, [CropPath(*(np.ones(len(t.frames)) for _ in "xys")) for t in tracks])
+    work.write_frame_times(np.arange(40 * rate) / rate - LATE_S)
     record = {
         "settings": {"frame_rate": rate},
         "detector": {"file": "faces.pth", "sha256": "0" * 64},
         "counts": {},
         "sound": {"missing_s": [[29.5, 30.8]]},
     }
-    write_json(place.record, record)
+    write_json(work.record, record)
     for number in range(len(CLIPS)):
-        place.crop(number).touch()
+        work.crop(number).touch()
     config = SyncNetConfig(reliable_confidence=3.25, reliable_margin=0.25)
     model = SyncNetModel(SyncNet(config).bfloat16(), USED, device=CPU)
     options = SyncOptions(Path("judge.pth"), batch_size=7, precision="auto")
     scorer = sync_scorer.SyncScorer(options, device=CPU, model=model)
     monkeypatch.setattr(scorer, "embed", lambda clip: CLIPS[int(clip.stem)].embedded())
-    sync_stage.score_tracks(place, scorer)
-    return place
+    sync_stage.score_tracks(work, scorer)
+    return work
 
 
 def _measured_by_hand(clip: _Clip) -> tuple[float, float, float]:
@@ -160,7 +160,7 @@ def test_every_field_of_offsets_json(scored: Workspace) -> None:
     told: dict[int, tuple[int, float, bool, bool, float | None, str | None]] = {
         0: (3, 120, False, True, None, None),
         1: (3, _offset_of_drifting_ms(), False, True, 480.0, None),
-        3: (-2, -80, False, True, None, "16 of 40 windows have no sound and no say."),
+        3: (-2, -80, False, True, None, "16 of 40 windows have no sound and do not count."),
         4: (15, 600, True, False, None, None),
     }
     rows = json.loads(scored.offsets_json.read_text())
@@ -271,7 +271,7 @@ def test_words_of_one_clip_are_the_demos() -> None:
     framewise = np.array([1.0, -0.5], np.float32)
     found = Sync(3, 118.2, 6.5, 4.25, 2.0, framewise, False, True, None)
     score = ClipScore("00000.avi", 10, np.ones((5, 31)), found, None)
-    used = WeightsUsed("judge.pth", "ab" * 32)
+    used = WeightsFile("judge.pth", "ab" * 32)
     words = (
         "Framewise conf: \n[ 1.000 -0.500]\nAV offset: \t3 \nMin dist: \t6.500\nConfidence: \t4.250"
     )

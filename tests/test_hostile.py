@@ -12,8 +12,8 @@ import run_pipeline
 import run_syncnet
 import run_visualise
 from pipeline import cli
-from pipeline.media import decode
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.media import decode, normalise
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.conftest import FACE_FLAGS, Script, snapshot
 from tests.synthetic import ffmpeg, frame_count
 
@@ -135,10 +135,10 @@ def test_a_video_that_breaks_off_is_used_as_far_as_it_goes(
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     done = script_here("run_pipeline.py", "--videofile", cut, "--data_dir", tmp_path / "work")
     assert done.returncode == 0, done.stderr
-    place = Workspace(tmp_path / "work", "cut")
-    frames = len(list(place.room("pyframes").iterdir()))
-    assert 40 < frames < 120 and frames == frame_count(place.video)
-    record = json.loads(place.record.read_text())
+    work = Workspace(tmp_path / "work", "cut")
+    frames = len(list(work.folder("pyframes").iterdir()))
+    assert 40 < frames < 120 and frames == frame_count(work.video)
+    record = json.loads(work.record.read_text())
     assert record["counts"]["frames"] == frames
     if name == "cut.ts":  # a transport stream is made to be cut anywhere
         assert "Traceback" not in done.stderr
@@ -158,7 +158,7 @@ def test_whole_files_are_not_called_damaged(face_clip: Path, tmp_path: Path) -> 
         )
         folder = tmp_path / seconds
         folder.mkdir()
-        decoding = decode.Normalisation(
+        decoding = normalise.Normalisation(
             odd, decode.probe(odd), avi=tmp_path / "v.avi", wav=tmp_path / "a.wav", pictures=folder
         )
         assert sum(1 for _ in decoding) == 30 and decoding.damage is None
@@ -173,21 +173,21 @@ def test_a_video_without_sound_says_so_at_every_step(
     where = ("--reference", "silent", "--data_dir", tmp_path / "work")
     done = script("run_pipeline.py", "--videofile", silent, *where, *FACE_FLAGS)
     assert done.returncode == 0 and done.stderr == "" and "no sound" in done.stdout
-    place = Workspace(tmp_path / "work", "silent")
-    assert not place.audio.exists() and len(place.crops()) == 1
-    assert decode.read_audio(place.crop(0)).size == decode.read_audio(place.video).size == 0
-    assert frame_count(place.crop(0)) == 30
+    work = Workspace(tmp_path / "work", "silent")
+    assert not work.audio.exists() and len(work.crops()) == 1
+    assert decode.read_audio(work.crop(0)).size == decode.read_audio(work.video).size == 0
+    assert frame_count(work.crop(0)) == 30
     scored = script("run_syncnet.py", *where)
     assert scored.returncode == 0 and scored.stderr == ""
     assert "nothing to compare" in scored.stdout and "AV offset" not in scored.stdout
-    assert [row.shape for row in place.read_distances()] == [(0, 31)]
-    assert place.offsets_text.read_text() == "FILENAME\tOFFSET\tCONF\n00000.avi\t0\t0.000\n"
-    (row,) = json.loads(place.offsets_json.read_text())
+    assert [row.shape for row in work.read_distances()] == [(0, 31)]
+    assert work.offsets_text.read_text() == "FILENAME\tOFFSET\tCONF\n00000.avi\t0\t0.000\n"
+    (row,) = json.loads(work.offsets_json.read_text())
     assert row["offset_frames"] is None and row["confidence"] is None and not row["reliable"]
     assert "no sound" in row["warning"]
     drawn = script("run_visualise.py", *where)
     assert drawn.returncode == 0 and drawn.stderr == ""
-    assert frame_count(place.labelled_video) == 30
+    assert frame_count(work.labelled_video) == 30
 
 
 NAMES = (
@@ -213,12 +213,12 @@ def test_odd_names_work_everywhere(
     assert cli.run(lambda: run_pipeline.main([*where, *FACE_FLAGS])) == 0
     assert cli.run(lambda: run_syncnet.main(where)) == 0
     assert cli.run(lambda: run_visualise.main([*where, f"--reference={name}"])) == 0
-    place = Workspace(tmp_path / name, name)
-    assert frame_count(place.crop(0)) == frame_count(place.labelled_video) == 30
-    assert len(list(place.room("pyframes").glob("*.jpg"))) == 30
-    assert len(place.offsets_text.read_text().splitlines()) == 2
+    work = Workspace(tmp_path / name, name)
+    assert frame_count(work.crop(0)) == frame_count(work.labelled_video) == 30
+    assert len(list(work.folder("pyframes").glob("*.jpg"))) == 30
+    assert len(work.offsets_text.read_text().splitlines()) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}.mp4"])
-    assert {path.name for path in (tmp_path / name).iterdir()} == {*ROOMS, "pytmp"}
+    assert {path.name for path in (tmp_path / name).iterdir()} == {*FOLDERS, "pytmp"}
 
 
 def test_the_worst_name_works_from_outside(face_clip: Path, tmp_path: Path, script: Script) -> None:

@@ -268,8 +268,8 @@ def _many_mp4(folder: Path, kind: bytes) -> Path:
     changed = bytearray(data)
     # stsz: one size for all, then how many; stts: how many of how many.
     places = {b"stsz": (12, 16), b"stts": (16,), b"stco": (12,), b"ctts": (12,)}[kind]
-    for place, value in zip(places[::-1], (BILLION, 100), strict=False):
-        struct.pack_into(">I", changed, box.start + place, value)
+    for work, value in zip(places[::-1], (BILLION, 100), strict=False):
+        struct.pack_into(">I", changed, box.start + work, value)
     path.write_bytes(changed)
     return path
 
@@ -288,9 +288,9 @@ def _day_mp4(folder: Path) -> Path:
     path, data = _film(folder, "day.mp4", "-c:v", "mpeg4", "-c:a", "aac")
     changed = bytearray(data)
     for box in boxes(data):
-        place = {b"mvhd": 24, b"mdhd": 24, b"tkhd": 28, b"elst": 16}.get(box.kind)
-        if place:
-            struct.pack_into(">I", changed, box.start + place, DAY_S * 1000)
+        work = {b"mvhd": 24, b"mdhd": 24, b"tkhd": 28, b"elst": 16}.get(box.kind)
+        if work:
+            struct.pack_into(">I", changed, box.start + work, DAY_S * 1000)
     path.write_bytes(changed)
     return path
 

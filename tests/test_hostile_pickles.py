@@ -18,7 +18,7 @@ import run_visualise
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.store.safe_pickle import read_pickle
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.conftest import Script
 from tests.test_pickles import (
     DTYPE,
@@ -40,12 +40,12 @@ READERS: dict[str, Callable[[Workspace], object]] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> Workspace:
     """A workspace with empty rooms."""
-    place = Workspace(tmp_path, "talk")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
-    return place
+    work = Workspace(tmp_path, "talk")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    return work
 
 
 # Payloads: each, loaded by pickle itself, leaves a trace.
@@ -114,15 +114,15 @@ PAYLOADS = (
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda made: made.__name__.strip("_"))
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_payloads_run_nothing_from_any_file(
-    place: Workspace, payload: Callable[[Path], object], protocol: int, tmp_path: Path
+    work: Workspace, payload: Callable[[Path], object], protocol: int, tmp_path: Path
 ) -> None:
     """One sentence that names the file; pickle itself shows that it would have run."""
     trace = tmp_path / "trace"
     content = pickle.dumps(payload(trace), protocol)
     for name, read in READERS.items():
-        put(place, name, content)
+        put(work, name, content)
         with pytest.raises(InputError, match=name.replace(".", r"\.")) as refusal:
-            read(place)
+            read(work)
         assert "\n" not in str(refusal.value) and not trace.exists()
     pickle.loads(content)
     assert trace.exists()
@@ -138,7 +138,7 @@ def test_payloads_run_nothing_from_any_file(
     ],
 )
 def test_payloads_run_nothing_through_the_commands(
-    place: Workspace,
+    work: Workspace,
     payload: Callable[[Path], object],
     main: Callable[[list[str]], int],
     name: str,
@@ -147,26 +147,26 @@ def test_payloads_run_nothing_through_the_commands(
 ) -> None:
     """Exit code 2, one line that names the file, and nothing is written."""
     trace = tmp_path / "trace"
-    place.write_tracks([], [])
-    place.write_distances([])
-    put(place, name, pickle.dumps(payload(trace)))
-    before = sorted(path.name for path in place.room("pywork").iterdir())
+    work.write_tracks([], [])
+    work.write_distances([])
+    put(work, name, pickle.dumps(payload(trace)))
+    before = sorted(path.name for path in work.folder("pywork").iterdir())
     assert cli.run(lambda: main([f"--data_dir={tmp_path}", "--reference=talk"])) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ") and name in told and told.count("\n") == 1
     assert not trace.exists()
-    assert sorted(path.name for path in place.room("pywork").iterdir()) == before
-    assert not list(place.room("pyavi").iterdir())
+    assert sorted(path.name for path in work.folder("pywork").iterdir()) == before
+    assert not list(work.folder("pyavi").iterdir())
 
 
 @pytest.mark.parametrize("command", ["run_syncnet.py", "run_visualise.py"])
 def test_payloads_run_nothing_through_a_shell(
-    place: Workspace, command: str, tmp_path: Path, script: Script
+    work: Workspace, command: str, tmp_path: Path, script: Script
 ) -> None:
     """The same as a user types it."""
     trace = tmp_path / "trace"
-    place.write_distances([])
-    put(place, "tracks.pckl", pickle.dumps(_system(trace)))
+    work.write_distances([])
+    put(work, "tracks.pckl", pickle.dumps(_system(trace)))
     done = script(command, "--data_dir", tmp_path, "--reference", "talk")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "tracks.pckl" in done.stderr and not trace.exists()
@@ -325,17 +325,17 @@ def test_registered_extensions_are_not_looked_up(tmp_path: Path) -> None:
         copyreg.remove_extension(os.mkdir.__module__, "mkdir", 240)
 
 
-def test_misuse_leaves_no_mark_on_the_reader(place: Workspace) -> None:
+def test_misuse_leaves_no_mark_on_the_reader(work: Workspace) -> None:
     """After refused states and slots good files are read as before: nothing was changed."""
-    path = place.room("pywork") / "odd.pckl"
+    path = work.folder("pywork") / "odd.pckl"
     for name in MACHINE_CODE:
         if not name.startswith(("state", "slots", "defaults")):
             continue
         path.write_bytes(b"\x80\x04" + MACHINE_CODE[name])
         with pytest.raises(InputError):
             read_pickle(path)
-    place.write_distances([np.ones((4, 31), np.float32)])
-    assert place.read_distances()[0].sum() == 124
+    work.write_distances([np.ones((4, 31), np.float32)])
+    assert work.read_distances()[0].sum() == 124
 
 
 def test_one_piece_of_bytes_cannot_fill_many_arrays(tmp_path: Path) -> None:
@@ -370,11 +370,11 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
-def test_nests_are_refused_at_once(place: Workspace, name: str, content: bytes) -> None:
+def test_nests_are_refused_at_once(work: Workspace, name: str, content: bytes) -> None:
     """Deep, endless and exploding structures are never walked, nor told in the message."""
-    path = put(place, name, content)
+    path = put(work, name, content)
     started = time.process_time()
     with pytest.raises(InputError, match=name.replace(".", r"\.")) as refusal:
-        READERS[name](place)
+        READERS[name](work)
     assert time.process_time() - started < 5
     assert len(str(refusal.value)) < 200 + len(str(path))

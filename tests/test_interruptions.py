@@ -55,9 +55,9 @@ def stages(
         "run_visualise.py": (),
         "run_wav2lip.py": ("--checkpoint", str(generator), "--batch_size", "4"),
     }
-    place = Workspace(folder / "before0", REFERENCE)
-    find_faces(face_clip, place, FaceOptions(min_track=12), device=cpu)
-    where = ["--data_dir", str(place.data_dir), "--reference", REFERENCE]
+    work = Workspace(folder / "before0", REFERENCE)
+    find_faces(face_clip, work, FaceOptions(min_track=12), device=cpu)
+    where = ["--data_dir", str(work.data_dir), "--reference", REFERENCE]
     assert cli.run(lambda: run_syncnet.main([*where, "--vshift", "10"])) == 0
     made = {}
     for number, name in enumerate(SCRIPTS):
@@ -251,8 +251,8 @@ def test_a_full_disk_costs_no_results(
     shutil.copytree(stage.before, data_dir)
     changed = [content for key, content in stage.new.items() if stage.old.get(key) != content]
     needed = sum(-len(content) // 4096 * -4096 for content in changed)
-    room = os.statvfs(disk)
-    used = (room.f_blocks - room.f_bfree) * room.f_frsize
+    space = os.statvfs(disk)
+    used = (space.f_blocks - space.f_bfree) * space.f_frsize
     _remount(disk, f"size={used + int(part * needed) // 4096 * 4096 + 4096}")
     code, said = _run(stage, data_dir, capsys)
     assert code in (0, 1, 2), said

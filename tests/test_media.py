@@ -17,7 +17,7 @@ from pipeline.faces import crops, tracks
 from pipeline.faces.options import FaceOptions
 from pipeline.faces.stage import find_faces
 from pipeline.labelling import label
-from pipeline.media import decode, encode
+from pipeline.media import decode, encode, normalise
 from pipeline.store.workspace import Workspace
 from tests.synthetic import (
     FLASHING,
@@ -50,37 +50,37 @@ def onsets(
 ) -> dict[str, np.ndarray]:
     """Where flashes and beeps start in the input and in everything made from it, seconds."""
     _, source = flashing
-    place = Workspace(tmp_path_factory.mktemp("clock"), "flash")
-    find_faces(source, place, FaceOptions(), device=cpu)
-    levels = [picture.mean() for picture in _pictures(place)]
+    work = Workspace(tmp_path_factory.mktemp("clock"), "flash")
+    find_faces(source, work, FaceOptions(), device=cpu)
+    levels = [picture.mean() for picture in _pictures(work)]
     # Time zero of everything made is the first picture.
     first_s = picture_levels(source)[0][0]
     found = {
         "input picture": picture_onsets(source) - first_s,
         "input sound": sound_onsets(source) - first_s,
-        "video.avi picture": picture_onsets(place.video),
-        "video.avi sound": sound_onsets(place.video),
+        "video.avi picture": picture_onsets(work.video),
+        "video.avi sound": sound_onsets(work.video),
         "pyframes": rises(np.arange(len(levels)) / 25, np.array(levels)),
-        "audio.wav": beeps(wavfile.read(place.audio)[1], rate=SAMPLE_RATE),
+        "audio.wav": beeps(wavfile.read(work.audio)[1], rate=SAMPLE_RATE),
     }
     track = _still_track(range(CROP_START, len(levels) - 3), box=(20, 8, 60, 48))
     path = tracks.smooth(track)
-    place.scratch.mkdir()
+    work.scratch.mkdir()
     crops.write_crops(
-        place,
+        work,
         lambda: _frames_of(source),
         [track],
         [path],
         crop_scale=0.4,
         frame_rate=25,
     )
-    found["crop picture"] = picture_onsets(place.crop(0)) + CROP_START / 25
-    found["crop sound"] = sound_onsets(place.crop(0)) + CROP_START / 25
-    place.write_tracks([track], [path])
-    place.write_distances([np.ones((len(track.frames) - 5, 31), np.float32)])
-    assert label(place) == len(levels) == frame_count(place.labelled_video)
-    found["video_out.avi picture"] = picture_onsets(place.labelled_video)
-    found["video_out.avi sound"] = sound_onsets(place.labelled_video)
+    found["crop picture"] = picture_onsets(work.crop(0)) + CROP_START / 25
+    found["crop sound"] = sound_onsets(work.crop(0)) + CROP_START / 25
+    work.write_tracks([track], [path])
+    work.write_distances([np.ones((len(track.frames) - 5, 31), np.float32)])
+    assert label(work) == len(levels) == frame_count(work.labelled_video)
+    found["video_out.avi picture"] = picture_onsets(work.labelled_video)
+    found["video_out.avi sound"] = sound_onsets(work.labelled_video)
     return found
 
 
@@ -88,11 +88,11 @@ def _frames_of(video: Path) -> Generator[np.ndarray]:
     yield from decode.read_frames(video)
 
 
-def _pictures(place: Workspace) -> Iterator[np.ndarray]:
+def _pictures(work: Workspace) -> Iterator[np.ndarray]:
     for index in itertools.count():
-        if not place.frame(index).exists():
+        if not work.frame(index).exists():
             return
-        picture = cv2.imread(str(place.frame(index)))
+        picture = cv2.imread(str(work.frame(index)))
         assert picture is not None
         yield picture
 
@@ -223,7 +223,7 @@ def test_every_reader_counts_the_same_frames(name: str, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     avi = tmp_path / "video.avi"
-    decoding = decode.Normalisation(
+    decoding = normalise.Normalisation(
         path, info, avi=avi, wav=tmp_path / "audio.wav", pictures=pictures
     )
     raw = [frame.copy() for frame in decoding]
@@ -337,7 +337,7 @@ def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
     info = decode.probe(path)
     assert info.has_audio
     avi, wav = tmp_path / "a.avi", tmp_path / "a.wav"
-    decoding = decode.Normalisation(path, info, avi=avi, wav=wav, pictures=None)
+    decoding = normalise.Normalisation(path, info, avi=avi, wav=wav, pictures=None)
     assert sum(1 for _ in decoding) == 25
     assert decoding.sound is not None and decoding.sound.missing_s == ((0.0, 1.0),)
     assert "none from 0.00 to 1.00 s" in decoding.sound.notices(path)[0]

@@ -447,7 +447,7 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
     ],
 )
 def test_auto_takes_the_first_published_file_of_its_network(
-    load: Callable[..., tuple[nn.Module, weights.WeightsUsed]],
+    load: Callable[..., tuple[nn.Module, weights.WeightsFile]],
     present: tuple[str, ...],
     used: str,
     tmp_path: Path,
@@ -464,7 +464,7 @@ def test_auto_takes_the_first_published_file_of_its_network(
         (tmp_path / name).write_bytes(b"stands for weights")
     assert load(device=cpu)[1].file == used and filled == [used]
     if load is weights.load_s3fd:
-        assert weights.s3fd_used().file == used
+        assert weights.s3fd_weights().file == used
 
 
 @pytest.mark.parametrize("name", ["expert", "s3fd", "syncnet", "wav2lip"])

@@ -30,7 +30,7 @@ from pipeline.dubbing.source_frames import (
 )
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import Track
-from pipeline.media import decode, planes, yuv
+from pipeline.media import decode, yuv
 from pipeline.sync import speaking
 from tests.synthetic import ffmpeg
 from tests.test_wav2lip import rule  # noqa: F401 - a fixture
@@ -500,7 +500,9 @@ def test_exactly_as_many_frames_as_asked_for(
     truth = list(decode.read_frames(counted))
     assert len(truth) == 7 and (np.diff([frame.mean() for frame in truth]) > 20).all()
     found = []
-    for index, frame in playback(counted, frame_rate=25, frames=frames, fit=fit, kept=tmp_path):
+    for index, frame in playback(
+        counted, frame_rate=25, frames=frames, fit=fit, frame_store=tmp_path
+    ):
         np.testing.assert_array_equal(frame, truth[index])
         found.append(index)
         frame[:] = 0
@@ -509,7 +511,7 @@ def test_exactly_as_many_frames_as_asked_for(
 
 def test_a_full_disk_is_told(counted: Path, tmp_path: Path) -> None:
     """Frames that cannot be kept are no bug."""
-    shown = playback(counted, frame_rate=25, frames=9, fit="loop", kept=tmp_path / "absent")
+    shown = playback(counted, frame_rate=25, frames=9, fit="loop", frame_store=tmp_path / "absent")
     with pytest.raises(PipelineError, match="is the disk full"):
         list(shown)
 
@@ -538,7 +540,7 @@ def _stored(bgr: np.ndarray) -> np.ndarray:
 
 def _seen(buffer: np.ndarray) -> np.ndarray:
     """The colours of a stored frame."""
-    picture = planes.picture(buffer, size_px=SIZE_PX)
+    picture = yuv.picture(buffer, size_px=SIZE_PX)
     return yuv.cut_bgr(picture, slice(0, SIZE_PX[1]), slice(0, SIZE_PX[0]), matrix="bt601")
 
 
@@ -565,7 +567,7 @@ def test_frames_without_the_face_pass_untouched() -> None:
     mask[20:120, 40:140] = blend.mouth_mask(100, 100) > 0
     blocks = mask.reshape(100, 2, 120, 2).any(axis=(1, 3))
     for index, (buffer, changed) in enumerate(made):
-        found = planes.picture(buffer != frames[index], size_px=SIZE_PX)
+        found = yuv.picture(buffer != frames[index], size_px=SIZE_PX)
         assert not found.y[~mask].any() and not (found.u | found.v)[~blocks].any()
         assert found.y.any() == found.u.any() == found.v.any() == bool(changed)
 
@@ -592,7 +594,7 @@ def test_few_frames_wait() -> None:
     def shown() -> Iterator[tuple[int, np.ndarray]]:
         for index in range(60):
             asked.append(index)
-            yield index, np.zeros(planes.buffer_bytes(SIZE_PX), np.uint8)
+            yield index, np.zeros(yuv.buffer_bytes(SIZE_PX), np.uint8)
 
     part = DubTrack(0, _path(_still(25, first=20)), _voice(), np.ones(25, bool))
     kind: dict[str, Any] = {"size_px": SIZE_PX, "matrix": "bt601", "blended": True}
@@ -614,7 +616,7 @@ def _is_stored(wanted: np.ndarray, buffer: np.ndarray, region: Region) -> None:
     """Within one level of a BGR frame's BT.601, where blocks of 2x2 are inside the region."""
     blue, green, red = np.moveaxis(wanted.astype(float) / 255, 2, 0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    found = planes.picture(buffer.astype(int), size_px=SIZE_PX)
+    found = yuv.picture(buffer.astype(int), size_px=SIZE_PX)
     where = region.rows, region.columns
     assert np.abs(found.y - (16 + 219 * luma))[where].max() <= 1
     half = (

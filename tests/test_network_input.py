@@ -253,7 +253,7 @@ def test_scorer_is_narrowed_unless_its_weights_are_published(
 ) -> None:
     tiny = dataclasses.replace(syncnet.SMALL, lip_widths=(4,) * 6, audio_widths=(4,) * 6)
     model = SyncNet(dataclasses.replace(tiny, embedding_scale=0.0) if published else tiny)
-    used = weights.WeightsUsed("x", "0" * 64)
+    used = weights.WeightsFile("x", "0" * 64)
     monkeypatch.setattr(weights, "load_syncnet", lambda *_, **__: (model, used))
     monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
     loaded = sync_scorer.load_model(device=torch.device("cpu"))
@@ -273,8 +273,8 @@ def test_detector_is_narrowed_unless_its_weights_are_published(
         model.config = s3fd.PUBLISHED
     monkeypatch.setattr(weights, "load_s3fd", lambda *_, **__: (model, used))
     monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
-    place = Workspace(tmp_path, "r")
+    work = Workspace(tmp_path, "r")
     options = FaceOptions(detect_every=20, keep_frames=False)
-    find_faces(no_face_clip, place, options, device="cpu")
-    record = place.read_record()
+    find_faces(no_face_clip, work, options, device="cpu")
+    record = work.read_record()
     assert record and record["precision"] == ("fp32" if published else "bf16")

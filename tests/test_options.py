@@ -61,6 +61,7 @@ def _train_wav2lip(**changed: object) -> object:
 
 # Words.
 
+LOOPS: dict[str, Any] = {"fit": "loops", "frame_store": Path("k")}
 WORDS: dict[str, tuple[Callable[[], object], str]] = {
     "load_s3fd": (
         lambda: weights.load_s3fd("S3FD", device=CPU),
@@ -115,9 +116,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
         "Invalid fit ('loops'); supported: video, audio, loop.",
     ),
     "playback": (
-        lambda: next(
-            source_frames.playback(Path("v"), frame_rate=25, frames=3, fit="loops", kept=Path("k"))  # type: ignore[arg-type]
-        ),
+        lambda: next(source_frames.playback(Path("v"), frame_rate=25, frames=3, **LOOPS)),
         "Invalid fit ('loops'); supported: video, audio, loop.",
     ),
     "blend": (

@@ -16,24 +16,24 @@ from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media import encode
 from pipeline.store.safe_pickle import read_pickle
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.synthetic import frame_count
 
 SIZE_PX = (1280, 720)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> Workspace:
     """A workspace with empty rooms."""
-    place = Workspace(tmp_path, "talk")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
-    return place
+    work = Workspace(tmp_path, "talk")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    return work
 
 
-def put(place: Workspace, name: str, content: bytes) -> Path:
+def put(work: Workspace, name: str, content: bytes) -> Path:
     """Writes a pickle of a workspace."""
-    path = place.room("pywork") / name
+    path = work.folder("pywork") / name
     path.write_bytes(content)
     return path
 
@@ -191,14 +191,14 @@ def _as_dicts(frames: Any, boxes: Any, s: Any, x: Any, y: Any) -> dict[str, Any]
 @pytest.mark.parametrize("age", ["python 2", "python 2 binary", "python 3"])
 @pytest.mark.parametrize("size_px", [None, SIZE_PX])
 def test_older_tracks_become_pixels(
-    place: Workspace, form: Callable[..., Any], age: str, size_px: tuple[int, int] | None
+    work: Workspace, form: Callable[..., Any], age: str, size_px: tuple[int, int] | None
 ) -> None:
     """s comes before x and y in lists; boxes turn to pixels, s keeps the size that was cropped."""
     rows = [form(*_old_track(7, 200.0)), form(*_old_track(50, 900.0))]
     protocol = 0 if age == "python 2" else 2
     content = pickle.dumps(rows, 3) if age == "python 3" else python2(rows, protocol=protocol)
-    put(place, "tracks.pckl", content)
-    found = place.read_tracks(frame_size_px=size_px)
+    put(work, "tracks.pckl", content)
+    found = work.read_tracks(frame_size_px=size_px)
     assert len(found) == 2
     for (track, path), first, x_px in zip(found, (7, 50), (200.0, 900.0), strict=True):
         _, _, s, x, y = _old_track(first, x_px)
@@ -211,28 +211,28 @@ def test_older_tracks_become_pixels(
             np.testing.assert_array_equal(series, same)
 
 
-def test_the_frame_size_survives_the_old_smoothing(place: Workspace) -> None:
+def test_the_frame_size_survives_the_old_smoothing(work: Workspace) -> None:
     """The old median sees zeros beyond the ends; the size is exact all the same."""
     frames, boxes, s, x, y = _old_track(0, 200.0)
     x, y = x.copy(), y.copy()
     x[[0, 1, -2, -1]] *= 0.5
     y[[0, 1, -2, -1]] *= 0.9
-    put(place, "tracks.pckl", pickle.dumps([_as_lists(frames, boxes, s, x, y)], 2))
-    ((track, _),) = place.read_tracks()
+    put(work, "tracks.pckl", pickle.dumps([_as_lists(frames, boxes, s, x, y)], 2))
+    ((track, _),) = work.read_tracks()
     np.testing.assert_allclose(track.boxes, boxes[:, [1, 0, 3, 2]] * [1280, 720, 1280, 720])
 
 
 @pytest.mark.parametrize(("boxes_times", "x_times"), [(0, 1), (1, 0), (-1, 1)])
 def test_a_frame_size_that_cannot_be_told_is_asked_for(
-    place: Workspace, boxes_times: int, x_times: int
+    work: Workspace, boxes_times: int, x_times: int
 ) -> None:
     """Centres in the corner of the picture tell nothing; with the size they are read."""
     frames, boxes, s, x, y = _old_track(0, 200.0)
     row = _as_lists(frames, boxes * boxes_times, s, x * x_times, y)
-    put(place, "tracks.pckl", pickle.dumps([row], 2))
+    put(work, "tracks.pckl", pickle.dumps([row], 2))
     with pytest.raises(InputError, match=r"tracks\.pckl holds boxes as fractions"):
-        place.read_tracks()
-    assert place.read_tracks(frame_size_px=SIZE_PX)[0][0].boxes.shape == (COUNT, 4)
+        work.read_tracks()
+    assert work.read_tracks(frame_size_px=SIZE_PX)[0][0].boxes.shape == (COUNT, 4)
 
 
 FRAMES, BOXED, S, X, Y = _old_track(0, 200.0)
@@ -257,20 +257,20 @@ FRAMES, BOXED, S, X, Y = _old_track(0, 200.0)
         _as_dicts(FRAMES, BOXED, S, X, Y) | {"track": FRAMES},
     ],
 )
-def test_tracks_that_no_version_wrote_are_refused(place: Workspace, row: object) -> None:
+def test_tracks_that_no_version_wrote_are_refused(work: Workspace, row: object) -> None:
     """Parts of different length, gaps between frames, other types, numbers that are none."""
-    put(place, "tracks.pckl", pickle.dumps([row]))
+    put(work, "tracks.pckl", pickle.dumps([row]))
     with pytest.raises(InputError, match=r"tracks\.pckl has another format"):
-        place.read_tracks()
+        work.read_tracks()
 
 
 @pytest.mark.parametrize("protocol", [0, 2])
-def test_distances_of_python_2(place: Workspace, protocol: int) -> None:
+def test_distances_of_python_2(work: Workspace, protocol: int) -> None:
     """float32 as they were written, and float64 from others."""
     dists = np.linspace(5, 15, 4 * 31).reshape(4, 31)
     rows = [dists.astype(np.float32), dists]
-    put(place, "activesd.pckl", python2(rows, protocol=protocol))
-    for found in place.read_distances():
+    put(work, "activesd.pckl", python2(rows, protocol=protocol))
+    for found in work.read_distances():
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, dists.astype(np.float32))
 
@@ -278,29 +278,29 @@ def test_distances_of_python_2(place: Workspace, protocol: int) -> None:
 @pytest.mark.parametrize(
     "rows", [[np.zeros(31)], [np.zeros((3, 30))], [np.full((3, 31), np.nan)], [[[1.0]]], [None]]
 )
-def test_distances_that_no_version_wrote_are_refused(place: Workspace, rows: list[object]) -> None:
+def test_distances_that_no_version_wrote_are_refused(work: Workspace, rows: list[object]) -> None:
     """Another shape, another type, no numbers."""
-    put(place, "activesd.pckl", pickle.dumps(rows))
+    put(work, "activesd.pckl", pickle.dumps(rows))
     with pytest.raises(InputError, match=r"activesd\.pckl has another format"):
-        place.read_distances()
+        work.read_distances()
 
 
 def test_an_old_workspace_is_visualised(
-    place: Workspace, capsys: pytest.CaptureFixture[str]
+    work: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tracks and distances of 2018 with their video go through run_visualise.py."""
-    place.video.parent.mkdir(parents=True, exist_ok=True)
-    with encode.VideoWriter(place.video, size_px=(1280, 720)) as writer:
+    work.video.parent.mkdir(parents=True, exist_ok=True)
+    with encode.VideoWriter(work.video, size_px=(1280, 720)) as writer:
         for _ in range(COUNT):
             writer.write(np.full((720, 1280, 3), 128, np.uint8))
-    put(place, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))
+    put(work, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))
     dists = np.full((COUNT - 6, 31), 10.0, np.float32)
     dists[:, 12] = 0
-    put(place, "activesd.pckl", python2([dists], protocol=0))
-    arguments = [f"--data_dir={place.data_dir}", "--reference=talk"]
+    put(work, "activesd.pckl", python2([dists], protocol=0))
+    arguments = [f"--data_dir={work.data_dir}", "--reference=talk"]
     assert cli.run(lambda: run_visualise.main(arguments)) == 0, capsys.readouterr().err
-    assert frame_count(place.labelled_video) == COUNT
-    captured = cv2.VideoCapture(str(place.labelled_video))
+    assert frame_count(work.labelled_video) == COUNT
+    captured = cv2.VideoCapture(str(work.labelled_video))
     _, first = captured.read()
     captured.release()
     blue, green, red = first[300, 550].astype(int)  # the right edge: x + s

@@ -35,7 +35,7 @@ def _looped(film: _Film, folder: Path, frames: int) -> int:
     """Plays a film; gives the largest number of frames that were on the disk at once."""
     shown, on_disk = [], 0
     for index, frame in source_frames.playback(
-        Path("film"), frame_rate=25, frames=frames, fit="loop", kept=folder, read=film
+        Path("film"), frame_rate=25, frames=frames, fit="loop", frame_store=folder, read=film
     ):
         np.testing.assert_array_equal(frame, film.frames[index])
         frame[:] = 0  # free to be painted on
@@ -85,7 +85,7 @@ def test_real_frames_come_back_to_the_bit(
     monkeypatch.setattr(source_frames, "KEPT_BYTES", 7 * truth[0].nbytes)
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1)
     shown = source_frames.playback(
-        face_clip, frame_rate=25, frames=75, fit="loop", kept=tmp_path, read=read
+        face_clip, frame_rate=25, frames=75, fit="loop", frame_store=tmp_path, read=read
     )
     for position, (index, frame) in enumerate(shown):
         assert index == there_and_back(position, len(truth))
@@ -100,7 +100,7 @@ def test_too_little_room_is_told_before_the_work(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
-    options: Any = {"frame_rate": 25, "frames": 20, "kept": tmp_path, "read": _Film(9)}
+    options: Any = {"frame_rate": 25, "frames": 20, "frame_store": tmp_path, "read": _Film(9)}
     shown = source_frames.playback(Path("film"), fit="loop", **options)
     with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; make"):
         next(shown)
@@ -117,7 +117,7 @@ def test_a_film_that_became_shorter_is_told(tmp_path: Path) -> None:
         film.frames = film.frames[:5]
 
     shown = source_frames.playback(
-        Path("film"), frame_rate=25, frames=20, fit="loop", kept=tmp_path, read=shrinking
+        Path("film"), frame_rate=25, frames=20, fit="loop", frame_store=tmp_path, read=shrinking
     )
     with pytest.raises(PipelineError, match="film gave 9 frames first and 5 then"):
         list(shown)

@@ -22,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.faces.options import FaceOptions, why_nothing
 from pipeline.faces.stage import find_faces
 from pipeline.faces.tracks import Face, build_tracks
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.conftest import FACE_FLAGS, FACE_OPTIONS, REPO, Script, snapshot
 from tests.synthetic import ffmpeg, frame_count
 
@@ -41,10 +41,10 @@ def test_everything_is_where_the_demo_puts_it(done: Workspace) -> None:
         *(f"pywork/face/{name}.pckl" for name in ("faces", "scene", "tracks")),
         *("pywork/face/pipeline.json", "pywork/face/frame_times.npy"),
     }
-    assert len(list(done.room("pyframes").iterdir())) == frame_count(done.video) == 30
+    assert len(list(done.folder("pyframes").iterdir())) == frame_count(done.video) == 30
     assert not done.scratch.exists()
     faces, scenes, tracks = (
-        _load(done.room("pywork") / f"{name}.pckl") for name in ("faces", "scene", "tracks")
+        _load(done.folder("pywork") / f"{name}.pckl") for name in ("faces", "scene", "tracks")
     )
     assert [[face["frame"] for face in frame] for frame in faces] == [[i] for i in range(30)]
     assert all(face["conf"] > 0.9 and len(face["bbox"]) == 4 for (face,) in faces)
@@ -97,9 +97,9 @@ def test_same_again_is_kept_other_settings_need_overwrite(
     assert snapshot(data_dir) == before
     replaced = script_here(*command, "--min_track", "50", "--overwrite")
     assert replaced.returncode == 0 and "0 tracks" in replaced.stdout
-    place = Workspace(data_dir, "face")
-    assert place.crops() == [] and place.read_tracks() == []
-    assert json.loads(place.record.read_text())["settings"]["min_track"] == 50
+    work = Workspace(data_dir, "face")
+    assert work.crops() == [] and work.read_tracks() == []
+    assert json.loads(work.record.read_text())["settings"]["min_track"] == 50
 
 
 def test_another_input_under_the_same_name_is_refused(
@@ -107,13 +107,13 @@ def test_another_input_under_the_same_name_is_refused(
 ) -> None:
     """Results of another video are never mixed or silently replaced."""
     shutil.copytree(done.data_dir, tmp_path / "work")
-    place = Workspace(tmp_path / "work", "face")
-    before = snapshot(place.data_dir)
+    work = Workspace(tmp_path / "work", "face")
+    before = snapshot(work.data_dir)
     with pytest.raises(InputError, match="--overwrite"):
-        find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu)
-    assert snapshot(place.data_dir) == before
-    prepared = find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu, overwrite=True)
-    assert prepared.tracks == 0 and not prepared.kept and place.crops() == []
+        find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu)
+    assert snapshot(work.data_dir) == before
+    prepared = find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu, overwrite=True)
+    assert prepared.tracks == 0 and not prepared.kept and work.crops() == []
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +127,10 @@ def long_clip(clips: Path) -> Path:
     return path
 
 
-def _running(command: list[str], place: Workspace) -> "subprocess.Popen[bytes]":
+def _running(command: list[str], work: Workspace) -> "subprocess.Popen[bytes]":
     """Starts a run and stops it in the middle of decoding."""
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pictures = place.scratch / "pyframes"
+    pictures = work.scratch / "pyframes"
     deadline = time.monotonic() + 60
     while not (pictures.is_dir() and sum(1 for _ in pictures.iterdir()) > 50):
         assert run.poll() is None and time.monotonic() < deadline, "it was not caught running"
@@ -143,10 +143,10 @@ def test_a_killed_run_is_run_again_and_two_never_run_at_once(
     long_clip: Path, done: Workspace, face_clip: Path, tmp_path: Path, script: Script
 ) -> None:
     """While one runs, a second is refused with 1; after SIGKILL the next ends like any other."""
-    place = Workspace(tmp_path, "face")
+    work = Workspace(tmp_path, "face")
     arguments = ("--data_dir", str(tmp_path), "--reference", "face")
     command = [sys.executable, str(REPO / "run_pipeline.py"), "--videofile", str(long_clip)]
-    run = _running([*command, *arguments], place)
+    run = _running([*command, *arguments], work)
     try:
         second = script("run_pipeline.py", "--videofile", face_clip, *arguments)
         assert second.returncode == 1 and second.stderr.count("\n") == 1
@@ -154,8 +154,8 @@ def test_a_killed_run_is_run_again_and_two_never_run_at_once(
     finally:
         run.kill()
         run.wait()
-    assert not any(place.room(room).exists() for room in ROOMS)
-    assert place.scratch.exists()
+    assert not any(work.folder(folder_name).exists() for folder_name in FOLDERS)
+    assert work.scratch.exists()
     third = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
     assert third.returncode == 0 and third.stderr == ""
     made, wanted = snapshot(tmp_path), snapshot(done.data_dir)
@@ -169,16 +169,16 @@ def test_a_run_killed_while_replacing_leaves_the_old_results(
 ) -> None:
     """Old results stay whole while --overwrite works; the old command then keeps them."""
     shutil.copytree(done.data_dir, tmp_path / "work")
-    place = Workspace(tmp_path / "work", "face")
-    before = snapshot(place.data_dir)
-    arguments = ("--data_dir", str(place.data_dir), "--reference", "face")
+    work = Workspace(tmp_path / "work", "face")
+    before = snapshot(work.data_dir)
+    arguments = ("--data_dir", str(work.data_dir), "--reference", "face")
     command = [sys.executable, str(REPO / "run_pipeline.py"), "--videofile", str(long_clip)]
-    run = _running([*command, *arguments, "--overwrite"], place)
+    run = _running([*command, *arguments, "--overwrite"], work)
     run.kill()
     run.wait()
     kept = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
     assert kept.returncode == 0 and "Kept" in kept.stdout
-    after = snapshot(place.data_dir)
+    after = snapshot(work.data_dir)
     assert {name: after[name] for name in before} == before
 
 
@@ -186,18 +186,18 @@ def test_a_run_killed_while_committing_is_finished(
     done: Workspace, no_face_clip: Path, face_clip: Path, tmp_path: Path, cpu: torch.device
 ) -> None:
     """With the mark "complete" and half of the rooms moved, the next run moves the rest."""
-    place = Workspace(tmp_path / "work", "face")
-    find_faces(no_face_clip, place, FACE_OPTIONS, device=cpu)
-    staging = Workspace(place.data_dir, "face", staged=True)
-    for room in ROOMS:
-        shutil.copytree(done.room(room), staging.room(room))
-    (place.scratch / "complete").touch()
-    for room in ROOMS[:2]:
-        shutil.rmtree(place.room(room))
-        staging.room(room).rename(place.room(room))
-    prepared = find_faces(face_clip, place, FACE_OPTIONS, device=cpu)
+    work = Workspace(tmp_path / "work", "face")
+    find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu)
+    staging = Workspace(work.data_dir, "face", staged=True)
+    for folder_name in FOLDERS:
+        shutil.copytree(done.folder(folder_name), staging.folder(folder_name))
+    (work.scratch / "complete").touch()
+    for folder_name in FOLDERS[:2]:
+        shutil.rmtree(work.folder(folder_name))
+        staging.folder(folder_name).rename(work.folder(folder_name))
+    prepared = find_faces(face_clip, work, FACE_OPTIONS, device=cpu)
     assert prepared.kept and prepared.tracks == 1
-    made, wanted = snapshot(place.data_dir), snapshot(done.data_dir)
+    made, wanted = snapshot(work.data_dir), snapshot(done.data_dir)
     assert {name: content for name, (_, content) in made.items()} == {
         name: content for name, (_, content) in wanted.items()
     }
@@ -263,10 +263,10 @@ def test_limits_of_a_real_clip_are_told(
     face_clip: Path, tmp_path: Path, cpu: torch.device, options: FaceOptions, said: str
 ) -> None:
     """A face that is there but too small or too brief is reported so, and nothing is cut."""
-    place = Workspace(tmp_path, "face")
-    prepared = find_faces(face_clip, place, options, device=cpu)
+    work = Workspace(tmp_path, "face")
+    prepared = find_faces(face_clip, work, options, device=cpu)
     assert prepared.tracks == 0 and said in " ".join(prepared.notices)
-    assert place.crops() == [] and place.read_tracks() == []
+    assert work.crops() == [] and work.read_tracks() == []
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_another_frame_rate_is_honoured_with_a_warning(
     arguments = ["--videofile", str(face_clip), "--data_dir", str(tmp_path), *FACE_FLAGS]
     assert cli.run(lambda: run_pipeline.main([*arguments, "--frame_rate", "50"])) == 0
     assert "25" in capsys.readouterr().err
-    place = Workspace(tmp_path, "face")
-    assert len(list(place.room("pyframes").iterdir())) == frame_count(place.video) == 60
-    log = ffmpeg("-i", place.crop(0), "-f", "null", "-")
-    assert "50 fps" in log and frame_count(place.crop(0)) == 60
+    work = Workspace(tmp_path, "face")
+    assert len(list(work.folder("pyframes").iterdir())) == frame_count(work.video) == 60
+    log = ffmpeg("-i", work.crop(0), "-f", "null", "-")
+    assert "50 fps" in log and frame_count(work.crop(0)) == 60

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models import weights
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.readable import READABLE
 from pipeline.store import provenance
 from pipeline.store.files import json_text, write_json, write_text
@@ -103,9 +103,9 @@ def test_offsets_json_says_how_it_was_made(
 ) -> None:
     """Still a list of rows; each with what its numbers depend on, "auto" resolved."""
     shutil.copytree(done.data_dir, tmp_path / "work")
-    place = Workspace(tmp_path / "work", "face")
-    score_tracks(place, SyncScorer(device=cpu))
-    rows = place.read_offsets()
+    work = Workspace(tmp_path / "work", "face")
+    score_tracks(work, SyncScorer(device=cpu))
+    rows = work.read_offsets()
     assert isinstance(rows, list) and rows[0]["track"] == 0
     settings = rows[0]["settings"]
     assert settings == {
@@ -118,18 +118,18 @@ def test_offsets_json_says_how_it_was_made(
         "versions": provenance.versions(),
     }
     assert settings["precision"] in ("fp32", "bf16")
-    record = place.read_record()
+    record = work.read_record()
     assert record and record["device"] == "cpu" and record["versions"] == provenance.versions()
 
 
 def test_wav2lip_json_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for in settings; beside it what that came to."""
-    made = MouthShowsSound(), WeightsUsed("stub", "0" * 64)
+    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
     film = make_film(tmp_path / "film.mkv")
-    place = workspace_of(tmp_path, film, still_track(LEFT, frames=20))
-    run_dub(place, audio={None: make_wav(tmp_path / "a.wav", 0.2)})
-    record = json.loads(place.dubbed_record.read_text(encoding="utf-8"))
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=20))
+    run_dub(work, audio={None: make_wav(tmp_path / "a.wav", 0.2)})
+    record = json.loads(work.dubbed_record.read_text(encoding="utf-8"))
     assert record["generator"] == {"file": "stub", "sha256": "0" * 64}
     assert (record["precision"], record["device"]) == ("fp32", "cpu")
     assert record["versions"] == provenance.versions()

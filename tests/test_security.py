@@ -15,9 +15,12 @@ from tests.conftest import REPO
 from training.loop.checkpoint import load_checkpoint
 
 SCRIPTS = sorted(REPO.glob("run_*.py"))
-ROOMS = ("pipeline", "models")
+FOLDERS = ("pipeline", "models")
 EVERYTHING = [*REPO.glob("*.py"), *(REPO / "training").rglob("*.py")]
-USED = [*SCRIPTS, *(file for room in ROOMS for file in sorted((REPO / room).rglob("*.py")))]
+USED = [
+    *SCRIPTS,
+    *(file for name in FOLDERS for file in sorted((REPO / name).rglob("*.py"))),
+]
 EVERYTHING += [file for file in USED if file not in EVERYTHING]
 NETWORK = {"socket", "socketserver", "ssl", "urllib", "http", "ftplib", "smtplib", "asyncio"}
 NETWORK |= {"requests", "httpx", "urllib3", "aiohttp", "xmlrpc", "telnetlib", "websockets"}

@@ -120,9 +120,9 @@ def test_short_pauses_are_closed_and_short_bursts_dropped() -> None:
 def test_the_samples_listener_does_not_speak(sample: Sample) -> None:  # noqa: F811
     """Both speakers of the bundled sample speak all the time, by its own scores."""
     tracks, dists, rows = (
-        sample.place.read_tracks(),
-        sample.place.read_distances(),
-        sample.place.read_offsets(),
+        sample.work.read_tracks(),
+        sample.work.read_distances(),
+        sample.work.read_offsets(),
     )
     shares = [
         speaking(d, frames=len(track.frames), reliable_confidence=row["reliable_confidence"]).mean()
@@ -130,4 +130,4 @@ def test_the_samples_listener_does_not_speak(sample: Sample) -> None:  # noqa: F
     ]
     assert shares[sample.listener] == 0
     assert shares[sample.first] > 0.9 and shares[sample.speaker] > 0.9
-    assert f"track_{sample.listener}" not in sample.place.speakers.read_text()
+    assert f"track_{sample.listener}" not in sample.work.speakers.read_text()

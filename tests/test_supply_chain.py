@@ -66,7 +66,7 @@ def test_the_makefile_installs_by_hash() -> None:
 def _imported() -> set[str]:
     files = [
         *REPO.glob("*.py"),
-        *(file for room in PRODUCT for file in (REPO / room).rglob("*.py")),
+        *(file for folder_name in PRODUCT for file in (REPO / folder_name).rglob("*.py")),
     ]
     names = set()
     for file in files:

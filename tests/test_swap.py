@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.errors import InputError, PipelineError
 from pipeline.store import swap
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 
 DONE, FAILED, BUG, ENDED, KILLED, STOPPED = 0, 1, 2, 3, 99, 130  # exit codes of a forked run
 
@@ -36,45 +36,45 @@ FILES = "pyavi/video_wav2lip.mp4", "pywork/wav2lip.json", "pywork/more.json"
 Results = dict[str, dict[str, str]]
 
 
-def _fill(place: Workspace, results: Results) -> None:
-    for room, files in results.items():
-        place.room(room).mkdir(parents=True, exist_ok=True)
+def _fill(work: Workspace, results: Results) -> None:
+    for folder_name, files in results.items():
+        work.folder(folder_name).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (place.room(room) / name).write_text(content)
+            (work.folder(folder_name) / name).write_text(content)
 
 
-def _results(place: Workspace) -> Results:
+def _results(work: Workspace) -> Results:
     """Everything a program sees, hidden names too."""
     return {
-        room: {file.name: file.read_text() for file in place.room(room).iterdir()}
-        if place.room(room).is_dir()
+        folder_name: {file.name: file.read_text() for file in work.folder(folder_name).iterdir()}
+        if work.folder(folder_name).is_dir()
         else {}
-        for room in ROOMS
+        for folder_name in FOLDERS
     }
 
 
-def _replace_rooms(place: Workspace) -> None:
+def _replace_rooms(work: Workspace) -> None:
     """What run_pipeline.py does."""
-    with place.locked():
-        place.finish_commit()
-        with place.collecting() as staging:
+    with work.locked():
+        work.finish_commit()
+        with work.collecting() as staging:
             _fill(staging, NEW)
-            place.commit()
+            work.commit()
 
 
-def _replace_files(place: Workspace) -> None:
+def _replace_files(work: Workspace) -> None:
     """What run_syncnet.py and run_wav2lip.py do."""
-    with place.opened(), place.collecting() as staging:
+    with work.opened(), work.collecting() as staging:
         for name in FILES:
             (staging.scratch / name).write_text("new")
-        place.commit_files(*FILES)
+        work.commit_files(*FILES)
 
 
 def _with_new_files() -> Results:
-    made = {room: dict(files) for room, files in OLD.items()}
+    made = {folder_name: dict(files) for folder_name, files in OLD.items()}
     for name in FILES:
-        room, file = name.split("/")
-        made[room][file] = "new"
+        folder_name, file = name.split("/")
+        made[folder_name][file] = "new"
     return made
 
 
@@ -103,7 +103,7 @@ def layout(request: pytest.FixtureRequest) -> Callable[[Path], Workspace]:
     counter = iter(range(10_000))
 
     def make(folder: Path) -> Workspace:
-        place = Workspace(folder, "talk")
+        work = Workspace(folder, "talk")
         links = {
             "room": ("pyframes", "pyavi"),
             "reference": ("pyframes/talk", "pywork/talk"),
@@ -115,8 +115,8 @@ def layout(request: pytest.FixtureRequest) -> Callable[[Path], Workspace]:
             target.mkdir()
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(target)
-        _fill(place, OLD)
-        return place
+        _fill(work, OLD)
+        return work
 
     return make
 
@@ -133,11 +133,11 @@ def test_results_are_replaced_and_links_stay(
 ) -> None:
     """DATA_DIR/pyframes or DATA_DIR/pyframes/REF on another disk are where the user put them."""
     run, wanted = WAYS[way]
-    place = layout(tmp_path / "work")
+    work = layout(tmp_path / "work")
     links = _links(tmp_path / "work")
-    run(place)
-    assert _results(place) == wanted and _links(tmp_path / "work") == links
-    assert not place.scratch.exists()
+    run(work)
+    assert _results(work) == wanted and _links(tmp_path / "work") == links
+    assert not work.scratch.exists()
 
 
 # One process for each step it is stopped at.
@@ -179,12 +179,12 @@ def _copied_in_two_steps(source: Path, target: Path) -> None:
         file.write(content[1:])
 
 
-def _child(way: str, place: Workspace, stop: _Stop) -> None:
+def _child(way: str, work: Workspace, stop: _Stop) -> None:
     code = BUG
     try:
         shutil.copyfile = _copied_in_two_steps  # type: ignore[assignment]
         sys.addaudithook(stop)
-        WAYS[way][0](place)
+        WAYS[way][0](work)
         code = DONE if stop.count >= stop.at else ENDED
     except PipelineError as error:
         code = FAILED
@@ -207,9 +207,9 @@ SMALL = (
 SMALL.set_forkserver_preload([__name__])
 
 
-def _forked(way: str, place: Workspace, stop: _Stop) -> int:
+def _forked(way: str, work: Workspace, stop: _Stop) -> int:
     """How a process ended that was stopped: `ENDED` where it had fewer steps."""
-    child = SMALL.Process(target=_child, args=(way, place, stop))
+    child = SMALL.Process(target=_child, args=(way, work, stop))
     child.start()
     child.join()
     assert child.exitcode is not None
@@ -220,15 +220,15 @@ def _generations(results: Results, way: str) -> set[str]:
     replaced = [name.split("/") for name in FILES]
     return {
         content
-        for room, files in results.items()
+        for folder_name, files in results.items()
         for name, content in files.items()
-        if not name.startswith(".") and (way == "rooms" or [room, name] in replaced)
+        if not name.startswith(".") and (way == "rooms" or [folder_name, name] in replaced)
     }
 
 
-def _recover(place: Workspace) -> None:
+def _recover(work: Workspace) -> None:
     """What the next stage does first."""
-    with place.opened():
+    with work.opened():
         pass
 
 
@@ -252,30 +252,30 @@ def test_stopped_at_every_step_old_or_new_results_are_whole(
     how = {"killed": KILLED, "failed": FAILED, "stopped": STOPPED}[how_named]
     steps = complete = 0
     for steps in range(1, 500):
-        place = layout(tmp_path / str(steps))
-        ended = _forked(way, place, _Stop(steps, how))
+        work = layout(tmp_path / str(steps))
+        ended = _forked(way, work, _Stop(steps, how))
         assert ended != BUG, f"step {steps}"
         where = f"step {steps}, ended with {ended}"
-        assert len(_generations(_results(place), way)) <= 1, where
+        assert len(_generations(_results(work), way)) <= 1, where
         if how != KILLED:
             # Whole at once, without a next run.
-            assert _results_without_passing(place) in (OLD, new), where
-        marked = any(place.scratch.glob("complete*"))
+            assert _results_without_passing(work) in (OLD, new), where
+        marked = any(work.scratch.glob("complete*"))
         complete += marked
-        _recover(place)
-        found = _results_without_passing(place)
+        _recover(work)
+        found = _results_without_passing(work)
         assert found in ((new,) if marked or ended == DONE else (OLD, new)), where
-        run(place)
-        assert _results(place) == new and not place.scratch.exists(), where
+        run(work)
+        assert _results(work) == new and not work.scratch.exists(), where
         if ended == ENDED:
             break
     assert ended == ENDED and steps > 20 and complete > 5
 
 
-def _results_without_passing(place: Workspace) -> Results:
+def _results_without_passing(work: Workspace) -> Results:
     return {
-        room: {name: content for name, content in files.items() if not name.startswith(".")}
-        for room, files in _results(place).items()
+        folder_name: {name: content for name, content in files.items() if not name.startswith(".")}
+        for folder_name, files in _results(work).items()
     }
 
 
@@ -283,12 +283,12 @@ def test_a_room_that_cannot_be_replaced_is_named_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as it lasts, every try says so and leaves the old results; then the new come."""
-    place = Workspace(tmp_path, "talk")
-    _fill(place, OLD)
+    work = Workspace(tmp_path, "talk")
+    _fill(work, OLD)
     rename = os.rename
 
     def refusing(source: Path, target: Path) -> None:
-        if Path(target) == place.room("pycrop") and Path(source).suffix == ".incoming":
+        if Path(target) == work.folder("pycrop") and Path(source).suffix == ".incoming":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
         rename(source, target)
 
@@ -296,13 +296,13 @@ def test_a_room_that_cannot_be_replaced_is_named_and_nothing_is_lost(
         broken.setattr(os, "rename", refusing)
         for attempt in (_replace_rooms, _recover, _replace_rooms):
             with pytest.raises(PipelineError) as failure:
-                attempt(place)
-            assert str(place.room("pycrop")) in str(failure.value)
+                attempt(work)
+            assert str(work.folder("pycrop")) in str(failure.value)
             assert "run the same command again" in str(failure.value)
             assert "\n" not in str(failure.value) and failure.value.exit_code == 1
-            assert _results_without_passing(place) == OLD
-    _recover(place)
-    assert _results(place) == NEW and not place.scratch.exists()
+            assert _results_without_passing(work) == OLD
+    _recover(work)
+    assert _results(work) == NEW and not work.scratch.exists()
 
 
 def test_a_disk_that_is_full_gets_its_space_back(
@@ -310,8 +310,8 @@ def test_a_disk_that_is_full_gets_its_space_back(
 ) -> None:
     """A copy that was not finished is removed; the results wait on the first disk."""
     (tmp_path / "pyframes").symlink_to(other_disk)
-    place = Workspace(tmp_path, "talk")
-    _fill(place, OLD)
+    work = Workspace(tmp_path, "talk")
+    _fill(work, OLD)
 
     def full(source: Path, target: Path) -> None:
         target.write_text("half")
@@ -320,52 +320,52 @@ def test_a_disk_that_is_full_gets_its_space_back(
     with monkeypatch.context() as broken:
         broken.setattr(shutil, "copyfile", full)
         with pytest.raises(PipelineError, match=str(other_disk)):
-            _replace_rooms(place)
-    assert _results_without_passing(place) == OLD
+            _replace_rooms(work)
+    assert _results_without_passing(work) == OLD
     assert [path.name for path in other_disk.iterdir()] == ["talk"]
-    _recover(place)
-    assert _results(place) == NEW
+    _recover(work)
+    assert _results(work) == NEW
 
 
 def test_a_rooms_disk_itself_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mount point cannot be renamed: that is said before an hour of work, not after it."""
-    place = Workspace(tmp_path, "talk")
-    _fill(place, OLD)
+    work = Workspace(tmp_path, "talk")
+    _fill(work, OLD)
     monkeypatch.setattr(Path, "is_mount", lambda path: path.parent.name == "pyframes")
     with pytest.raises(InputError, match="pyframes/talk is where a disk is mounted"):
-        place.begin()
-    assert _results(place) == OLD
+        work.begin()
+    assert _results(work) == OLD
 
 
 @pytest.mark.parametrize("removed", ["pycrop", "."])
 def test_what_was_removed_under_a_run_is_not_committed(removed: str, tmp_path: Path) -> None:
     """Without one of its rooms a run is not complete, whoever removed it."""
-    place = Workspace(tmp_path, "talk")
-    _fill(place, OLD)
+    work = Workspace(tmp_path, "talk")
+    _fill(work, OLD)
     with (
         pytest.raises(PipelineError, match="was removed while the run was working"),
-        place.collecting() as staging,
+        work.collecting() as staging,
     ):
         _fill(staging, NEW)
         shutil.rmtree(staging.scratch / removed)
-        place.commit()
-    assert _results(place) == OLD
+        work.commit()
+    assert _results(work) == OLD
     with (
         pytest.raises(PipelineError, match="was removed while the run was working"),
-        place.collecting(),
+        work.collecting(),
     ):
-        place.commit_files(*FILES)
-    assert _results(place) == OLD
+        work.commit_files(*FILES)
+    assert _results(work) == OLD
 
 
 def test_what_cannot_be_cleared_is_named_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder an earlier run moved aside and could not delete."""
-    place = Workspace(tmp_path, "talk")
-    _fill(place, OLD)
+    work = Workspace(tmp_path, "talk")
+    _fill(work, OLD)
     left = tmp_path / "pycrop" / ".talk.former"
     left.mkdir()
     rmtree = shutil.rmtree
@@ -377,11 +377,11 @@ def test_what_cannot_be_cleared_is_named_before_the_work(
 
     monkeypatch.setattr(shutil, "rmtree", refusing)
     with pytest.raises(PipelineError, match=r"\.talk\.former is left .*; delete it by hand"):
-        place.begin()
+        work.begin()
     monkeypatch.undo()
     left.rmdir()
-    _replace_rooms(place)
-    assert _results(place) == NEW
+    _replace_rooms(work)
+    assert _results(work) == NEW
 
 
 @pytest.mark.parametrize("suffix", [".lock", *swap.PASSING_SUFFIXES])

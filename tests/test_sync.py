@@ -20,7 +20,7 @@ from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import encode
 from pipeline.store.safe_pickle import read_pickle
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync import embeddings
 from pipeline.sync import offset as sync_offset
 from pipeline.sync.report import TrackScore, demo_words
@@ -267,25 +267,25 @@ def test_score_clip(
 
 def test_every_track_is_scored_and_written(tmp_path: Path, cpu: torch.device) -> None:
     """Every file in track order, also with a silent clip."""
-    place = Workspace(tmp_path, "talk")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
-    _clip(place.crop(0), frames=14, samples=14 * 640)
-    _clip(place.crop(1), frames=9, samples=None)
+    work = Workspace(tmp_path, "talk")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    _clip(work.crop(0), frames=14, samples=14 * 640)
+    _clip(work.crop(1), frames=9, samples=None)
     tracks = [
         Track(np.arange(first, first + n), np.ones((n, 4))) for first, n in ((50, 14), (70, 9))
     ]
     paths = [CropPath(*(np.ones(len(track.frames)) for _ in "xys")) for track in tracks]
-    place.write_tracks(tracks, paths)
+    work.write_tracks(tracks, paths)
     told: list[TrackScore] = []
-    scores = score_tracks(place, SyncScorer(device=cpu), each=told.append)
+    scores = score_tracks(work, SyncScorer(device=cpu), each=told.append)
     assert [score.clip.file for score in scores] == ["00000.avi", "00001.avi"] and told == scores
-    lines = place.offsets_text.read_text().split("\n")
+    lines = work.offsets_text.read_text().split("\n")
     assert lines[0] == "FILENAME\tOFFSET\tCONF" and lines[2] == "00001.avi\t0\t0.000"
     assert len(lines) == 4 and lines[3] == ""
     first = scores[0].sync
     assert first and lines[1] == f"00000.avi\t{first.offset_frames}\t{first.confidence:.3f}"
-    assert [row.shape for row in place.read_distances()] == [(9, 31), (0, 31)]
+    assert [row.shape for row in work.read_distances()] == [(9, 31), (0, 31)]
 
 
 @pytest.mark.parametrize(("batch_size", "vshift"), [(0, 15), (20, 0), (20, 251), (-1, 15)])

@@ -192,7 +192,7 @@ def test_drift_takes_pieces_without_a_gap_only() -> None:
 def test_window_is_unheard_where_all_of_its_sound_is_missing(
     missing_s: tuple[float, float], unheard: list[int]
 ) -> None:
-    heard = sync_offset.heard_windows([missing_s], 50)
+    heard = sync_offset.windows_with_sound([missing_s], 50)
     assert np.flatnonzero(~heard).tolist() == unheard
 
 

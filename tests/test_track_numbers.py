@@ -19,7 +19,7 @@ from pipeline.faces.tracks import Track, smooth
 from pipeline.media import encode
 from pipeline.progress import silent
 from pipeline.store.files import write_json
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import ClipScore, SyncScorer
 from pipeline.sync.stage import score_tracks
@@ -46,28 +46,28 @@ def _track(first: int, frames: int) -> Track:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> Workspace:
     """Three tracks and their clips."""
-    place = Workspace(tmp_path, "talk")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
+    work = Workspace(tmp_path, "talk")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
     tracks = [_track(*pair) for pair in zip(FIRST_FRAMES, LENGTHS, strict=True)]
-    place.write_tracks(tracks, [smooth(track) for track in tracks])
-    write_json(place.record, {"counts": {"tracks": 3}, "settings": {"frame_rate": 25}})
+    work.write_tracks(tracks, [smooth(track) for track in tracks])
+    write_json(work.record, {"counts": {"tracks": 3}, "settings": {"frame_rate": 25}})
     for number, frames in enumerate(LENGTHS):
-        _clip(place.crop(number), frames)
-    return place
+        _clip(work.crop(number), frames)
+    return work
 
 
-def _score(place: Workspace, cpu: torch.device) -> tuple[list[TrackScore], list[str]]:
+def _score(work: Workspace, cpu: torch.device) -> tuple[list[TrackScore], list[str]]:
     told: list[str] = []
-    scores = score_tracks(place, SyncScorer(device=cpu), notice=told.append)
+    scores = score_tracks(work, SyncScorer(device=cpu), notice=told.append)
     return scores, told
 
 
-def _rows(place: Workspace) -> dict[int, tuple[str, float, float]]:
+def _rows(work: Workspace) -> dict[int, tuple[str, float, float]]:
     return {
-        row["track"]: (row["file"], row["start_s"], row["end_s"]) for row in place.read_offsets()
+        row["track"]: (row["file"], row["start_s"], row["end_s"]) for row in work.read_offsets()
     }
 
 
@@ -80,8 +80,8 @@ RIGHT = {
 
 def test_only_names_of_tracks_are_clips(tmp_path: Path) -> None:
     """Five digits or more, without a needless nought before them; other digits are none."""
-    place = Workspace(tmp_path, "talk")
-    place.room("pycrop").mkdir(parents=True)
+    work = Workspace(tmp_path, "talk")
+    work.folder("pycrop").mkdir(parents=True)
     odd = (
         *STRAYS,
         "\u0660" * 5 + ".avi",
@@ -92,80 +92,78 @@ def test_only_names_of_tracks_are_clips(tmp_path: Path) -> None:
         "-0003.avi",
     )
     for name in odd:
-        (place.room("pycrop") / name).touch()
+        (work.folder("pycrop") / name).touch()
     numbers = [0, 2, 9999, 10_000, 100_001]
     for number in reversed(numbers):
-        place.crop(number).touch()
-    assert list(place.clips()) == [0, 2, 7, 9999, 10_000, 100_001]
-    assert place.crops() == list(place.clips().values())
+        work.crop(number).touch()
+    assert list(work.clips()) == [0, 2, 7, 9999, 10_000, 100_001]
+    assert work.crops() == list(work.clips().values())
 
 
-def test_strays_change_nothing_and_are_named(place: Workspace, cpu: torch.device) -> None:
+def test_strays_change_nothing_and_are_named(work: Workspace, cpu: torch.device) -> None:
     """The demo's leftovers, copies, clips of no track: the scores are as without them."""
-    _score(place, cpu)
-    without = {name: content for name, (_, content) in snapshot(place.room("pywork")).items()}
+    _score(work, cpu)
+    without = {name: content for name, (_, content) in snapshot(work.folder("pywork")).items()}
     for name in STRAYS:
-        (place.room("pycrop") / name).write_bytes(place.crop(2).read_bytes())
-    scores, [notice] = _score(place, cpu)
+        (work.folder("pycrop") / name).write_bytes(work.crop(2).read_bytes())
+    scores, [notice] = _score(work, cpu)
     assert "00000 copy.avi, 000001.avi, 00000t.avi and 2 more left out" in notice
     assert [score.clip.file for score in scores] == ["00000.avi", "00001.avi", "00002.avi"]
-    assert _rows(place) == RIGHT
-    assert {name: content for name, (_, content) in snapshot(place.room("pywork")).items()} == (
+    assert _rows(work) == RIGHT
+    assert {name: content for name, (_, content) in snapshot(work.folder("pywork")).items()} == (
         without
     )
-    assert [len(dists) for dists in place.read_distances()] == [7, 9, 4]
+    assert [len(dists) for dists in work.read_distances()] == [7, 9, 4]
 
 
 @pytest.mark.parametrize("gone", [(0,), (1,), (0, 1), (0, 1, 2)], ids=str)
 def test_a_track_without_its_clip_is_refused_and_scores_stay(
-    gone: tuple[int, ...], place: Workspace, cpu: torch.device
+    gone: tuple[int, ...], work: Workspace, cpu: torch.device
 ) -> None:
     """Never another track's times, and never empty scores over those that are there."""
-    _score(place, cpu)
-    before = snapshot(place.room("pywork"))
+    _score(work, cpu)
+    before = snapshot(work.folder("pywork"))
     for number in gone:
-        place.crop(number).unlink()
+        work.crop(number).unlink()
     with pytest.raises(InputError) as refusal:
-        _score(place, cpu)
+        _score(work, cpu)
     assert f"{gone[0]:05d}.avi" in str(refusal.value) and "--overwrite" in str(refusal.value)
     assert ("more)" in str(refusal.value)) == (len(gone) > 1) and "\n" not in str(refusal.value)
-    assert snapshot(place.room("pywork")) == before
+    assert snapshot(work.folder("pywork")) == before
 
 
 @pytest.mark.parametrize("what", ["text", "another clip"])
 def test_a_file_that_is_not_the_tracks_is_refused(
-    what: str, place: Workspace, cpu: torch.device
+    what: str, work: Workspace, cpu: torch.device
 ) -> None:
     """Under the right name, but no video, or one of another length."""
-    _score(place, cpu)
-    before = snapshot(place.room("pywork"))
-    content = b"no video" if what == "text" else place.crop(1).read_bytes()
-    place.crop(2).write_bytes(content)
+    _score(work, cpu)
+    before = snapshot(work.folder("pywork"))
+    content = b"no video" if what == "text" else work.crop(1).read_bytes()
+    work.crop(2).write_bytes(content)
     with pytest.raises(InputError) as refusal:
-        _score(place, cpu)
+        _score(work, cpu)
     assert re.search(r"00002\.avi .*: it is not what run_pipeline\.py cut", str(refusal.value))
     assert "--overwrite" in str(refusal.value) and "\n" not in str(refusal.value)
-    assert snapshot(place.room("pywork")) == before
+    assert snapshot(work.folder("pywork")) == before
 
 
-def test_clips_of_other_programs_may_have_other_lengths(
-    place: Workspace, cpu: torch.device
-) -> None:
+def test_clips_of_other_programs_may_have_other_lengths(work: Workspace, cpu: torch.device) -> None:
     """The demo does not say its frame rate."""
-    place.record.unlink()
-    place.crop(2).write_bytes(place.crop(1).read_bytes())
-    _score(place, cpu)
-    assert list(_rows(place)) == [0, 1, 2]
+    work.record.unlink()
+    work.crop(2).write_bytes(work.crop(1).read_bytes())
+    _score(work, cpu)
+    assert list(_rows(work)) == [0, 1, 2]
 
 
-def _speaking_rows(place: Workspace) -> list[dict]:
+def _speaking_rows(work: Workspace) -> list[dict]:
     """Track 1 alone speaks, 80 ms early."""
     distances = []
     for number, frames in enumerate(LENGTHS):
         dists = np.full((frames - 5, 31), 10.0, np.float32)
         dists[:, 15] -= 8 * (number == 1)
         distances.append(dists)
-    place.write_distances(distances)
+    work.write_distances(distances)
     return [
         {
             "track": number,
@@ -178,18 +176,18 @@ def _speaking_rows(place: Workspace) -> list[dict]:
     ]
 
 
-def test_rows_are_found_by_their_number(place: Workspace) -> None:
+def test_rows_are_found_by_their_number(work: Workspace) -> None:
     """In any order; rows of other tracks are refused, not taken for these."""
-    rows = _speaking_rows(place)
-    tracks = [track for track, _ in place.read_tracks()]
+    rows = _speaking_rows(work)
+    tracks = [track for track, _ in work.read_tracks()]
     for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
-        write_json(place.offsets_json, [rows[number] for number in order])
-        assert list(dub_stage.choose(place, tracks, "speaking")) == [1]
+        write_json(work.offsets_json, [rows[number] for number in order])
+        assert list(dub_stage.choose(work, tracks, "speaking")) == [1]
     for wrong in ([0, 1, 3], [0, 1, 1], [None, 1, 2]):
         renumbered = [row | {"track": number} for row, number in zip(rows, wrong, strict=True)]
-        place.offsets_json.write_text(json.dumps(renumbered))
+        work.offsets_json.write_text(json.dumps(renumbered))
         with pytest.raises(InputError, match=r"other tracks; run run_syncnet\.py again"):
-            dub_stage.choose(place, tracks, "speaking")
+            dub_stage.choose(work, tracks, "speaking")
 
 
 def test_evaluation_names_tracks_by_their_clips(
@@ -197,11 +195,11 @@ def test_evaluation_names_tracks_by_their_clips(
 ) -> None:
     """Strays are no rows."""
 
-    def prepared(video: Path, place: Workspace, *_: object, **__: object) -> faces_stage.Faces:
-        place.room("pycrop").mkdir(parents=True)
+    def prepared(video: Path, work: Workspace, *_: object, **__: object) -> faces_stage.Faces:
+        work.folder("pycrop").mkdir(parents=True)
         for name in ("00003.avi", "00001.avi", "00000t.avi", "00000 copy.avi"):
-            (place.room("pycrop") / name).touch()
-        return faces_stage.Faces(place, 2, kept=False, notices=[])
+            (work.folder("pycrop") / name).touch()
+        return faces_stage.Faces(work, 2, kept=False, notices=[])
 
     monkeypatch.setattr(evaluate_folder, "find_faces", prepared)
     nothing = ClipScore("", 0, np.zeros((0, 31), np.float32), None, "nothing")

@@ -368,22 +368,22 @@ def test_a_run_starts_from_a_published_checkpoint(small_flags: list[str], tmp_pa
 def _folder(kind: str, folder: Path) -> Path:
     """A data_dir that cannot be trained on."""
     rng = np.random.default_rng(1)
-    place = Workspace(folder, "talk")
+    work = Workspace(folder, "talk")
     if kind != "missing":
         folder.mkdir()
     if kind in ("missing", "no pycrop"):
         return folder
-    place.room("pycrop").mkdir(parents=True)
+    work.folder("pycrop").mkdir(parents=True)
     frames = 20 if kind == "short" else 30
     pictures = np.zeros((frames, 224, 224, 3), np.uint8)
     sound = babble(rng, seconds=frames / 25)
     if kind == "broken":
-        place.crop(0).write_bytes(b"RIFF")
+        work.crop(0).write_bytes(b"RIFF")
     elif kind != "empty":
-        write_track(place.crop(0), pictures, sound[: 0 if kind == "silent" else None])
+        write_track(work.crop(0), pictures, sound[: 0 if kind == "silent" else None])
     if kind == "low confidence":
-        place.room("pywork").mkdir(parents=True)
-        place.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t0\t0.2\n")
+        work.folder("pywork").mkdir(parents=True)
+        work.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t0\t0.2\n")
     return folder
 
 
@@ -443,10 +443,10 @@ def test_training_goes_on_without_a_broken_clip(
     """A crop that is no video and a short one are named; the three others are trained on."""
     data = tmp_path / "data"
     shutil.copytree(tracks, data)
-    place = Workspace(data, "noise001")
-    place.crop(1).write_bytes(b"RIFF, and then nothing")
+    work = Workspace(data, "noise001")
+    work.crop(1).write_bytes(b"RIFF, and then nothing")
     write_track(
-        place.crop(2),
+        work.crop(2),
         np.zeros((20, 224, 224, 3), np.uint8),
         np.tile(np.array([900, -900], np.int16), 10 * 640),
     )

@@ -29,22 +29,22 @@ def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def _folder(kind: str, folder: Path) -> None:
     """A data_dir that cannot be trained on."""
-    place = Workspace(folder, "talk")
+    work = Workspace(folder, "talk")
     if kind != "missing":
         folder.mkdir()
     if kind in ("missing", "no pycrop"):
         return
-    place.room("pycrop").mkdir(parents=True)
+    work.folder("pycrop").mkdir(parents=True)
     frames = 8 if kind == "short" else 30
     pictures = np.zeros((frames, 224, 224, 3), np.uint8)
     sound = babble(np.random.default_rng(1), seconds=frames / 25)
     if kind == "broken":
-        place.crop(0).write_bytes(b"RIFF")
+        work.crop(0).write_bytes(b"RIFF")
     elif kind != "empty":
-        write_track(place.crop(0), pictures, sound[: 0 if kind == "silent" else None])
+        write_track(work.crop(0), pictures, sound[: 0 if kind == "silent" else None])
     if kind == "far":
-        place.room("pywork").mkdir(parents=True)
-        place.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t12\t5.2\n")
+        work.folder("pywork").mkdir(parents=True)
+        work.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t12\t5.2\n")
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_training_goes_on_without_a_broken_clip(
 ) -> None:
     """A crop that is no video and one too short for an excerpt are named."""
     write_noise(tmp_path / "data", clips=2, frames=75, seed=7)
-    place = Workspace(tmp_path / "data", "noise001")
-    place.crop(1).write_bytes(b"RIFF, and then nothing")
+    work = Workspace(tmp_path / "data", "noise001")
+    work.crop(1).write_bytes(b"RIFF, and then nothing")
     write_track(
-        place.crop(2),
+        work.crop(2),
         np.zeros((50, 224, 224, 3), np.uint8),
         np.tile(np.array([900, -900], np.int16), 25 * 640),
     )

@@ -134,7 +134,7 @@ def test_what_a_killed_writer_left_is_cleared_after_a_day(tmp_path: Path) -> Non
     for name, age_s in ((".old.npy.x.partial", 90_000), (".new.npy.y.partial", 3_000)):
         (tmp_path / name).write_bytes(b"half")
         os.utime(tmp_path / name, (time.time() - age_s,) * 2)
-    samples.Room(tmp_path, limit_bytes=1)
+    samples.ClipCache(tmp_path, limit_bytes=1)
     assert [path.name for path in tmp_path.iterdir()] == [".new.npy.y.partial"]
 
 
@@ -204,11 +204,15 @@ def _sources(seed: int = 1) -> list[Clip]:
     ]
 
 
-def _heads(room: samples.Room | None, *, seed: int = 3, frames: int = 4, **more: Any) -> list[Clip]:
+def _heads(
+    clip_cache: samples.ClipCache | None, *, seed: int = 3, frames: int = 4, **more: Any
+) -> list[Clip]:
     sources = more.pop("sources", None) or _sources()
     config = more.pop("config", SMALL)
     return list(
-        samples.drawn_clips(sources, config, count=2, frames=frames, seed=seed, room=room, **more)
+        samples.drawn_clips(
+            sources, config, count=2, frames=frames, seed=seed, clip_cache=clip_cache, **more
+        )
     )
 
 
@@ -231,10 +235,10 @@ def test_drawn_heads_are_drawn_once_and_found_by_the_next_run(
 ) -> None:
     """The same as without a cache; another seed, length, view, sound or drawing is drawn anew."""
     plain = _heads(None)
-    room = samples.Room(tmp_path, limit_bytes=10**9)
+    clip_cache = samples.ClipCache(tmp_path, limit_bytes=10**9)
     drawings.clear()
     for count in (2, 2):
-        found = _heads(room)
+        found = _heads(clip_cache)
         assert len(drawings) == count and [clip.name for clip in found] == ["drawn/0", "drawn/1"]
         for one, other in zip(plain, found, strict=True):
             assert np.array_equal(one.pictures, other.pictures)
@@ -246,16 +250,16 @@ def test_drawn_heads_are_drawn_once_and_found_by_the_next_run(
         {"sources": _sources(seed=2)},
     ):
         drawings.clear()
-        _heads(room, **changed)
+        _heads(clip_cache, **changed)
         assert len(drawings) == 2, changed
     whole = [replace(_sources()[0], samples=_sources()[0].samples[: 4 * 640])]
     for seed, drawn in ((3, 2), (3, 0), (4, 2)):  # all with the very same sound
         drawings.clear()
-        _heads(room, seed=seed, sources=[replace(whole[0], pictures=whole[0].pictures[:4])])
+        _heads(clip_cache, seed=seed, sources=[replace(whole[0], pictures=whole[0].pictures[:4])])
         assert len(drawings) == drawn, seed
     monkeypatch.setattr(samples, "drawing_version", lambda: "another")
     drawings.clear()
-    _heads(room)
+    _heads(clip_cache)
     assert len(drawings) == 2
 
 
@@ -263,7 +267,7 @@ def test_drawn_heads_that_do_not_fit_the_cache_are_kept_in_memory(
     tmp_path: Path, drawings: list[int]
 ) -> None:
     """A run has all of them, and each is drawn once."""
-    found = _heads(samples.Room(tmp_path, limit_bytes=1))
+    found = _heads(samples.ClipCache(tmp_path, limit_bytes=1))
     assert len(found) == len(drawings) == 2 and not list(tmp_path.iterdir())
 
 

@@ -20,10 +20,10 @@ from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
 from tests.score_kit import scorer_of
-from training.batches import excerpts
+from training.batches import augment, excerpts
 from training.batches.chances import chances, choose
 from training.batches.excerpts import Draw
-from training.data import apart, augment, samples, selection
+from training.data import people, samples, selection
 from training.data.ahead import made_ahead
 from training.data.samples import Clip
 from training.drawn_tracks import write_track
@@ -45,9 +45,9 @@ def tracks(tmp_path: Path) -> Path:
     """A data_dir with a short track in each of two videos."""
     rng = np.random.default_rng(7)
     for reference in ("anna", "carl"):
-        place = Workspace(tmp_path / "tracks", reference)
-        place.room("pycrop").mkdir(parents=True)
-        write_track(place.crop(0), *_noise(rng))
+        work = Workspace(tmp_path / "tracks", reference)
+        work.folder("pycrop").mkdir(parents=True)
+        write_track(work.crop(0), *_noise(rng))
     return tmp_path / "tracks"
 
 
@@ -64,13 +64,13 @@ def _long_clip(seed: int, *, frames: int = 130, name: str = "work/talk/00000") -
 
 
 def _scored(data_dir: Path, *, json_rows: object = None, text: str | None = None) -> list[Path]:
-    place = Workspace(data_dir, "talk")
-    place.room("pywork").mkdir(parents=True, exist_ok=True)
+    work = Workspace(data_dir, "talk")
+    work.folder("pywork").mkdir(parents=True, exist_ok=True)
     if json_rows is not None:
-        place.offsets_json.write_text(json.dumps(json_rows))
+        work.offsets_json.write_text(json.dumps(json_rows))
     if text is not None:
-        place.offsets_text.write_text(text)
-    return [place.crop(track) for track in range(6)]
+        work.offsets_text.write_text(text)
+    return [work.crop(track) for track in range(6)]
 
 
 def _row(track: int, offset_ms: float | None, confidence: float | None, *, edge: bool) -> dict:
@@ -174,16 +174,16 @@ def test_val_that_shares_a_file_or_a_person_with_data_is_refused(
 ) -> None:
     """The same folder under any name, one video, one person of people.csv."""
     others = _copied(tracks, tmp_path / "others", "dora", "emil")
-    apart.check([tracks], [others])
-    apart.check([tracks], [])
+    people.check_folders_apart([tracks], [others])
+    people.check_folders_apart([tracks], [])
     (tmp_path / "again").symlink_to(tracks)
     for val in (tracks, tmp_path / "again", tracks / ".." / "tracks"):
         with pytest.raises(InputError, match=r"anna.* is in --data and in --val"):
-            apart.check([tracks], [others, val])
+            people.check_folders_apart([tracks], [others, val])
     (tracks / "people.csv").write_text("reference,person\nanna,anna b\n")
     (others / "people.csv").write_text("reference,person\nemil,anna b\n")
     with pytest.raises(InputError, match=r"anna b is in --data and in --val"):
-        apart.check([tracks], [others])
+        people.check_folders_apart([tracks], [others])
 
 
 def test_lists_that_share_a_video_or_a_person_are_refused(tmp_path: Path) -> None:
@@ -194,16 +194,16 @@ def test_lists_that_share_a_video_or_a_person_are_refused(tmp_path: Path) -> Non
         (root / name / "audio.wav").touch()
     (tmp_path / "train.txt").write_text("a/1\n")
     (tmp_path / "val.txt").write_text("a/2\nb/1\n")
-    apart.check([root], [], tmp_path)
+    people.check_folders_apart([root], [], tmp_path)
     (root / "people.csv").write_text("reference,person\na,p1\nb,p1\n")
     with pytest.raises(InputError, match=r"p1 is in --data and in --val"):
-        apart.check([root], [], tmp_path)
+        people.check_folders_apart([root], [], tmp_path)
     (root / "people.csv").unlink()
     (tmp_path / "val.txt").write_text("a/2\na/1 77\n")
     with pytest.raises(InputError, match=r"a/1 is in --data and in --val"):
-        apart.check([root], [], tmp_path)
+        people.check_folders_apart([root], [], tmp_path)
     with pytest.raises(InputError, match=r"is in --data and in --val"):
-        apart.check([root], [root])
+        people.check_folders_apart([root], [root])
 
 
 # Known offsets are taken out.
@@ -508,12 +508,12 @@ def test_a_killed_decoding_leaves_nothing_that_counts(
 
 def test_broken_and_silent_clips_are_left_out_by_name(tracks: Path, tmp_path: Path) -> None:
     """One that is no video, one cut off, one without sound; the rest is used."""
-    place = Workspace(tracks, "anna")
+    work = Workspace(tracks, "anna")
     pictures, _ = _noise(np.random.default_rng(1))
-    place.crop(1).write_bytes(b"not a video")
-    place.crop(2).write_bytes(place.crop(0).read_bytes()[:300])
-    write_track(place.crop(3), pictures, np.zeros(0, np.int16))
-    write_track(place.crop(4), pictures, np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16))
+    work.crop(1).write_bytes(b"not a video")
+    work.crop(2).write_bytes(work.crop(0).read_bytes()[:300])
+    write_track(work.crop(3), pictures, np.zeros(0, np.int16))
+    write_track(work.crop(4), pictures, np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16))
     files = samples.clip_files([tracks])
     loaded = samples.load_clips(files, SMALL, cache=tmp_path / "cache", margin=True)
     assert [clip.name for clip in loaded.clips] == ["tracks/anna/00000", "tracks/carl/00000"]
@@ -526,11 +526,11 @@ def test_broken_and_silent_clips_are_left_out_by_name(tracks: Path, tmp_path: Pa
 
 def test_clips_as_loud_as_samples_can_be_are_used(tracks: Path, tmp_path: Path) -> None:
     """From the least to the largest of 16 bits; and sound of a few steps, which is not silence."""
-    place = Workspace(tracks, "anna")
+    work = Workspace(tracks, "anna")
     pictures, _ = _noise(np.random.default_rng(1))
     for track, peak in ((0, 32767), (1, 3)):
         square = np.where(np.arange(FRAMES * SAMPLES_PER_FRAME) % 80 < 40, peak, -peak - 1)
-        write_track(place.crop(track), pictures, square.astype(np.int16))
+        write_track(work.crop(track), pictures, square.astype(np.int16))
     files = samples.clip_files([tracks])
     loaded = samples.load_clips(files, SMALL, cache=tmp_path / "cache", margin=True)
     assert loaded.left_out == {} and len(loaded.clips) == 3

@@ -342,14 +342,14 @@ def test_foreign_sound_figures_are_of_the_clip_as_it_was_and_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real crops with their own sound, the new ones with the stranger's."""
-    place = Workspace(tmp_path / "val", "a")
-    place.room("pycrop").mkdir(parents=True)
+    work = Workspace(tmp_path / "val", "a")
+    work.folder("pycrop").mkdir(parents=True)
     face = _face(frames=60)
-    write_track(place.crop(0), np.full((60, CROP_PX, CROP_PX, 3), 200, np.uint8), face.clip.samples)
+    write_track(work.crop(0), np.full((60, CROP_PX, CROP_PX, 3), 200, np.uint8), face.clip.samples)
     dark = [np.zeros((CROP_PX, CROP_PX, 3), np.uint8)] * 25
     monkeypatch.setattr(evaluate_mouths, "dubbed_crops", lambda *_: dark)
     foreign = np.full(25 * SAMPLES_PER_FRAME, 7, np.int16)
-    exchange = Exchange(place.crop(0), face, np.zeros((25, 1, 80, 16), np.float32), foreign)
+    exchange = Exchange(work.crop(0), face, np.zeros((25, 1, 80, 16), np.float32), foreign)
     judge = _Judge()
     figures, crops, made = evaluate_mouths.with_foreign_sound(exchange, None, judge)  # type: ignore[arg-type]
     assert figures == {
@@ -387,11 +387,11 @@ def test_evaluate_mouths_writes_figures_and_pictures(
     """Two clips: a contact sheet with a strip each, a video with both and the foreign sound."""
     monkeypatch.setattr(evaluate_mouths, "OWN_FRAMES", 10)
     for number, reference in enumerate(("a", "b")):
-        place = Workspace(tmp_path / "val", reference)
-        place.room("pycrop").mkdir(parents=True)
+        work = Workspace(tmp_path / "val", reference)
+        work.folder("pycrop").mkdir(parents=True)
         pictures = np.tile(_photo(number), (60, 1, 1, 1))
         sound = np.random.default_rng(number).integers(-9000, 9000, 60 * 640, dtype=np.int16)
-        write_track(place.crop(0), pictures, sound // (1 + 9 * number))
+        write_track(work.crop(0), pictures, sound // (1 + 9 * number))
     torch.manual_seed(1)
     weights.write_own(SyncNet(TINY), tmp_path / "judge.safetensors", config=TINY)
     weights.write_own(Wav2Lip(NARROW), tmp_path / "generator.safetensors", config=NARROW)

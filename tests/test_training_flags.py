@@ -29,8 +29,8 @@ from training.loop import fit
 from training.loop.journal import Journal, read_rows
 from training.objectives.contrastive import CosineBCE, DistanceBCE, Margin, MultiWay
 from training.tasks import syncnet as syncnet_task
+from training.tasks import syncnet_data, wav2lip_module
 from training.tasks import wav2lip as wav2lip_task
-from training.tasks import wav2lip_module
 
 FRAMES = 70
 SHORT = replace(TINY, context_s=0.96)  # excerpts of 24 frames: six windows
@@ -91,13 +91,13 @@ class Ran:
 def _write(data_dir: Path, reference: str, seed: int, *, brightness: int | None = None) -> None:
     """A track of blurry noise, or of one brightness, with loud sound."""
     rng = np.random.default_rng(seed)
-    place = Workspace(data_dir, reference)
-    place.room("pycrop").mkdir(parents=True)
+    work = Workspace(data_dir, reference)
+    work.folder("pycrop").mkdir(parents=True)
     small = rng.integers(0, 255, (FRAMES, 14, 14, 3), dtype=np.uint8)
     pictures = small.repeat(16, axis=1).repeat(16, axis=2)
     if brightness is not None:
         pictures[:] = brightness
-    write_track(place.crop(0), pictures, rng.integers(-9000, 9000, FRAMES * 640, dtype=np.int16))
+    write_track(work.crop(0), pictures, rng.integers(-9000, 9000, FRAMES * 640, dtype=np.int16))
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(root / "more", "dora", 3)
     _write(root / "val", "emil", 4, brightness=250)
     _write(root / "val", "fred", 5, brightness=250)
-    place = Workspace(root / "tracks", "anna")
-    place.room("pywork").mkdir(parents=True)
-    place.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t3\t2.0\n")
+    work = Workspace(root / "tracks", "anna")
+    work.folder("pywork").mkdir(parents=True)
+    work.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t3\t2.0\n")
     for name in ("gina", "hugo"):
         (root / "pre" / name / "0").mkdir(parents=True)
         picture = np.full((96, 96, 3), 100, np.uint8)
@@ -500,7 +500,7 @@ def _drawn(kit: Kit) -> None:
     assert {clip.frames for clip in ran.data.drawn} == {FRAMES}
     # Unset: as many as clips, up to a largest number.
     for most, count in ((60, 2), (1, 1)):
-        kit.patch.setattr(syncnet_task, "MOST_DRAWN", most)
+        kit.patch.setattr(syncnet_data, "MOST_DRAWN", most)
         assert len(kit.syncnet(without=("--drawn",)).data.drawn) == count
 
 

@@ -47,14 +47,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tools")
     for seed, name in enumerate(("val/anna", "val/carl", "more/dora")):
         data_dir, _, reference = name.partition("/")
-        place = Workspace(root / data_dir, reference)
-        place.room("pycrop").mkdir(parents=True)
+        work = Workspace(root / data_dir, reference)
+        work.folder("pycrop").mkdir(parents=True)
         rng = np.random.default_rng(seed)
         sound = rng.integers(-9000, 9000, FRAMES * 640, dtype=np.int16)
-        write_track(place.crop(0), np.full((FRAMES, 224, 224, 3), 90, np.uint8), sound)
-    place = Workspace(root / "val", "anna")
-    place.room("pywork").mkdir(parents=True)
-    place.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t3\t2.0\n")
+        write_track(work.crop(0), np.full((FRAMES, 224, 224, 3), 90, np.uint8), sound)
+    work = Workspace(root / "val", "anna")
+    work.folder("pywork").mkdir(parents=True)
+    work.offsets_text.write_text("FILENAME\tOFFSET\tCONF\n00000.avi\t3\t2.0\n")
     torch.manual_seed(9)
     weights.write_own(SyncNet(TINY), root / "syncnet.safetensors", config=TINY)
     weights.write_own(SyncNetColor(NARROW), root / "expert.safetensors", config=NARROW)
@@ -345,10 +345,10 @@ def _checkpoint(kit: Kit) -> None:
 def _initial_model(kit: Kit) -> None:
     file = kit.folders / "syncnet.safetensors"
     scorer = kit.evaluated("evaluate_mouths")["rest"][1]
-    assert scorer.model.used == weights.WeightsUsed(file.name, sha256(file))
+    assert scorer.model.weights_file == weights.WeightsFile(file.name, sha256(file))
     assert file.name in kit.out
     scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
-    assert scorer.model.used == weights.syncnet_used() and file.name not in kit.out
+    assert scorer.model.weights_file == weights.syncnet_weights() and file.name not in kit.out
 
 
 @_row("evaluate_mouths", "pictures")

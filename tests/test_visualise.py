@@ -11,8 +11,8 @@ from models.features import SAMPLE_RATE
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.labelling import Mark, draw, label, marks_by_frame
-from pipeline.media import decode, encode, planes
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.media import decode, encode, yuv
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.synthetic import frame_count
 
 FRAMES = 40
@@ -29,9 +29,9 @@ def _track(first: int, frames: int, *, x: float) -> tuple[Track, CropPath]:
     return Track(np.arange(first, first + frames), boxes), _path(frames, x=x)
 
 
-def _black(width_px: int, height_px: int) -> planes.Picture:
+def _black(width_px: int, height_px: int) -> yuv.Picture:
     size_px = width_px, height_px
-    picture = planes.picture(np.zeros(planes.buffer_bytes(size_px), np.uint8), size_px=size_px)
+    picture = yuv.picture(np.zeros(yuv.buffer_bytes(size_px), np.uint8), size_px=size_px)
     for plane, level in zip((picture.y, picture.u, picture.v), BLACK, strict=True):
         plane[:] = level
     return picture
@@ -44,24 +44,24 @@ def _dists(windows: int, *, confidence: float) -> np.ndarray:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
+def work(tmp_path: Path) -> Workspace:
     """40 grey frames with sound and two faces: a speaker and one who is silent."""
-    place = Workspace(tmp_path, "marks")
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
-    with encode.VideoWriter(place.video, size_px=(200, 120)) as writer:
+    work = Workspace(tmp_path, "marks")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    with encode.VideoWriter(work.video, size_px=(200, 120)) as writer:
         for _ in range(FRAMES):
             writer.write(np.full((120, 200, 3), 128, np.uint8))
-    wavfile.write(place.audio, SAMPLE_RATE, np.arange(FRAMES * 640, dtype=np.int16))
+    wavfile.write(work.audio, SAMPLE_RATE, np.arange(FRAMES * 640, dtype=np.int16))
     faces = [_track(0, FRAMES, x=50), _track(10, 20, x=140)]
-    place.write_tracks(*map(list, zip(*faces, strict=True)))
-    place.write_distances([_dists(FRAMES - 5, confidence=8), _dists(15, confidence=0.5)])
-    return place
+    work.write_tracks(*map(list, zip(*faces, strict=True)))
+    work.write_distances([_dists(FRAMES - 5, confidence=8), _dists(15, confidence=0.5)])
+    return work
 
 
-def test_marks_follow_the_tracks(place: Workspace) -> None:
+def test_marks_follow_the_tracks(work: Workspace) -> None:
     """Every frame of a track is marked with its number and confidence, and no other."""
-    marks = marks_by_frame(place)
+    marks = marks_by_frame(work)
     assert {index: [mark.track for mark in marks[index]] for index in marks} == {
         index: [0, 1] if 10 <= index < 30 else [0] for index in range(FRAMES)
     }
@@ -70,31 +70,31 @@ def test_marks_follow_the_tracks(place: Workspace) -> None:
         assert (mark.x, mark.y, mark.s) == (x, 60, 20)
 
 
-def test_a_change_is_marked_on_the_frame_it_is_about(place: Workspace) -> None:
+def test_a_change_is_marked_on_the_frame_it_is_about(work: Workspace) -> None:
     """Window i tells about frame i + 2: lips that start to match at window 15 show at frame 17."""
     dists = _dists(FRAMES - 5, confidence=8)
     dists[:15, 15] = 10.0
-    place.write_distances([dists, _dists(15, confidence=0.5)])
-    marks = marks_by_frame(place)
+    work.write_distances([dists, _dists(15, confidence=0.5)])
+    marks = marks_by_frame(work)
     speaking = [marks[index][0].confidence > 4 for index in range(FRAMES)]
     assert speaking == [False] * 17 + [True] * 23
 
 
 @pytest.mark.parametrize(("frame_rate", "first"), [(25, 17), (50, 33)])
-def test_marks_follow_the_clock_of_the_video(frame_rate: int, first: int, place: Workspace) -> None:
+def test_marks_follow_the_clock_of_the_video(frame_rate: int, first: int, work: Workspace) -> None:
     """Lips that match from window 15 on match from 0.68 s on, half a window earlier at 50."""
     dists = _dists(FRAMES - 5, confidence=8)
     dists[:15, 15] = 10.0
-    place.write_distances([dists, _dists(15, confidence=0.5)])
-    marks = marks_by_frame(place, frame_rate=frame_rate)
+    work.write_distances([dists, _dists(15, confidence=0.5)])
+    marks = marks_by_frame(work, frame_rate=frame_rate)
     matching = [index for index in range(FRAMES) if marks[index][0].confidence > 4]
     assert abs(matching[0] - first) <= 1 and matching[-1] == FRAMES - 1
 
 
-def test_a_track_without_sound_is_marked_silent(place: Workspace) -> None:
+def test_a_track_without_sound_is_marked_silent(work: Workspace) -> None:
     """No windows, no confidence: a red box, not an error."""
-    place.write_distances([np.zeros((0, 31), np.float32), _dists(15, confidence=2)])
-    assert {mark.confidence for index, [mark, *_] in marks_by_frame(place).items()} == {0.0}
+    work.write_distances([np.zeros((0, 31), np.float32), _dists(15, confidence=2)])
+    assert {mark.confidence for index, [mark, *_] in marks_by_frame(work).items()} == {0.0}
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_label_and_line_are_the_demos() -> None:
     draw(picture, Mark(3, 4.1234, 100.0, 80.0, 30.0))
     green = int(25 * 4.1234)
     colour = (0, green, 255 - green)
-    planes.rectangle(wanted, (70, 50), (130, 110), colour, line_px=3)
+    yuv.rectangle(wanted, (70, 50), (130, 110), colour, line_px=3)
     white = (255, 255, 255)
-    planes.text(wanted, "Track 3, Conf 4.123", (70, 50), white, scale=0.5, line_px=2)
+    yuv.text(wanted, "Track 3, Conf 4.123", (70, 50), white, scale=0.5, line_px=2)
     np.testing.assert_array_equal(picture.buffer, wanted.buffer)
 
 
@@ -132,13 +132,13 @@ def test_boxes_beyond_the_picture_are_no_error() -> None:
     assert (picture.y > BLACK[0]).any()
 
 
-def test_the_video_has_every_frame_and_the_sound(place: Workspace) -> None:
+def test_the_video_has_every_frame_and_the_sound(work: Workspace) -> None:
     """video_out.avi has the frames of video.avi and audio.wav, sample by sample."""
-    assert label(place) == frame_count(place.labelled_video) == FRAMES
+    assert label(work) == frame_count(work.labelled_video) == FRAMES
     np.testing.assert_array_equal(
-        decode.read_audio(place.labelled_video), np.arange(FRAMES * 640, dtype=np.int16)
+        decode.read_audio(work.labelled_video), np.arange(FRAMES * 640, dtype=np.int16)
     )
-    frames = list(decode.read_frames(place.labelled_video, frame_rate=None))
+    frames = list(decode.read_frames(work.labelled_video, frame_rate=None))
     speaker, silent = frames[20][60, 30].astype(int), frames[20][60, 120].astype(int)
     assert speaker[1] - speaker[2] > 60 and silent[2] - silent[1] > 100
     np.testing.assert_allclose(frames[5][60, 120], 128, atol=12)
@@ -147,8 +147,8 @@ def test_the_video_has_every_frame_and_the_sound(place: Workspace) -> None:
 def test_odd_sizes_keep_their_pixels(tmp_path: Path) -> None:
     """Colour has half the rows and columns, rounded up: what is read is what was written."""
     size_px = 75, 41
-    shades = np.linspace(16, 235, planes.buffer_bytes(size_px)).astype(np.uint8)
-    picture = planes.picture(shades, size_px=size_px)
+    shades = np.linspace(16, 235, yuv.buffer_bytes(size_px)).astype(np.uint8)
+    picture = yuv.picture(shades, size_px=size_px)
     assert picture.y.shape == (41, 75) and picture.u.shape == picture.v.shape == (21, 38)
     picture.u[:], picture.v[:] = 90, 160
     path = tmp_path / "odd.avi"
@@ -163,9 +163,9 @@ def test_odd_sizes_keep_their_pixels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size_px", [(75, 41), (76, 41), (75, 42), (76, 42)])
 def test_odd_sides_are_made_even_without_a_black_line(size_px: tuple[int, int]) -> None:
     """The last column and row stand twice, and colour is what it was."""
-    levels = np.random.default_rng(0).integers(0, 256, planes.buffer_bytes(size_px), np.uint8)
-    odd = planes.picture(levels, size_px=size_px)
-    even = planes.picture(planes.even_sides(odd), size_px=(76, 42))
+    levels = np.random.default_rng(0).integers(0, 256, yuv.buffer_bytes(size_px), np.uint8)
+    odd = yuv.picture(levels, size_px=size_px)
+    even = yuv.picture(yuv.even_sides(odd), size_px=(76, 42))
     np.testing.assert_array_equal(even.y[: size_px[1], : size_px[0]], odd.y)
     np.testing.assert_array_equal(even.y[-1], even.y[size_px[1] - 1])
     np.testing.assert_array_equal(even.y[:, -1], even.y[:, size_px[0] - 1])
@@ -173,32 +173,32 @@ def test_odd_sides_are_made_even_without_a_black_line(size_px: tuple[int, int]) 
     np.testing.assert_array_equal(even.v, odd.v)
 
 
-def test_a_silent_video_is_labelled_too(place: Workspace) -> None:
+def test_a_silent_video_is_labelled_too(work: Workspace) -> None:
     """Without audio.wav the labelled video has no sound."""
-    place.audio.unlink()
-    assert label(place) == frame_count(place.labelled_video)
-    assert decode.read_audio(place.labelled_video).size == 0
+    work.audio.unlink()
+    assert label(work) == frame_count(work.labelled_video)
+    assert decode.read_audio(work.labelled_video).size == 0
 
 
-def test_a_video_without_tracks_is_passed_on(place: Workspace) -> None:
+def test_a_video_without_tracks_is_passed_on(work: Workspace) -> None:
     """Nothing found is nothing marked."""
-    place.write_tracks([], [])
-    place.write_distances([])
-    assert label(place) == FRAMES
-    first = next(iter(decode.read_frames(place.labelled_video)))
+    work.write_tracks([], [])
+    work.write_distances([])
+    assert label(work) == FRAMES
+    first = next(iter(decode.read_frames(work.labelled_video)))
     np.testing.assert_allclose(first, 128, atol=12)
 
 
-def test_scores_of_another_run_are_refused(place: Workspace) -> None:
+def test_scores_of_another_run_are_refused(work: Workspace) -> None:
     """Two tracks with one score is an old activesd.pckl: the message says what to run."""
-    place.write_distances([_dists(15, confidence=1)])
+    work.write_distances([_dists(15, confidence=1)])
     with pytest.raises(InputError, match=r"run_syncnet\.py again"):
-        label(place)
-    assert not place.labelled_video.exists()
+        label(work)
+    assert not work.labelled_video.exists()
 
 
-def test_a_video_that_was_removed_is_missed_by_name(place: Workspace) -> None:
+def test_a_video_that_was_removed_is_missed_by_name(work: Workspace) -> None:
     """Frames come from pyavi/video.avi: pyframes/ may be cleared, this may not."""
-    place.video.unlink()
+    work.video.unlink()
     with pytest.raises(InputError, match=r"video\.avi is not there; run run_pipeline"):
-        label(place)
+        label(work)

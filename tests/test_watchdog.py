@@ -260,15 +260,15 @@ def test_a_killed_script_leaves_no_ffmpeg(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not even one that hangs and holds no pipe of the script's."""
-    mark, place = tmp_path / "mark", Workspace(tmp_path / "work", done.reference)
+    mark, work = tmp_path / "mark", Workspace(tmp_path / "work", done.reference)
     then = f"open({str(mark)!r}, 'w').close()\n{HANGS}"
     _fake(tmp_path, monkeypatch, KILLED[name], then)
-    where: list[str | Path] = ["--data_dir", place.data_dir, "--reference", place.reference]
+    where: list[str | Path] = ["--data_dir", work.data_dir, "--reference", work.reference]
     if name == "run_pipeline.py":
         where += ["--videofile", face_clip]
     else:
-        shutil.copytree(done.data_dir, place.data_dir)
-        place.write_distances([np.ones((25, 31), np.float32)])
+        shutil.copytree(done.data_dir, work.data_dir)
+        work.write_distances([np.ones((25, 31), np.float32)])
     script = subprocess.Popen(
         [sys.executable, REPO / name, *where],
         start_new_session=True,

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.media import planes, yuv
-from pipeline.media.planes import Picture
+from pipeline.media import yuv
+from pipeline.media.yuv import Picture
 from tests.synthetic import ffmpeg
 
 MATRICES = sorted(yuv.LUMA_SHARES)
@@ -18,8 +18,8 @@ ODD_PX = (63, 41)
 
 def _picture(seed: int, *, size_px: tuple[int, int] = ODD_PX) -> Picture:
     """Every level there is, also those that stand for no colour."""
-    levels = np.random.default_rng(seed).integers(0, 256, planes.buffer_bytes(size_px), np.uint8)
-    return planes.picture(levels, size_px=size_px)
+    levels = np.random.default_rng(seed).integers(0, 256, yuv.buffer_bytes(size_px), np.uint8)
+    return yuv.picture(levels, size_px=size_px)
 
 
 def _smooth(seed: int, *, size_px: tuple[int, int] = ODD_PX) -> Picture:
@@ -33,7 +33,7 @@ def _smooth(seed: int, *, size_px: tuple[int, int] = ODD_PX) -> Picture:
 
 def _copy(picture: Picture) -> Picture:
     height, width = picture.y.shape
-    return planes.picture(picture.buffer.copy(), size_px=(width, height))
+    return yuv.picture(picture.buffer.copy(), size_px=(width, height))
 
 
 @pytest.mark.parametrize("full_range", [False, True])
@@ -46,7 +46,7 @@ def test_colours_are_those_ffmpeg_converts_to(
     chart_levels = np.meshgrid(luma, chroma, chroma, indexing="ij")
     y, u, v = (plane.ravel().astype(np.uint8) for plane in chart_levels)
     size_px = (27 * PATCH_PX, 27 * PATCH_PX)
-    chart = planes.picture(np.empty(planes.buffer_bytes(size_px), np.uint8), size_px=size_px)
+    chart = yuv.picture(np.empty(yuv.buffer_bytes(size_px), np.uint8), size_px=size_px)
     for plane, levels, side in ((chart.y, y, 8), (chart.u, u, 4), (chart.v, v, 4)):
         plane[:] = levels.reshape(27, 27).repeat(side, axis=0).repeat(side, axis=1)
     raw, converted = tmp_path / "chart.yuv", tmp_path / "chart.bgr"

@@ -132,8 +132,8 @@ def write_noise(data_dir: Path, *, clips: int, frames: int, seed: int) -> None:
     """Face tracks of blurry noise and loud sound, a video each: what they show is of no matter."""
     for number in range(clips):
         rng = np.random.default_rng((seed, number))
-        place = Workspace(data_dir, f"noise{number:03d}")
-        place.room("pycrop").mkdir(parents=True)
+        work = Workspace(data_dir, f"noise{number:03d}")
+        work.folder("pycrop").mkdir(parents=True)
         small = rng.integers(0, 255, (frames, 14, 14, 3), dtype=np.uint8)
         sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
-        write_track(place.crop(0), small.repeat(16, axis=1).repeat(16, axis=2), sound)
+        write_track(work.crop(0), small.repeat(16, axis=1).repeat(16, axis=2), sound)

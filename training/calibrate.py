@@ -31,19 +31,21 @@ from training.evaluate.reliability_fit import Options
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
     parser = tables.parser(
-        (__doc__ or "").partition("\n\n")[0],
-        data="data folders of people the network was not trained on",
+        __doc__, data="Results folders of people the network was not trained on."
     )
     default = Options()
     # fmt: off
     add = parser.add_argument
-    add("--val", type=Path, nargs="*", default=[], help="data folders of yet other people")
-    add("--val_without", nargs="*", default=[], help="references of --val to leave out")
-    add("--weights", default="auto", help="SyncNet weights file")
-    add("--export", type=Path, help="weights file to write: the same network, calibrated")
-    add("--pieces", type=int, default=default.pieces, help="of each length, spread over all people")
-    add("--foreign", type=int, default=default.foreign, help="sounds of others for each piece")
-    add("--seed", type=int, default=default.seed, help="of everything random")
+    add("--val", type=Path, nargs="*", default=[],
+        help="Results folders of yet other people, to check on.")
+    add("--val_without", nargs="*", default=[], help="References of --val to leave out.")
+    add("--weights", default="auto", help="SyncNet weights file.")
+    add("--export", type=Path, help="Weights file to write: the same network, calibrated.")
+    add("--pieces", type=int, default=default.pieces,
+        help="Pieces of each length, spread over all people.")
+    add("--foreign", type=int, default=default.foreign,
+        help="Sounds of other people for each piece.")
+    add("--seed", type=int, default=default.seed, help="Seed of everything random.")
     # fmt: on
     return parser
 
@@ -55,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.export and not args.export.parent.is_dir():
         raise InputError(f"{args.export.parent} is not a folder; give --export in one that exists.")
     device = torch_device(args.device)
-    model, used = weights.load_syncnet(args.weights, device=device)
+    model, weights_file = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
         cache = args.cache or Path(passing)
         fitting = tables.tracks(args.data, model.config, cache=cache, progress=progress)
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows:
             print(" ", json.dumps(row))
     if args.json:
-        write_json(args.json, {"weights": asdict(used)} | figures)
+        write_json(args.json, {"weights": asdict(weights_file)} | figures)
     if args.export:
         model.config = replace(model.config, calibration=calibration)
         weights.write_own(model, args.export, config=model.config)

@@ -38,7 +38,7 @@ from training.objectives.detection import calibrate, detection_loss, fold_batch_
 
 VIEW_PX = 256  # side of a training view
 CORPUS_SHARE, DRAWN_SHARE = 0.35, 0.08  # of the views; the rest are photographs
-TARGET_FALSE_PER_IMAGE = 0.03  # what the pipeline's confidence of 0.9 is made to mean
+TARGET_FALSE_PER_IMAGE = 0.03  # at the pipeline's confidence of 0.9
 NEEDED = ("model", "optimizer", "average", "step", "seconds")
 
 
@@ -68,33 +68,32 @@ class Data:
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the script."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    # Data
-    parser.add_argument("--stills", type=Path, required=True, help="folder with labels.jsonl")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder with faces.jsonl")
-    parser.add_argument("--per_clip", type=int, default=16, help="frames taken from each clip")
-    parser.add_argument("--drawn", type=int, default=600, help="drawn scenes")
-    parser.add_argument("--workers", type=int, default=1, help="threads that prepare views")
-    # Run
-    parser.add_argument("--run", type=Path, required=True, help="checkpoints and train.jsonl")
-    parser.add_argument("--export", type=Path, help="safetensors file to write at the end")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--log_every", type=int, default=50, help="steps between log rows")
-    parser.add_argument("--save_every", type=int, default=100, help="steps between checkpoints")
-    parser.add_argument("--eval_every", type=int, default=500, help="steps, -1 = only at the end")
-    # Optimisation
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--warmup", type=int, default=100, help="steps")
-    parser.add_argument("--average", type=float, default=0.998, help="decay of averaged weights")
-    parser.add_argument("--weight_decay", type=float, default=1e-4)
-    parser.add_argument(
-        "--precision", choices=PRECISION_CHOICES, default="fp32", help="of the steps"
-    )
+    parser = cli.plain_parser(__doc__, program="python -m training.detector")
+    # fmt: off
+    data = parser.add_argument_group("data").add_argument
+    data("--stills", type=Path, required=True, help="Folder of photographs with labels.jsonl.")
+    data("--corpus", type=Path, required=True, help="Folder of videos with faces.jsonl.")
+    data("--per_clip", type=int, default=16, help="Frames taken from each video.")
+    data("--drawn", type=int, default=600, help="Drawn scenes that are added.")
+    data("--workers", type=int, default=1, help="Threads that prepare pictures.")
+    run = parser.add_argument_group("run").add_argument
+    run("--run", type=Path, required=True, help="Folder of the checkpoint and train.jsonl.")
+    run("--export", type=Path, help="Weights file (.safetensors) to write at the end.")
+    run("--seed", type=int, default=1, help="Seed of everything random.")
+    run("--device", default="cpu", help="Where the network computes: auto, cpu, cuda, mps.")
+    run("--log_every", type=int, default=50, help="Steps from one row of the log to the next.")
+    run("--save_every", type=int, default=100, help="Steps from one checkpoint to the next.")
+    run("--eval_every", type=int, default=500,
+        help="Steps from one report to the next; -1 reports at the end only.")
+    step = parser.add_argument_group("optimisation").add_argument
+    step("--steps", type=int, default=5000, help="Length of the run.")
+    step("--batch_size", type=int, default=16, help="Pictures of a step.")
+    step("--lr", type=float, default=2e-3, help="Peak of the learning rate.")
+    step("--warmup", type=int, default=100, help="Steps until that peak; a cosine follows.")
+    step("--average", type=float, default=0.998, help="Decay of the averaged weights.")
+    step("--weight_decay", type=float, default=1e-4, help="Weight decay of AdamW.")
+    step("--precision", choices=PRECISION_CHOICES, default="fp32", help="Arithmetic of a step.")
+    # fmt: on
     return parser
 
 
@@ -169,8 +168,8 @@ class DetectorTask(Task):
     def beginning(self, step: int) -> list[str]:
         """Network, processor and arithmetic."""
         count = sum(p.numel() for p in self.network.parameters())
-        place = f"on {self._group.device}, precision {self.precision}"
-        return [f"small face detector, {count:,} parameters, {place}"]
+        workspace = f"on {self._group.device}, precision {self.precision}"
+        return [f"small face detector, {count:,} parameters, {workspace}"]
 
     def batch(self, step: int) -> list[FaceSample]:
         """The views of a step."""

@@ -162,14 +162,11 @@ def write_track(file: Path, pictures: np.ndarray, samples: np.ndarray) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
-    parser = argparse.ArgumentParser(
-        description="Drawn talking heads as face tracks, to try the training on.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--data_dir", type=Path, default=Path("data/drawn"), help="results folder")
-    parser.add_argument("--clips", type=int, default=40, help="how many, each a video of its own")
-    parser.add_argument("--seconds", type=float, default=8.0, help="length of each")
-    parser.add_argument("--seed", type=int, default=1, help="another gives other people")
+    parser = cli.plain_parser(__doc__, program="python -m training.drawn_tracks")
+    parser.add_argument("--data_dir", type=Path, default=Path("data/drawn"), help="Results folder.")
+    parser.add_argument("--clips", type=int, default=40, help="How many, each a video of its own.")
+    parser.add_argument("--seconds", type=float, default=8.0, help="Length of each.")
+    parser.add_argument("--seed", type=int, default=1, help="Another seed gives other people.")
     return parser
 
 

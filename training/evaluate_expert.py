@@ -1,4 +1,4 @@
-"""How often an expert tells right sound from wrong sound, for people it has not seen.
+"""Evaluates an expert on people it was not trained on: right sound against wrong sound.
 
     python -m training.evaluate_expert --data VAL_TRACKS [--expert FILE] [--without v005]
 
@@ -54,15 +54,15 @@ def far_windows(starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:
-    """Share told right at the threshold, right and wrong weighing the same, and area under ROC.
+    """Balanced accuracy at the threshold, and area under ROC.
 
     None for both where there is no wrong sound.
     """
     if not len(wrong):
         return {"accuracy": None, "roc_area": None}
     area = area_under_roc(right, wrong)
-    told = ((right > THRESHOLD).mean() + (wrong <= THRESHOLD).mean()) / 2
-    return {"accuracy": round(float(told), 4), "roc_area": round(area, 4)}
+    accuracy = ((right > THRESHOLD).mean() + (wrong <= THRESHOLD).mean()) / 2
+    return {"accuracy": round(float(accuracy), 4), "roc_area": round(area, 4)}
 
 
 def evaluate(
@@ -98,14 +98,13 @@ def evaluate(
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
-    parser = tables.parser(
-        "How often an expert tells right sound from wrong, on tracks cut by run_pipeline.py."
-    )
-    parser.add_argument("--expert", default="auto", help="weights")
-    parser.add_argument("--min_confidence", type=float, default=1.0, help="of scored clips")
-    parser.add_argument("--max_offset", type=float, default=10, help="of scored clips, frames")
-    parser.add_argument("--without", nargs="*", default=[], help="references to leave out")
-    parser.add_argument("--cache_gb", type=float, default=20.0)
+    parser = tables.parser(__doc__)
+    add = parser.add_argument
+    add("--expert", default="auto", help="Expert weights.")
+    add("--min_confidence", type=float, default=1.0, help="Scored clips need this confidence.")
+    add("--max_offset", type=float, default=10, help="Scored clips may be this many frames off.")
+    add("--without", nargs="*", default=[], help="References to leave out.")
+    add("--cache_gb", type=float, default=20.0, help="Largest size of the cache.")
     return parser
 
 
@@ -113,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
     device = torch_device(args.device)
-    expert, used = weights.load_expert(args.expert, device=device)
+    expert, weights_file = weights.load_expert(args.expert, device=device)
     with tempfile.TemporaryDirectory() as passing:
         source = FaceSource(
             cache=args.cache or Path(passing),
@@ -127,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
             for face in load_faces(args.data, source, say=True)
             if face.clip.reference.rpartition("/")[2] not in args.without
         ]
-        table = {"expert": used.file} | evaluate(expert, faces, device=device)
+        table = {"expert": weights_file.file} | evaluate(expert, faces, device=device)
     tables.report(table, args.json)
     return 0
 

@@ -1,4 +1,4 @@
-"""What a generator is worth on people it has not seen.
+"""Evaluates a generator on people it was not trained on.
 
     python -m training.evaluate_mouths --data VAL_TRACKS [--checkpoint FILE] [--pictures FOLDER]
 
@@ -269,11 +269,11 @@ def _table(own: list[dict[str, float]], foreign: dict[str, dict[str, Any]]) -> d
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
-    parser = tables.parser("What generator weights are worth on tracks cut by run_pipeline.py.")
-    parser.add_argument("--checkpoint", default="auto", help="generator weights")
-    parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge")
-    parser.add_argument("--pictures", type=Path, help="folder for a contact sheet and clips")
-    parser.add_argument("--seed", type=int, default=1)
+    parser = tables.parser(__doc__)
+    parser.add_argument("--checkpoint", default="auto", help="Generator weights.")
+    parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge.")
+    parser.add_argument("--pictures", type=Path, help="Folder for a contact sheet and clips.")
+    parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
     return parser
 
 
@@ -281,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
     device = torch_device(args.device)
-    model, used = weights.load_wav2lip(args.checkpoint, device=device)
+    model, weights_file = weights.load_wav2lip(args.checkpoint, device=device)
     scorer = SyncScorer(SyncOptions(args.initial_model), device=device)
     generator = Generator(folding.fold_batch_norms(model), device, batch_size=32)
     if args.pictures:
@@ -295,7 +295,7 @@ def main(argv: list[str] | None = None) -> int:
             pictures=args.pictures,
             seed=args.seed,
         )
-    table = {"generator": used.file, "syncnet": scorer.model.used.file} | table
+    table = {"generator": weights_file.file, "syncnet": scorer.model.weights_file.file} | table
     tables.report(table, args.json)
     return 0
 

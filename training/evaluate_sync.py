@@ -1,4 +1,4 @@
-"""What a SyncNet is worth on people it has not seen: the table of its model card.
+"""Evaluates a SyncNet on people it was not trained on: the table of its model card.
 
     python -m training.evaluate_sync --data VAL_TRACKS [--weights FILE] [--without v005 ...]
 
@@ -204,10 +204,10 @@ def figures(
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
-    parser = tables.parser("What SyncNet weights are worth on tracks cut by run_pipeline.py.")
-    parser.add_argument("--weights", default="auto", help="SyncNet weights file")
-    parser.add_argument("--without", nargs="*", default=[], help="references to leave out, too")
-    parser.add_argument("--seed", type=int, default=1)
+    parser = tables.parser(__doc__)
+    parser.add_argument("--weights", default="auto", help="SyncNet weights file.")
+    parser.add_argument("--without", nargs="*", default=[], help="References to leave out, too.")
+    parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
     return parser
 
 
@@ -215,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
     device = torch_device(args.device)
-    model, used = weights.load_syncnet(args.weights, device=device)
+    model, weights_file = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
         cache = args.cache or Path(passing)
         clips = tables.tracks(args.data, model.config, cache=cache, progress=progress)
@@ -230,9 +230,13 @@ def main(argv: list[str] | None = None) -> int:
         found = figures(model, clips, without=without, seed=args.seed, device=device)
     for clip, row in found["clips"].items():
         print(clip, row)
-    print(json.dumps({"weights": used.file} | {k: found[k] for k in ("all", "speaker_on_screen")}))
+    print(
+        json.dumps(
+            {"weights": weights_file.file} | {k: found[k] for k in ("all", "speaker_on_screen")}
+        )
+    )
     if args.json:
-        write_json(args.json, {"weights": used.file, "sha256": used.sha256} | found)
+        write_json(args.json, {"weights": weights_file.file, "sha256": weights_file.sha256} | found)
     return 0
 
 

@@ -84,10 +84,10 @@ def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np
         generated: (96, 96, 3) uint8, what the generator made.
         original: (96, 96, 3) uint8, what it was shown.
     """
-    shown = mouth_region(region).inside(frame)
-    rows = slice(shown.top - region.top, shown.bottom - region.top)
-    columns = slice(shown.left - region.left, shown.right - region.left)
-    face = shown.cut(frame)
+    visible = mouth_region(region).inside(frame)
+    rows = slice(visible.top - region.top, visible.bottom - region.top)
+    columns = slice(visible.left - region.left, visible.right - region.left)
+    face = visible.cut(frame)
     drawn = _enlarge(match_colour(generated, original), *region.size_px)[rows, columns]
     mask = _mask_part(*region.size_px, rows, columns)[..., None]
     mixed = face + (drawn - face) * mask  # where the mask is 0, exactly what it was

@@ -101,11 +101,11 @@ class Source:
     duration_s: float | None
 
 
-def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, list[str]]:
+def find_source(workspace: Workspace, given: Path | None = None) -> tuple[Source, list[str]]:
     """The input of run_pipeline.py, else video.avi of the workspace.
 
     Args:
-        place: where run_pipeline.py has been.
+        workspace: where run_pipeline.py has been.
         given: looked at before the path where the input was.
 
     Returns:
@@ -114,27 +114,29 @@ def find_source(place: Workspace, given: Path | None = None) -> tuple[Source, li
     Raises:
         InputError: there is neither, or `given` is another video.
     """
-    record, notices = place.read_record() or {}, []
-    path = place.video
+    record, notices = workspace.read_record() or {}, []
+    path = workspace.video
     if original := record.get("file"):
         identity = record.get("input", {})
         if given is not None and given.is_file() and not is_file_of(given, identity):
             raise InputError(
-                f"{given} is not what run_pipeline.py was given for {place.reference}; "
+                f"{given} is not what run_pipeline.py was given for {workspace.reference}; "
                 "run it again, or leave --videofile out."
             )
-        candidates = [file for file in (given, *_recorded_paths(place, original)) if file]
-        path = next((file for file in candidates if is_file_of(file, identity)), place.video)
-        if path == place.video:
+        candidates = [file for file in (given, *_recorded_paths(workspace, original)) if file]
+        path = next((file for file in candidates if is_file_of(file, identity)), workspace.video)
+        if path == workspace.video:
             notices = [
-                f"{candidates[0]} is gone or changed: {place.video} is dubbed instead; "
+                f"{candidates[0]} is gone or changed: {workspace.video} is dubbed instead; "
                 "--videofile can say where it is now."
             ]
     if not path.is_file():
         raise InputError(f"{path} is not there; run run_pipeline.py again with --overwrite.")
     # video.avi carries only the sound that was used.
-    used = (record.get("sound") or {}).get("audio_stream") if path != place.video else None
-    info = decode.probe(path, audio_stream=used)
+    audio_stream = (
+        (record.get("sound") or {}).get("audio_stream") if path != workspace.video else None
+    )
+    info = decode.probe(path, audio_stream=audio_stream)
     source = Source(
         path=path,
         frame_rate=float(_output_rate(path, info)),
@@ -152,14 +154,14 @@ def _output_rate(path: Path, info: decode.MediaInfo) -> Fraction:
     return source_frames.output_rate(decode.frame_times_s(path, info=info), stated_rate=stated)
 
 
-def _recorded_paths(place: Workspace, original: str) -> list[Path]:
+def _recorded_paths(workspace: Workspace, original: str) -> list[Path]:
     """Where the input may be: older records hold a path from where the run was started."""
-    folders = [] if Path(original).is_absolute() else place.data_dir.resolve().parents
+    folders = [] if Path(original).is_absolute() else workspace.data_dir.resolve().parents
     return [Path(original), *(folder / original for folder in folders)]
 
 
 def choose(
-    place: Workspace, tracks: list[Track], wanted: TrackWord | tuple[int, ...]
+    workspace: Workspace, tracks: list[Track], selection: TrackWord | tuple[int, ...]
 ) -> dict[int, np.ndarray]:
     """Chosen tracks, and on which of its frames each is regenerated.
 
@@ -167,32 +169,32 @@ def choose(
         Track number to (frames,) bool.
 
     Raises:
-        InputError: `wanted` means nothing, there is no such track, or none speaks.
+        InputError: `selection` means nothing, there is no such track, or none speaks.
     """
-    check_tracks(wanted)
+    check_tracks(selection)
     if not tracks:
-        raise InputError(f"{place.tracks} holds no track; see what run_pipeline.py said.")
-    if wanted == "speaking":
-        return _speakers(place, tracks)
-    numbers = tuple(range(len(tracks))) if isinstance(wanted, str) else wanted
+        raise InputError(f"{workspace.tracks} holds no track; see the output of run_pipeline.py.")
+    if selection == "speaking":
+        return _speakers(workspace, tracks)
+    numbers = tuple(range(len(tracks))) if isinstance(selection, str) else selection
     for number in numbers:
         if not 0 <= number < len(tracks):
             raise InputError(
-                f"--tracks {number}: {place.reference} has tracks 0 to {len(tracks) - 1}."
+                f"--tracks {number}: {workspace.reference} has tracks 0 to {len(tracks) - 1}."
             )
     return {number: np.ones(len(tracks[number].frames), bool) for number in numbers}
 
 
-def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
-    rows, scored = place.read_offsets(), place.read_distances()
+def _speakers(workspace: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
+    rows, scored = workspace.read_offsets(), workspace.read_distances()
     if not len(rows) == len(scored) == len(tracks):
         raise InputError(
             f"{len(tracks)} tracks but scores for {len(scored)}; run run_syncnet.py again."
         )
-    found = {}
+    speaking_frames = {}
     row_of = {row.get("track"): row for row in rows}
     if row_of.keys() != set(range(len(tracks))):
-        raise InputError(f"{place.offsets_json} has other tracks; run run_syncnet.py again.")
+        raise InputError(f"{workspace.offsets_json} has other tracks; run run_syncnet.py again.")
     for number, (track, dists) in enumerate(zip(tracks, scored, strict=True)):
         row = row_of[number]
         spoken = speaking.speaking(
@@ -202,19 +204,19 @@ def _speakers(place: Workspace, tracks: list[Track]) -> dict[int, np.ndarray]:
                 row.get("reliable_confidence") or PUBLISHED_SYNCNET.reliable_confidence
             ),  # an older offsets.json does not say it
             reliable_margin=float(row.get("reliable_margin") or 0),
-            frame_rate=place.read_frame_rate(),
+            frame_rate=workspace.read_frame_rate(),
         )
         if spoken.any():
-            found[number] = spoken
-    if not found:
-        raise InputError(f"No track of {place.reference} speaks; choose some by --tracks.")
-    return found
+            speaking_frames[number] = spoken
+    if not speaking_frames:
+        raise InputError(f"No track of {workspace.reference} speaks; choose some by --tracks.")
+    return speaking_frames
 
 
 def voices_of(
-    place: Workspace, source: Source, chosen: dict[int, np.ndarray], options: DubOptions
+    workspace: Workspace, source: Source, chosen: dict[int, np.ndarray], options: DubOptions
 ) -> tuple[dict[int, Voice], list[Sound]]:
-    """The voice of every chosen track, and what is heard in the output."""
+    """The voice of every chosen track, and the sounds of the output."""
     unknown = [n for n in options.audio if n is not None and n not in chosen]
     if unknown:
         raise InputError(f"--audio {unknown[0]}=...: track {unknown[0]} is not among --tracks.")
@@ -222,7 +224,7 @@ def voices_of(
     own = [number for number, path in given.items() if path is None]
     if own and source.audio_stream is None:
         raise InputError(f"{source.path} has no sound; give some by --audio.")
-    own_delay_s = _own_delay_s(place, own)
+    own_delay_s = _own_delay_s(workspace, own)
     own_sound = Sound(source.path, own_delay_s, audio_stream=source.audio_stream)
     sound_of = {
         number: Sound(path) if path is not None else own_sound for number, path in given.items()
@@ -242,15 +244,17 @@ def voices_of(
     return {number: voices[sound] for number, sound in sound_of.items()}, sounds
 
 
-def _own_delay_s(place: Workspace, tracks: list[int]) -> float:
+def _own_delay_s(workspace: Workspace, tracks: list[int]) -> float:
     """By how much the video's own sound must come later to be in sync with the surest track.
 
-    One delay for all: the sound is heard once, and every mouth follows what is heard.
+    One delay for all tracks: the output has one sound, which every mouth follows.
     """
-    if not tracks or not place.offsets_json.is_file():
+    if not tracks or not workspace.offsets_json.is_file():
         return 0.0
     rows = [
-        row for row in place.read_offsets() if row.get("track") in tracks and row.get("reliable")
+        row
+        for row in workspace.read_offsets()
+        if row.get("track") in tracks and row.get("reliable")
     ]
     if not rows:
         return 0.0

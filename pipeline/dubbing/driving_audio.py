@@ -1,4 +1,4 @@
-"""The sound a regenerated mouth follows: read, placed in time, quiet where nobody speaks."""
+"""Mel features of the driving audio, with a silence gate."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Voice:
 
     Attributes:
         path: file it comes from.
-        delay_s: its start on the output's clock; below 0 its beginning is not heard.
+        delay_s: its start on the output's clock; below 0 its beginning is cut off.
         mel: (80, 16 + columns + 16) float32, the file from its own start between two silences as
             long as a window: lips close before they speak and after.
         duration_s: of the file.
@@ -79,8 +79,8 @@ def read_voice(
     Args:
         path: anything ffmpeg reads as audio.
         delay_s: when it starts on the output's clock.
-        silence_gate: hear nothing where nobody speaks, so that the mouth closes there instead of
-            following the noise of the room.
+        silence_gate: replace pauses by silence, so that the mouth closes there instead of
+            following background noise.
         audio_stream: index among its sound streams; None for the one players take.
 
     Raises:

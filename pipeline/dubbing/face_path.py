@@ -163,8 +163,8 @@ class FacePath:
         position = min(max(position, 0.0), len(self._boxes) - 1.0)
         before, after = math.floor(position), math.ceil(position)
         share = position - before
-        found: np.ndarray = (1 - share) * self._boxes[before] + share * self._boxes[after]
-        return found
+        boxes: np.ndarray = (1 - share) * self._boxes[before] + share * self._boxes[after]
+        return boxes
 
 
 def shrink(face: np.ndarray, *, bilinear: bool = False) -> np.ndarray:

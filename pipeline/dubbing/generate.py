@@ -12,8 +12,8 @@ from models.wav2lip import Wav2Lip
 from pipeline.dubbing import blend, face_path
 from pipeline.dubbing.driving_audio import Voice
 from pipeline.dubbing.face_path import FacePath, Region
-from pipeline.media import planes, yuv
-from pipeline.media.planes import Picture
+from pipeline.media import yuv
+from pipeline.media.yuv import Picture
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class DubTrack:
     spoken: np.ndarray
 
     def region(self, source_s: float) -> Region | None:
-        """Where the face is at a source time; None where it is not, or shall be left as it is."""
-        found = self.path.at(source_s)
-        if found is None:
+        """The face at a source time; None where it is absent or not regenerated."""
+        region = self.path.at(source_s)
+        if region is None:
             return None
-        return found if self.spoken[self.path.position(source_s)] else None
+        return region if self.spoken[self.path.position(source_s)] else None
 
 
 @dataclass
@@ -78,18 +78,18 @@ class Generator:
         Returns:
             (N, 96, 96, 3) uint8 BGR.
         """
-        drawn = []
+        mouths = []
         for start in range(0, len(faces), self.batch_size):
             part = slice(start, start + self.batch_size)
             other = None if reference is None else reference[part]
-            seen = to_device(wav2lip.generator_input(faces[part], other), self.device)
-            heard = to_device(torch.from_numpy(sound[part]), self.device)
-            drawn.append(wav2lip.to_uint8(self.model(heard, seen)))
-        return np.concatenate(drawn)
+            pixels = to_device(wav2lip.generator_input(faces[part], other), self.device)
+            mels = to_device(torch.from_numpy(sound[part]), self.device)
+            mouths.append(wav2lip.to_uint8(self.model(mels, pixels)))
+        return np.concatenate(mouths)
 
 
 def regenerated(
-    shown: Iterator[tuple[int, np.ndarray]],
+    source: Iterator[tuple[int, np.ndarray]],
     dub_tracks: list[DubTrack],
     generator: Generator,
     *,
@@ -101,7 +101,7 @@ def regenerated(
     """The frames of a video with new mouths; frames without a chosen face pass untouched.
 
     Args:
-        shown: source index and writable yuv420p buffer (see planes.py), in output order.
+        source: source index and writable yuv420p buffer (see yuv.py), in output order.
         dub_tracks: faces that get a new mouth.
         generator: draws them, a batch of faces at a time.
         size_px: (width, height) of the frames.
@@ -114,8 +114,8 @@ def regenerated(
     """
     waiting: list[tuple[np.ndarray, list[int]]] = []
     faces: list[_Face] = []
-    for position, (index, buffer) in enumerate(shown):
-        picture, changed = planes.picture(buffer, size_px=size_px), []
+    for position, (index, buffer) in enumerate(source):
+        picture, changed = yuv.picture(buffer, size_px=size_px), []
         for part in dub_tracks:
             region = part.region(index / frame_rate)
             if region is not None:
@@ -142,8 +142,8 @@ def _finished(
 ) -> list[tuple[np.ndarray, list[int]]]:
     if faces:
         originals = np.stack([face.original for face in faces])
-        drawn = generator.draw(originals, np.stack([face.sound for face in faces]))
-        for face, generated in zip(faces, drawn, strict=True):
+        mouths = generator.draw(originals, np.stack([face.sound for face in faces]))
+        for face, generated in zip(faces, mouths, strict=True):
             _put(face, generated, matrix=matrix, blended=blended)
     return waiting
 

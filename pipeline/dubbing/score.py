@@ -33,12 +33,12 @@ class Score:
 
 
 def score_dubbed(
-    place: Workspace, video: Path, voices: dict[int, Voice], scorer: SyncScorer
+    workspace: Workspace, video: Path, voices: dict[int, Voice], scorer: SyncScorer
 ) -> dict[str, dict[str, Any]]:
     """Scores every regenerated track, and the same track as it was.
 
     Args:
-        place: of the original.
+        workspace: of the original.
         video: the result; only its first run through the source is scored.
         voices: of the regenerated tracks, by number.
         scorer: compares lips and sound.
@@ -47,9 +47,9 @@ def score_dubbed(
         Track number to {"original": ..., "regenerated": ...}, each a `Score` or None where there
         was nothing to compare.
     """
-    settings = (place.read_record() or {}).get("settings", {})
+    settings = (workspace.read_record() or {}).get("settings", {})
     crop_scale = float(settings.get("crop_scale", CROP_SCALE))
-    tracks, frame_rate = place.read_tracks(), place.read_frame_rate()
+    tracks, frame_rate = workspace.read_tracks(), workspace.read_frame_rate()
     faces = {number: tracks[number] for number in voices}
     embedders = {number: scorer.lip_embedder() for number in voices}
     for number, crop in _crops(video, faces, frame_rate, crop_scale=crop_scale):
@@ -59,11 +59,13 @@ def score_dubbed(
     for number, voice in voices.items():
         samples = _sound(samples_of[voice.path], voice.delay_s, faces[number][0], frame_rate)
         new = scorer.score_lips(embedders.pop(number).finish(), samples)
-        old = scorer.score(place.crop(number)).sync if place.crop(number).is_file() else None
+        old = (
+            scorer.score(workspace.crop(number)).sync if workspace.crop(number).is_file() else None
+        )
         scores[str(number)] = {
             "original": asdict(_score(old)) if old else None,
             "regenerated": asdict(_score(new)) if new else None,
-            "weights": scorer.model.used.file,
+            "weights": scorer.model.weights_file.file,
         }
     return scores
 

@@ -35,9 +35,9 @@ NTSC_RATES = {
 }
 
 
-def exact_rate(shown: float) -> float:
+def exact_rate(rounded: float) -> float:
     """The frame rate behind the one ffmpeg shows: 23.98 stands for 24000/1001."""
-    return NTSC_RATES.get(round(shown, 2), shown)
+    return NTSC_RATES.get(round(rounded, 2), rounded)
 
 
 # Usual rates, for sources whose own varies.
@@ -59,7 +59,7 @@ TIME_TOLERANCE_S = 0.0011  # Matroska and others store times in whole millisecon
 # One late frame of a thousand is no reason to draw all mouths twice as often.
 DROPPED_SHARE = 0.001
 # Up to this factor a higher rate is taken if it loses fewer frames or moves them less: 30 and
-# 29.97 are told apart so.
+# 29.97 are kept apart.
 NEARBY = 1.05
 
 
@@ -120,7 +120,7 @@ def _dropped(times_s: np.ndarray, rate: Fraction) -> int:
     places = [
         np.floor((times_s + lead_s) * float(rate) + 0.5) for lead_s in (0.0, TIME_TOLERANCE_S)
     ]
-    return max(len(times_s) - len(np.unique(place)) for place in places)
+    return max(len(times_s) - len(np.unique(workspace)) for workspace in places)
 
 
 def playback(
@@ -129,7 +129,7 @@ def playback(
     frame_rate: float,
     frames: int | None,
     fit: Fit,
-    kept: Path,
+    frame_store: Path,
     read: Callable[..., Iterator[np.ndarray]] = decode.read_frames,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Source frames in the order they are shown, with the index each has in the source.
@@ -140,8 +140,8 @@ def playback(
         frames: of the output; None for all the source has.
         fit: what follows where the source ends too early: "loop" plays it backwards and forwards
             in turn, otherwise its last frame stands.
-        kept: an existing empty folder, for frames to be shown again, as they are, `KEPT_BYTES` of
-            them at most; emptied at the end.
+        frame_store: an existing empty folder, for frames that come again, `KEPT_BYTES` of them at
+            most; emptied at the end.
         read: gives the source's frames, arrays of any kind, for its path and a `frame_rate`.
 
     Yields:
@@ -160,14 +160,14 @@ def playback(
         if frames is not None and count == frames:
             return
         if last is None and fit == "loop" and frames is not None:
-            most_kept = _most_kept(kept, frame.nbytes)
+            most_kept = _most_kept(frame_store, frame.nbytes)
         last = frame
         yield count, frame.copy()
         count += 1
     if last is None:
         raise PipelineError(f"{video} gave no frame; check that it plays.")
     if frames is not None and fit == "loop":
-        again = _Again(video, source, count=count, kept=kept, most_kept=most_kept)
+        again = _Again(video, source, count=count, frame_store=frame_store, most_kept=most_kept)
         yield from again.shown(count, frames)
     elif frames is not None:
         for _ in range(count, frames):
@@ -182,14 +182,14 @@ class _Again:
         video: for the user.
         source: reads it from its start.
         count: frames it has.
-        kept: folder for some of them.
+        frame_store: folder for some of them.
         most_kept: how many those may be.
     """
 
     video: Path
     source: Callable[[], Iterator[np.ndarray]]
     count: int
-    kept: Path
+    frame_store: Path
     most_kept: int
 
     def shown(self, position: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -237,10 +237,10 @@ class _Again:
             _save(self._file(index), frame)
 
     def _file(self, index: int) -> Path:
-        return self.kept / f"{index:06d}.npy"
+        return self.frame_store / f"{index:06d}.npy"
 
     def _clear(self) -> None:
-        for path in self.kept.glob("*.npy"):
+        for path in self.frame_store.glob("*.npy"):
             path.unlink()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from models import folding, weights
 from models.device import precision_name, torch_device
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.dubbing import generate, source_frames
 from pipeline.dubbing.choose import (
     DubOptions,
@@ -62,21 +62,21 @@ class Dubbed:
             yield f"track {number}: new mouth on {count} of {self.frames} frames"
         for track, pair in self.scores.items():
             for name in ("original", "regenerated"):
-                found = pair[name]
-                shown = (
-                    f"LSE-D {found['lse_d']:.3f}, LSE-C {found['lse_c']:.3f}, "
-                    f"offset {found['offset_frames']}"
-                    if found
+                score = pair[name]
+                words = (
+                    f"LSE-D {score['lse_d']:.3f}, LSE-C {score['lse_c']:.3f}, "
+                    f"offset {score['offset_frames']}"
+                    if score
                     else "nothing to compare"
                 )
-                yield f"track {track} {name}: {shown}"
+                yield f"track {track} {name}: {words}"
         if not self.regenerated:
             yield "No frame was changed: the chosen tracks are not on any frame shown."
         yield f"{self.frames} frames in {self.video}"
 
 
 def dub(
-    place: Workspace,
+    workspace: Workspace,
     options: DubOptions,
     *,
     device: str | torch.device = "auto",
@@ -87,8 +87,8 @@ def dub(
     """Writes video_wav2lip.mp4 and wav2lip.json.
 
     Args:
-        place: where run_pipeline.py has been (and run_syncnet.py, for the measured offset and for
-            "speaking").
+        workspace: results of run_pipeline.py (and of run_syncnet.py, for the measured offset and
+            for "speaking").
         options: settings.
         device: where the networks run.
         video: where the input of run_pipeline.py is now; None: where it was.
@@ -100,17 +100,17 @@ def dub(
         PipelineError: reading or writing failed.
     """
     where = torch_device(device)
-    with place.opened():
-        source, notices = find_source(place, video)
-        tracks = [track for track, _ in place.read_tracks(frame_size_px=source.size_px)]
-        chosen = choose(place, tracks, options.tracks)
-        voices, sounds = voices_of(place, source, chosen, options)
+    with workspace.opened():
+        source, notices = find_source(workspace, video)
+        tracks = [track for track, _ in workspace.read_tracks(frame_size_px=source.size_px)]
+        chosen = choose(workspace, tracks, options.tracks)
+        voices, sounds = voices_of(workspace, source, chosen, options)
         notices += corrections(source, sounds)
-        dub_tracks = _dub_tracks(place, source, tracks, voices, chosen, options)
+        dub_tracks = _dub_tracks(workspace, source, tracks, voices, chosen, options)
         frames = _length(source, voices, options.fit)
-        model, used = weights.load_wav2lip(options.checkpoint, device=where)
+        model, weights_file = weights.load_wav2lip(options.checkpoint, device=where)
         generator = Generator(folding.fold_batch_norms(model), where, options.batch_size)
-        with place.collecting() as staging:
+        with workspace.collecting() as staging:
             written, counts = _render(
                 staging,
                 source,
@@ -121,21 +121,21 @@ def dub(
                 options=options,
                 progress=progress,
             )
-            result = Dubbed(place.dubbed_video, written, counts, notices, scores={})
-            record = _record(result, source, sounds, options) | _made_by(model, used, where)
+            result = Dubbed(workspace.dubbed_video, written, counts, notices, scores={})
+            record = _record(result, source, sounds, options) | _made_by(model, weights_file, where)
             write_json(staging.dubbed_record, record)
-            place.commit_files(
-                f"pyavi/{place.dubbed_video.name}", f"pywork/{place.dubbed_record.name}"
+            workspace.commit_files(
+                f"pyavi/{workspace.dubbed_video.name}", f"pywork/{workspace.dubbed_record.name}"
             )
         if score:
             scorer = SyncScorer(device=where)
-            result.scores.update(score_dubbed(place, place.dubbed_video, voices, scorer))
-            write_json(place.dubbed_record, record | {"scores": result.scores})
+            result.scores.update(score_dubbed(workspace, workspace.dubbed_video, voices, scorer))
+            write_json(workspace.dubbed_record, record | {"scores": result.scores})
     return result
 
 
 def _dub_tracks(
-    place: Workspace,
+    workspace: Workspace,
     source: Source,
     tracks: list[Track],
     voices: dict[int, Voice],
@@ -145,7 +145,7 @@ def _dub_tracks(
     width, height = source.size_px
     if max(astuple(options.pads)) > max(width, height):
         raise InputError(f"--pads reach beyond a picture of {width}x{height}; see --help.")
-    rate = place.read_frame_rate()
+    rate = workspace.read_frame_rate()
     return [
         DubTrack(
             number,
@@ -177,18 +177,18 @@ def _render(
     progress: Progress,
 ) -> tuple[int, dict[int, int]]:
     """Writes the video; gives how many frames it has, and how many were changed by track."""
-    rate, kept = source.frame_rate, staging.scratch / "shown"
-    kept.mkdir()
-    shown = source_frames.playback(
+    rate, frame_store = source.frame_rate, staging.scratch / "shown"
+    frame_store.mkdir()
+    frames_in_order = source_frames.playback(
         source.path,
         frame_rate=rate,
         frames=frames,
         fit=options.fit,
-        kept=kept,
+        frame_store=frame_store,
         read=functools.partial(decode.read_planes, size_px=source.size_px),
     )
     made = generate.regenerated(
-        shown,
+        frames_in_order,
         dub_tracks,
         generator,
         size_px=source.size_px,
@@ -229,10 +229,12 @@ def _write(
     return written, counts
 
 
-def _made_by(model: torch.nn.Module, used: WeightsUsed, device: torch.device) -> dict[str, Any]:
+def _made_by(
+    model: torch.nn.Module, weights_file: WeightsFile, device: torch.device
+) -> dict[str, Any]:
     """Weights, resolved precision, device, versions: how the mouths were made."""
     return {
-        "generator": asdict(used),
+        "generator": asdict(weights_file),
         "precision": precision_name(next((p.dtype for p in model.parameters()), torch.float32)),
         "device": str(device),
         "versions": provenance.versions(),

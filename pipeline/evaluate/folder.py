@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from models.device import PRECISION_CHOICES
 from models.options import check_choice
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline import cli
 from pipeline.errors import InputError, PipelineError, ToolkitError
 from pipeline.evaluate.journal import Journal, video_key
@@ -57,7 +57,7 @@ VIDEO_SUFFIXES = (
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
-    """The videos in a folder and the folders in it, told by their suffix; hidden ones not.
+    """The videos in a folder and the folders in it, by their suffix, without hidden ones.
 
     Returns:
         Paths by their name relative to the folder, sorted.
@@ -67,18 +67,18 @@ def find_videos(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise InputError(f"--data_root {folder} is not a folder; give one that holds videos.")
-    found = {}
+    videos = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)
         if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not hidden:
-            found[name.as_posix()] = path
-    if not found:
+            videos[name.as_posix()] = path
+    if not videos:
         raise InputError(
             f"--data_root {folder} holds no video ({' '.join(VIDEO_SUFFIXES)}); "
             "give a folder that does."
         )
-    return found
+    return videos
 
 
 def evaluate(
@@ -117,7 +117,7 @@ def evaluate(
     """
     for route in routes:
         check_choice("route", route, ROUTES)
-    options = replace(options, keep_frames=False)  # nobody would see them
+    options = replace(options, keep_frames=False)  # they are deleted at once
     if detector is None and "crops" in routes:
         detector = load_detector(
             options.detector, device=scorer.device, precision=options.precision
@@ -151,9 +151,9 @@ def _rows(
         if journal is not None and (known := journal.finished(key)) is not None:
             return [Row(**row) for row in known]
         with _passing(route, tmp_dir) as data_dir:
-            found = score_in(data_dir)
+            rows = score_in(data_dir)
     except InputError as error:  # the same the next time
-        found = [Row(name, route, note=str(error))]
+        rows = [Row(name, route, note=str(error))]
     except ToolkitError as error:
         return [Row(name, route, note=str(error))]
     except Exception as error:  # anything: there may be a thousand more videos
@@ -164,8 +164,8 @@ def _rows(
         words = " ".join(str(error).split())
         return [Row(name, route, note=f"{video}: {type(error).__name__}{words and ': '}{words}")]
     if journal is not None:
-        journal.add(key, [asdict(row) for row in found])
-    return found
+        journal.add(key, [asdict(row) for row in rows])
+    return rows
 
 
 @contextlib.contextmanager
@@ -193,47 +193,48 @@ def _score_video(
         raise InputError(f"{video} has no {lacking}: there is nothing to compare.")
     if data_dir is None:
         return [_row(name, "whole", None, scorer.score(video))]
-    place = Workspace(data_dir, "video")
+    workspace = Workspace(data_dir, "video")
     faces = find_faces(
-        video, place, options, device=scorer.device, detector=detector, progress=progress
+        video, workspace, options, device=scorer.device, detector=detector, progress=progress
     )
     if not faces.tracks:
         raise InputError(" ".join(faces.notices))
-    return [_row(name, "crops", int(clip.stem), scorer.score(clip)) for clip in place.crops()]
+    return [_row(name, "crops", int(clip.stem), scorer.score(clip)) for clip in workspace.crops()]
 
 
 def _row(name: str, route: str, track: int | None, score: ClipScore) -> Row:
-    found = score.sync
-    if not found:
+    sync = score.sync
+    if not sync:
         return Row(name, route, track, note=score.warning)
     return Row(
-        name, route, track, found.min_dist, found.confidence, found.offset_frames, score.warning
+        name, route, track, sync.min_dist, sync.confidence, sync.offset_frames, score.warning
     )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command; names and defaults are those of run_pipeline.py and run_syncnet.py."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.evaluate",
-        description=(__doc__ or "").partition("\n\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = cli.plain_parser(__doc__, program="python -m pipeline.evaluate")
     # fmt: off
     add, default, sync = parser.add_argument, FaceOptions(), DEFAULT_SYNC
-    add("--data_root", type=Path, required=True, help="folder of videos, and of folders of them")
+    add("--data_root", type=Path, required=True, help="Folder of videos; folders in it count, too.")
     add("--route", choices=[*ROUTES, "both"], default="both",
-        help="whole: every frame shrunk to 224x224; crops: every face track, by run_pipeline.py")
-    add("--json", type=Path, metavar="FILE", help="file for everything, with notes on what is odd")
-    add("--all_scores", type=Path, metavar="FILE", help="file for a line 'LSE-D LSE-C' per track")
+        help="whole shrinks every frame to 224x224; crops finds the faces and scores every track.")
+    add("--json", type=Path, metavar="FILE", help="File for all figures, with notes per video.")
+    add("--all_scores", type=Path, metavar="FILE", help="File for a line 'LSE-D LSE-C' per track.")
     add("--initial_model", default=sync.initial_model,
-        help="weights file; auto: published one, else bundled")
-    add("--batch_size", type=int, default=sync.batch_size, help="windows in one pass")
-    add("--vshift", type=int, default=sync.vshift, help="largest shift searched, frames")
+        help="Weights file; auto takes the published one where it is present, else the bundled.")
+    add("--batch_size", type=int, default=sync.batch_size,
+        help="Windows in one pass of the network.")
+    add("--vshift", type=int, default=sync.vshift,
+        help="Largest offset that is searched, in frames of 40 ms.")
     add("--precision", choices=PRECISION_CHOICES, default=sync.precision,
-        help="of detector and scorer; auto: fp32 for published weights")
-    add("--min_track", type=int, default=default.min_track, help="detections a track must exceed")
-    add("--min_face_size", type=int, default=default.min_face_size, help="pixels of the frame")
-    add("--tmp_dir", type=Path, help="where passing files go; unset: the system's folder for them")
+        help="Arithmetic of detector and scorer; auto is fp32 for published weights.")
+    add("--min_track", type=int, default=default.min_track,
+        help="A track needs more detections than this, in frames.")
+    add("--min_face_size", type=int, default=default.min_face_size,
+        help="Faces must be larger than this, in pixels of the frame.")
+    add("--tmp_dir", type=Path,
+        help="Folder for temporary files. Without it, the system's folder for them.")
     cli.add_device(parser)
     # fmt: on
     return parser
@@ -265,11 +266,14 @@ def main(argv: list[str] | None = None) -> int:
         "scorer_precision": scorer.model.precision,
         "versions": provenance.versions(),
     }
-    used, detector_used = scorer.model.used, detector.used if detector else None
+    weights_file, detector_weights = (
+        scorer.model.weights_file,
+        detector.weights_file if detector else None,
+    )
     with contextlib.ExitStack() as stack:
         journal = None
         if args.json:
-            about = settings | made_by | _weights(used, detector_used)
+            about = settings | made_by | _weights(weights_file, detector_weights)
             journal = stack.enter_context(Journal(args.json.with_suffix(".rows.jsonl"), about))
         rows = evaluate(
             videos,
@@ -283,12 +287,12 @@ def main(argv: list[str] | None = None) -> int:
             progress=stack.enter_context(cli.progress_bars()),
         )
     means = {route: mean(rows, route) for route in routes}
-    print(closing_words(means, used, detector_used))
-    everything = _weights(used, detector_used) | {"settings": settings | made_by}
-    _write(args, rows, means, used, everything)
+    print(closing_words(means, weights_file, detector_weights))
+    everything = _weights(weights_file, detector_weights) | {"settings": settings | made_by}
+    _write(args, rows, means, weights_file, everything)
     if journal is not None:
         journal.remove()
-    if not any(found.scored for found in means.values()):
+    if not any(figures.scored for figures in means.values()):
         raise PipelineError(f"No video in {args.data_root} could be scored; the table says why.")
     return 0
 
@@ -317,23 +321,23 @@ def _check(args: argparse.Namespace, routes: tuple[str, ...]) -> None:
             check_output(getattr(args, flag), f"--{flag}")
 
 
-def _weights(used: WeightsUsed, detector: WeightsUsed | None) -> dict[str, Any]:
-    return {"weights": asdict(used), "detector": asdict(detector) if detector else None}
+def _weights(weights_file: WeightsFile, detector: WeightsFile | None) -> dict[str, Any]:
+    return {"weights": asdict(weights_file), "detector": asdict(detector) if detector else None}
 
 
 def _write(
     args: argparse.Namespace,
     rows: list[Row],
     means: dict[str, Mean],
-    used: WeightsUsed,
+    weights_file: WeightsFile,
     made_by: dict[str, Any],
 ) -> None:
     if args.json:
         everything = {
             "data_root": str(args.data_root),
             **made_by,
-            "caveats": caveats(tuple(means), used),
-            "mean": {route: asdict(found) for route, found in means.items()},
+            "caveats": caveats(tuple(means), weights_file),
+            "mean": {route: asdict(figures) for route, figures in means.items()},
             "scores": [asdict(row) for row in rows],
         }
         write_json(args.json, everything)

@@ -1,7 +1,7 @@
 """Rows of a folder's evaluation, kept as they come, so that a killed run goes on where it was.
 
 A JSON lines file: its first line holds the settings the rows were made with, every other one a
-video by one route, told by its name, size in bytes and time of change, with all its rows.
+video by one route, identified by its name, size in bytes and time of change, with all its rows.
 """
 
 import json

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from models import published
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 
 ROUTES = ("whole", "crops")
 INCOMPARABLE = (
@@ -40,12 +40,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Mean:
-    """What one route comes to.
+    """Mean scores of one route.
 
     Attributes:
         lse_d, lse_c: means over all scored files or tracks; None where there is none.
         scored: how many those are.
-        files_scored, files: in how many files of how many.
+        files_scored, files: number of files scored, and number of files.
     """
 
     lse_d: float | None
@@ -56,7 +56,7 @@ class Mean:
 
 
 def mean(rows: list[Row], route: str) -> Mean:
-    """What the rows of one route come to."""
+    """Mean scores of the rows of one route."""
     own = [row for row in rows if row.route == route]
     pairs = [
         (row.lse_d, row.lse_c) for row in own if row.lse_d is not None and row.lse_c is not None
@@ -80,24 +80,24 @@ def table_line(row: Row, *, width: int) -> str:
 
 
 def closing_words(
-    means: dict[str, Mean], used: WeightsUsed, detector: WeightsUsed | None = None
+    means: dict[str, Mean], weights_file: WeightsFile, detector: WeightsFile | None = None
 ) -> str:
     """The means, in the published scripts' words, and what they may be compared with."""
     lines = []
-    for route, found in means.items():
-        tracks = f"{found.scored} tracks in " if route == "crops" else ""
-        lines.append(f"\n{route}: {tracks}{found.files_scored} of {found.files} files")
-        if found.lse_d is not None:
-            lines.append(f"Average Confidence: {found.lse_c:.4f}")
-            lines.append(f"Average Minimum Distance: {found.lse_d:.4f}")
-    lines.append(f"\nWeights: {used.file}, sha256 {used.sha256}")
+    for route, figures in means.items():
+        tracks = f"{figures.scored} tracks in " if route == "crops" else ""
+        lines.append(f"\n{route}: {tracks}{figures.files_scored} of {figures.files} files")
+        if figures.lse_d is not None:
+            lines.append(f"Average Confidence: {figures.lse_c:.4f}")
+            lines.append(f"Average Minimum Distance: {figures.lse_d:.4f}")
+    lines.append(f"\nWeights: {weights_file.file}, sha256 {weights_file.sha256}")
     if detector:
         lines.append(f"Faces by: {detector.file}, sha256 {detector.sha256}")
-    return "\n".join(lines + caveats(tuple(means), used))
+    return "\n".join(lines + caveats(tuple(means), weights_file))
 
 
-def caveats(routes: tuple[str, ...], used: WeightsUsed) -> list[str]:
+def caveats(routes: tuple[str, ...], weights_file: WeightsFile) -> list[str]:
     """Sentences on what the figures must not be compared with."""
-    literature = used.sha256 == published.table()["syncnet"].sha256
+    literature = weights_file.sha256 == published.table()["syncnet"].sha256
     both = len(routes) > 1
     return [INCOMPARABLE] * both + [NOT_THE_LITERATURES] * (not literature)

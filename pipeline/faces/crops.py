@@ -20,7 +20,7 @@ from pipeline.media import encode
 from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 
-CROP_SCALE = 0.40  # margin around a face, in units of its size, where nobody asks for another
+CROP_SCALE = 0.40  # margin around a face, in units of its size
 PAD_VALUE = 110  # grey beyond the frame's edges
 OPEN_CLIPS = 8  # encoders at once, 35 to 55 MB each: bounds the memory of a crowd
 SOUND_PIECE_FRAMES = 1500  # of a track's sound, copied at a time

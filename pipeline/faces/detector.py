@@ -16,7 +16,7 @@ import torch
 from models import s3fd, weights
 from models.device import PRECISIONS, Precision, resolve_precision, to_device
 from models.options import check_choice
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.faces.sampling import FrameSampler
 from pipeline.faces.tracks import Face
 
@@ -30,12 +30,12 @@ class Detector(Protocol):
     """What finds faces in pictures.
 
     Attributes:
-        used: its weights, for the record of a run.
+        weights_file: its weights, for the record of a run.
         precision: that it computes in, for the same.
         resize: how frames are made smaller for it: "bilinear" or "area".
     """
 
-    used: WeightsUsed
+    weights_file: WeightsFile
     precision: str
     resize: str
 
@@ -48,7 +48,7 @@ class S3FDDetector:
 
     Args:
         model: ready for inference on `device`; not changed.
-        used: its weights.
+        weights_file: its weights.
         device: where it is.
         precision: one of `PRECISIONS`.
 
@@ -59,13 +59,13 @@ class S3FDDetector:
     def __init__(
         self,
         model: s3fd.S3FD,
-        used: WeightsUsed,
+        weights_file: WeightsFile,
         *,
         device: torch.device,
         precision: str = "fp32",
     ) -> None:
         check_choice("precision", precision, PRECISIONS)
-        self.used, self.precision = used, precision
+        self.weights_file, self.precision = weights_file, precision
         self.resize: str = model.config.resize
         self._dtype = PRECISIONS[precision]
         self._model = model if precision == "fp32" else copy.deepcopy(model).to(self._dtype)
@@ -78,9 +78,9 @@ class S3FDDetector:
         Raises:
             WeightsError: the file is absent or does not fit.
         """
-        model, used = weights.load_s3fd(name, device=device)
+        model, weights_file = weights.load_s3fd(name, device=device)
         resolved = resolve_precision(precision, full=model.config.full_precision, device=device)
-        return cls(model, used, device=device, precision=resolved)
+        return cls(model, weights_file, device=device, precision=resolved)
 
     def detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
         """See `Detector`."""
@@ -106,14 +106,14 @@ class DetectorKind:
 
     Attributes:
         load: gives the detector of this name, with keywords `device` and `precision`.
-        used: names its weights without loading them.
+        weights_file: names its weights without loading them.
     """
 
     load: Callable[..., Detector]
-    used: Callable[[str], WeightsUsed]
+    weights_file: Callable[[str], WeightsFile]
 
 
-S3FD_KIND = DetectorKind(load=S3FDDetector.load, used=weights.s3fd_used)
+S3FD_KIND = DetectorKind(load=S3FDDetector.load, weights_file=weights.s3fd_weights)
 DETECTORS = dict.fromkeys(weights.S3FD_NAMES, S3FD_KIND)  # by --detector
 
 
@@ -135,7 +135,7 @@ def load_detector(
     return DETECTORS[name].load(name, device=device, precision=precision)
 
 
-def detector_used(name: str = "auto") -> WeightsUsed:
+def detector_weights(name: str = "auto") -> WeightsFile:
     """The weights of the detector that `load_detector` would load.
 
     Raises:
@@ -143,7 +143,7 @@ def detector_used(name: str = "auto") -> WeightsUsed:
         WeightsError: its file is absent.
     """
     check_choice("detector", name, DETECTORS)
-    return DETECTORS[name].used(name)
+    return DETECTORS[name].weights_file(name)
 
 
 def largest_scale(frame_size_px: tuple[int, int]) -> float:
@@ -167,7 +167,7 @@ class FaceStream:
 
     @property
     def detected_frames(self) -> int:
-        """How many frames the detector has seen."""
+        """Number of frames that were detected."""
         return self._sampler.detected_frames
 
     def feed(self, frame: np.ndarray) -> None:

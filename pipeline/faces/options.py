@@ -61,7 +61,7 @@ class FaceOptions:
 
     @property
     def detection_scale(self) -> float:
-        """What `facedet_scale` comes to."""
+        """Resolved value of `facedet_scale`."""
         return self.facedet_scale or FACE_AT_DETECTOR_PX / self.min_face_size
 
 
@@ -107,8 +107,8 @@ def why_nothing(
     if tracking.tracks:
         return []
     if not any(faces):
-        found = f"No track: no face was found in any of {len(faces)} frames"
-        return [found + _smaller_faces(options, frame_size_px) + "."]
+        sentence = f"No track: no face was found in any of {len(faces)} frames"
+        return [sentence + _smaller_faces(options, frame_size_px) + "."]
     if tracking.largest_small_px:
         return [_smaller_than_wanted(tracking.largest_small_px, options, frame_size_px)]
     longest_scene = max(end - start for start, end in found_scenes)

@@ -3,7 +3,7 @@
 Every few pictures one is detected. Where two successive answers agree, the faces between them lie
 on the straight line from one to the other; where they do not, the picture in the middle is
 detected too, and so on down to neighbours. Faces thus come and go at the very frame they do; only
-one that is seen for less than the interval can be missed.
+one that is visible for less than the interval can be missed.
 """
 
 import itertools
@@ -72,7 +72,7 @@ class FrameSampler:
         return self._faces
 
     def _may_be_cut(self, picture: np.ndarray) -> bool:
-        # The shot detector knows better, but for cuts that follow each other closely too late.
+        # ContentDetector merges cuts closer than 15 frames, so a cheap check is made here.
         small = cv2.resize(picture, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA)
         thumb = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.int16)
         last, self._thumb = self._thumb, thumb
@@ -80,23 +80,23 @@ class FrameSampler:
 
     def _decide(self) -> None:
         """Finds the faces of all that wait; the last of them is a sample."""
-        found = {-1: self._faces[-1]} if self._faces else {}
-        wanted = sorted(self._samples)
-        while wanted:
-            pictures = [self._waiting[position] for position in wanted]
-            found |= dict(zip(wanted, self._detect(pictures), strict=True))
-            self.detected_frames += len(wanted)
-            wanted = [
+        faces_at = {-1: self._faces[-1]} if self._faces else {}
+        positions_to_detect = sorted(self._samples)
+        while positions_to_detect:
+            pictures = [self._waiting[position] for position in positions_to_detect]
+            faces_at |= dict(zip(positions_to_detect, self._detect(pictures), strict=True))
+            self.detected_frames += len(positions_to_detect)
+            positions_to_detect = [
                 (start + end) // 2
-                for start, end in itertools.pairwise(sorted(found))
-                if end - start > 1 and paired(found[start], found[end]) is None
+                for start, end in itertools.pairwise(sorted(faces_at))
+                if end - start > 1 and paired(faces_at[start], faces_at[end]) is None
             ]
-        positions = sorted(found)
+        positions = sorted(faces_at)
         if not self._faces:
-            self._faces.append(found[positions[0]])
+            self._faces.append(faces_at[positions[0]])
         for start, end in itertools.pairwise(positions):
-            self._faces += faces_between(found[start], found[end], pictures=end - start - 1)
-            self._faces.append(found[end])
+            self._faces += faces_between(faces_at[start], faces_at[end], pictures=end - start - 1)
+            self._faces.append(faces_at[end])
         self._waiting.clear()
         self._samples.clear()
 

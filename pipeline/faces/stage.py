@@ -11,9 +11,9 @@ from models.device import torch_device
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces import crops, tracks
 from pipeline.faces import shots as shot_cuts
-from pipeline.faces.detector import Detector, FaceStream, detector_used, load_detector
+from pipeline.faces.detector import Detector, FaceStream, detector_weights, load_detector
 from pipeline.faces.options import FaceOptions, check_scale, why_nothing
-from pipeline.media import decode, process
+from pipeline.media import decode, normalise, process
 from pipeline.progress import Progress, silent
 from pipeline.store import provenance
 from pipeline.store.files import write_json
@@ -39,7 +39,7 @@ class Faces:
 
 def find_faces(
     video: Path,
-    place: Workspace,
+    workspace: Workspace,
     options: FaceOptions,
     *,
     device: str | torch.device = "auto",
@@ -47,11 +47,11 @@ def find_faces(
     detector: Detector | None = None,
     progress: Progress = silent,
 ) -> Faces:
-    """Makes everything of `place` from a video, or keeps what is already complete.
+    """Makes everything of `workspace` from a video, or keeps what is already complete.
 
     Args:
         video: the input.
-        place: where results go; untouched until they are complete.
+        workspace: where results go; untouched until they are complete.
         options: settings.
         device: where the detector runs.
         overwrite: make everything again, and replace results of another input or other settings.
@@ -67,39 +67,39 @@ def find_faces(
         raise InputError(f"{video} has no video stream; give a file with a picture.")
     check_scale(options, (info.width_px, info.height_px))
     where = torch_device(device)
-    used = detector.used if detector else detector_used(options.detector)
+    weights_file = detector.weights_file if detector else detector_weights(options.detector)
     made_from = {
         "input": provenance.identity(video),
         "settings": asdict(options) | {"facedet_scale": options.detection_scale},
-        "detector": asdict(used),
+        "detector": asdict(weights_file),
     }
-    with place.locked():
-        place.finish_commit()
-        record = place.read_record()
+    with workspace.locked():
+        workspace.finish_commit()
+        record = workspace.read_record()
         again: list[str] = []
         same = record is not None and all(record.get(key) == made_from[key] for key in made_from)
         if record is not None and same and not overwrite:
-            missing = place.missing()
+            missing = workspace.missing()
             if not missing:
                 return Faces(
-                    place, record["counts"]["tracks"], kept=True, notices=record["notices"]
+                    workspace, record["counts"]["tracks"], kept=True, notices=record["notices"]
                 )
             again = [f"{_listed(missing)} missing: everything was made again."]
-        if place.occupied() and not (overwrite or same):
+        if workspace.occupied() and not (overwrite or same):
             raise InputError(
-                f"{place.room('pywork')} and its siblings hold other results; "
+                f"{workspace.folder('pywork')} and its siblings hold other results; "
                 "add --overwrite to replace them or choose another --reference."
             )
-        with place.collecting() as staging:
+        with workspace.collecting() as staging:
             detector = detector or load_detector(
                 options.detector, device=where, precision=options.precision
             )
             made = _make(video, info, staging, options, detector, progress=progress)
             _write_record(staging, made_from, made, video=video, detector=detector, device=where)
             if again:
-                _keep_later_results(place, staging)
-            place.commit()
-    return Faces(place, made.counts["tracks"], False, again + made.notices)
+                _keep_later_results(workspace, staging)
+            workspace.commit()
+    return Faces(workspace, made.counts["tracks"], False, again + made.notices)
 
 
 def _write_record(
@@ -137,13 +137,15 @@ def _listed(paths: list[Path]) -> str:
     return f"{paths[0]} and {len(paths) - 1} more files are"
 
 
-def _keep_later_results(place: Workspace, staging: Workspace) -> None:
+def _keep_later_results(workspace: Workspace, staging: Workspace) -> None:
     """Takes along what later stages made of the same tracks: nothing of it has become wrong."""
-    if not (place.tracks.is_file() and place.tracks.read_bytes() == staging.tracks.read_bytes()):
+    if not (
+        workspace.tracks.is_file() and workspace.tracks.read_bytes() == staging.tracks.read_bytes()
+    ):
         return
-    for room in ("pyavi", "pywork"):
-        for file in sorted(place.room(room).glob("[!.]*")):
-            copy = staging.room(room) / file.name
+    for folder_name in ("pyavi", "pywork"):
+        for file in sorted(workspace.folder(folder_name).glob("[!.]*")):
+            copy = staging.folder(folder_name) / file.name
             if file.is_file() and not copy.exists():
                 shutil.copyfile(file, copy)
 
@@ -179,12 +181,12 @@ def _make(
         detector, facedet_scale=options.detection_scale, detect_every=options.detect_every
     )
     shots = shot_cuts.ShotDetector(frame_rate=options.frame_rate)
-    decoding = decode.Normalisation(
+    decoding = normalise.Normalisation(
         video,
         info,
         avi=staging.video,
         wav=staging.audio,
-        pictures=staging.room("pyframes") if options.keep_frames else None,
+        pictures=staging.folder("pyframes") if options.keep_frames else None,
         frame_rate=options.frame_rate,
     )
     count = 0
@@ -244,7 +246,7 @@ def _track(
     return tracking
 
 
-def _notices(video: Path, info: decode.MediaInfo, decoding: decode.Normalisation) -> list[str]:
+def _notices(video: Path, info: decode.MediaInfo, decoding: normalise.Normalisation) -> list[str]:
     """What the user should know of a video's streams."""
     notices = [decoding.damage] if decoding.damage else []
     if not info.has_audio:

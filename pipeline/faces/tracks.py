@@ -142,10 +142,10 @@ def _joined(
 
 
 def _interpolated(members: list[tuple[int, Box]]) -> Track:
-    found = np.array([frame for frame, _ in members])
+    detected = np.array([frame for frame, _ in members])
     boxes = np.array([box for _, box in members], np.float64)
-    frames = np.arange(found[0], found[-1] + 1, dtype=np.int64)
-    columns = [np.interp(frames, found, boxes[:, i]) for i in range(4)]
+    frames = np.arange(detected[0], detected[-1] + 1, dtype=np.int64)
+    columns = [np.interp(frames, detected, boxes[:, i]) for i in range(4)]
     return Track(frames, np.stack(columns, axis=1))
 
 

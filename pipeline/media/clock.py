@@ -128,7 +128,7 @@ class Sound:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """(up to `BLOCK_SAMPLES`, channels) int16, in order."""
-        # Read, not mapped: pages of a mapped file count as memory once they have been seen.
+        # Read, not mapped: pages of a mapped file count as memory once they are read.
         for start in range(0, self.samples, BLOCK_SAMPLES):
             length = min(BLOCK_SAMPLES, self.samples - start)
             yield np.fromfile(
@@ -170,7 +170,7 @@ class Contents:
     Attributes:
         picture_s: when the last picture ends, seconds after time zero, by its packets; 0 without.
         sound: None without.
-        messages: what ffmpeg said while it read them.
+        messages: ffmpeg's log.
     """
 
     picture_s: float
@@ -283,9 +283,9 @@ def _packet_times_s(path: Path, info: MediaInfo) -> tuple[np.ndarray, np.ndarray
         base = re.search(r"^#tb 0: (\d+)/(\d+)", file.read(4096), re.MULTILINE)
     tick_s = int(base[1]) / int(base[2]) if base else 1.0
     fields = [(int(row[1]), int(row[2]), int(row[3])) for row in _lines(path) if len(row) > 4]
-    decoded, shown, duration = np.array(fields, np.float64).reshape(-1, 3).T
+    decoded, presented, duration = np.array(fields, np.float64).reshape(-1, 3).T
     # AVI and raw streams store no presentation times; there the order of decoding has to do.
-    starts = decoded if (shown < NO_TIME).any() else shown
+    starts = decoded if (presented < NO_TIME).any() else presented
     first_s = info.first_picture_us / CLOCK_TICKS_PER_S
     return starts * tick_s - first_s, (starts + duration) * tick_s - first_s
 
@@ -304,7 +304,7 @@ def _sound_rows(path: Path, *, channels: int) -> list[tuple[int, int]]:
 def segments(
     rows: list[tuple[int, int]], *, zero: int, tolerance: int
 ) -> list[tuple[int, int, int]]:
-    """Where pieces of decoded sound go, so that each is heard at its time.
+    """Positions of the pieces of decoded sound, by their time stamps.
 
     Args:
         rows: (position, length) of each piece in samples, in the order they were decoded.
@@ -318,19 +318,19 @@ def segments(
     stretches: list[tuple[int, int, int]] = []
     taken = 0  # samples of the decoded sound so far
     for position, length in rows:
-        place = position - zero
+        workspace = position - zero
         if stretches:
             start, target, before = stretches[-1]
             end = target + before
-            if abs(place - end) <= tolerance and start + before == taken:
+            if abs(workspace - end) <= tolerance and start + before == taken:
                 stretches[-1] = (start, target, before + length)
                 taken += length
                 continue
-            overlap = max(0, end - place)
+            overlap = max(0, end - workspace)
         else:
-            overlap = max(0, -place)
+            overlap = max(0, -workspace)
         if overlap < length:
-            stretches.append((taken + overlap, place + overlap, length - overlap))
+            stretches.append((taken + overlap, workspace + overlap, length - overlap))
         taken += length
     return stretches
 
@@ -389,8 +389,7 @@ def _channel_to_hear(sound: Sound) -> int | None:
     """The loudest channel where the mean of all is all but silent beside it, else None."""
     if sound.channels == 1 or not sound.samples:
         return None
-    channels = np.zeros(sound.channels)
-    mix = 0.0
+    channels, mix = np.zeros(sound.channels), 0.0
     for block in sound.blocks():
         values = block.astype(np.float32)
         channels += np.einsum("ij,ij->j", values, values, dtype=np.float64)

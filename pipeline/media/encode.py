@@ -54,7 +54,7 @@ class FrameWriter:
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Appends one frame: (H, W, 3) uint8 BGR, or what the writer was told."""
+        """Appends one frame: (H, W, 3) uint8 BGR, or `pixels` of the writer."""
         self._process.write(np.ascontiguousarray(frame).data, f"Writing {self._path}")
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -81,7 +81,7 @@ class VideoWriter(FrameWriter):
         size_px: (width, height) of the frames.
         frame_rate: frames per second.
         quality: -q:v of the picture.
-        pixels: layout of the frames, bgr24, or yuv420p for a `planes.Picture`'s buffer.
+        pixels: layout of the frames, bgr24, or yuv420p for a `yuv.Picture`'s buffer.
         audio: sound to carry, None for silence: a .wav file as it is, or, of any other name, raw
             mono int16 samples at 16 kHz.
         sar: width to height of one pixel.

@@ -14,11 +14,11 @@ import ffmpeg
 import numpy as np
 
 from models.files import partial_path
-from pipeline.media import clock, encode, planes
+from pipeline.media import clock, encode, yuv
 from pipeline.media.probe import Colour, probe
 from pipeline.media.process import PIPE, Process, arguments, encoders, file_name, require_encoders
 
-VIDEO_QUALITY = 18  # x264's crf: hardly told from the source
+VIDEO_QUALITY = 18  # x264's crf: visually close to the source
 # Encoders in order of preference, with the options that make them as good.
 VIDEO_ENCODERS: dict[str, dict[str, Any]] = {
     "libx264": {"crf": VIDEO_QUALITY, "preset": "veryfast"},
@@ -62,7 +62,7 @@ class Mp4Writer(encode.FrameWriter):
             H.264 in 4:2:0 needs even sizes.
         frame_rate: frames per second.
         sounds: mixed; none for a silent video.
-        pixels: layout of the frames, bgr24, or yuv420p for a `planes.Picture`'s buffer.
+        pixels: layout of the frames, bgr24, or yuv420p for a `yuv.Picture`'s buffer.
         colour: of yuv420p frames, and what the file says of itself; bgr24 is written as BT.709.
         sar: width to height of one pixel.
 
@@ -119,9 +119,9 @@ class Mp4Writer(encode.FrameWriter):
             raise
 
     def write(self, frame: np.ndarray) -> None:
-        """Appends one frame: (H, W, 3) uint8 BGR, or what the writer was told."""
+        """Appends one frame: (H, W, 3) uint8 BGR, or `pixels` of the writer."""
         if self._pixels == "yuv420p":
-            frame = planes.even_sides(planes.picture(frame, size_px=self._size_px))
+            frame = yuv.even_sides(yuv.picture(frame, size_px=self._size_px))
         super().write(frame)
         self._frames += 1
 
@@ -190,7 +190,7 @@ def _filters(size_px: tuple[int, int], pixels: str, colour: Colour, sar: Fractio
     width, height = size_px
     filters = []
     if pixels != "yuv420p" and (width % 2 or height % 2):
-        # Repeats the last column or row: a black one would be seen.
+        # Repeats the last column or row: a black one would be visible.
         right, bottom = width % 2, height % 2
         filters.append(f"pad={width + right}:{height + bottom}")
         filters.append(f"fillborders=mode=smear:right={right}:bottom={bottom}")

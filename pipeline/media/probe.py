@@ -22,6 +22,7 @@ from pipeline.media.process import (
     last_line,
     open_input,
 )
+from pipeline.media.yuv import Colour, colour_of_log
 
 # Formats that name other files, or turn any text into a picture.
 REFUSED_FORMATS = {
@@ -29,43 +30,8 @@ REFUSED_FORMATS = {
     *("svg_pipe", "tty", "lavfi"),
 }
 LARGEST_SIDE_PX = 8192
-HD_LINES = 720  # untagged pictures from this height on are BT.709, as players take them
 STEREO = 2  # more channels than two are mixed to two
 CLOCK_TICKS_PER_S = 1_000_000  # times of pictures are read in microseconds
-
-# ffmpeg's names of colour matrices to the three that differ.
-MATRICES = {
-    **dict.fromkeys(("bt709",), "bt709"),
-    **dict.fromkeys(("bt2020nc", "bt2020c"), "bt2020"),
-    **dict.fromkeys(("smpte170m", "bt470bg", "fcc", "smpte240m"), "bt601"),
-}
-HDR_TRANSFERS = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
-
-
-@dataclass(frozen=True)
-class Colour:
-    """How brightness and colour difference stand for colours.
-
-    Attributes:
-        matrix: bt601, bt709 or bt2020.
-        primaries, transfer: ffmpeg's names of what the file says, None where it says nothing.
-        tagged: whether the file names its matrix; else it is guessed by height, as players do.
-    """
-
-    matrix: str = "bt601"
-    primaries: str | None = None
-    transfer: str | None = None
-    tagged: bool = False
-
-    @property
-    def matrix_name(self) -> str:
-        """ffmpeg's name of the matrix."""
-        return {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}[self.matrix]
-
-    @property
-    def hdr(self) -> str | None:
-        """PQ or HLG for high dynamic range, else None."""
-        return HDR_TRANSFERS.get(self.transfer or "")
 
 
 @dataclass(frozen=True)
@@ -165,11 +131,11 @@ def probe(path: Path, *, audio_stream: int | None = None) -> MediaInfo:
             nothing in it decodes.
     """
     header = _header(path)
-    stream = _chosen(path, header.sounds, header.program, wanted=audio_stream)
+    stream = _chosen(path, header.sounds, header.program, index=audio_stream)
     if not header.has_video:
         return _media_info(header, stream, (0, 0), Fraction(1), Colour(), times_us=(0, 0))
     first = _first_picture(path, stream)
-    shown = re.search(
+    described = re.search(
         rb"^(?:[^\n]*\r)?(?:frame=[^\n\[]*)?\[Parsed_showinfo_1 @ [^\]]*\] n: *0 pts: *(-?\d+) "
         rb".*? fmt:(\S+) .*?sar:(\d+)/(\d+) ",
         first.stderr,
@@ -177,14 +143,16 @@ def probe(path: Path, *, audio_stream: int | None = None) -> MediaInfo:
     )
     # PPM says its own size, after rotation, which no header says reliably.
     size = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", first.stdout)
-    if not shown or not size:
+    if not described or not size:
         raise InputError(
             f"{path} has a video stream, but no frame of it can be decoded "
             f"({last_line(first.stderr.decode(errors='replace'))})."
         )
     width_px, height_px = int(size[1]), int(size[2])
-    sar = Fraction(int(shown[3]), int(shown[4])) if int(shown[3]) and int(shown[4]) else Fraction(1)
-    first_us = zero_us = int(shown[1])
+    sar = Fraction(1)
+    if int(described[3]) and int(described[4]):
+        sar = Fraction(int(described[3]), int(described[4]))
+    first_us = zero_us = int(described[1])
     if first_us and header.format_name == "avi":
         zero_us = _first_packet_us(path)
     return _media_info(
@@ -192,7 +160,7 @@ def probe(path: Path, *, audio_stream: int | None = None) -> MediaInfo:
         stream,
         (width_px, height_px),
         sar,
-        _colour(first.stderr, height_px=height_px),
+        colour_of_log(first.stderr, height_px=height_px),
         times_us=(first_us, zero_us),
     )
 
@@ -333,14 +301,14 @@ def _audio_stream(text: str, program: int | None) -> AudioStream:
 
 
 def _chosen(
-    path: Path, streams: tuple[AudioStream, ...], program: int | None, *, wanted: int | None
+    path: Path, streams: tuple[AudioStream, ...], program: int | None, *, index: int | None
 ) -> int | None:
-    if wanted is not None:
-        if not 0 <= wanted < len(streams):
+    if index is not None:
+        if not 0 <= index < len(streams):
             raise InputError(
-                f"{path} has no sound stream {wanted}; it has {len(streams)}, counted from 0."
+                f"{path} has no sound stream {index}; it has {len(streams)}, counted from 0."
             )
-        return wanted
+        return index
     own = [stream for stream in streams if stream.program == program] or list(streams)
     usable = [stream for stream in own if stream.codec not in ("none", "unknown")]
     if len(usable) > 1:
@@ -392,25 +360,6 @@ def beside(source: Any, audio_stream: int | None, *, packets: int | None = None)
     if packets is not None:
         options["frames:a"] = packets
     return [ffmpeg.output(source[f"a:{audio_stream}"], "-", **options)]
-
-
-def _colour(log: bytes, *, height_px: int) -> Colour:
-    said = re.search(
-        rb"^\[Parsed_showinfo_1 @ [^\]]*\] *color_range:\S+ color_space:(\S+) "
-        rb"color_primaries:(\S+) color_trc:(\S+)",
-        log,
-        re.MULTILINE,
-    )
-    space, primaries, transfer = (
-        (name.decode() for name in said.groups()) if said else ("unknown",) * 3
-    )
-    matrix = MATRICES.get(space)
-    return Colour(
-        matrix=matrix or ("bt709" if height_px >= HD_LINES else "bt601"),
-        primaries=None if primaries == "unknown" else primaries,
-        transfer=None if transfer == "unknown" else transfer,
-        tagged=matrix is not None,
-    )
 
 
 def _clock_s(hours: str, minutes: str, seconds: str) -> float:

@@ -182,7 +182,7 @@ def _own_name(argument: str) -> str:
 
 
 def last_line(log: str) -> str:
-    """The last thing ffmpeg said, without the part of it that spoke."""
+    """Last line of ffmpeg's log without the [component] prefix."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     telling = [line for line in lines if "At least one output" not in line]
     return re.sub(r"^(\[[^]]*\] *)+", "", telling[-1]) if telling else "no message"
@@ -342,7 +342,7 @@ class Process:
         return bool(self._stopped_because)
 
     def reason(self) -> str:
-        """Why the process failed: why it was stopped, else the last thing it said."""
+        """Why the process failed: why it was stopped, else the last line of its log."""
         if self._stopped_because:
             return f"ffmpeg {self._stopped_because} and was stopped"
         return last_line(self.messages())

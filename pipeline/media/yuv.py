@@ -1,21 +1,152 @@
-"""Pixels of a stored picture as colours, and changed colours back: only what changed is written.
+"""Pictures as video stores them: marks drawn on them, rectangles read as colours and written back.
 
-A picture that goes through BGR as a whole loses colour, because four pixels share one value of
-it. Here a rectangle is read, and of the stored picture only what was changed in it is replaced.
+yuv420p: one plane of brightness and two of colour at half the size, 16 to 235. Drawing on it is a
+third of the work of going through BGR, and a picture that goes through BGR as a whole loses
+colour, because four pixels share one value of it: only what was changed in a rectangle is replaced.
 """
 
 import functools
+import re
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from pipeline.media.planes import Picture
-
+Point = tuple[int, int]  # x, y in pixels of the brightness
+Bgr = tuple[int, int, int]  # blue, green, red
 # Shares of red and blue in brightness (ITU-R BT.601, BT.709 and BT.2020).
 LUMA_SHARES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 BLACK, LUMA_LEVELS, CHROMA_LEVELS = 16, 219, 224  # limited range; full: 0, 255, 255
 CHROMA_MIDDLE = 128
 MAX_LEVEL = 255
+HD_LINES = 720  # untagged pictures from this height on are BT.709, as players take them
+
+# ffmpeg's names of colour matrices to the three that differ.
+MATRICES = {
+    **dict.fromkeys(("bt709",), "bt709"),
+    **dict.fromkeys(("bt2020nc", "bt2020c"), "bt2020"),
+    **dict.fromkeys(("smpte170m", "bt470bg", "fcc", "smpte240m"), "bt601"),
+}
+HDR_TRANSFERS = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How brightness and colour difference stand for colours.
+
+    Attributes:
+        matrix: bt601, bt709 or bt2020.
+        primaries, transfer: ffmpeg's names of what the file says, None where it says nothing.
+        tagged: whether the file names its matrix; else it is guessed by height, as players do.
+    """
+
+    matrix: str = "bt601"
+    primaries: str | None = None
+    transfer: str | None = None
+    tagged: bool = False
+
+    @property
+    def matrix_name(self) -> str:
+        """ffmpeg's name of the matrix."""
+        return {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}[self.matrix]
+
+    @property
+    def hdr(self) -> str | None:
+        """PQ or HLG for high dynamic range, else None."""
+        return HDR_TRANSFERS.get(self.transfer or "")
+
+
+def colour_of_log(log: bytes, *, height_px: int) -> Colour:
+    """The colours that ffmpeg's showinfo prints; guessed by height where it prints none."""
+    tags = re.search(
+        rb"^\[Parsed_showinfo_1 @ [^\]]*\] *color_range:\S+ color_space:(\S+) "
+        rb"color_primaries:(\S+) color_trc:(\S+)",
+        log,
+        re.MULTILINE,
+    )
+    space, primaries, transfer = (
+        (name.decode() for name in tags.groups()) if tags else ("unknown",) * 3
+    )
+    matrix = MATRICES.get(space)
+    return Colour(
+        matrix=matrix or ("bt709" if height_px >= HD_LINES else "bt601"),
+        primaries=None if primaries == "unknown" else primaries,
+        transfer=None if transfer == "unknown" else transfer,
+        tagged=matrix is not None,
+    )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture; drawing changes its buffer.
+
+    Attributes:
+        buffer: (bytes,) uint8, the planes one after the other.
+        y: (H, W) view of it, brightness.
+        u, v: (H / 2, W / 2) views, rounded up: how blue, how red.
+    """
+
+    buffer: np.ndarray
+    y: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+
+
+def buffer_bytes(size_px: tuple[int, int]) -> int:
+    """Of a picture of this (width, height)."""
+    return size_px[0] * size_px[1] + 2 * -(-size_px[0] // 2) * -(-size_px[1] // 2)
+
+
+def picture(buffer: np.ndarray, *, size_px: tuple[int, int]) -> Picture:
+    """The planes of a (`buffer_bytes`,) uint8 buffer; views, nothing is copied."""
+    width, height = size_px
+    half = -(-height // 2), -(-width // 2)
+    y, u, v = np.split(buffer, [width * height, width * height + half[0] * half[1]])
+    return Picture(buffer, y.reshape(height, width), u.reshape(half), v.reshape(half))
+
+
+def even_sides(stored: Picture) -> np.ndarray:
+    """The buffer of a picture with one more column or row where a side is odd, the last one again.
+
+    Encoders want even sides, and ffmpeg's filters leave a black line there. Bgr has as many
+    rows and columns as before: a picture of even sides is returned as it is.
+    """
+    bottom, right = stored.y.shape[0] % 2, stored.y.shape[1] % 2
+    if not bottom and not right:
+        return stored.buffer
+    y = cv2.copyMakeBorder(stored.y, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    return np.concatenate([plane.ravel() for plane in (y, stored.u, stored.v)])
+
+
+def rectangle(on: Picture, corner: Point, opposite: Point, colour: Bgr, *, line_px: int) -> None:
+    """Draws a frame; what is outside the picture is left out."""
+    y, u, v = _levels(colour)
+    cv2.rectangle(on.y, corner, opposite, y, line_px)
+    for plane, level in ((on.u, u), (on.v, v)):
+        cv2.rectangle(plane, _half(corner), _half(opposite), level, line_px // 2 + 1)
+
+
+def text(
+    on: Picture, words: str, corner: Point, colour: Bgr, *, scale: float, line_px: int
+) -> None:
+    """Writes words whose lower left is `corner`; `scale` is OpenCV's."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    y, u, v = _levels(colour)
+    cv2.putText(on.y, words, corner, font, scale, y, line_px)
+    for plane, level in ((on.u, u), (on.v, v)):
+        cv2.putText(plane, words, _half(corner), font, scale / 2, level, line_px // 2 + 1)
+
+
+def _half(point: Point) -> Point:
+    return point[0] // 2, point[1] // 2
+
+
+@functools.lru_cache(maxsize=1024)
+def _levels(colour: Bgr) -> tuple[int, int, int]:
+    """Brightness and the two colour levels of one colour."""
+    block = np.full((2, 2, 3), colour, np.uint8)
+    stored = cv2.cvtColor(block, cv2.COLOR_BGR2YUV_I420).ravel()
+    return int(stored[0]), int(stored[4]), int(stored[5])
 
 
 def cut_bgr(

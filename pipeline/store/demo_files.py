@@ -31,7 +31,7 @@ def tracks(
         frame_size_px: width and height; None where boxes in fractions tell it themselves.
 
     Raises:
-        FrameSizeNeeded: boxes are fractions and the frame's size cannot be told.
+        FrameSizeNeeded: boxes are fractions and the frame's size cannot be derived.
     """
     stored = [_stored_track(row) for row in _of_type(list, rows)]
     if not stored:
@@ -62,10 +62,10 @@ def _stored_track(row: Any) -> tuple[Track, CropPath]:
 
 def distances(rows: Any) -> list[np.ndarray]:
     """Per track (windows, shifts) float32 from the content of activesd.pckl."""
-    found = [_array(row, np.float32) for row in _of_type(list, rows)]
-    if any(row.ndim != 2 or row.shape[1] % 2 == 0 for row in found):
+    arrays = [_array(row, np.float32) for row in _of_type(list, rows)]
+    if any(row.ndim != 2 or row.shape[1] % 2 == 0 for row in arrays):
         raise ValueError("distances are not windows by shifts")
-    return found
+    return arrays
 
 
 def _are_fractions(boxes: np.ndarray, *, listed: bool) -> bool:

@@ -1,7 +1,7 @@
 """The folders of one video: which they are, who may work in them, how results get there.
 
 A run collects its results in `pytmp/REF/` and, when they are complete, sets a mark and moves them
-into place: whole rooms (run_pipeline.py), or some files in them that belong together
+into place: whole folders (run_pipeline.py), or some files in them that belong together
 (run_syncnet.py, run_wav2lip.py). Whatever stops a run leaves to the next either the old results or
 all of the new ones: the next run clears what has no mark and finishes moving what has one.
 """
@@ -19,22 +19,24 @@ from models.files import partial_path
 from pipeline.errors import InputError, PipelineError
 from pipeline.store import swap
 
-ROOMS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"
-ROOMS_COMPLETE = "complete"  # in the scratch folder: its rooms are whole and replace those there
+FOLDERS = ("pyavi", "pyframes", "pycrop", "pywork")  # pywork last: its pipeline.json says "done"
+FOLDERS_COMPLETE = (
+    "complete"  # in the scratch folder: its folders are whole and replace those there
+)
 FILES_COMPLETE = "complete_files"  # the files it lists are whole, and replace those there
 LONGEST_REFERENCE = 200  # bytes; file systems allow 255, and names get prefixes here
 
-Place = TypeVar("Place", bound="Rooms")
+AnyFolders = TypeVar("AnyFolders", bound="Folders")
 
 
 @dataclass(frozen=True)
-class Rooms:
-    """Where one video's folders are: `DATA_DIR/<room>/REFERENCE/`, or a folder of rooms.
+class Folders:
+    """Where one video's folders are: `DATA_DIR/<folder>/REFERENCE/`, or a folder of such folders.
 
     Attributes:
         data_dir: DATA_DIR.
         reference: the name of the video's results.
-        staged: the rooms are those of an unfinished run, inside `pytmp/REFERENCE/`.
+        staged: the folders are those of an unfinished run, inside `pytmp/REFERENCE/`.
     """
 
     data_dir: Path
@@ -53,8 +55,8 @@ class Rooms:
         if len(os.fsencode(name)) > LONGEST_REFERENCE:
             raise InputError(f"--reference {name[:20]!r}... is too long; use a shorter name.")
 
-    def room(self, name: str) -> Path:
-        """Folder of one of `ROOMS`."""
+    def folder(self, name: str) -> Path:
+        """Folder of one of `FOLDERS`."""
         if self.staged:
             return self.scratch / name
         return self.data_dir / name / self.reference
@@ -89,7 +91,7 @@ class Rooms:
             ) from error
         try:
             yield
-        except BrokenPipeError:  # whoever read what we print has gone
+        except BrokenPipeError:  # the reader of our output has gone
             raise
         except OSError as error:
             raise PipelineError(
@@ -100,27 +102,29 @@ class Rooms:
             lock.release()
 
     def occupied(self) -> bool:
-        """Some room already holds files of this reference."""
-        return any(self.room(name).exists() and any(self.room(name).iterdir()) for name in ROOMS)
+        """Some folder already holds files of this reference."""
+        return any(
+            self.folder(name).exists() and any(self.folder(name).iterdir()) for name in FOLDERS
+        )
 
-    def begin(self: Place) -> Place:
-        """Empty rooms for a new run; what a killed run left in them is removed.
+    def begin(self: AnyFolders) -> AnyFolders:
+        """Empty folders for a new run; what a killed run left in them is removed.
 
         Raises:
-            InputError: a room cannot be replaced, so that the work would be for nothing.
+            InputError: a folder cannot be replaced, so that the work would be for nothing.
             PipelineError: what is left of an earlier run cannot be removed.
         """
         self.discard_staging()
-        for move in self._room_moves():
-            self._check_room(move.target)
-        swap.clear(self._room_moves())
+        for move in self._folder_moves():
+            self._check_folder(move.target)
+        swap.clear(self._folder_moves())
         staging = replace(self, staged=True)
-        for name in ROOMS:
-            staging.room(name).mkdir(parents=True)
+        for name in FOLDERS:
+            staging.folder(name).mkdir(parents=True)
         return staging
 
     @contextmanager
-    def collecting(self: Place) -> Iterator[Place]:
+    def collecting(self: AnyFolders) -> Iterator[AnyFolders]:
         """`begin`, and whatever happens, nothing unfinished is left behind."""
         try:
             yield self.begin()
@@ -128,7 +132,7 @@ class Rooms:
             with suppress(PipelineError):  # what failed before that says more
                 self.discard_staging()
 
-    def _check_room(self, folder: Path) -> None:
+    def _check_folder(self, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.is_mount():
             raise InputError(
@@ -145,7 +149,7 @@ class Rooms:
         Raises:
             PipelineError: something cannot be removed.
         """
-        if self._marked(ROOMS_COMPLETE) or self._marked(FILES_COMPLETE):
+        if self._marked(FOLDERS_COMPLETE) or self._marked(FILES_COMPLETE):
             return
         self._empty_scratch()
 
@@ -165,23 +169,23 @@ class Rooms:
         """Moves a complete run into place, replacing what was there.
 
         Raises:
-            PipelineError: a room cannot be replaced: old and new results are kept, and the next
+            PipelineError: a folder cannot be replaced: old and new results are kept, and the next
                 run tries again.
         """
         staging = replace(self, staged=True)
-        for name in ROOMS:
-            if not staging.room(name).is_dir():
+        for name in FOLDERS:
+            if not staging.folder(name).is_dir():
                 raise PipelineError(
-                    f"{staging.room(name)} was removed while the run was working; run it again."
+                    f"{staging.folder(name)} was removed while the run was working; run it again."
                 )
-        (self.scratch / ROOMS_COMPLETE).touch()
+        (self.scratch / FOLDERS_COMPLETE).touch()
         self.finish_commit()
 
     def commit_files(self, *names: str) -> None:
-        """Moves single complete files into their rooms, all or none.
+        """Moves single complete files into their folders, all or none.
 
         Args:
-            names: `room/file`, of files in the staged rooms.
+            names: `folder/file`, of files in the staged folders.
 
         Raises:
             PipelineError: as for `commit`, or a file is not there.
@@ -205,8 +209,8 @@ class Rooms:
         Raises:
             PipelineError: as for `commit`.
         """
-        if self._marked(ROOMS_COMPLETE):
-            moves = self._room_moves()
+        if self._marked(FOLDERS_COMPLETE):
+            moves = self._folder_moves()
         elif self._marked(FILES_COMPLETE):
             names = (self.scratch / FILES_COMPLETE).read_text(encoding="utf-8").split("\n")
             moves = [self._file_move(name) for name in names]
@@ -218,13 +222,13 @@ class Rooms:
     def _marked(self, mark: str) -> bool:
         return (self.scratch / mark).exists()
 
-    def _room_moves(self) -> list[swap.Move]:
-        return [swap.Move(self.scratch / name, self._real_room(name)) for name in ROOMS]
+    def _folder_moves(self) -> list[swap.Move]:
+        return [swap.Move(self.scratch / name, self._real_folder(name)) for name in FOLDERS]
 
     def _file_move(self, name: str) -> swap.Move:
-        room, _, file = name.partition("/")
-        return swap.Move(self.scratch / room / file, self._real_room(room) / file)
+        folder_name, _, file = name.partition("/")
+        return swap.Move(self.scratch / folder_name / file, self._real_folder(folder_name) / file)
 
-    def _real_room(self, name: str) -> Path:
-        """Where a room is when links are followed: they are the user's, and stay."""
+    def _real_folder(self, name: str) -> Path:
+        """Where a folder is when links are followed: they are the user's, and stay."""
         return Path(os.path.realpath(self.data_dir / name / self.reference))

@@ -2,7 +2,7 @@
 
 A pickle is a program. The reader here knows the instructions that plain data takes and the few
 calls that numpy leaves in such files, and answers those calls itself: nothing a file names is
-imported or called, numpy's own unpickling included, which trusts what it is told.
+imported or called, not even numpy's own unpickling, which trusts the file.
 """
 
 import io
@@ -187,9 +187,10 @@ def read_pickle(path: Path) -> Any:
     try:
         return _PlainUnpickler(path.read_bytes()).load()
     except Exception as error:  # a damaged pickle can raise nearly any type
-        told = isinstance(error, (pickle.UnpicklingError, OSError))
+        explained = isinstance(error, (pickle.UnpicklingError, OSError))
+        reason = error if explained else "it is damaged"
         raise InputError(
-            f"{path} is not a pickle this program reads ({error if told else 'it is damaged'}); "
+            f"{path} is not a pickle this program reads ({reason}); "
             "delete it and run the step that writes it again."
         ) from error
 

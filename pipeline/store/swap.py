@@ -68,7 +68,7 @@ def finish(moves: list[Move]) -> None:
         _swap(moves)
     except Exception:
         raise
-    except BaseException:  # Ctrl-C or SIGTERM: a few names more, and nobody meets half of them
+    except BaseException:  # Ctrl-C or SIGTERM: finish these renames, so that results are whole
         _swap(moves)
         raise
     for move in moves:

@@ -1,6 +1,6 @@
 """The files of one video: every name, every format, every read and write.
 
-The layout is that of the SyncNet demo; `rooms` says how results get there.
+The layout is that of the SyncNet demo; `folders` says how results get there.
 """
 
 import json
@@ -19,93 +19,93 @@ from models.files import partial_path
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Face, Track
 from pipeline.store import demo_files
-from pipeline.store.folders import ROOMS, ROOMS_COMPLETE, Rooms
+from pipeline.store.folders import FOLDERS, FOLDERS_COMPLETE, Folders
 from pipeline.store.safe_pickle import read_pickle, write_pickle
 
-__all__ = ["ROOMS", "Workspace"]
+__all__ = ["FOLDERS", "Workspace"]
 
 Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
-class Workspace(Rooms):
-    """Where one video's files are, and what is in them; attributes as of `Rooms`."""
+class Workspace(Folders):
+    """Where one video's files are, and what is in them; attributes as of `Folders`."""
 
     # What a user looks for.
 
     @property
     def video(self) -> Path:
         """The input at the working frame rate."""
-        return self.room("pyavi") / "video.avi"
+        return self.folder("pyavi") / "video.avi"
 
     @property
     def audio(self) -> Path:
         """Its sound, mono, 16 kHz; absent for silent videos."""
-        return self.room("pyavi") / "audio.wav"
+        return self.folder("pyavi") / "audio.wav"
 
     @property
     def labelled_video(self) -> Path:
         """The video with faces marked."""
-        return self.room("pyavi") / "video_out.avi"
+        return self.folder("pyavi") / "video_out.avi"
 
     @property
     def offsets_text(self) -> Path:
         """One line per track, in the format of the SyncNet demo."""
-        return self.room("pywork") / "offsets.txt"
+        return self.folder("pywork") / "offsets.txt"
 
     @property
     def offsets_json(self) -> Path:
         """One object per track, with everything that was measured."""
-        return self.room("pywork") / "offsets.json"
+        return self.folder("pywork") / "offsets.json"
 
     @property
     def speakers(self) -> Path:
         """Who speaks when, as RTTM."""
-        return self.room("pywork") / "speakers.rttm"
+        return self.folder("pywork") / "speakers.rttm"
 
     @property
     def distances(self) -> Path:
         """Of lips and sound at every shift, per track."""
-        return self.room("pywork") / "activesd.pckl"
+        return self.folder("pywork") / "activesd.pckl"
 
     @property
     def dubbed_video(self) -> Path:
         """The video with regenerated mouths."""
-        return self.room("pyavi") / "video_wav2lip.mp4"
+        return self.folder("pyavi") / "video_wav2lip.mp4"
 
     @property
     def dubbed_record(self) -> Path:
         """What was regenerated, with what, and how well it fits."""
-        return self.room("pywork") / "wav2lip.json"
+        return self.folder("pywork") / "wav2lip.json"
 
     @property
     def record(self) -> Path:
         """Input, settings, counts, and why nothing was found; its presence means complete."""
-        return self.room("pywork") / "pipeline.json"
+        return self.folder("pywork") / "pipeline.json"
 
     @property
     def tracks(self) -> Path:
         """Faces followed over time, and where their clips were cut."""
-        return self.room("pywork") / "tracks.pckl"
+        return self.folder("pywork") / "tracks.pckl"
 
     def frame(self, index: int) -> Path:
         """The picture of 0-based frame `index`; file numbers start at 1."""
-        return self.room("pyframes") / f"{index + 1:06d}.jpg"
+        return self.folder("pyframes") / f"{index + 1:06d}.jpg"
 
     def crop(self, track: int) -> Path:
         """The face clip of a track."""
-        return self.room("pycrop") / f"{track:05d}.avi"
+        return self.folder("pycrop") / f"{track:05d}.avi"
 
     def clips(self) -> dict[int, Path]:
         """The face clips by track number, in its order: the name of the file is the number.
 
         Files of any other name are none of ours, like the demo's `00000t.avi`.
         """
-        found = {}
-        for path in self.room("pycrop").glob("*.avi"):
+        clips = {}
+        for path in self.folder("pycrop").glob("*.avi"):
             if re.fullmatch(r"[0-9]{5,}", path.stem) and path == self.crop(int(path.stem)):
-                found[int(path.stem)] = path
-        return dict(sorted(found.items()))
+                clips[int(path.stem)] = path
+        return dict(sorted(clips.items()))
 
     def crops(self) -> list[Path]:
         """All face clips, in track order."""
@@ -116,13 +116,13 @@ class Workspace(Rooms):
         record = self.read_record() or {}
         sound = record.get("sound") is not None
         counts, settings = record.get("counts", {}), record.get("settings", {})
-        pickled = [self.room("pywork") / name for name in ("faces.pckl", "scene.pckl")]
-        wanted = [self.record, self.tracks, *pickled, self.video, *([self.audio] * sound)]
-        wanted += [self.crop(track) for track in range(counts.get("tracks", 0))]
-        lacking = [path for path in wanted if not (path.is_file() and path.stat().st_size)]
+        pickled = [self.folder("pywork") / name for name in ("faces.pckl", "scene.pckl")]
+        promised = [self.record, self.tracks, *pickled, self.video, *([self.audio] * sound)]
+        promised += [self.crop(track) for track in range(counts.get("tracks", 0))]
+        lacking = [path for path in promised if not (path.is_file() and path.stat().st_size)]
         if settings.get("keep_frames", True):
             # Listed, not looked for one by one: there may be hundreds of thousands.
-            folder = self.room("pyframes")
+            folder = self.folder("pyframes")
             names = set(os.listdir(folder)) if folder.is_dir() else set()
             frames = [self.frame(index) for index in range(counts.get("frames", 0))]
             lacking += [path for path in frames if path.name not in names]
@@ -139,14 +139,14 @@ class Workspace(Rooms):
             ]
             for index, frame in enumerate(faces)
         ]
-        write_pickle(self.room("pywork") / "faces.pckl", rows)
+        write_pickle(self.folder("pywork") / "faces.pckl", rows)
 
     def write_scenes(self, scenes: list[tuple[int, int]], *, frame_rate: int) -> None:
         """Writes scene.pckl: (start, end) pairs of scenedetect's timecodes, as the demo does."""
         from scenedetect import FrameTimecode  # reading does without it
 
         rows = [tuple(FrameTimecode(index, fps=float(frame_rate)) for index in s) for s in scenes]
-        write_pickle(self.room("pywork") / "scene.pckl", rows)
+        write_pickle(self.folder("pywork") / "scene.pckl", rows)
 
     def write_tracks(self, tracks: list[Track], paths: list[CropPath]) -> None:
         """Writes tracks.pckl: {'track': {'frame', 'bbox'}, 'proc_track': {'x', 'y', 's'}} each."""
@@ -179,7 +179,7 @@ class Workspace(Rooms):
 
     def write_frame_times(self, times_s: np.ndarray) -> None:
         """Writes frame_times.npy: (frames,) float64, when the input shows each frame, seconds."""
-        path = self.room("pywork") / "frame_times.npy"
+        path = self.folder("pywork") / "frame_times.npy"
         with partial_path(path).open("wb") as file:
             np.save(file, times_s)
         partial_path(path).replace(path)
@@ -187,7 +187,7 @@ class Workspace(Rooms):
     def read_frame_times(self) -> np.ndarray | None:
         """The inverse of `write_frame_times`; None for results of other programs, or older ones."""
         try:
-            times_s = np.load(self.room("pywork") / "frame_times.npy", allow_pickle=False)
+            times_s = np.load(self.folder("pywork") / "frame_times.npy", allow_pickle=False)
         except (OSError, ValueError):
             return None
         usable = times_s.ndim == 1 and times_s.dtype == np.float64
@@ -206,7 +206,7 @@ class Workspace(Rooms):
         return self._read("activesd.pckl", demo_files.distances, written_by="run_syncnet.py")
 
     def _read(self, name: str, convert: Callable[[Any], Stored], *, written_by: str) -> Stored:
-        path = self.room("pywork") / name
+        path = self.folder("pywork") / name
         if not path.is_file():
             raise InputError(
                 f"{path} is not there; run {written_by} --reference {self.reference} first."
@@ -275,4 +275,4 @@ class Workspace(Rooms):
 
     def has_results(self) -> bool:
         """There are results of run_pipeline.py, in place or about to be."""
-        return self.tracks.is_file() or self._marked(ROOMS_COMPLETE)
+        return self.tracks.is_file() or self._marked(FOLDERS_COMPLETE)

@@ -14,7 +14,7 @@ import torch
 from models import features, folding, syncnet, weights
 from models.device import PRECISIONS, Precision, precision_name, resolve_precision, to_device
 from models.syncnet import SyncNet, SyncNetConfig
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 
 PAIRWISE_EPS = 1e-6  # torch's pairwise_distance adds it to differences; kept for equal numbers
 ROWS_AT_ONCE = 1000  # of the distance matrix: bounds memory
@@ -214,12 +214,14 @@ class SyncNetModel:
 
     Args:
         network: ready for inference on `device`.
-        used: its weights.
+        weights_file: its weights.
         device: where it is.
     """
 
-    def __init__(self, network: SyncNet, used: WeightsUsed, *, device: torch.device) -> None:
-        self.network, self.used, self.device = network, used, device
+    def __init__(
+        self, network: SyncNet, weights_file: WeightsFile, *, device: torch.device
+    ) -> None:
+        self.network, self.weights_file, self.device = network, weights_file, device
         self.precision = precision_name(network.dtype)
         self.is_calibrated = network.config.is_calibrated
         self.reliable_from: dict[str, float] = network.config.reliable_from
@@ -240,11 +242,11 @@ class SyncNetModel:
             InputError: there is no such precision.
             WeightsError: the file is absent or does not fit.
         """
-        network, used = weights.load_syncnet(initial_model, device=device)
+        network, weights_file = weights.load_syncnet(initial_model, device=device)
         full = network.config.full_precision
         resolved = resolve_precision(precision, full=full, device=device)
         folded = folding.fold_batch_norms(network).narrowed(PRECISIONS[resolved])
-        return cls(folded, used, device=device)
+        return cls(folded, weights_file, device=device)
 
     def lip_embedder(self, *, batch_size: int, with_features: bool = False) -> LipStream:
         """See `scorer.SyncModel`."""

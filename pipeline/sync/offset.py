@@ -22,7 +22,7 @@ WINDOW_CENTRE = WINDOW_FRAMES // 2  # window i tells about frame i + 2
 ROUNDING_S = 0.001  # of times that are written down
 ROWS_AT_ONCE = 10_000  # of distances: bounds memory
 DRIFT_PIECE_S = 5.0
-DRIFT_PIECES = 4  # fewer give no slope worth telling
+DRIFT_PIECES = 4  # minimum number of pieces for a slope
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sync:
         offset_ms: the same below one frame's resolution, from shifts that stay within the clip.
         min_dist: smallest mean distance; small when lips and sound match.
         confidence: median minus smallest mean distance; large when one shift stands out.
-        margin: by how much every other offset, more than two frames away, is further off.
+        margin: gap to the second-best offset at least three frames away.
         framewise: (windows,) float32, confidence of each window at the clip's offset.
         at_search_edge: the offset is the largest that was tried, so the true one may be larger.
         reliable: the offset can be relied on: hardly any clip with somebody else's sound is called
@@ -58,11 +58,11 @@ class Sync:
 
 
 def window_count(frames: int, samples: int) -> int:
-    """Windows of a clip with so many frames and samples; the demo's count, one below possible."""
+    """Number of windows of a clip; the same count as the demo, one less than available."""
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - WINDOW_FRAMES)
 
 
-def heard_windows(missing_s: Sequence[tuple[float, float]], windows: int) -> np.ndarray:
+def windows_with_sound(missing_s: Sequence[tuple[float, float]], windows: int) -> np.ndarray:
     """Which windows have sound to compare with; silence that was recorded is sound, too.
 
     Args:
@@ -73,16 +73,16 @@ def heard_windows(missing_s: Sequence[tuple[float, float]], windows: int) -> np.
         (windows,) bool, False where all of a window lies in such a stretch.
     """
     starts_s = np.arange(windows) / FRAME_RATE
-    heard = np.ones(windows, bool)
+    has_sound = np.ones(windows, bool)
     for start_s, end_s in missing_s:
         inside = starts_s + WINDOW_FRAMES / FRAME_RATE <= end_s + ROUNDING_S
-        heard &= ~((starts_s >= start_s - ROUNDING_S) & inside)
-    return heard
+        has_sound &= ~((starts_s >= start_s - ROUNDING_S) & inside)
+    return has_sound
 
 
 def judge(
     dists: np.ndarray,
-    heard: np.ndarray | None = None,
+    has_sound: np.ndarray | None = None,
     /,
     *,
     reliable_confidence: float,
@@ -94,43 +94,43 @@ def judge(
 
     Args:
         dists: (windows, 2 vshift + 1) float32, at least one window.
-        heard: (windows,) bool, False where there is no sound to compare with, see
-            `heard_windows`: those windows have no say. At least one is True; None: all are.
+        has_sound: (windows,) bool, False where there is no sound to compare with, see
+            `windows_with_sound`: those windows do not count. At least one is True; None: all are.
         reliable_confidence: confidence from which an offset is called reliable.
         reliable_margin: and the margin that takes of a clip of 5 s; of shorter ones it takes more.
         calibration: decides instead of these two, where there is one.
         audible_share: share of the frames with audible sound, which the calibration weighs.
     """
     vshift = dists.shape[1] // 2
-    heard = np.ones(len(dists), bool) if heard is None else heard
-    mean = dists[heard].mean(axis=0)
+    has_sound = np.ones(len(dists), bool) if has_sound is None else has_sound
+    mean = dists[has_sound].mean(axis=0)
     best = int(mean.argmin())
     confidence = float(np.median(mean) - mean[best])
     at_edge = best in (0, 2 * vshift)
     margin = margin_of(mean)
     if calibration is None:
         # The mean over fewer windows scatters more, as one by the root of their number.
-        least = reliable_margin * max(1.0, REFERENCE_WINDOWS / np.count_nonzero(heard)) ** 0.5
+        least = reliable_margin * max(1.0, REFERENCE_WINDOWS / np.count_nonzero(has_sound)) ** 0.5
         probability, sure = None, confidence >= reliable_confidence and margin >= least
     else:
         probability, sure = reliability.probability(
-            dists[heard], calibration, audible_share=audible_share
+            dists[has_sound], calibration, audible_share=audible_share
         )
     reliable = bool(sure and not at_edge)
     return Sync(
         offset_frames=vshift - best,
-        offset_ms=_subframe_offset(dists, near=best, heard=heard) * FRAME_MS,
+        offset_ms=_subframe_offset(dists, near=best, has_sound=has_sound) * FRAME_MS,
         min_dist=float(mean[best]),
         confidence=confidence,
         margin=margin,
         framewise=running_median(
-            np.where(heard, np.median(mean) - dists[:, best], 0).astype(np.float32),
+            np.where(has_sound, np.median(mean) - dists[:, best], 0).astype(np.float32),
             CONFIDENCE_FRAMES,
             edges="constant",
         ),
         at_search_edge=at_edge,
         reliable=reliable,
-        drift_ms_per_min=_drift(dists, heard) if reliable else None,
+        drift_ms_per_min=_drift(dists, has_sound) if reliable else None,
         probability=probability,
     )
 
@@ -146,7 +146,7 @@ def margin_of(mean: np.ndarray) -> float:
     return float(others.min() - mean[best]) if len(others) else 0.0
 
 
-def valid_mean(dists: np.ndarray, heard: np.ndarray | None = None) -> np.ndarray:
+def valid_mean(dists: np.ndarray, has_sound: np.ndarray | None = None) -> np.ndarray:
     """Mean distance per shift over the windows whose sound exists; NaN where none does."""
     windows, shifts = dists.shape
     vshift = shifts // 2
@@ -155,18 +155,18 @@ def valid_mean(dists: np.ndarray, heard: np.ndarray | None = None) -> np.ndarray
         block = dists[start : start + ROWS_AT_ONCE]
         source = np.arange(start, start + len(block))[:, None] + np.arange(shifts) - vshift
         inside = (source >= 0) & (source < windows)
-        if heard is not None:
-            inside &= heard[source.clip(0, windows - 1)]
+        if has_sound is not None:
+            inside &= has_sound[source.clip(0, windows - 1)]
         counted += inside.sum(axis=0)
         total += np.where(inside, block, 0).sum(axis=0, dtype=np.float64)
     return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
 
 
 def _subframe_offset(
-    dists: np.ndarray, *, near: int | None = None, heard: np.ndarray | None = None
+    dists: np.ndarray, *, near: int | None = None, has_sound: np.ndarray | None = None
 ) -> float:
     """Offset in frames: the vertex of the parabola through the best shift and its neighbours."""
-    mean = valid_mean(dists, heard)
+    mean = valid_mean(dists, has_sound)
     if near is None:
         near = int(np.nanargmin(mean))
     else:  # padding may have moved the published answer by a shift
@@ -183,13 +183,13 @@ def _subframe_offset(
     return float(vshift - near - np.clip(0.5 * (left - right) / curvature, -0.5, 0.5))
 
 
-def _drift(dists: np.ndarray, heard: np.ndarray) -> float | None:
+def _drift(dists: np.ndarray, has_sound: np.ndarray) -> float | None:
     """Slope of the offsets of successive pieces, by the median of all pairs (Theil-Sen)."""
     size = round(DRIFT_PIECE_S * FRAME_RATE)
     offsets = [
         _subframe_offset(dists[start : start + size])
         for start in range(0, len(dists) - size + 1, size)
-        if heard[start : start + size].all()
+        if has_sound[start : start + size].all()
     ]
     if len(offsets) < DRIFT_PIECES:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.sync.offset import Sync
 from pipeline.sync.scorer import ClipScore
 
@@ -30,7 +30,7 @@ class TrackScore:
     clip: ClipScore
     speech_s: tuple[tuple[float, float], ...]
     reliable_from: dict[str, float]
-    weights: WeightsUsed
+    weights: WeightsFile
 
     @property
     def sync(self) -> Sync | None:
@@ -78,15 +78,15 @@ class TrackScore:
         return bool(self.sync and self.sync.reliable)
 
 
-def demo_words(score: ClipScore, used: WeightsUsed, *, framewise: bool = False) -> str:
+def demo_words(score: ClipScore, weights_file: WeightsFile, *, framewise: bool = False) -> str:
     """One clip's result as the SyncNet demo prints it, below its name and the weights'.
 
     Args:
         score: of the clip.
-        used: the weights.
+        weights_file: the weights.
         framewise: with the confidence of every frame, as the demo has it.
     """
-    lines = [f"{score.file} ({used.file})", *([score.warning] if score.warning else [])]
+    lines = [f"{score.file} ({weights_file.file})", *([score.warning] if score.warning else [])]
     if sync := score.sync:
         if framewise:
             with np.printoptions(formatter={"float": "{: 0.3f}".format}):

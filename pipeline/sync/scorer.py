@@ -18,7 +18,7 @@ from models.errors import WeightsError
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME
 from models.options import check_fields, check_number
 from models.syncnet import CROP_PX
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.media import decode
 from pipeline.progress import Progress, silent
 from pipeline.sync import embeddings, reliability
@@ -73,14 +73,14 @@ class SyncModel(Protocol):
     """A lip-sync network: embeddings of lips and sound in one space, 25 windows per second.
 
     Attributes:
-        used: its weights, for the record of a run.
+        weights_file: its weights, for the record of a run.
         precision: that it computes in, for the same.
         is_calibrated: it is known how rarely somebody else's sound would be called reliable.
         reliable_from: confidence and margin of an offset that has proved right, by name.
         rule: how `offset.judge` decides what is reliable: its keywords.
     """
 
-    used: WeightsUsed
+    weights_file: WeightsFile
     precision: str
     is_calibrated: bool
     reliable_from: dict[str, float]
@@ -126,7 +126,7 @@ class Embedded:
     Attributes:
         frames: how many it has, at 25 per second.
         samples: how many it has, at 16000 per second.
-        heard: (windows,) bool, which windows have sound to compare with.
+        has_sound: (windows,) bool, which windows have sound to compare with.
         audible_share: of the sound's frames, those within 35 dB of the loudest.
         picture_late_s: by how much pictures stand later than the source shows them, in the mean.
         lips, sound: (windows, E) float32, window by window; `offset.window_count` says how many.
@@ -135,7 +135,7 @@ class Embedded:
 
     frames: int
     samples: int
-    heard: np.ndarray
+    has_sound: np.ndarray
     audible_share: float
     picture_late_s: float
     lips: torch.Tensor
@@ -158,7 +158,7 @@ def load_model(
 
     Raises:
         InputError: there is no such precision.
-        WeightsError: the file is absent, does not fit, or is of a network that nobody knows.
+        WeightsError: the file is absent, does not fit, or is of an unknown network.
     """
     network = weights.network_of(initial_model)
     if network not in SYNC_MODELS:
@@ -219,7 +219,8 @@ class SyncScorer:
         embedded = self.embed(clip)
         embedded = replace(
             embedded,
-            heard=embedded.heard & sync_offset.heard_windows(missing_s, len(embedded.heard)),
+            has_sound=embedded.has_sound
+            & sync_offset.windows_with_sound(missing_s, len(embedded.has_sound)),
             picture_late_s=embedded.picture_late_s + picture_late_s,
         )
         return self.compare(embedded, file=clip.name)
@@ -256,7 +257,7 @@ class SyncScorer:
         return Embedded(
             frames=frames,
             samples=sample_count,
-            heard=sync_offset.heard_windows(missing_s, windows),
+            has_sound=sync_offset.windows_with_sound(missing_s, windows),
             audible_share=audible_share,
             picture_late_s=decode.picture_late_s(clip, info, frames=frames),
             lips=lips[:windows],
@@ -272,17 +273,17 @@ class SyncScorer:
             file: its name.
         """
         vshift, warning = self.options.vshift, _warning(embedded)
-        if not embedded.heard.any():
+        if not embedded.has_sound.any():
             empty = np.zeros((0, 2 * vshift + 1), np.float32)
             return ClipScore(file, embedded.frames, empty, None, warning)
         dists = embeddings.distances(embedded.lips, embedded.sound, vshift=vshift)
         sync = sync_offset.judge(
-            dists, embedded.heard, **self.model.rule, audible_share=embedded.audible_share
+            dists, embedded.has_sound, **self.model.rule, audible_share=embedded.audible_share
         )
         # Sound leads by as much more as the pictures are late.
         sync = replace(sync, offset_ms=sync.offset_ms - 1000 * embedded.picture_late_s)
-        # Windows without sound prefer no shift, for whoever reads the distances.
-        dists[~embedded.heard] = np.median(dists[embedded.heard].mean(axis=0))
+        # Windows without sound must not prefer a shift, in activesd.pckl either.
+        dists[~embedded.has_sound] = np.median(dists[embedded.has_sound].mean(axis=0))
         return ClipScore(file, embedded.frames, dists, sync, warning)
 
     def score_frames(
@@ -336,14 +337,15 @@ def crop_frames(clip: Path, info: decode.MediaInfo | None = None) -> Iterator[np
 
 def _warning(embedded: Embedded) -> str | None:
     """What the user should know of a clip before reading its score."""
-    frames, samples, heard = embedded.frames, embedded.samples, embedded.heard
-    if not samples or (len(heard) and not heard.any()):
+    frames, samples, has_sound = embedded.frames, embedded.samples, embedded.has_sound
+    if not samples or (len(has_sound) and not has_sound.any()):
         return "no sound: there is nothing to compare the lips with."
-    if not len(heard):
+    if not len(has_sound):
         return f"too short to score ({frames} frames)."
     audio_s, video_s = samples / SAMPLES_PER_FRAME / FRAME_RATE, frames / FRAME_RATE
     if abs(audio_s - video_s) > LENGTH_TOLERANCE_S:
         return f"WARNING: Audio ({audio_s:.4f}s) and video ({video_s:.4f}s) lengths are different."
-    if not heard.all():
-        return f"{np.count_nonzero(~heard)} of {len(heard)} windows have no sound and no say."
+    if not has_sound.all():
+        silent_windows = np.count_nonzero(~has_sound)
+        return f"{silent_windows} of {len(has_sound)} windows have no sound and do not count."
     return None

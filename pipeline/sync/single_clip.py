@@ -21,7 +21,7 @@ LARGEST_CROP_ASPECT = 1.25  # of a face clip; longer or higher pictures are whol
 
 def is_single_clip(
     video: Path | None,
-    place: Workspace,
+    workspace: Workspace,
     *,
     save_features: Path | None,
     notice: Callable[[str], object],
@@ -30,12 +30,12 @@ def is_single_clip(
 
     Args:
         video: the file the user named, None where the user named the reference.
-        place: the workspace of that name.
+        workspace: the workspace of that name.
         save_features: what the user asked for; only a face clip has it.
-        notice: called with a sentence when `place` holds results of another video.
+        notice: called with a sentence when `workspace` holds results of another video.
 
     Raises:
-        InputError: features are asked for, but no video.
+        InputError: save_features without a video.
     """
     if save_features is not None and video is None:
         raise InputError(
@@ -43,21 +43,21 @@ def is_single_clip(
         )
     if video is None:
         return False
-    return save_features is not None or not _has_results_of(video, place, notice=notice)
+    return save_features is not None or not _has_results_of(video, workspace, notice=notice)
 
 
-def _has_results_of(video: Path, place: Workspace, *, notice: Callable[[str], object]) -> bool:
-    if not place.has_results():
+def _has_results_of(video: Path, workspace: Workspace, *, notice: Callable[[str], object]) -> bool:
+    if not workspace.has_results():
         return False
-    record = place.read_record() or {}
+    record = workspace.read_record() or {}
     # Results of other programs do not say what they were made from: there the name decides.
     if "input" not in record or not video.is_file():
         return True
     if record["input"] == identity(video):
         return True
     notice(
-        f"{place.room('pywork')} holds results of another video ({record.get('file')}), which "
-        f"--reference {place.reference} would score; {video} is taken for a face clip."
+        f"{workspace.folder('pywork')} holds results of another video ({record.get('file')}), "
+        f"which --reference {workspace.reference} would score; {video} is taken for a face clip."
     )
     return False
 
@@ -110,13 +110,13 @@ def _size_notices(video: Path, info: decode.MediaInfo) -> list[str]:
     width, height = info.width_px, info.height_px
     if (width, height) == (CROP_PX, CROP_PX):
         return []
-    told = [f"{video} is {width}x{height} and is resized to {CROP_PX}x{CROP_PX}."]
+    sentences = [f"{video} is {width}x{height} and is resized to {CROP_PX}x{CROP_PX}."]
     if max(width, height) > LARGEST_CROP_ASPECT * min(width, height):
-        told.append(
+        sentences.append(
             "That is no face clip's shape: unless a face fills the picture, the score means "
             "nothing; run run_pipeline.py on it first."
         )
-    return told
+    return sentences
 
 
 def write_embedded(path: Path, embedded: Embedded) -> dict[Path, np.ndarray]:
@@ -149,7 +149,7 @@ def write_embedded(path: Path, embedded: Embedded) -> dict[Path, np.ndarray]:
             partial.replace(target)
     except OSError as error:
         raise PipelineError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
+            f"{path} cannot be written ({error.strerror}); choose another folder."
         ) from error
     finally:
         for partial in partials.values():

@@ -73,8 +73,8 @@ def _steady(dists: np.ndarray, mean: np.ndarray, *, frames: int, frame_rate: int
     confidence = np.median(mean) - dists[:, mean.argmin()]
     steady = uniform_filter1d(confidence, round(STEADY_S * FRAME_RATE), mode="nearest")
     at_25 = np.rint(np.arange(frames) * (FRAME_RATE / frame_rate)).astype(int)
-    found: np.ndarray = steady[np.clip(at_25 - WINDOW_CENTRE, 0, len(steady) - 1)]
-    return found
+    by_frame: np.ndarray = steady[np.clip(at_25 - WINDOW_CENTRE, 0, len(steady) - 1)]
+    return by_frame
 
 
 def clearest_mean(dists: np.ndarray) -> np.ndarray | None:
@@ -98,8 +98,8 @@ def clearest_mean(dists: np.ndarray) -> np.ndarray | None:
     means = means[(best > 0) & (best < dists.shape[1] - 1)]
     if not len(means):
         return None
-    found: np.ndarray = means[(np.median(means, axis=1) - means.min(axis=1)).argmax()]
-    return found
+    clearest: np.ndarray = means[(np.median(means, axis=1) - means.min(axis=1)).argmax()]
+    return clearest
 
 
 def stretches(values: np.ndarray) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ LENGTH_TOLERANCE_FRAMES = 2  # of a clip and its track; a conversion to 25 may r
 
 
 def score_tracks(
-    place: Workspace,
+    workspace: Workspace,
     scorer: SyncScorer,
     *,
     each: Callable[[TrackScore], object] = lambda _: None,
@@ -34,7 +34,7 @@ def score_tracks(
     Writes activesd.pckl, offsets.txt, speakers.rttm and offsets.json, which appear together.
 
     Args:
-        place: where run_pipeline.py has left clips.
+        workspace: where run_pipeline.py has left clips.
         scorer: compares lips and sound.
         each: called after each track with its score.
         notice: called with sentences the user should read.
@@ -50,14 +50,14 @@ def score_tracks(
     model = scorer.model
     if not model.is_calibrated:
         notice(
-            f"{model.used.file} was never calibrated, so no offset is called reliable; "
+            f"{model.weights_file.file} was never calibrated, so no offset is called reliable; "
             "python -m training.calibrate does it, on people it was not trained on."
         )
-    with place.opened():
-        tracks = [track for track, _ in place.read_tracks()]
-        clips = _clips(place, len(tracks), notice=notice)
-        record, frame_rate = place.read_record() or {}, place.read_frame_rate()
-        times_s = place.read_frame_times()
+    with workspace.opened():
+        tracks = [track for track, _ in workspace.read_tracks()]
+        clips = _clips(workspace, len(tracks), notice=notice)
+        record, frame_rate = workspace.read_record() or {}, workspace.read_frame_rate()
+        times_s = workspace.read_frame_times()
         scores = []
         for number, (clip, track) in enumerate(zip(clips, tracks, strict=True)):
             try:
@@ -75,7 +75,7 @@ def score_tracks(
             scores.append(_track_score(number, score, scorer, start_s=start_s))
             each(scores[-1])
             progress("face clips scored", number + 1, len(clips))
-        _write(place, scores, settings_of(place, scorer))
+        _write(workspace, scores, settings_of(workspace, scorer))
     return scores
 
 
@@ -98,7 +98,7 @@ def _track_score(
             for start, end in speaking.stretches(spoken)
         ),
         reliable_from=scorer.model.reliable_from,
-        weights=scorer.model.used,
+        weights=scorer.model.weights_file,
     )
 
 
@@ -116,16 +116,16 @@ def _picture_late_s(times_s: np.ndarray | None, track: Track, frame_rate: int) -
     return float(np.mean(track.frames / frame_rate - times_s[track.frames]))
 
 
-def settings_of(place: Workspace, scorer: SyncScorer) -> dict[str, Any]:
+def settings_of(workspace: Workspace, scorer: SyncScorer) -> dict[str, Any]:
     """What every row of offsets.json says about how it was made.
 
     It is in every row, not around them, because readers of the file expect a list of rows.
 
     Args:
-        place: whose clips are scored.
+        workspace: whose clips are scored.
         scorer: that scores them; it knows what the precision "auto" stands for.
     """
-    detector = (place.read_record() or {}).get("detector")
+    detector = (workspace.read_record() or {}).get("detector")
     return asdict(scorer.options) | {
         "initial_model": str(scorer.options.initial_model),
         "precision": scorer.model.precision,
@@ -135,25 +135,27 @@ def settings_of(place: Workspace, scorer: SyncScorer) -> dict[str, Any]:
     }
 
 
-def _clips(place: Workspace, tracks: int, *, notice: Callable[[str], object]) -> list[Path]:
+def _clips(workspace: Workspace, tracks: int, *, notice: Callable[[str], object]) -> list[Path]:
     """The clip of every track, in their order, as all that is written is by track number.
 
     A track whose clip is gone is refused: distances of nothing in its place would stop the demo's
     readers of activesd.pckl, and leaving it out would give later tracks its number.
     """
-    clips = place.clips()
+    clips = workspace.clips()
     missing = [number for number in range(tracks) if number not in clips]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(
-            f"{place.crop(missing[0])}{more} is not there, but {place.tracks} holds its track; "
-            "run run_pipeline.py again with --overwrite to cut it again."
+            f"{workspace.crop(missing[0])}{more} is not there, but {workspace.tracks} holds its "
+            "track; run run_pipeline.py again with --overwrite to cut it again."
         )
-    others = set(place.room("pycrop").glob("*.avi")) - {clips[number] for number in range(tracks)}
+    others = set(workspace.folder("pycrop").glob("*.avi")) - {
+        clips[number] for number in range(tracks)
+    }
     if others:
         names = ", ".join(sorted(path.name for path in others)[:3])
         names += f" and {len(others) - 3} more" * (len(others) > 3)
-        notice(f"{place.room('pycrop')}: {names} left out, as no track has that number.")
+        notice(f"{workspace.folder('pycrop')}: {names} left out, as no track has that number.")
     return [clips[number] for number in range(tracks)]
 
 
@@ -172,12 +174,12 @@ def _not_ours(clip: Path, what: str) -> InputError:
     )
 
 
-def _write(place: Workspace, scores: list[TrackScore], settings: dict[str, Any]) -> None:
+def _write(workspace: Workspace, scores: list[TrackScore], settings: dict[str, Any]) -> None:
     rows = [report.row(score) | {"settings": settings} for score in scores]
-    with place.collecting() as staging:
+    with workspace.collecting() as staging:
         staging.write_distances([score.clip.dists for score in scores])
         write_text(staging.offsets_text, report.offsets_text(scores))
-        write_text(staging.speakers, report.speakers_text(place.reference, scores))
+        write_text(staging.speakers, report.speakers_text(workspace.reference, scores))
         write_json(staging.offsets_json, rows)
         files = (staging.distances, staging.offsets_text, staging.speakers, staging.offsets_json)
-        place.commit_files(*(f"pywork/{file.name}" for file in files))
+        workspace.commit_files(*(f"pywork/{file.name}" for file in files))

@@ -132,17 +132,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make(video: Path, place: Workspace, options: FaceOptions, *, device: torch.device) -> Made:
+def make(video: Path, work: Workspace, options: FaceOptions, *, device: torch.device) -> Made:
     """Runs both stages and reads what they left."""
-    faces_stage.find_faces(video, place, options, device=device)
-    sync_stage.score_tracks(place, SyncScorer(device=device))
-    record = place.read_record()
-    assert record is not None, f"{place.record} is missing after a successful run"
+    faces_stage.find_faces(video, work, options, device=device)
+    sync_stage.score_tracks(work, SyncScorer(device=device))
+    record = work.read_record()
+    assert record is not None, f"{work.record} is missing after a successful run"
     tracks = []
-    for track, path in place.read_tracks():
+    for track, path in work.read_tracks():
         squares = [path.x - path.s, path.y - path.s, path.x + path.s, path.y + path.s]
         tracks.append(Boxes(track.frames, np.stack(squares, axis=1), track.boxes))
-    return Made(record["counts"], tracks, place.read_offsets())
+    return Made(record["counts"], tracks, work.read_offsets())
 
 
 def compare(video: Path, folder: Path, options: FaceOptions, *, device: torch.device) -> Clip:

@@ -153,14 +153,14 @@ def outputs(folder: Path) -> None:
     for kind, rate, irregular in sources:
         if {kind.video[1], kind.audio[1]} - encoders():
             continue
-        place = folder / f"{kind}{rate}{irregular}"
-        place.mkdir()
-        clip = clock_kit.make(place, kind, RATES[rate], irregular=irregular)
+        work = folder / f"{kind}{rate}{irregular}"
+        work.mkdir()
+        clip = clock_kit.make(work, kind, RATES[rate], irregular=irregular)
         truth_s = clock_kit.skew_of_file_s(clip)
-        errors_s = [skew - truth_s for _, skew in output_clock_kit.skews_s(clip, place)]
+        errors_s = [skew - truth_s for _, skew in output_clock_kit.skews_s(clip, work)]
         shown = " | ".join(f"{1000 * error_s:+.2f}" for error_s in errors_s)
         print(f"| {kind} {rate}{' varying' * irregular} | {shown} |", flush=True)
-        shutil.rmtree(place)
+        shutil.rmtree(work)
 
 
 MADE = {one.__name__: one for one in (containers, muxers, interlaced, outputs)}
@@ -226,15 +226,15 @@ def median_offset(data_dir: Path, *, only: str) -> None:
             )
 
 
-def _rows(place: Workspace) -> list[dict[str, Any]]:
+def _rows(work: Workspace) -> list[dict[str, Any]]:
     """Offset and reliability of every track."""
     cpu = torch.device("cpu")
-    if place.tracks.is_file():
-        if not place.offsets_json.is_file():
-            score_tracks(place, SyncScorer(device=cpu))
-        return place.read_offsets()
+    if work.tracks.is_file():
+        if not work.offsets_json.is_file():
+            score_tracks(work, SyncScorer(device=cpu))
+        return work.read_offsets()
     scorer = SyncScorer(device=cpu)  # drawn heads have clips only
-    scores = (scorer.score(clip) for clip in place.clips().values())
+    scores = (scorer.score(clip) for clip in work.clips().values())
     return [
         {"offset_ms": score.sync.offset_ms, "reliable": score.sync.reliable}
         for score in scores
@@ -244,12 +244,12 @@ def _rows(place: Workspace) -> list[dict[str, Any]]:
 
 def _offset(video: Path, folder: Path) -> str:
     """Offsets of a video's tracks, or the sentence that says why there is none."""
-    place = Workspace(folder / "work", video.stem + video.suffix[1:])
+    work = Workspace(folder / "work", video.stem + video.suffix[1:])
     cpu = torch.device("cpu")
     options = FaceOptions(min_face_size=50, min_track=50, keep_frames=False)
     try:
-        find_faces(video, place, options, device=cpu, overwrite=True)
-        scores = score_tracks(place, SyncScorer(device=cpu))
+        find_faces(video, work, options, device=cpu, overwrite=True)
+        scores = score_tracks(work, SyncScorer(device=cpu))
     except ToolkitError as error:
         return str(error)
     return ", ".join(

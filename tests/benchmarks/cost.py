@@ -113,7 +113,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def run_once(
-    commands: dict[str, list[str]], place: Workspace, *, threads: int, clip: str
+    commands: dict[str, list[str]], workspace: Workspace, *, threads: int, clip: str
 ) -> dict[str, Cost]:
     """Runs every stage once into an empty folder."""
     costs = {}
@@ -122,7 +122,10 @@ def run_once(
         doing = f"run_{stage}.py on {clip}"
         used = measured(command, threads=threads, doing=doing)
         left_before, pyframes_before = left, pyframes
-        left, pyframes = folder_bytes(place.data_dir), folder_bytes(place.room("pyframes"))
+        left, pyframes = (
+            folder_bytes(workspace.data_dir),
+            folder_bytes(workspace.folder("pyframes")),
+        )
         grown = left - left_before
         costs[stage] = Cost(
             used.cpu_s,
@@ -202,10 +205,10 @@ def measure_clip(video: Path, args: argparse.Namespace, *, work: Path) -> dict[s
     runs = []
     for _ in range(args.runs):
         with tempfile.TemporaryDirectory(dir=work) as name:
-            place = Workspace(Path(name), REFERENCE)
-            commands = stage_commands(source, place.data_dir, args, given=given, rule=rule)
-            runs.append(run_once(commands, place, threads=args.threads, clip=video.name))
-            record = place.read_record()
+            workspace = Workspace(Path(name), REFERENCE)
+            commands = stage_commands(source, workspace.data_dir, args, given=given, rule=rule)
+            runs.append(run_once(commands, workspace, threads=args.threads, clip=video.name))
+            record = workspace.read_record()
     if record is None:
         raise PipelineError(f"run_pipeline.py left no record of {video.name}.")
     video_s = record["counts"]["frames"] / record["settings"]["frame_rate"]

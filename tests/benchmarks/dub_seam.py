@@ -33,9 +33,9 @@ from pipeline.dubbing.stage import Source, find_source
 from pipeline.faces.options import FaceOptions
 from pipeline.faces.stage import find_faces
 from pipeline.faces.tracks import Track, smooth
-from pipeline.media import decode, planes, yuv
+from pipeline.media import decode, yuv
 from pipeline.store.files import write_json
-from pipeline.store.workspace import ROOMS, Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.benchmarks import peak_memory, report
 from tests.benchmarks.peak_memory import HEIGHT_PX, MIB, RATIO_BAR, WIDTH_PX
 
@@ -107,7 +107,7 @@ def across(frame: np.ndarray, ring: np.ndarray, direction: np.ndarray) -> float:
 def colours(buffer: np.ndarray, source: Source) -> np.ndarray:
     """A stored frame as (H, W, 3) uint8 BGR."""
     width, height = source.size_px
-    picture = planes.picture(buffer, size_px=source.size_px)
+    picture = yuv.picture(buffer, size_px=source.size_px)
     return yuv.cut_bgr(picture, slice(0, height), slice(0, width), matrix=source.colour.matrix)
 
 
@@ -123,11 +123,11 @@ def full_mask(region: Region, frame: np.ndarray) -> np.ndarray:
     return mask
 
 
-def seam_of(place: Workspace, number: int, sound: Path, generator: Generator) -> Seam:
+def seam_of(work: Workspace, number: int, sound: Path, generator: Generator) -> Seam:
     """Gives the first seconds of one track the sound of another video and looks at the result."""
-    track, source = place.read_tracks()[number][0], find_source(place)[0]
+    track, source = work.read_tracks()[number][0], find_source(work)[0]
     path = FacePath(
-        track, frame_rate=place.read_frame_rate(), pads=Pads(), frame_size_px=source.size_px
+        track, frame_rate=work.read_frame_rate(), pads=Pads(), frame_size_px=source.size_px
     )
     part = DubTrack(number, path, driving_audio.read_voice(sound), np.ones(len(track.frames), bool))
     first, end = (round(time_s * source.frame_rate) for time_s in (path.start_s, path.end_s))
@@ -165,11 +165,11 @@ def seam_of(place: Workspace, number: int, sound: Path, generator: Generator) ->
         for row, level in enumerate((0.0, 0.5)):
             ring, direction = near(mask > level)
             sums[row] += [across(picture, ring, direction) for picture in (frame, before)]
-        differs = planes.picture(buffer != stored, size_px=source.size_px).y
+        differs = yuv.picture(buffer != stored, size_px=source.size_px).y
         changed += int(differs[mask == 0].sum())
         pixels += int((mask == 0).sum())
     edge, half = sums[:, 0] / np.maximum(sums[:, 1], 1e-6)
-    return Seam(place.reference, number, float(edge), float(half), changed / max(pixels, 1))
+    return Seam(work.reference, number, float(edge), float(half), changed / max(pixels, 1))
 
 
 def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
@@ -177,14 +177,14 @@ def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
     named = sorted(folder.name for folder in (data_dir / "pywork").iterdir())
     places = [Workspace(data_dir, name) for name in named]
     sounds = [
-        source.path if (source := find_source(place)[0]).audio_stream is not None else SAMPLE
-        for place in places
+        source.path if (source := find_source(work)[0]).audio_stream is not None else SAMPLE
+        for work in places
     ]
     found: list[Seam] = []
     with tqdm(desc="tracks", total=most, unit=" tracks", disable=None, leave=False) as bar:
-        for place, sound in zip(places, [*sounds[1:], *sounds[:1]], strict=True):
-            for number in range(min(len(place.read_tracks()), most - len(found))):
-                found.append(seam_of(place, number, sound, generator))
+        for work, sound in zip(places, [*sounds[1:], *sounds[:1]], strict=True):
+            for number in range(min(len(work.read_tracks()), most - len(found))):
+                found.append(seam_of(work, number, sound, generator))
                 bar.update(1)
     return found
 
@@ -192,12 +192,12 @@ def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
 def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
     """The sample again and again at 720p, with its tracks, as run_pipeline.py would leave them."""
     folder.mkdir()
-    video, place = folder / "looped.mp4", Workspace(folder / "work", "looped")
+    video, work = folder / "looped.mp4", Workspace(folder / "work", "looped")
     unit = video.with_name("unit.mp4")
     peak_memory.make_unit(SAMPLE, unit)
     peak_memory.make_video(unit, video, minutes=minutes)
-    for room in ROOMS:
-        place.room(room).mkdir(parents=True)
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
     info, frames = decode.probe(SAMPLE), sum(1 for _ in decode.read_frames(SAMPLE))
     scale = np.array([WIDTH_PX / info.width_px, HEIGHT_PX / info.height_px] * 2)
     tracks = [
@@ -205,13 +205,13 @@ def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
         for turn in range(int(minutes * 60 * 25 / frames) + 1)
         for track, _ in sample.read_tracks()
     ]
-    place.write_tracks(tracks, [smooth(track) for track in tracks])
+    work.write_tracks(tracks, [smooth(track) for track in tracks])
     identity = {"sha256": sha256(video), "bytes": video.stat().st_size}
-    write_json(place.record, {"file": str(video), "input": identity})
-    return place
+    write_json(work.record, {"file": str(video), "input": identity})
+    return work
 
 
-def cost(place: Workspace, checkpoint: str, device: str) -> tuple[int, float]:
+def cost(work: Workspace, checkpoint: str, device: str) -> tuple[int, float]:
     """Runs the real script.
 
     Returns:
@@ -226,7 +226,7 @@ def cost(place: Workspace, checkpoint: str, device: str) -> tuple[int, float]:
     peak, _ = peak_memory.peak_rss(
         [
             *(sys.executable, str(report.ROOT / "run_wav2lip.py")),
-            *("--data_dir", str(place.data_dir), "--reference", place.reference),
+            *("--data_dir", str(work.data_dir), "--reference", work.reference),
             *("--checkpoint", checkpoint, "--device", device),
         ]
     )
@@ -262,14 +262,14 @@ def main(argv: list[str] | None = None) -> int:
         found = seams(args.data_dir or sample.data_dir, generator, most=args.tracks)
         costs = {}
         for minutes in args.minutes:
-            place = looped(sample, folder / f"{minutes:g}", minutes=minutes)
-            costs[minutes] = cost(place, args.checkpoint, args.device)
+            work = looped(sample, folder / f"{minutes:g}", minutes=minutes)
+            costs[minutes] = cost(work, args.checkpoint, args.device)
             shutil.rmtree(folder / f"{minutes:g}")
         published_cpu_s = None
         if not args.no_cpu:
-            place = looped(sample, folder / "published", minutes=PUBLISHED_S / 60)
+            work = looped(sample, folder / "published", minutes=PUBLISHED_S / 60)
             checkpoint = write_published_size(folder / "published_size.pth")
-            _, published_cpu_s = cost(place, str(checkpoint), args.device)
+            _, published_cpu_s = cost(work, str(checkpoint), args.device)
     print(f"generator {used.file}")
     report.print_table(
         ["track", "edge", "half", "changed outside"],

@@ -25,8 +25,8 @@ import numpy as np
 from tqdm import tqdm
 
 from models.boxes import box_iou
-from pipeline.store import workspace
 from pipeline.store.files import write_json
+from pipeline.store.safe_pickle import read_pickle
 from pipeline.store.workspace import Workspace
 from tests.benchmarks import report
 
@@ -192,15 +192,15 @@ def lasting_faces(clip: TeacherClip, scenes: list[tuple[int, int]]) -> list[list
     ]
 
 
-def boxes_by_frame(place: Workspace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+def boxes_by_frame(work: Workspace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
     """Per frame the detections (n, 5) and the track boxes (m, 4); the number of tracks."""
-    rows = workspace.read_pickle(place.room("pywork") / "faces.pckl")
+    rows = read_pickle(work.folder("pywork") / "faces.pckl")
     detections = [
         np.array([[*face["bbox"], face["conf"]] for face in row], np.float64).reshape(-1, 5)
         for row in rows
     ]
     tracked: list[list[np.ndarray]] = [[] for _ in rows]
-    tracks = place.read_tracks()
+    tracks = work.read_tracks()
     for track, _ in tracks:
         for frame, box in zip(track.frames.tolist(), track.boxes, strict=True):
             tracked[frame].append(box)
@@ -212,11 +212,11 @@ def best_overlap(box: np.ndarray, others: np.ndarray) -> float:
     return float(box_iou(box[None], others).max(initial=0))
 
 
-def compare(clip: TeacherClip, place: Workspace) -> ClipResult:
+def compare(clip: TeacherClip, work: Workspace) -> ClipResult:
     """Counts what is covered, missed and false in one clip."""
-    record = place.read_record()
-    assert record is not None, f"{place.record} is missing after a successful run"
-    detections, tracked, tracks = boxes_by_frame(place)
+    record = work.read_record()
+    assert record is not None, f"{work.record} is missing after a successful run"
+    detections, tracked, tracks = boxes_by_frame(work)
     result = ClipResult(clip.file, tracks=tracks)
     rows = range(min(len(clip.faces), -(-len(tracked) // clip.every)))
     for chain in lasting_faces(clip, record["scenes"]):
@@ -325,19 +325,19 @@ def draw_worst(
 ) -> None:
     """Writes frames with misses and false boxes: teacher green, tracks red, detections magenta."""
     folder.mkdir(parents=True, exist_ok=True)
-    for clip, place, result in zip(clips, places, results, strict=True):
-        detections, tracked, _ = boxes_by_frame(place)
+    for clip, work, result in zip(clips, places, results, strict=True):
+        detections, tracked, _ = boxes_by_frame(work)
         worst = sorted(result.misses, key=lambda miss: -miss.labelled_frames)[:6]
         frames = {miss.frame: f"miss_{miss.why.replace(' ', '_')}" for miss in worst}
         step = max(1, len(result.false_frames) // 4)
         frames |= dict.fromkeys(result.false_frames[::step], "false")
         for frame, kind in frames.items():
-            image = cv2.imread(str(place.frame(frame)))
-            assert image is not None, place.frame(frame)
+            image = cv2.imread(str(work.frame(frame)))
+            assert image is not None, work.frame(frame)
             report.draw_boxes(image, clip.faces[frame // clip.every], report.GREEN)
             report.draw_boxes(image, detections[frame], report.MAGENTA)
             report.draw_boxes(image, tracked[frame], report.RED)
-            cv2.imwrite(str(folder / f"{kind}_{place.reference}_{frame:06d}.png"), image)
+            cv2.imwrite(str(folder / f"{kind}_{work.reference}_{frame:06d}.png"), image)
 
 
 def measure(args: argparse.Namespace, data_dir: Path) -> list[ClipResult]:
@@ -347,7 +347,7 @@ def measure(args: argparse.Namespace, data_dir: Path) -> list[ClipResult]:
     with ThreadPoolExecutor(args.jobs) as pool:
         done = tqdm(pool.map(run, clips), desc="clips", total=len(clips), disable=None, leave=False)
         places = list(done)
-    results = [compare(clip, place) for clip, place in zip(clips, places, strict=True)]
+    results = [compare(clip, work) for clip, work in zip(clips, places, strict=True)]
     if args.worst:
         draw_worst(args.worst, clips, places, results)
     return results

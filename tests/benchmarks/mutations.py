@@ -32,8 +32,8 @@ import run_visualise
 import run_wav2lip
 from pipeline import cli
 from pipeline.media import process
-from pipeline.store import workspace
 from pipeline.store.files import write_json
+from pipeline.store.folders import FOLDERS
 from pipeline.store.workspace import Workspace
 from tests.benchmarks import report
 from tests.benchmarks.peak_memory import MIB, PROC, tree_rss
@@ -242,36 +242,36 @@ def _faults(folder: Path, codes: list[int], said: str) -> list[str]:
         faults.append(f"{len(lines)} lines instead of one sentence")
     if not codes[-1] and lines:
         faults.append(f"succeeded and said: {lines[0]}")
-    place = Workspace(folder / "work", "x")
-    left = [path for path in place.data_dir.rglob("*") if ".partial" in path.name]
-    left += list(place.scratch.rglob("*")) if place.scratch.exists() else []
+    work = Workspace(folder / "work", "x")
+    left = [path for path in work.data_dir.rglob("*") if ".partial" in path.name]
+    left += list(work.scratch.rglob("*")) if work.scratch.exists() else []
     if left:
         faults.append(f"left {left[0]}")
     if codes[0]:
-        rooms = [place.room(room) for room in workspace.ROOMS]
-        return faults + [f"failed and left {room}" for room in rooms if room.exists()]
-    return faults + _inconsistencies(place, codes)
+        rooms = [work.folder(name) for name in FOLDERS]
+        return faults + [f"failed and left {name}" for name in rooms if name.exists()]
+    return faults + _inconsistencies(work, codes)
 
 
-def _inconsistencies(place: Workspace, codes: list[int]) -> list[str]:
+def _inconsistencies(work: Workspace, codes: list[int]) -> list[str]:
     """Results that do not belong together."""
-    record: dict[str, Any] = json.loads(place.record.read_text())
+    record: dict[str, Any] = json.loads(work.record.read_text())
     frames, tracks = record["counts"]["frames"], record["counts"]["tracks"]
     expected: list[tuple[str, object, object]] = [
-        ("frames of video.avi", frame_count(place.video), frames),
-        ("clips", len(place.crops()), tracks),
+        ("frames of video.avi", frame_count(work.video), frames),
+        ("clips", len(work.crops()), tracks),
     ]
-    for clip, (track, _) in zip(place.crops(), place.read_tracks(), strict=False):
+    for clip, (track, _) in zip(work.crops(), work.read_tracks(), strict=False):
         expected.append((f"frames of {clip.name}", frame_count(clip), len(track.frames)))
     if len(codes) > 1 and codes[1] == 0:
         expected.append(
-            ("rows of offsets.txt", len(place.offsets_text.read_text().split("\n")) - 2, tracks)
+            ("rows of offsets.txt", len(work.offsets_text.read_text().split("\n")) - 2, tracks)
         )
-        expected.append(("rows of activesd.pckl", len(place.read_distances()), tracks))
+        expected.append(("rows of activesd.pckl", len(work.read_distances()), tracks))
     if len(codes) > 2 and codes[2] == 0:
-        expected.append(("frames of video_out.avi", frame_count(place.labelled_video), frames))
+        expected.append(("frames of video_out.avi", frame_count(work.labelled_video), frames))
     if len(codes) > 3:
-        expected.append(("video_wav2lip.mp4", place.dubbed_video.is_file(), codes[3] == 0))
+        expected.append(("video_wav2lip.mp4", work.dubbed_video.is_file(), codes[3] == 0))
     return [f"{what}: {found}, not {wanted}" for what, found, wanted in expected if found != wanted]
 
 

@@ -56,8 +56,8 @@ def main() -> int:
         ["git", "describe", "--always", "--dirty"], cwd=REPO, capture_output=True, text=True
     ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
-        place = run_example(Path(folder))
-        dists = place.read_distances()[0].astype(np.float32)
+        work = run_example(Path(folder))
+        dists = work.read_distances()[0].astype(np.float32)
         numbers = {
             "commit": commit,
             "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
@@ -65,8 +65,8 @@ def main() -> int:
             "sound": measure.of_sound(),
             "lips": measure.of_lips(),
             "boxes": measure.of_boxes(example),
-            "tracks": measure.of_tracks(place),
-            "embeddings": measure.of_embeddings(place.crop(0)),
+            "tracks": measure.of_tracks(work),
+            "embeddings": measure.of_embeddings(work.crop(0)),
             "distances": measure.of_distances(),
             "judgement": measure.of_judgement(dists),
             "judgement_of_drift": measure.of_judgement(measure.made_distances()),

@@ -99,10 +99,10 @@ def of_mouth(example: Path) -> np.ndarray:
     return Generator(model, CPU, 1).draw(face[None], sound)[0]
 
 
-def of_tracks(place: Workspace) -> dict[str, Any]:
+def of_tracks(work: Workspace) -> dict[str, Any]:
     """What offsets.json of the example says of each track."""
     names = ("offset_frames", "offset_ms", "min_dist", "confidence", "margin", "reliable")
-    rows = json.loads(place.offsets_json.read_text())
+    rows = json.loads(work.offsets_json.read_text())
     return {row["file"]: {name: row[name] for name in names} for row in rows}
 
 
@@ -159,7 +159,7 @@ def differences(one: Any, other: Any, *, within: float, where: str = "") -> list
         number = isinstance(one, float) or isinstance(other, float)
         near = math.isclose(one, other, rel_tol=0, abs_tol=within) if number else one == other
         return [] if near else [f"{where}: {one} is not {other}"]
-    return [line for place, a, b in pairs for line in differences(a, b, within=within, where=place)]
+    return [line for work, a, b in pairs for line in differences(a, b, within=within, where=work)]
 
 
 def _scorer_config() -> syncnet.SyncNetConfig:

@@ -73,14 +73,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "windows without sound have a say in the offset",
         "pipeline/sync/scorer.py",
-        "dists, embedded.heard, **self",
+        "dists, embedded.has_sound, **self",
         "dists, None, **self",
         (f"{SCORES}::test_every_field_of_offsets_json",),
     ),
     Mutant(
         "windows without sound keep their distances in activesd.pckl",
         "pipeline/sync/scorer.py",
-        "dists[~embedded.heard] = np.median(dists[embedded.heard].mean(axis=0))",
+        "dists[~embedded.has_sound] = np.median(dists[embedded.has_sound].mean(axis=0))",
         "pass",
         (f"{SCORES}::test_every_row_of_activesd_pickle",),
     ),
@@ -156,14 +156,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the channel that was used is counted from 1 in the record",
-        "pipeline/media/decode.py",
+        "pipeline/media/normalise.py",
         "channel=sound.channel,\n            missing_s",
         "channel=None if sound.channel is None else sound.channel + 1,\n            missing_s",
         (f"{FIELDS}::test_fields_of_pipeline_json_where_things_are_odd",),
     ),
     Mutant(
         "missing sound reaches beyond the picture's start only",
-        "pipeline/media/decode.py",
+        "pipeline/media/normalise.py",
         "missing.append((last_s, end_s))",
         "missing.append((0.0, last_s))",
         (f"{FIELDS}::test_fields_of_pipeline_json_where_things_are_odd",),
@@ -192,8 +192,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "wav2lip.json has the name of the generator twice",
         "pipeline/dubbing/stage.py",
-        '"generator": asdict(used)',
-        '"generator": asdict(used) | {"sha256": used.file}',
+        '"generator": asdict(weights_file)',
+        '"generator": asdict(weights_file) | {"sha256": weights_file.file}',
         (f"{FIELDS}::test_every_field_of_wav2lip_json",),
     ),
     Mutant(
@@ -213,8 +213,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "LSE-D and LSE-C of the evaluation are exchanged",
         "pipeline/evaluate/folder.py",
-        "track, found.min_dist, found.confidence, found",
-        "track, found.confidence, found.min_dist, found",
+        "track, sync.min_dist, sync.confidence, sync",
+        "track, sync.confidence, sync.min_dist, sync",
         (f"{FIELDS}::test_every_field_of_the_evaluations_json",),
     ),
     Mutant(

@@ -134,8 +134,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "frames are kept where none are wanted",
         "pipeline/faces/stage.py",
-        'staging.room("pyframes") if options.keep_frames else None',
-        'staging.room("pyframes")',
+        'staging.folder("pyframes") if options.keep_frames else None',
+        'staging.folder("pyframes")',
         (f"{FLAGS}[run_pipeline-keep_frames]",),
     ),
     Mutant(
@@ -155,7 +155,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the frame rate of the record is not taken for the labelled video",
         "pipeline/labelling.py",
-        "rate = frame_rate or place.read_frame_rate()",
+        "rate = frame_rate or workspace.read_frame_rate()",
         "rate = frame_rate or FRAME_RATE",
         (f"{FLAGS}[run_visualise-frame_rate]",),
     ),

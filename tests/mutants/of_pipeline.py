@@ -31,8 +31,8 @@ SYNC = (
     Mutant(
         "drift is given for offsets that are not reliable",
         "pipeline/sync/offset.py",
-        "_drift(dists, heard) if reliable else None",
-        "_drift(dists, heard)",
+        "_drift(dists, has_sound) if reliable else None",
+        "_drift(dists, has_sound)",
         (f"{NUMBERS}::test_drift_of_unrelated_sound_is_none",),
     ),
     Mutant(
@@ -170,7 +170,7 @@ DUB = (
     Mutant(
         "faces are placed as if tracks were at 25 frames per second",
         "pipeline/dubbing/stage.py",
-        "rate = place.read_frame_rate()\n    return [",
+        "rate = workspace.read_frame_rate()\n    return [",
         "rate = 25\n    return [",
         ("tests/test_dub.py::test_tracks_are_placed_on_the_clock_of_the_workspace",),
     ),
@@ -230,7 +230,7 @@ STORE = (
     Mutant(
         "the mark goes before the rooms are in place",
         "pipeline/store/folders.py",
-        "        (self.scratch / ROOMS_COMPLETE).touch()\n        self.finish_commit()",
+        "        (self.scratch / FOLDERS_COMPLETE).touch()\n        self.finish_commit()",
         "        swap.finish(self._room_moves())\n        self._empty_scratch()",
         ("tests/test_workspace.py::test_a_commit_that_breaks_midway_is_finished_by_the_next_run",),
     ),
@@ -301,8 +301,8 @@ CLOCK = (
     Mutant(
         "marked copies carry their sound a frame late",
         "pipeline/labelling.py",
-        "stored = decode.read_planes(place.video, info=info)",
-        "stored = [*decode.read_planes(place.video, info=info)][1:]",
+        "stored = decode.read_planes(workspace.video, info=info)",
+        "stored = [*decode.read_planes(workspace.video, info=info)][1:]",
         ("tests/test_clock.py::test_every_file_that_is_written_keeps_the_clock",),
     ),
 )

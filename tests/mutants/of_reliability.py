@@ -9,7 +9,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a short clip without a calibration needs no more margin than a long one",
         "pipeline/sync/offset.py",
-        "max(1.0, REFERENCE_WINDOWS / np.count_nonzero(heard)) ** 0.5",
+        "max(1.0, REFERENCE_WINDOWS / np.count_nonzero(has_sound)) ** 0.5",
         "1.0",
         (f"{TESTS}::test_without_calibration_shorter_clips_need_more_margin",),
     ),
@@ -57,7 +57,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an export without calibration calls offsets reliable",
-        "models/syncnet.py",
+        "models/syncnet_config.py",
         "least = self.reliable_confidence if self.is_calibrated else math.inf",
         "least = self.reliable_confidence",
         (f"{STEP}::test_export_with_few_people_calls_nothing_reliable_and_says_so",),

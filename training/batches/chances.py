@@ -9,7 +9,7 @@ ROUNDING = 1e-9
 
 
 def person_chances(lengths: Sequence[float], persons: Sequence[str]) -> dict[str, float]:
-    """Chance of each person: the square root of all there is of them, so that nobody dominates."""
+    """Chance of each person: the square root of their footage, so that no person dominates."""
     total: dict[str, float] = defaultdict(float)
     for length, person in zip(lengths, persons, strict=True):
         total[person] += length

@@ -18,7 +18,7 @@ from models.features import (
 )
 from models.syncnet import SyncNetConfig
 from training.batches import chances as of_people
-from training.data.augment import (
+from training.batches.augment import (
     SPEED,
     augment_lips,
     augment_sound,
@@ -148,10 +148,10 @@ def _excerpt(
         heard = columns[start * MFCC_PER_FRAME : (stop + 2 * side) * MFCC_PER_FRAME]
         parts.append(_windows(lips[start:stop], heard, rng, config, side=side))
     count = window_count(config)
-    seen_windows, heard_windows = (
+    seen_windows, windows_with_sound = (
         torch.cat(streams)[:count] for streams in zip(*parts, strict=True)
     )
-    return seen_windows, heard_windows
+    return seen_windows, windows_with_sound
 
 
 def _starts(clip: Clip, stretch: int, *, beyond: float = 0.0) -> range:

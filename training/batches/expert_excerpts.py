@@ -13,7 +13,7 @@ import torch
 from models import features
 from models.features import FRAME_RATE
 from models.wav2lip import EXPERT_FRAMES, FACE_PX, MASKED_FROM_PX
-from training.data.augment import SPEED, augment_lips, augment_sound, change_speed
+from training.batches.augment import SPEED, augment_lips, augment_sound, change_speed
 from training.data.faces import FaceClip, drawn_clips
 from training.data.samples import shifted_sound
 
@@ -32,7 +32,7 @@ class ExpertBatch:
     Attributes:
         faces: (B, W, 15, 48, 96) float32 in 0..1, the mouth halves of five frames.
         mels: (B, W, 1, 80, 16), the sound of each.
-        taught: (B, W, 2, E), what a SyncNet says of lips and sound of each; E is 0 without one.
+        taught: (B, W, 2, E), a SyncNet's embeddings of lips and sound; E is 0 without one.
     """
 
     faces: torch.Tensor

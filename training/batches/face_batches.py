@@ -23,7 +23,7 @@ class FaceBatch:
         target: (B, 5, 3, 96, 96) float32 BGR in 0..1.
         reference: (B, 5, 3, 96, 96), other frames of the same clips, in the same cut.
         mels: (B, 5, 1, 80, 16), the sound of every frame.
-        taught: (B, 5, E), what a SyncNet says of that sound; E is 0 without one.
+        taught: (B, 5, E), a SyncNet's embeddings of that sound; E is 0 without one.
     """
 
     target: torch.Tensor

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.media import decode
 from training.drawn.heads import drawn_scene
 
-TEACHER_CERTAIN = 0.7  # teacher score from which a box is a face; below, nobody knows
+TEACHER_CERTAIN = 0.7  # teacher score from which a box is a face; below, it does not count
 LONG_SIDE_PX = 320  # pictures are kept no larger than this
 SMALLEST_FACE_PX = 8  # of the longer side; what is smaller is neither face nor background
 
@@ -103,9 +103,9 @@ def augment(sample: FaceSample, rng: np.random.Generator, *, size_px: int) -> Fa
         side = max(box[2] - box[0], box[3] - box[1])
         target = np.exp(rng.uniform(np.log(13), np.log(0.95 * size_px)))
         scale = float(np.clip(target / side, 0.15, 2.5))
-        room = max(0.0, size_px - side * scale)
-        x = box[0] * scale - rng.uniform(0, room)
-        y = box[1] * scale - rng.uniform(0, room)
+        clip_cache = max(0.0, size_px - side * scale)
+        x = box[0] * scale - rng.uniform(0, clip_cache)
+        y = box[1] * scale - rng.uniform(0, clip_cache)
     else:
         scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.5))))
         x = rng.uniform(min(0, width * scale - size_px), max(0, width * scale - size_px))
@@ -137,7 +137,7 @@ def _flipped(boxes: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def _visible(boxes: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits boxes into faces and remains (cut off or tiny) nobody should be asked about."""
+    """Splits boxes into faces and remains (cut off or tiny), which do not count."""
     clipped = boxes.clip(0, size_px)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     shown = (clipped[:, 2:] - clipped[:, :2]).prod(axis=1) / np.maximum(area, 1e-6)
@@ -163,6 +163,6 @@ def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.15:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))]
         decoded = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
-        assert decoded is not None, "what was just encoded decodes"
+        assert decoded is not None, "a picture that was just encoded decodes"
         image = decoded
     return image

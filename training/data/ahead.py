@@ -16,7 +16,7 @@ def made_ahead(
     Args:
         make: makes one step's; everything random in it must hang on the step.
         first_step, last_step: half-open.
-        workers: steps prepared ahead, each by a thread; 0 prepares each when it is asked for.
+        workers: steps prepared ahead, each by a thread; 0 prepares each when it is needed.
     """
     if not workers:
         for step in range(first_step, last_step):

@@ -52,8 +52,8 @@ def load_faces(
     Args:
         data_dirs: of run_pipeline.py, or all of them preprocessed_root folders of Wav2Lip.
         source: cache and choice.
-        teacher: tells what a SyncNet makes of crops; a preprocessed_root has no crops for it.
-        say: print what is kept and what is left out, and why.
+        teacher: embeds crops by a SyncNet; a preprocessed_root has no crops for it.
+        say: print how many clips are used, and why others are left out.
         progress: called after each clip.
 
     Raises:
@@ -135,8 +135,8 @@ def _of_preprocessed(
 
 
 @lru_cache(maxsize=4)
-def _tracks(place: Workspace, _written_ns: int) -> list[tuple[Track, CropPath]]:
-    return place.read_tracks()
+def _tracks(workspace: Workspace, _written_ns: int) -> list[tuple[Track, CropPath]]:
+    return workspace.read_tracks()
 
 
 def box_aspect(file: Path) -> float:
@@ -145,13 +145,13 @@ def box_aspect(file: Path) -> float:
     Args:
         file: DATA_DIR/pycrop/REFERENCE/track.avi.
     """
-    place = Workspace(file.parents[2], file.parent.name)
-    if not (place.tracks.is_file() and file.stem.isdecimal()):
+    workspace = Workspace(file.parents[2], file.parent.name)
+    if not (workspace.tracks.is_file() and file.stem.isdecimal()):
         return TYPICAL_ASPECT
-    tracks = _tracks(place, place.tracks.stat().st_mtime_ns)
+    tracks = _tracks(workspace, workspace.tracks.stat().st_mtime_ns)
     if int(file.stem) >= len(tracks):
         raise PipelineError(
-            f"{place.tracks} knows no track {file.stem}; run run_pipeline.py again."
+            f"{workspace.tracks} knows no track {file.stem}; run run_pipeline.py again."
         )
     boxes = tracks[int(file.stem)][0].boxes
     sides = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)

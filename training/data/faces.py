@@ -50,7 +50,7 @@ class FaceClip:
         clip: pictures, sound, and by how much the sound leads.
         box: the face in every picture, as Wav2Lip wants it.
         seen: (T,) bool, frames whose picture shows the face; None: all.
-        taught: what a SyncNet makes of it, where the expert shall learn from one.
+        taught: a SyncNet's embeddings of it, where an expert learns from one.
     """
 
     clip: Clip

@@ -1,4 +1,4 @@
-"""Who is on which clip: so that people count, not videos, and nobody is on both sides.
+"""Who is on which clip: so that people count, not videos, and no person is on both sides.
 
 A data folder may hold a people.csv with the columns reference and person. A video that no file
 names is a person of its own.
@@ -7,11 +7,15 @@ names is a person of its own.
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.errors import InputError
+from training.data import preprocessed, samples
 from training.data.samples import Clip
 
 FILE = "people.csv"
 COLUMNS = ("reference", "person")
+NOTHING = np.zeros(0, np.uint8)
 
 
 def read(data_dirs: list[Path]) -> dict[str, str]:
@@ -55,3 +59,49 @@ def check_apart(clips: list[Clip], others: list[Clip], persons: dict[str, str]) 
             f"{min(both)} is in --data and in --val; figures on people who were learned from say "
             "nothing, so give other folders."
         )
+
+
+def check_folders_apart(data: list[Path], val: list[Path], filelists: Path | None = None) -> None:
+    """Refuses a file or a person on both sides.
+
+    Args:
+        data: data_dirs of run_pipeline.py, or preprocessed_root folders.
+        val: as many as wanted; none: there is nothing to check, unless there are lists.
+        filelists: folder of train.txt and val.txt, which choose from preprocessed_root folders.
+
+    Raises:
+        InputError: a folder holds nothing to train on, or the first file or person on both sides.
+    """
+    val = val or (data if filelists else [])
+    if not val:
+        return
+    mine, theirs = (
+        _clips(folders, filelists, part)
+        for folders, part in ((data, "train.txt"), (val, "val.txt"))
+    )
+    if both := sorted(mine.keys() & theirs.keys()):
+        raise InputError(
+            f"{both[0]} is in --data and in --val; figures on clips that were learned from say "
+            "nothing, so give other folders or lists."
+        )
+    # Programmes of a preprocessed_root are split by its lists: who is on them only people.csv says.
+    persons = read([*data, *(folder for folder in val if folder not in data)])
+    clips, others = (
+        [clip for clip in side.values() if not filelists or clip.reference in persons]
+        for side in (mine, theirs)
+    )
+    check_apart(clips, others, persons)
+
+
+def _clips(folders: list[Path], filelists: Path | None, part: str) -> dict[Path, Clip]:
+    """A clip of that name, with nothing in it, for every file."""
+    listed = preprocessed.listed_videos(filelists / part) if filelists else None
+    if any(preprocessed.is_root(folder) for folder in folders):
+        videos = preprocessed.video_folders(folders, listed)
+        return {path.resolve(): _empty(preprocessed.video_name(path)) for path in videos}
+    files = samples.clip_files(folders)
+    return {file.resolve(): _empty(samples.clip_name(file)) for file in files}
+
+
+def _empty(name: str) -> Clip:
+    return Clip(name, NOTHING, NOTHING)

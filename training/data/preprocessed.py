@@ -30,7 +30,7 @@ def is_root(folder: Path) -> bool:
 
 
 def listed_videos(filelist: Path) -> list[str]:
-    """The lines of a file list, a "dir/video" name each; what may follow it is told apart later.
+    """The lines of a file list, a "dir/video" name each; the rest of a line is cut off later.
 
     Lists written on Windows are read, too: with a byte-order mark, backslashes, CRLF.
 
@@ -89,12 +89,12 @@ def load_videos(
         InputError: not one video can be used; the sentence names the first and why.
     """
     folders = video_folders(roots, listed)
-    room = samples.Room(cache, limit_bytes=int(cache_gb * 1e9))
+    clip_cache = samples.ClipCache(cache, limit_bytes=int(cache_gb * 1e9))
     faces: list[FaceClip] = []
     left_out: dict[str, str] = {}
     for done, folder in enumerate(folders, start=1):
         name = video_name(folder)
-        clip = samples.attempt(partial(_clip, folder, name, room))
+        clip = samples.attempt(partial(_clip, folder, name, clip_cache))
         if isinstance(clip, samples.Clip):
             faces.append(FaceClip(clip, WHOLE, seen=_seen(folder, clip.frames)))
         else:
@@ -137,7 +137,7 @@ def _seen(folder: Path, frames: int) -> np.ndarray:
     return np.isin(np.arange(frames), list(_pictures(folder)))
 
 
-def _clip(folder: Path, name: str, room: samples.Room) -> samples.Clip:
+def _clip(folder: Path, name: str, clip_cache: samples.ClipCache) -> samples.Clip:
     pictures = _pictures(folder)
     if not pictures:
         raise ValueError(f"no pictures in {folder}")
@@ -146,7 +146,7 @@ def _clip(folder: Path, name: str, room: samples.Room) -> samples.Clip:
     newest = max(file.stat().st_mtime_ns for file in pictures.values())
     numbers = sorted(pictures)
     about = f"{folder.resolve()} {numbers} {newest} {status.st_size} {status.st_mtime_ns}"
-    return samples.cached(name, about, partial(_decode, pictures, sound), room)
+    return samples.cached(name, about, partial(_decode, pictures, sound), clip_cache)
 
 
 def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,6 @@ folder and mapped into memory, so a data set may be larger than the memory.
 import contextlib
 import functools
 import hashlib
-import os
-import tempfile
-import time
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,12 +22,18 @@ from models.syncnet import CROP_PX, SyncNetConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.media import decode
 from pipeline.progress import Progress, silent
+from training.data.cache import (
+    MAPPED,
+    CacheFullError,
+    CacheUnwritable,
+    ClipCache,
+    write_array,
+)
 from training.drawn import pen
 from training.drawn.heads import drawn_clip
 
 MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
 CACHE_VERSION = 2
-LONGEST_WRITE_S = 86_400  # of one array: what is half written and older is nobody's
 SILENT_STEPS = 2  # of 65536: rounding, or nothing
 DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
 
@@ -185,9 +187,9 @@ def load_clips(
     view = margin_config(config) if margin else config
     clips: list[Clip] = []
     left_out: dict[str, str] = {}
-    room = Room(cache, limit_bytes=int(cache_gb * 1e9))
+    clip_cache = ClipCache(cache, limit_bytes=int(cache_gb * 1e9))
     for done, file in enumerate(files, start=1):
-        clip = attempt(partial(_cached_clip, file, view, room))
+        clip = attempt(partial(_cached_clip, file, view, clip_cache))
         if isinstance(clip, Clip):
             clips.append(clip)
         else:
@@ -197,85 +199,6 @@ def load_clips(
         name, reason = next(iter(left_out.items()))
         raise InputError(f"None of {len(files)} face clips can be used: {name}: {reason}.")
     return Loaded(clips, left_out)
-
-
-# Pictures that this process has mapped, by file: an entry in use does not make room for others.
-_SHOWN: "weakref.WeakValueDictionary[Path, np.ndarray]" = weakref.WeakValueDictionary()
-
-
-class Room:
-    """A cache folder, and how much it may still grow; least recently used entries make room.
-
-    An entry is every file of one key; when one is read, its files' times are set.
-    """
-
-    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CacheUnwritable(folder, error) from error
-        self.folder = folder
-        self.limit_bytes = limit_bytes
-        for left in folder.glob(".*.partial"):  # of a writer that was killed
-            with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > LONGEST_WRITE_S:
-                    left.unlink()
-        entries: dict[str, list[os.stat_result]] = {}
-        for path in folder.glob("*.npy"):
-            with contextlib.suppress(FileNotFoundError):  # another run has just made room
-                entries.setdefault(_key(path), []).append(path.stat())
-        sizes = {key: sum(status.st_size for status in files) for key, files in entries.items()}
-        used_ns = {key: max(one.st_mtime_ns for one in files) for key, files in entries.items()}
-        self._left_bytes = limit_bytes - sum(sizes.values())
-        self._oldest_first = {key: sizes[key] for key in sorted(sizes, key=lambda k: used_ns[k])}
-
-    def take(self, size_bytes: int) -> bool:
-        """Whether there is, or can be made, room for so much more, which is then taken."""
-        unused = [key for key in self._oldest_first if self._pictures(key) not in _SHOWN]
-        if size_bytes > self._left_bytes + sum(self._oldest_first[key] for key in unused):
-            return False
-        while size_bytes > self._left_bytes:
-            self._remove(unused.pop(0))
-        self._left_bytes -= size_bytes
-        return True
-
-    def touch(self, key: str) -> None:
-        """An entry is used in this run, and as new as any."""
-        self._oldest_first.pop(key, None)
-        for path in self.folder.glob(f"{key}.*.npy"):
-            touch(path)
-
-    def _pictures(self, key: str) -> Path:
-        return self.folder.absolute() / f"{key}.pictures.npy"
-
-    def _remove(self, key: str) -> None:
-        for path in self.folder.glob(f"{key}.*.npy"):
-            path.unlink(missing_ok=True)
-        self._left_bytes += self._oldest_first.pop(key)
-
-
-def touch(path: Path) -> None:
-    """Marks a file of the cache as used now, where it may be written."""
-    with contextlib.suppress(OSError):
-        os.utime(path)
-
-
-def _key(path: Path) -> str:
-    return path.name.partition(".")[0]
-
-
-class CacheFullError(Exception):
-    """A clip does not fit the cache any more."""
-
-
-class CacheUnwritable(PipelineError):
-    """The disk of the cache is full, or the folder cannot be written: no clip's fault."""
-
-    def __init__(self, folder: Path, error: OSError) -> None:
-        super().__init__(
-            f"The cache {folder} cannot be written ({error.strerror or error}); "
-            "free some space, or give another folder with --cache."
-        )
 
 
 def attempt(load: Callable[[], Clip]) -> Clip | str:
@@ -299,7 +222,7 @@ def cached(
     name: str,
     about: str,
     decode: Callable[[], tuple[np.ndarray, np.ndarray]],
-    room: Room,
+    clip_cache: ClipCache,
     *,
     needed: bool = True,
 ) -> Clip:
@@ -309,7 +232,7 @@ def cached(
         name: of the clip.
         about: everything its decoding depends on.
         decode: gives (T, C, S, S) uint8 pictures and (n,) int16 sound.
-        room: where.
+        clip_cache: where.
         needed: a clip that does not fit is an error; otherwise it is kept in memory.
 
     Raises:
@@ -317,30 +240,30 @@ def cached(
         CacheUnwritable: the disk is full.
     """
     key = hashlib.sha256(f"{CACHE_VERSION} {about}".encode()).hexdigest()[:24]
-    pictures_file = room.folder / f"{key}.pictures.npy"
-    samples_file = room.folder / f"{key}.samples.npy"
+    pictures_file = clip_cache.folder / f"{key}.pictures.npy"
+    samples_file = clip_cache.folder / f"{key}.samples.npy"
 
     def found() -> Clip:
         pictures = np.load(pictures_file, mmap_mode="r", allow_pickle=False)
         clip = Clip(name, pictures, np.load(samples_file, allow_pickle=False))
-        _SHOWN[pictures_file.absolute()] = pictures
-        room.touch(key)
+        MAPPED[pictures_file.absolute()] = pictures
+        clip_cache.touch(key)
         return clip
 
     with contextlib.suppress(FileNotFoundError):
         return found()
     pictures, sound = decode()
     sound = _fitted(sound, len(pictures))
-    if not room.take(pictures.nbytes + sound.nbytes):
+    if not clip_cache.take(pictures.nbytes + sound.nbytes):
         if not needed:
             return Clip(name, pictures, sound)
-        raise CacheFullError(f"{room.limit_bytes / 1e9:g}")
+        raise CacheFullError(f"{clip_cache.limit_bytes / 1e9:g}")
     write_array(samples_file, sound)
     write_array(pictures_file, pictures)
     return found()
 
 
-def _cached_clip(file: Path, view: SyncNetConfig, room: Room) -> Clip:
+def _cached_clip(file: Path, view: SyncNetConfig, clip_cache: ClipCache) -> Clip:
     status = file.stat()
     seen = (view.lip_region_px, view.lip_size_px, view.grey)
 
@@ -350,29 +273,7 @@ def _cached_clip(file: Path, view: SyncNetConfig, room: Room) -> Clip:
         return np.stack([syncnet.lip_pixels(frame, view) for frame in frames]), sound
 
     about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
-    return cached(clip_name(file), about, decoded, room)
-
-
-def write_array(path: Path, values: np.ndarray) -> None:
-    """Writes an array whole or not at all, whoever else is writing the same.
-
-    Raises:
-        CacheUnwritable: the disk is full, say.
-    """
-    beside: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
-        ) as file:
-            beside = Path(file.name)
-            np.save(file, values, allow_pickle=False)
-        beside.chmod(0o644)  # such files are made for nobody else to read
-        beside.replace(path)
-    except OSError as error:
-        raise CacheUnwritable(path.parent, error) from error
-    finally:
-        if beside:
-            beside.unlink(missing_ok=True)
+    return cached(clip_name(file), about, decoded, clip_cache)
 
 
 def _fitted(samples: np.ndarray, frames: int) -> np.ndarray:
@@ -387,7 +288,7 @@ def drawn_clips(
     count: int,
     frames: int,
     seed: int,
-    room: Room | None = None,
+    clip_cache: ClipCache | None = None,
 ) -> Iterator[Clip]:
     """Drawn heads that speak with the sound of real clips.
 
@@ -397,7 +298,7 @@ def drawn_clips(
         count: how many.
         frames: length of each.
         seed: of everything random.
-        room: drawn once and found there from then on, as far as they fit; None draws all.
+        clip_cache: drawn once and found there from then on, as far as they fit; None draws all.
     """
     long_enough = [clip for clip in sources if clip.frames >= frames]
     view = margin_config(config)
@@ -413,13 +314,13 @@ def drawn_clips(
             drawn = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
             return np.stack([syncnet.lip_pixels(picture, view) for picture in drawn]), samples
 
-        if room is None:
+        if clip_cache is None:
             yield Clip(f"{DRAWN}/{number}", *draw())
             continue
         heard = hashlib.sha256(samples.tobytes()).hexdigest()
         seen = (view.lip_region_px, view.lip_size_px, view.grey)
         about = f"drawn {drawing_version()} {seed} {number} {frames} {seen} {heard}"
-        yield cached(f"{DRAWN}/{number}", about, draw, room, needed=False)
+        yield cached(f"{DRAWN}/{number}", about, draw, clip_cache, needed=False)
 
 
 @functools.cache

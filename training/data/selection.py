@@ -1,4 +1,4 @@
-"""Which clips are worth training on: what run_syncnet.py, or the network itself, says of each."""
+"""Which clips are trained on: by the offsets of run_syncnet.py or of the network itself."""
 
 import json
 from collections import Counter
@@ -104,7 +104,7 @@ def select(
 
 
 def aligned(clips: list[Clip], known: dict[str, tuple[float, float]]) -> list[Clip]:
-    """The clips with what is known of their offsets."""
+    """The clips with their known offsets."""
     return [replace(clip, offset_ms=known.get(clip.name, (0.0, 0.0))[0]) for clip in clips]
 
 
@@ -115,7 +115,7 @@ def with_people(clips: list[Clip], data_dirs: list[Path]) -> list[Clip]:
 
 
 def in_words(left_out: dict[str, str], *, shown: int = 3) -> str:
-    """One line about what was left out and why; empty where nothing was."""
+    """One line that counts the clips left out, by reason; empty without any."""
     if not left_out:
         return ""
     kinds = Counter(reason.partition(" (")[0] for reason in left_out.values())

@@ -187,7 +187,7 @@ def _band_powers(samples: NDArray[np.generic], frames: int) -> NDArray[np.float6
 
 
 def mouth_motion(samples: NDArray[np.generic], *, frames: int) -> NDArray[np.float32]:
-    """Derive what a speaker's mouth does from the sound, without lag.
+    """Derives the movement of a speaker's mouth from the sound, without lag.
 
     The opening follows the power where open vowels are strong, on a log scale above the clip's own
     noise floor. Lips closed for m, b, p leave little power there, and a sharpening over time brings
@@ -362,12 +362,12 @@ def drawn_scene(
             )
             # The head with its hair and shoulders must leave the other faces free.
             w, h = 0.95 * height, 0.8 * height
-            room = np.array(
+            clip_cache = np.array(
                 [pose.centre_x - w, pose.centre_y - h, pose.centre_x + w, pose.centre_y + 1.3 * h]
             )
-            if attempt == 199 or all(_overlap(room, other) < 0.12 for other in taken):
+            if attempt == 199 or all(_overlap(clip_cache, other) < 0.12 for other in taken):
                 break
-        taken.append(room)
+        taken.append(clip_cache)
         chosen.append((pose.centre_y + pose.height, head, pose))
     for _, head, pose in sorted(chosen, key=lambda item: item[0]):  # the nearer ones last
         draw_head(image, head, pose)

@@ -19,7 +19,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a head is, in pixels of the picture, and what it does (see the fields' ranges)."""
+    """Position of a head in pixels of the picture, and its expression (see the fields' ranges)."""
 
     centre_x: float
     centre_y: float

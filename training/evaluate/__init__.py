@@ -1,1 +1,1 @@
-"""What weights are worth: pieces, agreement, reliability."""
+"""Evaluation of weights: pieces, agreement, reliability."""

@@ -117,11 +117,11 @@ def score_piece(
 
 
 def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | None:
-    """What the pieces of a clip agree on, None where they do not.
+    """The lag that the pieces of a clip agree on, None where they do not.
 
-    Two thirds of the pieces, and three at least, must say the same. Below 15 s pieces overlap by
-    half, and below 10 s they are half as long as the clip. One below 7.5 s is asked as a whole, and
-    believed where the answer stands out. An answer at the edge of the search is none.
+    Two thirds of the pieces, and three at least, must agree. Below 15 s pieces overlap by half, and
+    below 10 s they are half as long as the clip. A clip below 7.5 s is scored as a whole, and its
+    offset is taken where it stands out. An offset at the edge of the search does not count.
     """
     if clip.frames < LEAST_FRAMES:
         whole = score_piece(model, clip, first=0, frames=clip.frames, device=device)
@@ -201,7 +201,7 @@ def refine(
         model: in eval mode.
         clips: all there are.
         group: processes that share the work.
-        current: clips to go on with where nobody can be judged; None: `clips`.
+        current: clips to go on with where no clip can be judged; None: `clips`.
 
     Returns:
         Clips to go on with, and the names of those dropped.

@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from models.syncnet import SyncNetConfig
+from pipeline import cli
 from pipeline.progress import Progress, silent
 from pipeline.store.files import write_json
 from training.data import samples, selection
 from training.data.samples import Clip
 
 
-def parser(description: str, *, data: str = "data_dirs") -> argparse.ArgumentParser:
+def parser(
+    doc: str | None, *, data: str = "Results folders of run_pipeline.py."
+) -> argparse.ArgumentParser:
     """A parser with the flags every evaluation on cropped tracks has; `data` is --data's help."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    made = cli.plain_parser(doc)
     made.add_argument("--data", type=Path, nargs="+", required=True, help=data)
-    made.add_argument("--cache", type=Path, help="decoded clips; unset: a passing folder")
-    made.add_argument("--device", default="auto")
-    made.add_argument("--json", type=Path, help="file for the figures")
+    made.add_argument(
+        "--cache", type=Path, help="Folder of decoded clips. Without it, a temporary one."
+    )
+    cli.add_device(made)
+    made.add_argument("--json", type=Path, help="File for the figures.")
     return made
 
 

@@ -1,1 +1,1 @@
-"""The one loop every network is trained by, and what a run keeps."""
+"""The one loop that trains every network, its checkpoints and its log."""

@@ -66,12 +66,12 @@ def processes(device: torch.device) -> Iterator[Processes]:
 
 @contextmanager
 def leader_first(group: Processes) -> Iterator[None]:
-    """The leader does what is inside before the others: they find the files it has written."""
+    """The leader runs the block before the others, which then read the files it has written."""
     if group.world > 1 and not group.leads:
         distributed.barrier()
     try:
         yield
-    finally:  # where the leader fails, the others shall fail the same way, not wait
+    finally:  # where the leader fails, the others fail the same way instead of waiting
         if group.world > 1 and group.leads:
             distributed.barrier()
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pipeline.errors import PipelineError
+from training import card
 from training.data.ahead import made_ahead, timed
-from training.loop import card
 from training.loop import checkpoint as checkpoint_files
 from training.loop.distributed import (
     Processes,
@@ -173,7 +173,7 @@ def _after_step(
     *,
     save: bool,
 ) -> None:
-    """Reports and saves where it is time, or told, to."""
+    """Reports and saves where it is due or requested."""
     task = run.task
     if journal:
         run.seconds = journal.seconds

@@ -59,7 +59,7 @@ class Beginning:
             )
         if self.minutes < FEW_MINUTES:
             lines.append(
-                f"WARNING: {self.minutes:.1f} minutes are too few for a network that shall work "
+                f"WARNING: {self.minutes:.1f} minutes are too few for a network that is to work "
                 "for people it has not seen: that takes hours, of many people."
             )
         return lines

@@ -36,7 +36,7 @@ class RunOptions:
         check_device(self.device)
 
     def arithmetic(self, device: torch.device) -> str:
-        """That of the steps, fp32 or bf16: "auto" is what the device itself computes in.
+        """Precision of the steps, fp32 or bf16: "auto" is what the device computes in natively.
 
         Where bf16 is emulated, as on most CPUs, a step takes ten times as long as in fp32.
         """
@@ -80,7 +80,7 @@ class ClipOptions(RunOptions):
 def check_flags(
     options: RunOptions, *, at_least_one: tuple[str, ...] = (), not_negative: tuple[str, ...] = ()
 ) -> None:
-    """Refuses, with InputError, what no training run can be made with.
+    """Validates the options that all training scripts share; raises InputError.
 
     Args:
         options: of the run; its fields are named as the flags.

@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from models.weights import WeightsUsed
+from models.weights import WeightsFile
 from pipeline.errors import InputError
 from training.data import preprocessed, samples
 from training.loop import checkpoint as checkpoint_files
@@ -71,17 +71,17 @@ def origin(options: Any, clips: dict[str, int], described: Mapping[str, str]) ->
         clips: `clip_sizes` of its data.
         described: fields whose content counts and not where it lies, in words.
     """
-    told = {}
+    options_of_run = {}
     for one in fields(options):
         kind, value = _kind(one), getattr(options, one.name)
         if kind != "own folder":
-            told[one.name] = described.get(one.name, _plain(value, whole=kind == "clips"))
-    return Origin(told, clips)
+            options_of_run[one.name] = described.get(one.name, _plain(value, whole=kind == "clips"))
+    return Origin(options_of_run, clips)
 
 
-def described_weights(used: WeightsUsed) -> str:
+def described_weights(weights_file: WeightsFile) -> str:
     """Weights in words: another file is other weights, the same file elsewhere is not."""
-    return f"{used.file} (SHA-256 {used.sha256[:12]})"
+    return f"{weights_file.file} (SHA-256 {weights_file.sha256[:12]})"
 
 
 def described_folders(data_dirs: list[Path], clips: dict[str, int]) -> str:
@@ -111,7 +111,7 @@ def begun(options: Any, now: Origin, *, needed: Iterable[str], say: bool) -> dic
 
     Args:
         options: of the run.
-        now: what it is made of.
+        now: options and clips of this command.
         needed: names that every checkpoint of the script holds.
         say: print.
 
@@ -134,7 +134,7 @@ def check(state: dict[str, Any], now: Origin, options: Any, checkpoint: Path) ->
 
     Args:
         state: the checkpoint.
-        now: of the run that shall go on.
+        now: of this command.
         options: of that run.
         checkpoint: the file, for the sentence.
 

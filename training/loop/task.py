@@ -1,4 +1,4 @@
-"""What the training loop asks of a network, and what a run of one consists of."""
+"""The part of a training run that differs by network: the interface of the loop."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from training.loop.resume import Origin
 
 @dataclass(frozen=True)
 class Report:
-    """What the averaged network is worth at some step.
+    """Evaluation of the averaged network at some step.
 
     Attributes:
         figures: for the log.
@@ -27,7 +27,7 @@ class Task:
 
     Attributes:
         script: that was run, as it is typed after python.
-        network: what is averaged, judged and exported.
+        network: the one that is averaged, evaluated and exported.
         networks, optimizers: trained and saved, by their names in a checkpoint; None: this run
             has none.
         step_name: of the number of steps in a checkpoint.
@@ -45,7 +45,7 @@ class Task:
     optimizers: dict[str, Any]
     step_name = "step"
     largest_gradient = 5.0
-    changes_at: list[int] = []  # noqa: RUF012 -- nobody appends to it
+    changes_at: list[int] = []  # noqa: RUF012 -- never changed
     pace: tuple[str, int]
     patience = 0
     precision: str
@@ -98,7 +98,7 @@ class Task:
         return average
 
     def facts(self, network: Any) -> dict[str, Any]:
-        """What the exported network is, what it was made of and what it is worth."""
+        """Network, data and figures of the model card."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""What a lip-sync network is asked: which sound belongs to these lips?
+"""Losses of a lip-sync network: which sound belongs to these lips?
 
 Every objective takes the embeddings of the windows of some excerpts, lips (B, W, E) and sound
 (B, W, E), row by row in sync, and gives a loss and the share of questions answered right. Windows

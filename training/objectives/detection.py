@@ -1,4 +1,4 @@
-"""What the face detector is asked in training, and how its answers are judged."""
+"""Targets, loss and evaluation of the face detector."""
 
 import dataclasses
 import itertools
@@ -24,12 +24,12 @@ BOX_WEIGHT = 2.0
 def assign(
     anchors: torch.Tensor, boxes: np.ndarray, ignore: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Says for every anchor what it should find.
+    """Targets of every anchor.
 
     Args:
         anchors: (A, 4) centre x, centre y, width, height.
         boxes: (n, 4) faces x1 y1 x2 y2.
-        ignore: (m, 4) regions nobody should be asked about.
+        ignore: (m, 4) regions that do not count.
 
     Returns:
         positive (A,) bool, negative (A,) bool, targets (A, 4) boxes (zeros where not positive).

@@ -1,4 +1,4 @@
-"""What a trained SyncNet makes of face clips: what a new expert first learns to say as well.
+"""Embeddings of face clips by a trained SyncNet, from which a new expert first learns.
 
 Which sound belongs to which lips can be learned from nothing but pairs, after days (the published
 expert stays at chance for 150,000 steps). Giving the embeddings of a network that knows it already
@@ -17,7 +17,8 @@ from models.syncnet import CROP_PX, SyncNet
 from pipeline.media import decode
 from pipeline.progress import Progress, silent
 from pipeline.sync import embeddings
-from training.data.samples import clip_name, touch, write_array
+from training.data.cache import touch, write_array
+from training.data.samples import clip_name
 
 BATCH_WINDOWS = 64
 

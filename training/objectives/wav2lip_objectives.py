@@ -31,10 +31,10 @@ class LossWeights:
         sync: the expert's; 0 until it is switched on.
         adversarial: the discriminator's.
         mouth: how much more than elsewhere a pixel of the mouth counts in L1; published: 0.
-        structure: of what the mouth lacks in structural similarity; published: 0.
+        structure: of 1 - SSIM of the mouth; published: 0.
         detail: of how far its fine contrast is from the real one's; published: 0.
-        taught: of what a SyncNet teaches the generator's ear.
-        pairs: of the expert's own question, beside what its teacher says; 0 at first.
+        taught: of the distance to the SyncNet's sound embeddings.
+        pairs: of the expert's own loss on pairs, beside the teacher's; 0 at first.
     """
 
     sync: float = 0.0
@@ -53,7 +53,7 @@ def expert_loss(
     translation: nn.Linear | None = None,
     pairs: float = 1.0,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Is this sound of these lips? Every window is asked about every sound of the batch.
+    """Loss of lips against every sound of the batch.
 
     The published loss, binary cross-entropy of the cosine, over all pairs: right ones weigh one
     half, wrong ones of the same excerpt and of other clips a quarter each. To it comes the
@@ -131,7 +131,7 @@ def sync_loss(expert: SyncNetColor, drawn: torch.Tensor, batch: FaceBatch) -> to
 def taught_loss(
     generator: Wav2Lip, batch: FaceBatch, translation: nn.Linear
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the generator hears less like what a SyncNet hears, and the mean cosine of both.
+    """Distance of the generator's sound features to a SyncNet's, and their mean cosine.
 
     A face says more of itself than its sound does: without this the generator does not listen for
     thousands of steps.
@@ -151,7 +151,7 @@ def _pixel_weights(mouth: float, device: torch.device) -> torch.Tensor:
 
 @functools.cache
 def _mouth(device: torch.device) -> torch.Tensor:
-    """(96, 96) mask of what is taken from a generated face."""
+    """(96, 96) mask of the pixels that run_wav2lip.py takes from a generated face."""
     return torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)).to(device)
 
 

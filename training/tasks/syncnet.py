@@ -1,8 +1,8 @@
-"""A training run of a SyncNet: options, data, and what is its own in the loop (fit.py)."""
+"""A training run of a SyncNet: its part of the loop (fit.py), and calibration at the end."""
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,132 +15,24 @@ from pipeline.errors import InputError
 from pipeline.progress import Progress, silent
 from training.batches import excerpts
 from training.batches.excerpts import Batch, Draw
-from training.data import samples, selection
-from training.data.samples import Clip
+from training.data import samples
 from training.evaluate import judging
-from training.evaluate.agreement import agreement, can_be_judged
+from training.evaluate.agreement import agreement
 from training.evaluate_sync import figures
 from training.loop import resume
-from training.loop.distributed import Processes, leader_first, processes
+from training.loop.distributed import Processes, processes
 from training.loop.fit import fit
 from training.loop.journal import Beginning
 from training.loop.resume import Origin
 from training.loop.task import Report, Task
 from training.objectives.contrastive import OBJECTIVES, Objective
 from training.tasks.calibration import calibrate
+from training.tasks.syncnet_data import Data, load_data
 from training.tasks.syncnet_module import Lesson, still_guessing
 from training.tasks.syncnet_options import TrainOptions, check_options
 
-DRAWN_FRAMES = 200  # of each drawn head
-MOST_DRAWN = 60  # heads, where nobody says how many
 NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
 GUESSING_STEPS = 400  # by then every healthy run is past a guess
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a run trains on and is judged by.
-
-    Attributes:
-        real: clips long enough for an excerpt, with their known offsets.
-        drawn: drawn heads.
-        unseen: clips of other people.
-        left_out: names of those not used, with reasons.
-    """
-
-    real: list[Clip]
-    drawn: list[Clip]
-    unseen: list[Clip]
-    left_out: dict[str, str]
-
-
-def load_data(
-    options: TrainOptions, config: SyncNetConfig, group: Processes, *, progress: Progress = silent
-) -> Data:
-    """Selects, decodes and checks everything before the first step.
-
-    Raises:
-        InputError: nothing is left to train on; the sentence says why.
-    """
-    files = samples.clip_files(options.data)
-    known = selection.known_offsets(files)
-    chosen, left_out = selection.select(
-        files, known, min_confidence=options.min_confidence, max_offset=options.max_offset
-    )
-    if group.leads:
-        count = resume.counted([file.name for file in files])
-        print(f"{count} found; what the cache lacks is decoded now", flush=True)
-    with leader_first(group):
-        loaded = samples.load_clips(
-            chosen,
-            config,
-            cache=options.cache_folder,
-            margin=True,
-            cache_gb=options.cache_gb,
-            progress=progress,
-        )
-    shortest = excerpts.excerpt_frames(config)
-    real = [clip for clip in loaded.clips if clip.frames >= shortest]
-    short = {c.name: f"too short ({c.frames} frames)" for c in loaded.clips if c.frames < shortest}
-    left_out |= loaded.left_out | short
-    if group.leads:
-        print(f"{len(real)} of {len(files)} clips, {samples.minutes(real):.1f} minutes")
-        print(selection.in_words(left_out) or "no clip left out", flush=True)
-    if not real:
-        raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
-    unseen = _unseen(options, config, group, progress=progress) if options.val else []
-    real = selection.with_people(selection.aligned(real, known), options.data)
-    drawn = _drawn_heads(options, real, config, group, progress=progress)
-    return Data(real, drawn, unseen, left_out)
-
-
-def _drawn_heads(
-    options: TrainOptions,
-    real: list[Clip],
-    config: SyncNetConfig,
-    group: Processes,
-    *,
-    progress: Progress,
-) -> list[Clip]:
-    """Heads that speak with the sound of the clips, from the cache where they are there.
-
-    By default no more than there are clips: drawing takes seconds a head, and a few clips do not
-    teach more for it.
-    """
-    count = min(MOST_DRAWN, len(real)) if options.drawn is None else options.drawn
-    frames = min(DRAWN_FRAMES, max(clip.frames for clip in real))
-    if count and group.leads:
-        print(f"{count} drawn heads; those that the cache lacks are drawn now", flush=True)
-    with leader_first(group):
-        room = samples.Room(options.cache_folder, limit_bytes=int(options.cache_gb * 1e9))
-        heads = []
-        for head in samples.drawn_clips(
-            real, config, count=count, frames=frames, seed=options.seed, room=room
-        ):
-            heads.append(head)
-            progress("heads drawn", len(heads), count)
-    return heads
-
-
-def _unseen(
-    options: TrainOptions, config: SyncNetConfig, group: Processes, *, progress: Progress
-) -> list[Clip]:
-    files = samples.clip_files(options.val)
-    with leader_first(group):
-        loaded = samples.load_clips(
-            files,
-            config,
-            cache=options.cache_folder,
-            margin=False,
-            cache_gb=options.cache_gb,
-            progress=progress,
-        )
-    if group.leads:
-        if loaded.left_out:
-            print(f"of --val: {selection.in_words(loaded.left_out)}")
-        if not can_be_judged(loaded.clips):
-            print("--val is too short to report on: it takes 2 s of one video.")
-    return loaded.clips
 
 
 class SyncNetTask(Task):
@@ -150,7 +42,7 @@ class SyncNetTask(Task):
         lesson: network and objective.
         clips: those trained on, with the lags known so far.
         dropped: names of clips left out by the network's own judgement.
-        data: what the run trains on and is judged by.
+        data: training clips, drawn heads and clips of --val.
     """
 
     script = "train_syncnet.py"
@@ -380,10 +272,10 @@ def _network(options: TrainOptions, *, say: bool) -> SyncNet:
     torch.manual_seed(options.seed)
     model = SyncNet(SMALL)
     if options.init:
-        model, used = weights.load_syncnet(options.init, device=torch.device("cpu"))
+        model, weights_file = weights.load_syncnet(options.init, device=torch.device("cpu"))
         model.requires_grad_(True)
         if say:
-            print(f"starts from {used.file}")
+            print(f"starts from {weights_file.file}")
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
     return model
@@ -396,7 +288,7 @@ def _origin(options: TrainOptions) -> Origin:
         sizes = resume.clip_sizes(options.val)
         described["val"] = resume.described_folders(options.val, sizes)
     if options.init:
-        described["init"] = resume.described_weights(weights.syncnet_used(options.init))
+        described["init"] = resume.described_weights(weights.syncnet_weights(options.init))
     return resume.origin(options, resume.clip_sizes(options.data), described)
 
 

@@ -1,4 +1,4 @@
-"""A SyncNet in training: windows in, loss out; and when it is worth a warning."""
+"""A SyncNet in training: windows in, loss out; and when to warn that it still guesses."""
 
 import torch
 from torch import nn

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from models.options import check_choice
 from pipeline.errors import InputError
-from training.data import apart
+from training.data import people
 from training.loop import resume
 from training.loop.distributed import Processes
 from training.loop.options import ClipOptions, check_flags
@@ -32,7 +32,7 @@ class TrainOptions(ClipOptions):
 
 
 def check_options(options: TrainOptions, group: Processes) -> None:
-    """Refuses, with InputError, what no run can be made with: before anything is read."""
+    """Validates options and files before anything is decoded; raises InputError."""
     check_flags(
         options,
         at_least_one=("excerpts", "eval_every"),
@@ -52,4 +52,4 @@ def check_options(options: TrainOptions, group: Processes) -> None:
         )
     if options.patience and not options.val:
         raise InputError("--patience counts reports on --val; give --val, too.")
-    apart.check(options.data, options.val)
+    people.check_folders_apart(options.data, options.val)

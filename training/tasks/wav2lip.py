@@ -1,4 +1,4 @@
-"""A training run of one of Wav2Lip's networks: data, and what is its own in the loop (fit.py)."""
+"""A training run of one of Wav2Lip's networks: its data and its part of the loop (fit.py)."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -117,11 +117,11 @@ def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teach
     if options.teacher == "none":
         return None
     device = torch_device(options.device)
-    model, used = weights.load_syncnet(options.teacher, device=device)
+    model, weights_file = weights.load_syncnet(options.teacher, device=device)
     return partial(
         teacher.teach,
         model=model,
-        digest=used.sha256,
+        digest=weights_file.sha256,
         cache=cache,
         device=device,
         progress=progress,
@@ -134,7 +134,7 @@ def _batch(stage: Stage, clips: list[FaceClip], **how: Any) -> AnyBatch:
 
 @torch.no_grad()
 def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
-    """A picture: per row reference, what is shown, drawn, target, of other people."""
+    """Writes a picture: per row reference, masked input, generated face, target, of --val."""
     device = next(model.parameters()).device
     parts = (batch.target, batch.reference, batch.mels, batch.taught)
     part = FaceBatch(*(values[:SHOWN_WINDOWS] for values in parts)).to(device)
@@ -151,7 +151,7 @@ class Wav2LipTask(Task):
     Attributes:
         lesson: the network and what teaches it.
         weighted: parts of the generator's loss; the expert's is switched on later.
-        data: what the run trains on and is judged by.
+        data: training clips and windows of --val.
     """
 
     script = "train_wav2lip.py"
@@ -283,7 +283,7 @@ class Wav2LipTask(Task):
         return ""
 
     def ending(self, step: int) -> list[str]:
-        """Where the weights are, what they are good for, and what comes next."""
+        """Last lines of a run: where the weights are, and the next command."""
         options = self._options
         if options.stage != "expert":
             after = (
@@ -389,10 +389,10 @@ def _origin(options: TrainOptions) -> Origin:
     if options.val:
         described["val"] = resume.described_folders(options.val, sizes(options.val, "val.txt"))
     if options.init:
-        used = weights.WeightsUsed(options.init.name, sha256(options.init))
-        described["init"] = resume.described_weights(used)
+        weights_file = weights.WeightsFile(options.init.name, sha256(options.init))
+        described["init"] = resume.described_weights(weights_file)
     if options.expert:
-        described["expert"] = resume.described_weights(weights.expert_used(options.expert))
+        described["expert"] = resume.described_weights(weights.expert_weights(options.expert))
     if options.teacher != "none":
-        described["teacher"] = resume.described_weights(weights.syncnet_used(options.teacher))
+        described["teacher"] = resume.described_weights(weights.syncnet_weights(options.teacher))
     return resume.origin(options, sizes(options.data, "train.txt"), described)

@@ -10,7 +10,7 @@ from models import weights
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.errors import InputError
 from training.batches.expert_excerpts import EXCERPT_WINDOWS
-from training.data import apart
+from training.data import people
 from training.loop import resume
 from training.loop.distributed import Processes
 from training.loop.options import ClipOptions, check_flags
@@ -42,7 +42,7 @@ class TrainOptions(ClipOptions):
 
 
 def check_options(options: TrainOptions, group: Processes) -> None:
-    """Refuses, with InputError, what no run can be made with: before anything is read."""
+    """Validates options and files before anything is decoded; raises InputError."""
     check_flags(
         options,
         at_least_one=("batch_size", "eval_every"),
@@ -65,7 +65,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     for file in (options.init, options.expert):
         if file and str(file) != "auto" and not file.is_file():
             raise InputError(f"{file} is not a file; give a checkpoint.")
-    apart.check(options.data, options.val, options.filelists)
+    people.check_folders_apart(options.data, options.val, options.filelists)
 
 
 def check_weights(options: TrainOptions) -> None:

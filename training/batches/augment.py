@@ -24,7 +24,7 @@ def change_speed(
     Args:
         pictures: (T, C, S, S) uint8.
         samples: (n,) int16 of the same stretch.
-        frames: it shall take.
+        frames: wanted length.
 
     Returns:
         pictures (frames, C, S, S) uint8, each a mixture of its two neighbours, and the samples
@@ -63,7 +63,7 @@ def augment_sound(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def mask_columns(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Faint noise on the cepstra; now and then a stretch nobody can use, or a dead coefficient.
+    """Faint noise on the cepstra; sometimes a blank stretch or a dead coefficient.
 
     Args:
         columns: (T, 13) float32, normalised: zero is the mean.

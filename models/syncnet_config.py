@@ -1,0 +1,128 @@
+"""Shapes of a SyncNet: the published one, our own small one, and what decides what is reliable."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.calibration import Calibration
+from models.features import FRAME_RATE, MFCC_PER_FRAME, WINDOW_FRAMES
+
+CROP_PX = 224  # side of the face crops the pipeline cuts
+
+
+@dataclass(frozen=True)
+class SyncNetConfig:
+    """Shape of one SyncNet and of what it sees.
+
+    Attributes:
+        lip_size_px: side of the square picture the lip tower sees.
+        lip_region_px: top, left and side of that square within the 224-pixel crop.
+        grey: one channel instead of BGR.
+        lip_widths, audio_widths: output channels of convolutions 0, 4, 8, 11, 14, 18.
+        window_frames: video frames of a window, odd; one wider than the published five reaches
+            out equally to both sides of those five, in both streams.
+        lip_kernels: kernel sizes of lip convolutions 0 and 4.
+        lip_strides: strides of lip convolution 0, pool 3 (1 = no pool), convolution 4.
+        embedding_size: of both towers.
+        context_s: subtract the mean of so many surrounding seconds from both streams and
+            bring the picture's remaining deviation to 1; 0 leaves both as they are.
+        embedding_scale: 0 leaves embeddings as they are; otherwise they get this length, plus
+            one constant component that makes the distance to the zero vector equal that of
+            unrelated embeddings, so that the zero padding of the shift search favours nothing.
+        dropout: share of both towers' features that training leaves out at random.
+        reliable_confidence: a clip's confidence from which its offset has proved right.
+        reliable_margin: and the margin over every other offset that takes in 5 s, see
+            `pipeline.sync.offset`.
+        calibration: how probable it is that an offset is right, where that has been fitted; then
+            it decides, and not confidence and margin.
+    """
+
+    lip_size_px: int = CROP_PX
+    lip_region_px: tuple[int, int, int] = (0, 0, CROP_PX)
+    grey: bool = False
+    lip_widths: tuple[int, ...] = (96, 256, 256, 256, 256, 512)
+    audio_widths: tuple[int, ...] = (64, 192, 384, 256, 256, 512)
+    window_frames: int = WINDOW_FRAMES
+    lip_kernels: tuple[int, int] = (7, 5)
+    lip_strides: tuple[int, int, int] = (2, 2, 2)
+    embedding_size: int = 1024
+    context_s: float = 0.0
+    embedding_scale: float = 0.0
+    dropout: float = 0.0
+    reliable_confidence: float = 3.0
+    reliable_margin: float = 0.0
+    calibration: Calibration | None = None
+
+    @property
+    def context_frames(self) -> int:
+        """`context_s` in video frames."""
+        return round(self.context_s * FRAME_RATE)
+
+    @property
+    def window_columns(self) -> int:
+        """MFCC columns of a window."""
+        return self.window_frames * MFCC_PER_FRAME
+
+    @property
+    def side_frames(self) -> int:
+        """Frames a window sees on either side of the five it is centred on."""
+        return (self.window_frames - WINDOW_FRAMES) // 2
+
+    @property
+    def full_precision(self) -> bool:
+        """It gives its published numbers in float32 only; networks of ours scale embeddings."""
+        return not self.embedding_scale
+
+    @property
+    def reliable_from(self) -> dict[str, float]:
+        """Confidence and margin of an offset that has proved right."""
+        return {
+            "reliable_confidence": self.reliable_confidence,
+            "reliable_margin": self.reliable_margin,
+        }
+
+    @property
+    def is_calibrated(self) -> bool:
+        """It is known how rarely somebody else's sound would be called reliable.
+
+        Published weights are not ours to calibrate: their users' rule of thumb, a confidence of
+        3, stands until somebody does.
+        """
+        return self.calibration is not None or bool(self.reliable_margin) or self.full_precision
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """How pipeline/sync/offset.py decides what is reliable: nothing without a calibration."""
+        least = self.reliable_confidence if self.is_calibrated else math.inf
+        return self.reliable_from | {"reliable_confidence": least, "calibration": self.calibration}
+
+    def to_json(self) -> str:
+        """The form kept inside a weights file."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "SyncNetConfig":
+        """The inverse of `to_json`."""
+        stored = json.loads(text).items()
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}
+        if fields.get("calibration"):
+            fields["calibration"] = Calibration.from_dict(fields["calibration"])
+        return SyncNetConfig(**fields)
+
+
+PUBLISHED = SyncNetConfig()
+SMALL = SyncNetConfig(
+    lip_size_px=48,
+    lip_region_px=(80, 56, 112),
+    grey=True,
+    lip_widths=(24, 40, 64, 80, 96, 256),
+    audio_widths=(24, 48, 64, 80, 96, 256),
+    lip_kernels=(5, 3),
+    lip_strides=(2, 1, 1),
+    embedding_size=128,
+    window_frames=9,
+    context_s=3.84,
+    embedding_scale=10.0,
+    dropout=0.3,
+)

@@ -1,0 +1,114 @@
+"""The folder of decoded clips: shared by runs, bounded, and never half written."""
+
+import contextlib
+import os
+import tempfile
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import PipelineError
+
+LONGEST_WRITE_S = 86_400  # of one array: an older unfinished file is left over
+
+# Pictures that this process has mapped, by file: an entry in use does not make room for others.
+MAPPED: "weakref.WeakValueDictionary[Path, np.ndarray]" = weakref.WeakValueDictionary()
+
+
+class ClipCache:
+    """A cache folder, and how much it may still grow; least recently used entries make room.
+
+    An entry is every file of one key; when one is read, its files' times are set.
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CacheUnwritable(folder, error) from error
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        for left in folder.glob(".*.partial"):  # of a writer that was killed
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > LONGEST_WRITE_S:
+                    left.unlink()
+        entries: dict[str, list[os.stat_result]] = {}
+        for path in folder.glob("*.npy"):
+            with contextlib.suppress(FileNotFoundError):  # another run has just made room
+                entries.setdefault(_key(path), []).append(path.stat())
+        sizes = {key: sum(status.st_size for status in files) for key, files in entries.items()}
+        used_ns = {key: max(one.st_mtime_ns for one in files) for key, files in entries.items()}
+        self._left_bytes = limit_bytes - sum(sizes.values())
+        self._oldest_first = {key: sizes[key] for key in sorted(sizes, key=lambda k: used_ns[k])}
+
+    def take(self, size_bytes: int) -> bool:
+        """Whether there is, or can be made, room for so much more, which is then taken."""
+        unused = [key for key in self._oldest_first if self._pictures(key) not in MAPPED]
+        if size_bytes > self._left_bytes + sum(self._oldest_first[key] for key in unused):
+            return False
+        while size_bytes > self._left_bytes:
+            self._remove(unused.pop(0))
+        self._left_bytes -= size_bytes
+        return True
+
+    def touch(self, key: str) -> None:
+        """An entry is used in this run, and as new as any."""
+        self._oldest_first.pop(key, None)
+        for path in self.folder.glob(f"{key}.*.npy"):
+            touch(path)
+
+    def _pictures(self, key: str) -> Path:
+        return self.folder.absolute() / f"{key}.pictures.npy"
+
+    def _remove(self, key: str) -> None:
+        for path in self.folder.glob(f"{key}.*.npy"):
+            path.unlink(missing_ok=True)
+        self._left_bytes += self._oldest_first.pop(key)
+
+
+def touch(path: Path) -> None:
+    """Marks a file of the cache as used now, where it may be written."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _key(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+class CacheFullError(Exception):
+    """A clip does not fit the cache any more."""
+
+
+class CacheUnwritable(PipelineError):
+    """The disk of the cache is full, or the folder cannot be written: no clip's fault."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"The cache {folder} cannot be written ({error.strerror or error}); "
+            "free some space, or give another folder with --cache."
+        )
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Writes an array whole or not at all, also where another run writes the same.
+
+    Raises:
+        CacheUnwritable: the disk is full, say.
+    """
+    beside: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
+        ) as file:
+            beside = Path(file.name)
+            np.save(file, values, allow_pickle=False)
+        beside.chmod(0o644)  # temporary files are readable by their owner only
+        beside.replace(path)
+    except OSError as error:
+        raise CacheUnwritable(path.parent, error) from error
+    finally:
+        if beside:
+            beside.unlink(missing_ok=True)
