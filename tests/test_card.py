@@ -16,6 +16,7 @@ from models import weights
 from models.files import sha256
 from models.syncnet import SyncNet
 from pipeline.store import provenance
+from tests.conftest import REPO
 from tests.train_kit import TINY
 from training import card
 from training.loop.distributed import Processes
@@ -135,3 +136,8 @@ def test_commit_is_that_of_the_code_and_says_where_files_differ(
     assert card.commit(code) == f"{revision} and changes"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert card.commit(code) is None
+
+
+def test_the_code_of_a_card_is_this_repository() -> None:
+    """The commit is that of the program, wherever its files are moved."""
+    assert card.REPOSITORY == REPO

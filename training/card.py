@@ -17,7 +17,7 @@ from training.loop.distributed import Processes
 from training.loop.options import RunOptions
 from training.loop.task import Run
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 NO_EFFECT = ("cache", "workers", "log_every", "save_every")  # on the bytes of the weights
 NAMES_OF_FILES = ("init", "teacher", "expert")  # or words; whose machine they were on says nothing
 

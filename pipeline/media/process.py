@@ -1,7 +1,7 @@
 """Running ffmpeg: which one, what it can do, and one process that always has an end.
 
 Commands are built by ffmpeg-python and run as argument lists, never through a shell. Only the
-modules that read and write media use this: probe.py, clock.py, media.py, writers.py and mp4.py.
+modules that read and write media use this.
 """
 
 import contextlib
