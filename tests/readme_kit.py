@@ -1,4 +1,4 @@
-"""The command lines of README.md, and a shell that says what they would start."""
+"""The command lines of README.md and docs/, and a shell that says what they would start."""
 
 import json
 import subprocess
@@ -16,24 +16,56 @@ with open({log!r}, "a") as log:
 """
 
 
+README = REPO / "README.md"
+PYTHON_FENCE = "```python"
+
+
 @dataclass(frozen=True)
 class Block:
-    """Lines of commands that stand together.
+    """Lines that stand together.
 
     Attributes:
+        file: where they are.
         section: the heading above them.
         text: the lines, as a user would copy them.
     """
 
+    file: Path
     section: str
     text: str
 
 
+def pages() -> list[Path]:
+    """README.md and every file of docs/."""
+    return [README, *sorted((REPO / "docs").glob("*.md"))]
+
+
 def blocks() -> list[Block]:
-    """Every indented block of README.md, in order; what is fenced is no command."""
+    """Every indented block of README.md and docs/, in order; what is fenced is no command."""
+    return [Block(file, *block) for file in pages() for block in _indented(file)]
+
+
+def python_blocks(file: Path) -> list[Block]:
+    """Every fenced block of Python in a file, in order."""
     found: list[Block] = []
+    section, lines, fence = "", [""], ""
+    for line in file.read_text("utf-8").splitlines():
+        if line.startswith("```"):
+            if fence == PYTHON_FENCE:
+                found.append(Block(file, section, "".join(lines)))
+            fence, lines = "" if fence else line.strip(), []
+        elif fence:
+            lines.append(line + "\n")
+        elif line.startswith("#"):
+            section = line.strip("# ")
+    return found
+
+
+def _indented(file: Path) -> list[tuple[str, str]]:
+    """Section and text of each indented block."""
+    found: list[tuple[str, str]] = []
     section, lines, fenced = "", [], False
-    for line in [*(REPO / "README.md").read_text("utf-8").splitlines(), ""]:
+    for line in [*file.read_text("utf-8").splitlines(), ""]:
         if line.startswith("```"):
             fenced = not fenced
         elif line.startswith("#") and not fenced:
@@ -41,7 +73,7 @@ def blocks() -> list[Block]:
         if line.startswith("    ") and not fenced:
             lines.append(line[4:])
         elif lines:
-            found.append(Block(section, "\n".join(lines) + "\n"))
+            found.append((section, "\n".join(lines) + "\n"))
             lines = []
     return found
 

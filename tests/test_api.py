@@ -141,9 +141,7 @@ def test_errors_speak_of_parameters(case: str, face_clip: Path, tmp_path: Path) 
 
 def test_sentences_of_scripts_become_those_of_functions() -> None:
     """Flags of other programs stay."""
-    said = (
-        "x is gone; run run_pipeline.py again with --overwrite, or ./download_model.sh --only x"
-    )
+    said = "x is gone; run run_pipeline.py again with --overwrite, or ./download_model.sh --only x"
     assert api.python_words(said) == (
         "x is gone; call find_faces again with overwrite=True, or ./download_model.sh --only x"
     )
