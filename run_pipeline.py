@@ -27,14 +27,11 @@ def build_parser() -> argparse.ArgumentParser:
         "Without it, 25 / min_face_size.")
     add("--crop_scale", type=float, default=default.crop_scale,
         help="Margin around a face in its clip, in units of the face.")
-    add("--min_track", type=int, default=default.min_track,
-        help="A track needs more detections than this, in frames.")
+    cli.add_track_flags(parser, default)
     add("--frame_rate", type=int, default=default.frame_rate,
         help="Frames per second that everything is converted to; the networks expect 25.")
     add("--num_failed_det", type=int, default=default.num_failed_det,
         help="Frames a face may go undetected before its track ends.")
-    add("--min_face_size", type=int, default=default.min_face_size,
-        help="Faces must be larger than this, in pixels of the frame.")
     add("--detector", choices=[*DETECTORS], default=default.detector,
         help="s3fd is the published network in data/, small is the bundled one, and auto takes "
         "s3fd where it is present.")

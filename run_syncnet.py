@@ -28,12 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     # fmt: off
     add, default = parser.add_argument, DEFAULT_SYNC
-    add("--initial_model", default=default.initial_model,
-        help="Weights file; auto takes the published one where it is present, else the bundled.")
-    add("--batch_size", type=int, default=default.batch_size,
-        help="Windows in one pass of the network.")
-    add("--vshift", type=int, default=default.vshift,
-        help="Largest offset that is searched, in frames of 40 ms.")
+    cli.add_scorer_flags(parser, default)
     add("--videofile", type=Path,
         help="The video run_pipeline.py has worked on, or one 224x224 face clip.")
     add("--save_features", type=Path, metavar="OUT.npy", help="Write the lip features of one face "

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from pipeline.dubbing import stage as dubbing_stage
-from pipeline.dubbing.choose import DubOptions
+from pipeline.dubbing.choose import DubOptions, check_audio
 from pipeline.dubbing.stage import Dubbed
 from pipeline.errors import InputError, ToolkitError
 from pipeline.faces import stage as faces_stage
@@ -245,11 +245,7 @@ def _audio_files(
     if audio is None:
         return {}
     by_track = audio if isinstance(audio, Mapping) else {None: audio}
-    files = {number: Path(file) for number, file in by_track.items()}
-    for file in files.values():
-        if not file.is_file():
-            raise InputError(f"audio {file} is not a file; give the path of a sound or video.")
-    return files
+    return {number: check_audio(Path(file)) for number, file in by_track.items()}
 
 
 def _warn(sentence: str) -> None:

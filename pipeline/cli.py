@@ -22,6 +22,8 @@ from pipeline.store.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipeline.dubbing.choose import TrackWord
+    from pipeline.faces.options import FaceOptions
+    from pipeline.sync.scorer import SyncOptions
 
 SIGPIPE = 13  # Windows has none, but the exit code is the same
 
@@ -82,6 +84,45 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_scorer_flags(parser: argparse.ArgumentParser, default: "SyncOptions") -> None:
+    """Adds the fields of `SyncOptions` that mean the same wherever clips are scored."""
+    add = parser.add_argument
+    add(
+        "--initial_model",
+        default=default.initial_model,
+        help="Weights file; auto takes the published one where it is present, else the bundled.",
+    )
+    add(
+        "--batch_size",
+        type=int,
+        default=default.batch_size,
+        help="Windows in one pass of the network.",
+    )
+    add(
+        "--vshift",
+        type=int,
+        default=default.vshift,
+        help="Largest offset that is searched, in frames of 40 ms.",
+    )
+
+
+def add_track_flags(parser: argparse.ArgumentParser, default: "FaceOptions") -> None:
+    """Adds the fields of `FaceOptions` that say which faces become tracks."""
+    add = parser.add_argument
+    add(
+        "--min_track",
+        type=int,
+        default=default.min_track,
+        help="A track needs more detections than this, in frames.",
+    )
+    add(
+        "--min_face_size",
+        type=int,
+        default=default.min_face_size,
+        help="Faces must be larger than this, in pixels of the frame.",
+    )
+
+
 def next_command(script: str, where: Workspace, *more: str) -> str:
     """The line a stage ends with: what to type next, for the same results."""
     words = ["python", script, "--reference", where.reference, "--data_dir", str(where.data_dir)]
@@ -124,6 +165,8 @@ def audio_by_track(values: Sequence[str]) -> dict[int | None, Path]:
     Raises:
         InputError: a track has two files, or a file is not there.
     """
+    from pipeline.dubbing.choose import check_audio  # with torch, as above
+
     files: dict[int | None, Path] = {}
     for value in values:
         number, equals, name = value.partition("=")
@@ -132,9 +175,7 @@ def audio_by_track(values: Sequence[str]) -> dict[int | None, Path]:
         if track in files:
             of = "all tracks" if track is None else f"track {track}"
             raise InputError(f"--audio {value}: {of} already have {files[track]}; give one file.")
-        if not path.is_file():
-            raise InputError(f"--audio {path} is not a file; give the path of a sound or video.")
-        files[track] = path
+        files[track] = check_audio(path)
     return files
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from models.features import FRAME_RATE
 from pipeline.errors import InputError
 from pipeline.media import decode, encode, yuv
-from pipeline.progress import Progress, silent
+from pipeline.progress import Progress, counted, silent
 from pipeline.store.workspace import Workspace
 from pipeline.sync import offset as sync_offset
 
@@ -67,7 +67,7 @@ def _draw_all(
     info = decode.probe(workspace.video)
     size_px = (info.width_px, info.height_px)
     total = round(info.duration_s * frame_rate) if info.duration_s else None
-    count = 0
+    index = -1
     with encode.VideoWriter(
         workspace.labelled_video,
         size_px=size_px,
@@ -78,14 +78,13 @@ def _draw_all(
         sar=info.sar,
     ) as writer:
         stored = decode.read_planes(workspace.video, info=info)
-        for count, buffer in enumerate(stored, start=1):
+        reported = counted(stored, "frames labelled", progress=progress, total=lambda: total)
+        for index, buffer in enumerate(reported):
             labelled = yuv.picture(buffer.copy(), size_px=size_px)
-            for mark in marks.get(count - 1, []):
+            for mark in marks.get(index, []):
                 draw(labelled, mark)
             writer.write(labelled.buffer)
-            progress("frames labelled", count, total)
-        progress("frames labelled", count, count)
-    return count
+    return index + 1
 
 
 def marks_by_frame(workspace: Workspace, *, frame_rate: int = FRAME_RATE) -> dict[int, list[Mark]]:

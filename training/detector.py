@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from models import s3fd
-from models.device import PRECISION_CHOICES, torch_device
+from models.device import torch_device
 from pipeline import cli
 from pipeline.errors import InputError
 from training.batches.face_samples import (
@@ -32,7 +32,7 @@ from training.batches.face_samples import (
 from training.loop import resume
 from training.loop.distributed import Processes, processes
 from training.loop.fit import fit
-from training.loop.options import RunOptions, check_flags
+from training.loop.options import RunOptions, add_run_flags, check_flags
 from training.loop.task import Report, Task
 from training.objectives.detection import calibrate, detection_loss, fold_batch_norm, recall_at
 
@@ -75,24 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
     data("--corpus", type=Path, required=True, help="Folder of videos with faces.jsonl.")
     data("--per_clip", type=int, default=16, help="Frames taken from each video.")
     data("--drawn", type=int, default=600, help="Drawn scenes that are added.")
-    data("--workers", type=int, default=1, help="Threads that prepare pictures.")
-    run = parser.add_argument_group("run").add_argument
-    run("--run", type=Path, required=True, help="Folder of the checkpoint and train.jsonl.")
-    run("--export", type=Path, help="Weights file (.safetensors) to write at the end.")
-    run("--seed", type=int, default=1, help="Seed of everything random.")
-    run("--device", default="cpu", help="Where the network computes: auto, cpu, cuda, mps.")
-    run("--log_every", type=int, default=50, help="Steps from one row of the log to the next.")
-    run("--save_every", type=int, default=100, help="Steps from one checkpoint to the next.")
-    run("--eval_every", type=int, default=500,
-        help="Steps from one report to the next; -1 reports at the end only.")
-    step = parser.add_argument_group("optimisation").add_argument
-    step("--steps", type=int, default=5000, help="Length of the run.")
+    _, step = add_run_flags(
+        parser, steps=5000, lr=2e-3, warmup=100, average=0.998, weight_decay=1e-4,
+        log_every=50, device="cpu", precision="fp32",
+        eval_help="Steps from one report to the next; -1 reports at the end only."
+    )
     step("--batch_size", type=int, default=16, help="Pictures of a step.")
-    step("--lr", type=float, default=2e-3, help="Peak of the learning rate.")
-    step("--warmup", type=int, default=100, help="Steps until that peak; a cosine follows.")
-    step("--average", type=float, default=0.998, help="Decay of the averaged weights.")
-    step("--weight_decay", type=float, default=1e-4, help="Weight decay of AdamW.")
-    step("--precision", choices=PRECISION_CHOICES, default="fp32", help="Arithmetic of a step.")
     # fmt: on
     return parser
 

@@ -64,6 +64,17 @@ class DubOptions:
         check_number("batch_size", self.batch_size, least=1)
 
 
+def check_audio(file: Path) -> Path:
+    """A file of new sound, as it was given.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not file.is_file():
+        raise InputError(f"--audio {file} is not a file; give the path of a sound or video.")
+    return file
+
+
 def check_tracks(tracks: object) -> None:
     """Checks what says which tracks are meant.
 

@@ -30,7 +30,7 @@ from pipeline.errors import InputError
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
 from pipeline.media.mp4 import Mp4Writer, Sound
-from pipeline.progress import Progress, silent
+from pipeline.progress import Progress, counted, silent
 from pipeline.store import provenance
 from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
@@ -220,12 +220,12 @@ def _write(
         colour=source.colour,
         sar=source.sar,
     ) as writer:
-        for written, (buffer, changed) in enumerate(made, start=1):
+        reported = counted(made, "new mouths", progress=progress, total=lambda: total or guess)
+        for buffer, changed in reported:
             writer.write(buffer)
+            written += 1
             for number in changed:
                 counts[number] = counts.get(number, 0) + 1
-            progress("new mouths", written, total or guess)
-        progress("new mouths", written, written)
     return written, counts
 
 

@@ -221,18 +221,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="whole shrinks every frame to 224x224; crops finds the faces and scores every track.")
     add("--json", type=Path, metavar="FILE", help="File for all figures, with notes per video.")
     add("--all_scores", type=Path, metavar="FILE", help="File for a line 'LSE-D LSE-C' per track.")
-    add("--initial_model", default=sync.initial_model,
-        help="Weights file; auto takes the published one where it is present, else the bundled.")
-    add("--batch_size", type=int, default=sync.batch_size,
-        help="Windows in one pass of the network.")
-    add("--vshift", type=int, default=sync.vshift,
-        help="Largest offset that is searched, in frames of 40 ms.")
+    cli.add_scorer_flags(parser, sync)
     add("--precision", choices=PRECISION_CHOICES, default=sync.precision,
         help="Arithmetic of detector and scorer; auto is fp32 for published weights.")
-    add("--min_track", type=int, default=default.min_track,
-        help="A track needs more detections than this, in frames.")
-    add("--min_face_size", type=int, default=default.min_face_size,
-        help="Faces must be larger than this, in pixels of the frame.")
+    cli.add_track_flags(parser, default)
     add("--tmp_dir", type=Path,
         help="Folder for temporary files. Without it, the system's folder for them.")
     cli.add_device(parser)

@@ -14,7 +14,7 @@ from pipeline.faces import shots as shot_cuts
 from pipeline.faces.detector import Detector, FaceStream, detector_weights, load_detector
 from pipeline.faces.options import FaceOptions, check_scale, why_nothing
 from pipeline.media import decode, normalise, process
-from pipeline.progress import Progress, silent
+from pipeline.progress import Progress, counted, silent
 from pipeline.store import provenance
 from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
@@ -189,21 +189,20 @@ def _make(
         pictures=staging.folder("pyframes") if options.keep_frames else None,
         frame_rate=options.frame_rate,
     )
-    count = 0
-    for count, frame in enumerate(decoding, start=1):
+    for frame in counted(
+        decoding, "frames, shots, faces", progress=progress, total=lambda: decoding.total_frames
+    ):
         shots.feed(frame)
         stream.feed(frame)
-        progress("frames, shots, faces", count, decoding.total_frames)
-    progress("frames, shots, faces", count, count)
     faces, scenes = stream.faces(), shots.scenes()
-    tracking = _track(staging, faces, scenes, options)
+    tracking, paths = _track(staging, faces, scenes, options)
     staging.write_frame_times(decoding.times_s)
     # Decoding twice costs no more than reading pictures back, and clips lose nothing to JPEG.
     crops.write_crops(
         staging,
         decoding.again,
         tracking.tracks,
-        [tracks.smooth(track) for track in tracking.tracks],
+        paths,
         crop_scale=options.crop_scale,
         frame_rate=options.frame_rate,
         progress=progress,
@@ -231,8 +230,8 @@ def _track(
     faces: list[list[tracks.Face]],
     scenes: list[tuple[int, int]],
     options: FaceOptions,
-) -> tracks.Tracking:
-    """Joins faces to tracks and writes faces, shots and tracks down."""
+) -> tuple[tracks.Tracking, list[tracks.CropPath]]:
+    """Joins faces to tracks, smooths their paths and writes faces, shots and tracks down."""
     tracking = tracks.build_tracks(
         faces,
         scenes,
@@ -240,10 +239,11 @@ def _track(
         num_failed_det=options.num_failed_det,
         min_face_size=options.min_face_size,
     )
+    paths = [tracks.smooth(track) for track in tracking.tracks]
     staging.write_faces(faces)
     staging.write_scenes(scenes, frame_rate=options.frame_rate)
-    staging.write_tracks(tracking.tracks, [tracks.smooth(track) for track in tracking.tracks])
-    return tracking
+    staging.write_tracks(tracking.tracks, paths)
+    return tracking, paths
 
 
 def _notices(video: Path, info: decode.MediaInfo, decoding: normalise.Normalisation) -> list[str]:

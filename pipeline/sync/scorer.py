@@ -20,7 +20,7 @@ from models.options import check_fields, check_number
 from models.syncnet import CROP_PX
 from models.weights import WeightsFile
 from pipeline.media import decode
-from pipeline.progress import Progress, silent
+from pipeline.progress import Progress, counted, silent
 from pipeline.sync import embeddings, reliability
 from pipeline.sync import offset as sync_offset
 from pipeline.sync.embeddings import SyncNetModel
@@ -247,11 +247,11 @@ class SyncScorer:
         )
         frames = 0
         total = round(info.duration_s * FRAME_RATE) if info.duration_s else None
-        for frame in crop_frames(clip, info):
+        for frame in counted(
+            crop_frames(clip, info), "frames scored", progress=progress, total=lambda: total
+        ):
             embedder.add(frame)
             frames += 1
-            progress("frames scored", frames, total)
-        progress("frames scored", frames, frames)
         lips = embedder.finish()
         windows = sync_offset.window_count(frames, sample_count)
         return Embedded(

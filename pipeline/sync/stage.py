@@ -88,13 +88,14 @@ def _track_score(
         reliable_confidence=scorer.model.reliable_from["reliable_confidence"],
         reliable_margin=scorer.model.reliable_from["reliable_margin"],
     )
+    rounded_s = round(start_s, 3)
     return TrackScore(
         track=number,
-        start_s=round(start_s, 3),
+        start_s=rounded_s,
         end_s=round(start_s + score.frames / FRAME_RATE, 3),
         clip=score,
         speech_s=tuple(
-            (round(start_s, 3) + start / FRAME_RATE, round(start_s, 3) + end / FRAME_RATE)
+            (rounded_s + start / FRAME_RATE, rounded_s + end / FRAME_RATE)
             for start, end in speaking.stretches(spoken)
         ),
         reliable_from=scorer.model.reliable_from,

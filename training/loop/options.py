@@ -1,15 +1,19 @@
 """Flags that every training script has, and which of them make no run."""
 
+import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from models.device import Precision, resolve_precision
+from models.device import PRECISION_CHOICES, Precision, resolve_precision
 from models.options import check_device, check_fields
 from pipeline.errors import InputError
 from training.loop import resume
+
+AddFlag = Callable[..., argparse.Action]  # `add_argument` of a group
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,74 @@ class ClipOptions(RunOptions):
     def cache_folder(self) -> Path:
         """Where decoded clips and drawn heads are kept."""
         return self.cache or self.run / "cache"
+
+
+def add_run_flags(
+    parser: argparse.ArgumentParser,
+    *,
+    steps: int,
+    lr: float,
+    warmup: int,
+    average: float,
+    weight_decay: float,
+    log_every: int = 20,
+    eval_every: int = 500,
+    eval_help: str = "Steps from one report on --val to the next.",
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> tuple[AddFlag, AddFlag]:
+    """Adds the flags of `RunOptions`, with the defaults of a script.
+
+    Returns:
+        What adds flags of the script alone to the groups "run" and "optimisation".
+    """
+    # fmt: off
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--run", type=Path, required=True,
+        help="Folder of the checkpoint, train.jsonl and pictures of the run.")
+    add("--export", type=Path,
+        help="Weights file (.safetensors) to write at the end, with a model card beside it.")
+    add("--device", default=device, help="Where the network computes: auto, cpu, cuda, mps.")
+    add("--workers", type=int, default=1, help="Threads that prepare batches.")
+    add("--seed", type=int, default=1, help="Seed of everything random.")
+    add("--log_every", type=int, default=log_every,
+        help="Steps from one row of the log to the next.")
+    add("--save_every", type=int, default=100, help="Steps from one checkpoint to the next.")
+    add("--eval_every", type=int, default=eval_every, help=eval_help)
+    step = parser.add_argument_group("optimisation")
+    add = step.add_argument
+    add("--steps", type=int, default=steps, help="Length of the run.")
+    add("--lr", type=float, default=lr, help="Peak of the learning rate.")
+    add("--warmup", type=int, default=warmup, help="Steps until that peak; a cosine follows.")
+    add("--average", type=float, default=average, help="Decay of the averaged weights.")
+    add("--weight_decay", type=float, default=weight_decay, help="Weight decay of AdamW.")
+    add("--precision", choices=PRECISION_CHOICES, default=precision,
+        help="Arithmetic of a step; auto is bf16 where the device computes in it, else fp32.")
+    # fmt: on
+    return run.add_argument, step.add_argument
+
+
+def add_clip_flags(parser: argparse.ArgumentParser, *, data: str) -> AddFlag:
+    """Adds the flags of `ClipOptions` that `RunOptions` lacks; `data` is the help of --data.
+
+    Returns:
+        What adds flags of the script alone to the group "data".
+    """
+    # fmt: off
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data", type=Path, nargs="+", required=True, help=data)
+    add("--val", type=Path, nargs="*", default=[],
+        help="Such folders of other people, to report on.")
+    add("--min_confidence", type=float, default=1.0,
+        help="Clips that run_syncnet.py scored need at least this confidence.")
+    add("--max_offset", type=float, default=10,
+        help="Clips that run_syncnet.py scored may be this many frames out of sync.")
+    add("--cache", type=Path, help="Folder of decoded clips. Without it, RUN/cache.")
+    add("--cache_gb", type=float, default=20.0, help="Largest size of that folder.")
+    # fmt: on
+    return group.add_argument
 
 
 def check_flags(

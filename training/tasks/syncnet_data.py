@@ -1,13 +1,14 @@
 """What a SyncNet learns from: selected, decoded and checked before the first step."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from models.syncnet import SyncNetConfig
 from pipeline.errors import InputError
 from pipeline.progress import Progress, silent
 from training.batches import excerpts
 from training.data import samples, selection
-from training.data.samples import Clip
+from training.data.samples import Clip, Loaded
 from training.evaluate.agreement import can_be_judged
 from training.loop import resume
 from training.loop.distributed import Processes, leader_first
@@ -50,15 +51,7 @@ def load_data(
     if group.leads:
         count = resume.counted([file.name for file in files])
         print(f"{count} found; what the cache lacks is decoded now", flush=True)
-    with leader_first(group):
-        loaded = samples.load_clips(
-            chosen,
-            config,
-            cache=options.cache_folder,
-            margin=True,
-            cache_gb=options.cache_gb,
-            progress=progress,
-        )
+    loaded = _decoded(chosen, options, config, group, margin=True, progress=progress)
     shortest = excerpts.excerpt_frames(config)
     real = [clip for clip in loaded.clips if clip.frames >= shortest]
     short = {c.name: f"too short ({c.frames} frames)" for c in loaded.clips if c.frames < shortest}
@@ -72,6 +65,27 @@ def load_data(
     real = selection.with_people(selection.aligned(real, known), options.data)
     drawn = _drawn_heads(options, real, config, group, progress=progress)
     return Data(real, drawn, unseen, left_out)
+
+
+def _decoded(
+    files: list[Path],
+    options: TrainOptions,
+    config: SyncNetConfig,
+    group: Processes,
+    *,
+    margin: bool,
+    progress: Progress,
+) -> Loaded:
+    """The clips of some files, decoded by the leader; the others read its cache."""
+    with leader_first(group):
+        return samples.load_clips(
+            files,
+            config,
+            cache=options.cache_folder,
+            margin=margin,
+            cache_gb=options.cache_gb,
+            progress=progress,
+        )
 
 
 def _drawn_heads(
@@ -108,15 +122,7 @@ def _unseen(
     options: TrainOptions, config: SyncNetConfig, group: Processes, *, progress: Progress
 ) -> list[Clip]:
     files = samples.clip_files(options.val)
-    with leader_first(group):
-        loaded = samples.load_clips(
-            files,
-            config,
-            cache=options.cache_folder,
-            margin=False,
-            cache_gb=options.cache_gb,
-            progress=progress,
-        )
+    loaded = _decoded(files, options, config, group, margin=False, progress=progress)
     if group.leads:
         if loaded.left_out:
             print(f"of --val: {selection.in_words(loaded.left_out)}")
