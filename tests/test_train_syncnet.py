@@ -255,6 +255,7 @@ def test_two_processes_after_50_steps(small_flags: list[str], tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_two_processes_at_the_usual_rate(small_flags: list[str], tmp_path: Path) -> None:
     """Mixed precision, the default rate: rounding decides the details, the curve is the same.
 
