@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     for notice in faces.notices:
         print(notice)
-    if faces.kept:
+    if faces.was_complete:
         print(f"Kept the complete results of the same input and settings: {faces.tracks} tracks.")
     else:
         print(f"{faces.tracks} tracks in {workspace.folder('pycrop')}")

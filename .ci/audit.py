@@ -34,7 +34,7 @@ def installed() -> str:
     return "".join(sorted(pins))
 
 
-def asked(service: str) -> "subprocess.CompletedProcess[str]":
+def audit(service: str) -> "subprocess.CompletedProcess[str]":
     """Runs pip-audit over the packages of this environment."""
     with tempfile.TemporaryDirectory() as folder:
         pins = Path(folder) / "installed.txt"
@@ -48,18 +48,18 @@ def asked(service: str) -> "subprocess.CompletedProcess[str]":
 def packages(output: str) -> list[dict[str, Any]] | None:
     """What pip-audit says of each package; None where it says nothing."""
     try:
-        found: list[dict[str, Any]] = json.loads(output)["dependencies"]
+        listed_packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
         return None
-    return found
+    return listed_packages
 
 
-def faults(found: list[dict[str, Any]]) -> list[str]:
+def faults(listed_packages: list[dict[str, Any]]) -> list[str]:
     """A line for each vulnerability that is not in `IGNORED`."""
     return [
         f"{package['name']} {package['version']}: {fault['id']}, mended in "
         f"{', '.join(fault.get('fix_versions') or ['no version yet'])}"
-        for package in found
+        for package in listed_packages
         for fault in package.get("vulns", [])
         if not {fault["id"], *fault.get("aliases", [])} & IGNORED.keys()
     ]
@@ -68,23 +68,25 @@ def faults(found: list[dict[str, Any]]) -> list[str]:
 def main() -> int:
     """Asks the services in turn, until one knows the packages."""
     for service in SERVICES:
-        done = asked(service)
-        found = packages(done.stdout)
-        if found is None:
-            if not any(word in done.stderr for word in UNREACHABLE):
-                print(f"pip-audit failed:\n{done.stderr[-2000:]}", file=sys.stderr)
+        process = audit(service)
+        listed_packages = packages(process.stdout)
+        if listed_packages is None:
+            if not any(word in process.stderr for word in UNREACHABLE):
+                print(f"pip-audit failed:\n{process.stderr[-2000:]}", file=sys.stderr)
                 return 1
             print(f"{service}: could not be reached")
             continue
-        known = [package for package in found if "skip_reason" not in package]
-        if not known:  # a mirror without advisories answers every question with "not found"
-            print(f"{service}: knows none of {len(found)} packages, so it could not be reached")
+        answered = [package for package in listed_packages if "skip_reason" not in package]
+        if not answered:  # a mirror without advisories answers every question with "not found"
+            print(
+                f"{service}: could not be reached: it knows none of {len(listed_packages)} packages"
+            )
             continue
-        if lines := faults(found):
+        if lines := faults(listed_packages):
             print("\n".join([*lines, "Raise the pin and run .ci/lock."]), file=sys.stderr)
             return 1
-        print(f"{service}: no known vulnerability in {len(known)} packages")
-        unknown = [package["name"] for package in found if "skip_reason" in package]
+        print(f"{service}: no known vulnerability in {len(answered)} packages")
+        unknown = [package["name"] for package in listed_packages if "skip_reason" in package]
         if unknown:
             print(f"{service}: does not know {', '.join(unknown)}")
         return 0

@@ -194,7 +194,7 @@ def speak(sentences: tuple[str, ...], *, voice: str, words_per_minute: int) -> N
     return shot * (0.7 / np.abs(shot).max())
 
 
-def shown_mouth(
+def drawn_mouth(
     speech: NDArray[np.float64], *, frames: int, lead_frames: int
 ) -> NDArray[np.float32]:
     """Derive the mouth of each frame, from sound that runs ahead of the picture.
@@ -215,18 +215,18 @@ def shown_mouth(
     return np.concatenate([silent, motion])[:frames]
 
 
-def _room(
+def _background(
     rng: np.random.Generator,
     *,
     wall: tuple[int, int, int],
     dark: tuple[int, int, int],
-    shelves: bool,
+    with_shelves: bool,
 ) -> NDArray[np.uint8]:
     """A backdrop out of focus: a wall with shelves of books, or with framed pictures and a lamp."""
     rise = np.linspace(1.12, 0.75, HEIGHT_PX)[:, None, None]
     across = np.linspace(1.05, 0.85, WIDTH_PX)[None, :, None]
     image: NDArray[np.uint8] = np.clip(rise * across * np.array(wall), 0, 255).astype(np.uint8)
-    if shelves:
+    if with_shelves:
         for top in (70, 165, 260):
             x = 10
             while x < WIDTH_PX - 30:
@@ -258,14 +258,14 @@ def _nods(frames: int) -> NDArray[np.float64]:
 
 
 def _pose(
-    workspace: tuple[float, float, float],
+    pose_at_rest: tuple[float, float, float],
     idle: NDArray[np.float32],
     mouth: tuple[float, float],
     *,
     smile: float,
     nod: float = 0.0,
 ) -> Pose:
-    x, y, height = workspace
+    x, y, height = pose_at_rest
     dx, dy, tilt_deg, turn, blink = (float(value) for value in idle)
     return Pose(
         x + dx * height,
@@ -283,10 +283,10 @@ def _pose(
 def shot_one(mouth: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Draw the first shot: one person. mouth is (frames, 2); pictures are uint8 BGR."""
     rng = np.random.default_rng(SEED)
-    folder_name = _room(rng, wall=(120, 175, 212), dark=(50, 80, 120), shelves=True)
+    background = _background(rng, wall=(120, 175, 212), dark=(50, 80, 120), with_shelves=True)
     idle, images = idle_motion(rng, frames=len(mouth)), []
     for moved, (opened, wide) in zip(idle, mouth, strict=True):
-        image = folder_name.copy()
+        image = background.copy()
         draw_head(
             image, _BEN, _pose(SHOT_ONE_FACE, moved, (float(opened), float(wide)), smile=0.15)
         )
@@ -297,21 +297,21 @@ def shot_one(mouth: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
 def shot_two(mouth: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Draw the second shot: the speaker and a listener. mouth is the speaker's, (frames, 2)."""
     rng = np.random.default_rng(SEED + 1)
-    folder_name = _room(rng, wall=(128, 92, 48), dark=(58, 40, 22), shelves=False)
+    background = _background(rng, wall=(128, 92, 48), dark=(58, 40, 22), with_shelves=False)
     speaker, listener = (idle_motion(rng, frames=len(mouth)) for _ in range(2))
-    speaker_place, listener_place = SHOT_TWO_LEFT_FACE, SHOT_TWO_RIGHT_FACE
+    speaker_pose, listener_pose = SHOT_TWO_LEFT_FACE, SHOT_TWO_RIGHT_FACE
     if SPEAKER_SIDE == "right":
-        speaker_place, listener_place = listener_place, speaker_place
+        speaker_pose, listener_pose = listener_pose, speaker_pose
     images, nods = [], _nods(len(mouth))
     for index, (opened, wide) in enumerate(mouth.tolist()):
-        image = folder_name.copy()
+        image = background.copy()
         smile = 0.45 + 0.25 * float(np.sin(index / FRAME_RATE))
         draw_head(
             image,
             _CARL,
-            _pose(listener_place, listener[index], (0.0, 0.5), smile=smile, nod=float(nods[index])),
+            _pose(listener_pose, listener[index], (0.0, 0.5), smile=smile, nod=float(nods[index])),
         )
-        draw_head(image, _ANNA, _pose(speaker_place, speaker[index], (opened, wide), smile=0.2))
+        draw_head(image, _ANNA, _pose(speaker_pose, speaker[index], (opened, wide), smile=0.2))
         images.append(image)
     return images
 
@@ -385,9 +385,9 @@ def main() -> None:
     output: Path = parser.parse_args().output
     first = speak(SHOT_ONE_TEXT, voice=SHOT_ONE_VOICE[0], words_per_minute=SHOT_ONE_VOICE[1])
     second = speak(SHOT_TWO_TEXT, voice=SHOT_TWO_VOICE[0], words_per_minute=SHOT_TWO_VOICE[1])
-    images = shot_one(shown_mouth(first, frames=SHOT_ONE_FRAMES, lead_frames=SHOT_ONE_LEAD_FRAMES))
+    images = shot_one(drawn_mouth(first, frames=SHOT_ONE_FRAMES, lead_frames=SHOT_ONE_LEAD_FRAMES))
     images += shot_two(
-        shown_mouth(second, frames=SHOT_TWO_FRAMES, lead_frames=SHOT_TWO_LEAD_FRAMES)
+        drawn_mouth(second, frames=SHOT_TWO_FRAMES, lead_frames=SHOT_TWO_LEAD_FRAMES)
     )
     sound = resample_poly(np.concatenate([first, second]), SOUND_RATE_HZ // SPEECH_RATE_HZ, 1)
     encode(images, sound, output)

@@ -95,8 +95,16 @@ class Calibration:
             name: tuple(value) if isinstance(value, list | tuple) else value
             for name, value in stored.items()
         }
-        made = Calibration(**values)
-        lengths = {len(v) for v in (made.means, made.deviations, made.weights, made.slopes)}
-        if len(lengths) != 1 or len(made.length) != 2 or len(made.threshold) != 3:
+        calibration = Calibration(**values)
+        lengths = {
+            len(v)
+            for v in (
+                calibration.means,
+                calibration.deviations,
+                calibration.weights,
+                calibration.slopes,
+            )
+        }
+        if len(lengths) != 1 or len(calibration.length) != 2 or len(calibration.threshold) != 3:
             raise ValueError("a calibration has one weight, slope, mean, deviation per number")
-        return made
+        return calibration

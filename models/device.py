@@ -64,7 +64,7 @@ def native_precision(device: torch.device) -> str:
 
 def precision_name(dtype: torch.dtype) -> str:
     """The name of `PRECISIONS` for what a network computes in."""
-    return next(name for name, known in PRECISIONS.items() if known == dtype)
+    return next(name for name, known_dtype in PRECISIONS.items() if known_dtype == dtype)
 
 
 def check_precision(precision: object) -> None:

@@ -105,8 +105,8 @@ def check_number(
     ):
         return
     limits = {"at least": least, "above": above, "at most": most, "below": below}
-    said = [f"{word} {limit:g}" for word, limit in limits.items() if limit is not None]
-    range_words = " and ".join(said)
+    parts = [f"{word} {limit:g}" for word, limit in limits.items() if limit is not None]
+    range_words = " and ".join(parts)
     kinds = ("whole numbers" if whole else "numbers") + (f" {range_words}" if range_words else "")
     raise InvalidOption(name, value, kinds + (", None" if optional else ""))
 

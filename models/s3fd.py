@@ -254,7 +254,7 @@ def in_tiles(
         (N, D, H / stride, W / stride) each, rounded as the layers do.
     """
     height, width = x.shape[2:]
-    made: list[torch.Tensor] = []
+    outputs: list[torch.Tensor] = []
     # From the end: the last tile says how large the maps are.
     for top in reversed(range(0, height, side)):
         for left in reversed(range(0, width, side)):
@@ -265,17 +265,19 @@ def in_tiles(
             rows = [slice(above // n, (above + side) // n) for n in strides]
             columns = [slice(beside // n, (beside + side) // n) for n in strides]
             parts = [maps[i][:, :, rows[i], columns[i]] for i in range(len(maps))]
-            places = [(top // n, left // n) for n in strides]
-            made = made or [_room(*pair) for pair in zip(parts, places, strict=True)]
-            for whole, part, (row, column) in zip(made, parts, places, strict=True):
+            positions = [(top // n, left // n) for n in strides]
+            outputs = outputs or [
+                _empty_output(*pair) for pair in zip(parts, positions, strict=True)
+            ]
+            for output, part, (row, column) in zip(outputs, parts, positions, strict=True):
                 end = row + part.shape[2], column + part.shape[3]
-                whole[:, :, row : end[0], column : end[1]] = part
-    return made
+                output[:, :, row : end[0], column : end[1]] = part
+    return outputs
 
 
-def _room(last: torch.Tensor, workspace: tuple[int, int]) -> torch.Tensor:
+def _empty_output(last: torch.Tensor, position: tuple[int, int]) -> torch.Tensor:
     """Room for a map whose lower right part is known."""
-    size = (*last.shape[:2], workspace[0] + last.shape[2], workspace[1] + last.shape[3])
+    size = (*last.shape[:2], position[0] + last.shape[2], position[1] + last.shape[3])
     return torch.empty(
         size, dtype=last.dtype, device=last.device, memory_format=torch.channels_last
     )

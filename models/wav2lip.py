@@ -128,8 +128,8 @@ class Wav2Lip(nn.Module):
             (N, 3, 96, 96) BGR in 0..1, or (N, 3, T, 96, 96).
         """
         if faces.dim() == 5:
-            drawn = self(mels.transpose(0, 1).flatten(0, 1), _time_major(faces))
-            return drawn.unflatten(0, (faces.shape[2], -1)).permute(1, 2, 0, 3, 4)
+            generated = self(mels.transpose(0, 1).flatten(0, 1), _time_major(faces))
+            return generated.unflatten(0, (faces.shape[2], -1)).permute(1, 2, 0, 3, 4)
         skips = []
         for block in self.face_encoder_blocks:
             faces = block(faces)
@@ -313,8 +313,8 @@ def generator_input(
         ValueError: faces of another type or size.
     """
     faces = face_tensor(faces_bgr)
-    whole = faces if reference_bgr is None else face_tensor(reference_bgr)
-    return torch.cat([without_mouths(faces), whole], dim=1)
+    look = faces if reference_bgr is None else face_tensor(reference_bgr)
+    return torch.cat([without_mouths(faces), look], dim=1)
 
 
 def without_mouths(faces: torch.Tensor) -> torch.Tensor:
@@ -336,13 +336,13 @@ def expert_faces(faces: torch.Tensor) -> torch.Tensor:
     return faces[..., MASKED_FROM_PX:, :].flatten(1, 2)
 
 
-def to_uint8(drawn: torch.Tensor) -> np.ndarray:
+def to_uint8(faces: torch.Tensor) -> np.ndarray:
     """The generator's faces as pictures; cut off and not rounded, as the published program does.
 
     Args:
-        drawn: (N, 3, 96, 96) in 0..1.
+        faces: (N, 3, 96, 96) in 0..1.
 
     Returns:
         (N, 96, 96, 3) uint8 BGR.
     """
-    return (drawn.float() * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return (faces.float() * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

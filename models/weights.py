@@ -273,14 +273,14 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def _network_of(held: dict[str, object]) -> object:
+def _network_of(content: dict[str, object]) -> object:
     """What a file of torch.save says of one network: of a run, the best or the last average."""
-    best, average = held.get("best"), held.get("average")
+    best, average = content.get("best"), content.get("average")
     if isinstance(best, dict) and isinstance(best.get("average"), dict):
         return best["average"]
     if isinstance(average, dict):
         return average
-    return held.get("state_dict", held)
+    return content.get("state_dict", content)
 
 
 def _is_state_dict(state: object) -> TypeGuard[dict[str, torch.Tensor]]:
@@ -314,10 +314,10 @@ def config_text(path: Path) -> str | None:
     if not _may_be_of_a_run(path):
         return None
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # who reads its tensors says what is wrong with it
         return None
-    described = held.get("config") if isinstance(held, dict) else None
+    described = content.get("config") if isinstance(content, dict) else None
     return described if isinstance(described, str) else None
 
 
@@ -325,8 +325,8 @@ def _may_be_of_a_run(path: Path) -> bool:
     """Whether the names of a run's checkpoint are in a file: large published ones are read once."""
     try:
         with zipfile.ZipFile(path) as file:
-            listed = next(one for one in file.infolist() if one.filename.endswith("/data.pkl"))
-            names = file.read(listed) if listed.file_size < LARGEST_NAMES_BYTES else b""
+            member = next(one for one in file.infolist() if one.filename.endswith("/data.pkl"))
+            names = file.read(member) if member.file_size < LARGEST_NAMES_BYTES else b""
     except Exception:  # no such file, or none of torch's: who reads its tensors says so
         return False
     return b"average" in names and b"config" in names

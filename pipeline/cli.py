@@ -56,16 +56,16 @@ def plain_parser(doc: str | None, *, program: str | None = None) -> argparse.Arg
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """`plain_parser` with the two flags that every script on a video has."""
-    made = plain_parser(doc)
-    made.add_argument(
+    command_parser = plain_parser(doc)
+    command_parser.add_argument(
         "--data_dir", type=Path, default=Path("data/work"), help="Folder of all results."
     )
-    made.add_argument(
+    command_parser.add_argument(
         "--reference",
         default="",
         help="Name of this video's results in it. Without it, the name of --videofile is used.",
     )
-    return made
+    return command_parser
 
 
 def workspace(args: argparse.Namespace) -> Workspace:

@@ -236,9 +236,9 @@ def numbers(pictures: np.ndarray) -> np.ndarray:
     """(N,) int: the number each picture shows; (N, H, W) brightness from 16 to 235."""
     middle = pictures.shape[2] // 2
     # The median, so that a box, a label or a new mouth on it does not count.
-    left = np.median(pictures[:, 8:-8, 8 : middle - 8], axis=(1, 2))
+    left_half = np.median(pictures[:, 8:-8, 8 : middle - 8], axis=(1, 2))
     right = np.median(pictures[:, 8:-8, middle + 8 : -8], axis=(1, 2))
-    digits = (np.rint((half - DARKEST) / STEP).astype(int) for half in (left, right))
+    digits = (np.rint((half - DARKEST) / STEP).astype(int) for half in (left_half, right))
     sixteens, ones = digits
     return np.asarray(sixteens * DIGITS + ones)
 

@@ -53,7 +53,7 @@ def own_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_is_heard() -> None:
+def ctrl_c_not_ignored() -> None:
     """A shell that starts the tests in the background has Ctrl-C ignored in them."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -101,8 +101,8 @@ def script_here(capsys: pytest.CaptureFixture[str]) -> Script:
             code = cli.run(lambda: module.main(flags))
         except SystemExit as stopped:  # argparse
             code = int(stopped.code or 0)
-        shown = capsys.readouterr()
-        return subprocess.CompletedProcess([name, *flags], code, shown.out, shown.err)
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess([name, *flags], code, output.out, output.err)
 
     return run
 
@@ -143,7 +143,7 @@ def done(face_clip: Path, tmp_path_factory: pytest.TempPathFactory, cpu: torch.d
     """Complete results of the face clip; tests must not change them."""
     work = Workspace(tmp_path_factory.mktemp("done"), "face")
     prepared = find_faces(face_clip, work, FACE_OPTIONS, device=cpu)
-    assert (prepared.tracks, prepared.kept, prepared.notices) == (1, False, [])
+    assert (prepared.tracks, prepared.was_complete, prepared.notices) == (1, False, [])
     return work
 
 

@@ -43,7 +43,7 @@ class Mirror:
 
     base: str
     answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def serves(self, answer: Answer = Answer(), path: str = "/file.bin") -> str:
         """Sets what a path answers; gives its address."""
@@ -68,15 +68,15 @@ def _handler(mirror: Mirror) -> type[http.server.BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             self.close_connection = True
-            wanted = self.headers.get("Range")
-            mirror.asked.append((self.path, wanted))
+            byte_range = self.headers.get("Range")
+            mirror.requests.append((self.path, byte_range))
             answer = mirror.answers.get(self.path, Answer(b"Not here.\n", status=404))
             if answer.location:
                 return self._head(302, 0, Location=answer.location)
             start, status, total = 0, answer.status, len(answer.body)
             headers = {}
-            if wanted and answer.ranges and status == 200:
-                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if byte_range and answer.ranges and status == 200:
+                start = int(byte_range.removeprefix("bytes=").removesuffix("-"))
                 if start >= total:
                     return self._head(416, 0, Content_Range=f"bytes */{total}")
                 status = 206
@@ -104,11 +104,11 @@ def running_mirror() -> Iterator[Mirror]:
     thread.join()
 
 
-def row(name: str = "syncnet", *urls: str, content: bytes = CONTENT, **known: str) -> str:
+def row(name: str = "syncnet", *urls: str, content: bytes = CONTENT, **fields: str) -> str:
     """A line of the table; bytes and sha256 are those of the content unless given."""
-    size = known.get("bytes", str(len(content)))
-    digest = known.get("sha256", hashlib.sha256(content).hexdigest())
-    file = known.get("file", "file.bin")
+    size = fields.get("bytes", str(len(content)))
+    digest = fields.get("sha256", hashlib.sha256(content).hexdigest())
+    file = fields.get("file", "file.bin")
     return "\t".join((name, file, size, digest, " ".join(urls), "free for tests")) + "\n"
 
 

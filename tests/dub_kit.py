@@ -32,10 +32,10 @@ class MouthShowsSound(nn.Module):
 
     def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
         """Draws (N, 3, 96, 96): the mouth is black in silence and bright in a beep."""
-        drawn = faces[:, 3:].clone()
+        faces_out = faces[:, 3:].clone()
         loud = (mels[:, 0, :, 0].amax(dim=1) + 4) / 8
-        drawn[:, :, MOUTH[0], MOUTH[1]] = loud[:, None, None, None].clamp(0, 1)
-        return drawn
+        faces_out[:, :, MOUTH[0], MOUTH[1]] = loud[:, None, None, None].clamp(0, 1)
+        return faces_out
 
 
 def beeping(times_s: tuple[float, ...], length_s: float = 0.2) -> str:
@@ -55,10 +55,10 @@ def make_film(
     """A grey Matroska film, without loss, with beeps at some times or without a sound stream."""
     # Scaled, because older ffmpegs draw in even sizes only.
     picture = f"color=0x7e7e7e:s=64x64:r={rate}:d={seconds},format=yuv420p,scale={size}"
-    heard: tuple[str, ...] = ()
+    sound_input: tuple[str, ...] = ()
     if sound is not None:
-        heard = ("-f", "lavfi", "-i", f"{beeping(sound)}:d={seconds}", "-c:a", "pcm_s16le")
-    ffmpeg("-f", "lavfi", "-i", picture, *heard, "-c:v", "ffv1", path)
+        sound_input = ("-f", "lavfi", "-i", f"{beeping(sound)}:d={seconds}", "-c:a", "pcm_s16le")
+    ffmpeg("-f", "lavfi", "-i", picture, *sound_input, "-c:v", "ffv1", path)
     return path
 
 
@@ -75,24 +75,24 @@ def still_track(box: Box, first: int = 0, frames: int = 75) -> Track:
     return Track(np.arange(first, first + frames), np.tile(np.array(box, float), (frames, 1)))
 
 
-def workspace_of(folder: Path, video: Path, *found: Track, frame_rate: int = 25) -> Workspace:
+def workspace_of(folder: Path, video: Path, *face_tracks: Track, frame_rate: int = 25) -> Workspace:
     """What run_pipeline.py would leave of a video, less the pictures."""
     work = Workspace(folder / "work", "film")
     for name in FOLDERS:
         work.folder(name).mkdir(parents=True)
-    work.write_tracks(list(found), [tracks.smooth(track) for track in found])
+    work.write_tracks(list(face_tracks), [tracks.smooth(track) for track in face_tracks])
     identity = {"sha256": sha256(video), "bytes": video.stat().st_size}
     settings = {"frame_rate": frame_rate, "crop_scale": 0.4}
     write_json(work.record, {"file": str(video), "input": identity, "settings": settings})
     return work
 
 
-def measured(work: Workspace, *found: tuple[float, float, bool], **more: float) -> None:
+def measured(work: Workspace, *measurements: tuple[float, float, bool], **more: float) -> None:
     """offsets.json: offset in ms, confidence and whether it is reliable, for each track."""
     names = ("offset_ms", "confidence", "reliable")
     rows = [
         {"track": track, **dict(zip(names, row, strict=True)), **more}
-        for track, row in enumerate(found)
+        for track, row in enumerate(measurements)
     ]
     write_json(work.offsets_json, rows)
 
@@ -121,6 +121,6 @@ def mouth_levels(frames: np.ndarray, box: Box = LEFT) -> np.ndarray:
 
 def rate_of(path: Path) -> float:
     """Frames per second by the file's header, exactly."""
-    found = decode.probe(path).frame_rate
-    assert found
-    return source_frames.exact_rate(found)
+    rate = decode.probe(path).frame_rate
+    assert rate
+    return source_frames.exact_rate(rate)

@@ -34,10 +34,10 @@ class Ffmpeg:
     def version(self) -> str:
         """As it says itself."""
         assert self.path is not None
-        said = subprocess.run(
+        output = subprocess.run(
             [self.path, "-version"], capture_output=True, text=True, check=True, timeout=60
         )
-        return said.stdout.split()[2]
+        return output.stdout.split()[2]
 
 
 def every_ffmpeg() -> list[Ffmpeg]:
@@ -74,9 +74,9 @@ def _of_wheel(version: str) -> Ffmpeg:
     if program is not None:
         return Ffmpeg(origin, program)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = f"imageio-ffmpeg=={version}"
+    requirement = f"imageio-ffmpeg=={version}"
     download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
-    command = [*download, "-d", str(folder), wanted]
+    command = [*download, "-d", str(folder), requirement]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_S)
     except subprocess.TimeoutExpired:

@@ -25,17 +25,17 @@ def flat(value: Any, name: str = "") -> Truth:
     return {path: leaf for key, inner in pairs for path, leaf in flat(inner, key).items()}
 
 
-def check(found: Any, truth: Truth) -> None:
+def check(content: Any, truth: Truth) -> None:
     """All leaves, none more and none less; numbers to a thousandth, and of the same kind."""
-    leaves = flat(found)
+    leaves = flat(content)
     assert sorted(leaves) == sorted(truth), sorted(leaves.keys() ^ truth.keys())
-    for name, wanted in truth.items():
+    for name, expected in truth.items():
         value = leaves[name]
-        if isinstance(wanted, float):
+        if isinstance(expected, float):
             assert isinstance(value, float), name
-            assert value == pytest.approx(wanted, abs=1e-3), name
+            assert value == pytest.approx(expected, abs=1e-3), name
         else:
-            assert (value, type(value)) == (wanted, type(wanted)), name
+            assert (value, type(value)) == (expected, type(expected)), name
 
 
 def digest(path: Path) -> str:

@@ -66,14 +66,14 @@ class Bench:
             code = cli.run(lambda: SCRIPTS[script].main([*map(str, flags)]))
         except SystemExit as refused:
             code = int(str(refused.code))
-        said = self.capsys.readouterr()
-        return Ended(code, said.out, said.err)
+        output = self.capsys.readouterr()
+        return Ended(code, output.out, output.err)
 
     def ran(self, script: str, *flags: str | Path) -> Ended:
         """`run` that must succeed."""
-        ended = self.run(script, *flags)
-        assert ended.code == 0, ended
-        return ended
+        outcome = self.run(script, *flags)
+        assert outcome.code == 0, outcome
+        return outcome
 
     def results(self, name: str = "work", reference: str = "face") -> Workspace:
         """A copy of the results of `face`, scored, under a name of its own."""

@@ -28,22 +28,22 @@ def _reported(bench: Bench, *flags: str | Path) -> dict[str, Any]:
     route = () if "--route" in flags else ("--route", "whole")
     report = bench.folder / "o.json"
     bench.ran("evaluate", "--data_root", _root(bench), "--json", report, *route, *flags)
-    found: dict[str, Any] = read(report)
-    return found
+    table: dict[str, Any] = read(report)
+    return table
 
 
 def _watched(bench: Bench) -> list[tuple[Path, dict[str, Any]]]:
     """Notes every clip that is scored, and the record of the run that cut it."""
-    seen: list[tuple[Path, dict[str, Any]]] = []
+    calls: list[tuple[Path, dict[str, Any]]] = []
     score = SyncScorer.score
 
     def noting(scorer: SyncScorer, clip: Path) -> ClipScore:
         record = clip.parents[2] / "pywork" / "video" / "pipeline.json"
-        seen.append((clip, read(record) if record.is_file() else {}))
+        calls.append((clip, read(record) if record.is_file() else {}))
         return score(scorer, clip)
 
     bench.patch.setattr(SyncScorer, "score", noting)
-    return seen
+    return calls
 
 
 @row("evaluate", "data_root")
@@ -52,23 +52,23 @@ def _(bench: Bench) -> None:
         root = bench.folder / name.partition(".")[0]
         root.mkdir()
         shutil.copy(bench.face, root / name)
-        said = bench.ran("evaluate", "--data_root", root, "--route", "whole").out
-        assert re.findall(r"\w\.mp4", said) == [name]
+        output = bench.ran("evaluate", "--data_root", root, "--route", "whole").out
+        assert re.findall(r"\w\.mp4", output) == [name]
 
 
 @row("evaluate", "route")
 def _(bench: Bench) -> None:
     """Whole frames have no track; each route alone is what both say of it."""
-    found = {
+    values = {
         route: _reported(bench, "--route", route, *FACE) for route in ("whole", "crops", "both")
     }
     for route, tracks in (("whole", [None]), ("crops", [0]), ("both", [None, 0])):
-        assert [each["track"] for each in found[route]["scores"]] == tracks
-        assert list(found[route]["mean"]) == (["whole", "crops"] if route == "both" else [route])
-    for alone, together in zip(("whole", "crops"), found["both"]["scores"], strict=True):
-        assert found[alone]["scores"] == [together]
-    assert found["whole"]["scores"][0]["lse_d"] != found["crops"]["scores"][0]["lse_d"]
-    assert found["whole"]["detector"] is None and found["crops"]["detector"]["file"]
+        assert [each["track"] for each in values[route]["scores"]] == tracks
+        assert list(values[route]["mean"]) == (["whole", "crops"] if route == "both" else [route])
+    for alone, together in zip(("whole", "crops"), values["both"]["scores"], strict=True):
+        assert values[alone]["scores"] == [together]
+    assert values["whole"]["scores"][0]["lse_d"] != values["crops"]["scores"][0]["lse_d"]
+    assert values["whole"]["detector"] is None and values["crops"]["detector"]["file"]
 
 
 @row("evaluate", "json")
@@ -85,9 +85,9 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """A line 'LSE-D LSE-C' for each track, none for whole frames."""
     lines = bench.folder / "all.txt"
-    [whole, crop] = _reported(bench, "--route", "both", *FACE, "--all_scores", lines)["scores"]
+    [whole_row, crop] = _reported(bench, "--route", "both", *FACE, "--all_scores", lines)["scores"]
     assert lines.read_text() == f"{crop['lse_d']:.6f} {crop['lse_c']:.6f}\n"
-    assert abs(whole["lse_d"] - crop["lse_d"]) > 1e-3
+    assert abs(whole_row["lse_d"] - crop["lse_d"]) > 1e-3
 
 
 @row("evaluate", "initial_model")
@@ -101,47 +101,47 @@ def _(bench: Bench) -> None:
 
 @row("evaluate", "batch_size")
 def _(bench: Bench) -> None:
-    found = []
+    values = []
     for size, largest in ((5, 5), (20, 10)):
         sizes = largest_batches(bench)
-        found.append(_reported(bench, "--batch_size", str(size))["scores"][0]["lse_d"])
+        values.append(_reported(bench, "--batch_size", str(size))["scores"][0]["lse_d"])
         assert max(sizes) == largest and sum(sizes) == 12
         bench.patch.undo()
-    assert abs(found[0] - found[1]) < 2e-3
+    assert abs(values[0] - values[1]) < 2e-3
 
 
 @row("evaluate", "vshift")
 def _(bench: Bench) -> None:
     """What is found among fewer shifts is what the middle columns of the matrix say."""
-    seen: list[ClipScore] = []
+    calls: list[ClipScore] = []
     score = SyncScorer.score
 
-    def keeping(scorer: SyncScorer, clip: Path) -> ClipScore:
-        seen.append(score(scorer, clip))
-        return seen[-1]
+    def recording(scorer: SyncScorer, clip: Path) -> ClipScore:
+        calls.append(score(scorer, clip))
+        return calls[-1]
 
-    bench.patch.setattr(SyncScorer, "score", keeping)
+    bench.patch.setattr(SyncScorer, "score", recording)
     [wide], [narrow] = (_reported(bench, "--vshift", number)["scores"] for number in ("15", "2"))
-    assert [found.dists.shape for found in seen] == [(11, 31), (11, 5)]
-    mean = seen[0].dists[:, 13:18].mean(axis=0)
+    assert [recorded_score.dists.shape for recorded_score in calls] == [(11, 31), (11, 5)]
+    mean = calls[0].dists[:, 13:18].mean(axis=0)
     assert abs(narrow["lse_d"] - mean.min()) < 1e-3
     assert abs(narrow["lse_c"] - (np.median(mean) - mean.min())) < 1e-3
     assert narrow["offset_frames"] == 2 - mean.argmin()
-    whole = sync_offset.judge(seen[0].dists, reliable_confidence=3)
-    assert abs(wide["lse_d"] - whole.min_dist) < 1e-3
+    whole_sync = sync_offset.judge(calls[0].dists, reliable_confidence=3)
+    assert abs(wide["lse_d"] - whole_sync.min_dist) < 1e-3
 
 
 @row("evaluate", "precision")
 def _(bench: Bench) -> None:
     """Of the scorer, and of the detector that finds the crops."""
-    seen = _watched(bench)
-    found = {}
+    calls = _watched(bench)
+    values = {}
     for precision in ("fp32", "bf16"):
         report = _reported(bench, "--precision", precision, "--route", "crops", *FACE)
         assert report["settings"]["scorer_precision"] == precision
-        assert seen.pop()[1]["precision"] == precision
-        found[precision] = report["scores"][0]["lse_d"]
-    assert 1e-4 < abs(found["fp32"] - found["bf16"]) < 3
+        assert calls.pop()[1]["precision"] == precision
+        values[precision] = report["scores"][0]["lse_d"]
+    assert 1e-4 < abs(values["fp32"] - values["bf16"]) < 3
 
 
 @row("evaluate", "min_track")
@@ -169,14 +169,14 @@ def _(bench: Bench) -> None:
 
 @row("evaluate", "tmp_dir")
 def _(bench: Bench) -> None:
-    seen = _watched(bench)
+    calls = _watched(bench)
     for name in ("one", "other"):
         passing = bench.folder / name
         passing.mkdir()
         _reported(bench, "--route", "crops", *FACE, "--tmp_dir", passing)
-        assert passing in seen.pop()[0].parents and not list(passing.iterdir())
+        assert passing in calls.pop()[0].parents and not list(passing.iterdir())
     _reported(bench, "--route", "crops", *FACE)
-    clip = seen.pop()[0]
+    clip = calls.pop()[0]
     assert Path(tempfile.gettempdir()) in clip.parents and bench.folder not in clip.parents
 
 

@@ -16,7 +16,7 @@ from tests.flag_kit import FACE, NO_SUCH_DEVICE, Bench, Ended, read, row, where
 from tests.synthetic import ffmpeg, frame_count
 
 
-def _made(
+def _prepared(
     bench: Bench, *flags: str | Path, video: Path | None = None, name: str = "work"
 ) -> Workspace:
     """Results of a run with these flags only, beside those that lead to it."""
@@ -27,9 +27,9 @@ def _made(
 
 def _refused(bench: Bench, *flags: str) -> Ended:
     work = Workspace(bench.folder / "refused", "r")
-    ended = bench.run("run_pipeline", "--videofile", bench.face, *where(work), *FACE, *flags)
-    assert ended.code == 2 and not work.data_dir.exists()
-    return ended
+    outcome = bench.run("run_pipeline", "--videofile", bench.face, *where(work), *FACE, *flags)
+    assert outcome.code == 2 and not work.data_dir.exists()
+    return outcome
 
 
 def _usual(bench: Bench) -> Workspace:
@@ -51,14 +51,14 @@ def _(bench: Bench) -> None:
     flags = ("--videofile", bench.clips / "tones.mkv", "--data_dir", bench.folder)
     bench.ran("run_pipeline", *flags)
     bench.ran("run_pipeline", *flags, "--reference", "other name")
-    found = {path.name for path in (bench.folder / "pywork").iterdir()}
-    assert found == {"tones", "other name"}
+    names = {path.name for path in (bench.folder / "pywork").iterdir()}
+    assert names == {"tones", "other name"}
 
 
 @row("run_pipeline", "videofile")
 def _(bench: Bench) -> None:
     tones = bench.clips / "tones.mkv"
-    other = _made(bench, video=tones)
+    other = _prepared(bench, video=tones)
     for work, video in ((_usual(bench), bench.face), (other, tones)):
         assert read(work.record)["input"]["sha256"] == sha256(video)
         assert read(work.record)["file"] == str(video)
@@ -69,7 +69,7 @@ def _(bench: Bench) -> None:
     """At a tenth of the usual scale the face is 4 pixels large and not found."""
     assert read(_usual(bench).record)["counts"]["detections"] == 16
     assert read(_usual(bench).record)["settings"]["facedet_scale"] == 0.5
-    small = read(_made(bench, *FACE, "--facedet_scale", "0.05").record)
+    small = read(_prepared(bench, *FACE, "--facedet_scale", "0.05").record)
     assert small["counts"]["detections"] == 0 and small["settings"]["facedet_scale"] == 0.05
 
 
@@ -87,11 +87,13 @@ def _cut_by_hand(frame: np.ndarray, work: Workspace, scale: float) -> np.ndarray
 @row("run_pipeline", "crop_scale")
 def _(bench: Bench) -> None:
     frame = next(iter(decode.read_frames(bench.face)))
-    tight = _made(bench, *FACE, "--crop_scale", "0")
+    tight = _prepared(bench, *FACE, "--crop_scale", "0")
     for work, scale in ((_usual(bench), 0.4), (tight, 0.0)):
         crop = next(iter(decode.read_frames(work.crop(0)))).astype(int)
-        lost = {each: np.abs(crop - _cut_by_hand(frame, work, each)).mean() for each in (0.4, 0.0)}
-        assert lost.pop(scale) < 4 and min(lost.values()) > 12
+        losses = {
+            each: np.abs(crop - _cut_by_hand(frame, work, each)).mean() for each in (0.4, 0.0)
+        }
+        assert losses.pop(scale) < 4 and min(losses.values()) > 12
 
 
 @row("run_pipeline", "min_track")
@@ -99,13 +101,13 @@ def _(bench: Bench) -> None:
     """A track of 16 detections is more than 15 and not more than 16."""
     for number, tracks in ((15, 1), (16, 0)):
         size = ("--min_face_size", "50", "--min_track", str(number))
-        work = _made(bench, *size, name=str(number))
+        work = _prepared(bench, *size, name=str(number))
         assert read(work.record)["counts"]["tracks"] == tracks == len(work.crops())
 
 
 @row("run_pipeline", "frame_rate")
 def _(bench: Bench) -> None:
-    fast = _made(bench, *FACE, "--frame_rate", "50")
+    fast = _prepared(bench, *FACE, "--frame_rate", "50")
     for work, rate in ((_usual(bench), 25), (fast, 50)):
         assert (
             decode.probe(work.video).frame_rate
@@ -118,13 +120,13 @@ def _(bench: Bench) -> None:
 @row("run_pipeline", "num_failed_det")
 def _(bench: Bench) -> None:
     """A face that is gone for frames 3 to 12 is 11 frames from its last detection."""
-    gone = "drawbox=t=fill:c=black:enable='between(n,2,11)'"
+    hidden = "drawbox=t=fill:c=black:enable='between(n,2,11)'"
     video = bench.folder / "gone.mkv"
-    ffmpeg("-i", bench.face, "-vf", gone, "-c:v", "ffv1", "-c:a", "copy", video)
+    ffmpeg("-i", bench.face, "-vf", hidden, "-c:v", "ffv1", "-c:a", "copy", video)
     size = ("--min_track", "1", "--min_face_size", "50")
     for number, tracks in ((10, 2), (11, 1)):
         flags = (*size, "--num_failed_det", str(number))
-        work = _made(bench, *flags, video=video, name=str(number))
+        work = _prepared(bench, *flags, video=video, name=str(number))
         assert read(work.record)["counts"]["scenes"] == 1
         assert len(work.read_tracks()) == tracks
 
@@ -136,7 +138,7 @@ def _(bench: Bench) -> None:
     ffmpeg("-i", bench.face, "-vf", "scale=120:68", "-c:v", "ffv1", "-c:a", "copy", video)
     for size, detections, tracks in ((100, 0, 0), (35, 16, 0), (20, 16, 1)):
         flags = ("--min_track", "10", "--min_face_size", str(size))
-        record = read(_made(bench, *flags, video=video, name=str(size)).record)
+        record = read(_prepared(bench, *flags, video=video, name=str(size)).record)
         assert record["counts"]["detections"] == detections
         assert record["counts"]["tracks"] == tracks
         assert record["settings"]["facedet_scale"] == 25 / size
@@ -145,18 +147,18 @@ def _(bench: Bench) -> None:
 @row("run_pipeline", "detector")
 def _(bench: Bench) -> None:
     """There are no published weights here: small is found, s3fd is missed by its name."""
-    small = read(_made(bench, *FACE, "--detector", "small").record)
+    small = read(_prepared(bench, *FACE, "--detector", "small").record)
     assert small["detector"]["file"] == "s3fd_small.safetensors"
     assert small["settings"]["detector"] == "small"
-    said = _refused(bench, "--detector", "s3fd").err
-    assert published.table()["s3fd"].file in said and "--detector small" in said
+    output = _refused(bench, "--detector", "s3fd").err
+    assert published.table()["s3fd"].file in output and "--detector small" in output
 
 
 @row("run_pipeline", "detect_every")
 def _(bench: Bench) -> None:
     assert read(_usual(bench).record)["counts"]["detected_frames"] == 4  # 0, 5, 10, 15
     for every, detected in ((1, 16), (15, 2)):
-        record = read(_made(bench, *FACE, "--detect_every", str(every), name=str(every)).record)
+        record = read(_prepared(bench, *FACE, "--detect_every", str(every), name=str(every)).record)
         assert record["counts"]["detected_frames"] == detected
         assert record["counts"]["detections"] == 16
 
@@ -165,7 +167,9 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """Tones of 400 and 800 Hz: the loudest frequency of audio.wav says which was taken."""
     for flags, hz in (((), 400), (("--audio_stream", "0"), 400), (("--audio_stream", "1"), 800)):
-        work = _made(bench, *flags, video=bench.clips / "tones.mkv", name=f"tone{len(flags)}{hz}")
+        work = _prepared(
+            bench, *flags, video=bench.clips / "tones.mkv", name=f"tone{len(flags)}{hz}"
+        )
         with wave.open(str(work.audio)) as file:
             samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
         loudest = np.abs(np.fft.rfft(samples)).argmax() * 16_000 / len(samples)
@@ -178,7 +182,7 @@ def _(bench: Bench) -> None:
     """Half as wide numbers move boxes a little."""
     boxes = []
     for precision in ("fp32", "bf16"):
-        work = _made(bench, *FACE, "--precision", precision, name=precision)
+        work = _prepared(bench, *FACE, "--precision", precision, name=precision)
         assert read(work.record)["precision"] == precision
         boxes.append(
             np.array(
@@ -191,10 +195,10 @@ def _(bench: Bench) -> None:
 @row("run_pipeline", "keep_frames")
 def _(bench: Bench) -> None:
     """All but the pictures is the same."""
-    kept = _made(bench, *FACE, "--keep_frames", "yes", name="yes")
-    bare = _made(bench, *FACE, "--keep_frames", "no", name="no")
+    with_frames = _prepared(bench, *FACE, "--keep_frames", "yes", name="yes")
+    bare = _prepared(bench, *FACE, "--keep_frames", "no", name="no")
     names = [f"{number:06d}.jpg" for number in range(1, 17)]
-    assert sorted(path.name for path in kept.folder("pyframes").iterdir()) == names
+    assert sorted(path.name for path in with_frames.folder("pyframes").iterdir()) == names
     assert not list(bare.folder("pyframes").iterdir())
     others = [
         {
@@ -202,14 +206,14 @@ def _(bench: Bench) -> None:
             for name, (_, content) in snapshot(work.data_dir).items()
             if "pyframes" not in name and "pipeline.json" not in name
         }
-        for work in (kept, bare)
+        for work in (with_frames, bare)
     ]
     assert others[0] == others[1] and len(others[0]) == 7
 
 
 @row("run_pipeline", "device")
 def _(bench: Bench) -> None:
-    work = _made(bench, "--device", "cpu", video=bench.clips / "tones.mkv")
+    work = _prepared(bench, "--device", "cpu", video=bench.clips / "tones.mkv")
     assert read(work.record)["device"] == "cpu"
     assert (
         f"--device {NO_SUCH_DEVICE} is not available"
@@ -220,7 +224,7 @@ def _(bench: Bench) -> None:
 @row("run_pipeline", "overwrite")
 def _(bench: Bench) -> None:
     video = bench.clips / "tones.mkv"
-    work = _made(bench, video=video)
+    work = _prepared(bench, video=video)
     command = ("--videofile", video, *where(work))
     before = snapshot(work.data_dir)
     assert "Kept the complete results" in bench.ran("run_pipeline", *command).out

@@ -122,8 +122,8 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     exact = _scored(bench, "--precision", "fp32", name="fp32")
     rough = _scored(bench, "--precision", "bf16", name="bf16")
-    moved = np.abs(exact.read_distances()[0] - rough.read_distances()[0]).max()
-    assert 1e-3 < moved < 2
+    change = np.abs(exact.read_distances()[0] - rough.read_distances()[0]).max()
+    assert 1e-3 < change < 2
     for work, name in ((exact, "fp32"), (rough, "bf16")):
         assert work.read_offsets()[0]["settings"]["precision"] == name
 
@@ -133,8 +133,8 @@ def _(bench: Bench) -> None:
     """The confidence of every window is printed, as many numbers as there are windows."""
     work = bench.results()
     assert "Framewise" not in bench.ran("run_syncnet", *where(work)).out
-    said = bench.ran("run_syncnet", *where(work), "--verbose").out
-    numbers = said.partition("Framewise conf: \n[")[2].partition("]")[0].split()
+    output = bench.ran("run_syncnet", *where(work), "--verbose").out
+    numbers = output.partition("Framewise conf: \n[")[2].partition("]")[0].split()
     assert len(numbers) == len(work.read_distances()[0])
 
 

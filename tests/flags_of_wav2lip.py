@@ -38,9 +38,9 @@ class _Painter(MouthShowsSound):
     def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
         """Notes how many faces it is given."""
         self.batches.append(len(faces))
-        drawn = super().forward(mels, faces)
-        drawn[:, :, 4:20, 36:60] = 1.0
-        return drawn
+        faces_out = super().forward(mels, faces)
+        faces_out[:, :, 4:20, 36:60] = 1.0
+        return faces_out
 
 
 def _painter(bench: Bench) -> None:
@@ -66,7 +66,7 @@ def _dubbed(bench: Bench, work: Workspace, *flags: str | Path) -> np.ndarray:
     return frames_of(work.dubbed_video)
 
 
-def _heard(path: Path, at_s: float) -> float:
+def _loudness(path: Path, at_s: float) -> float:
     """How loud a beep is at a time, in parts of its own level."""
     samples = np.abs(decode.read_audio(path).astype(float))
     start = round(at_s * SAMPLE_RATE)
@@ -102,9 +102,9 @@ def _(bench: Bench) -> None:
         ((f"0={early}", f"1={late}"), (0.2, 0.6)),
         ((f"0={late}", f"{early}"), (0.6, 0.2)),
     ]
-    for files, wanted in cases:
+    for files, expected in cases:
         frames = _dubbed(bench, work, *(word for file in files for word in ("--audio", file)))
-        for box, at_s in zip((LEFT, RIGHT), wanted, strict=True):
+        for box, at_s in zip((LEFT, RIGHT), expected, strict=True):
             loud = np.flatnonzero(mouth_levels(frames, box) > 140)
             assert abs(loud[0] - at_s * 25) <= 1 and len(loud) < 8
 
@@ -141,7 +141,7 @@ def _(bench: Bench) -> None:
         fit: _dubbed(bench, work, *sound, "--fit", fit)[:, 10, 190].mean(axis=1)
         for fit in ("video", "audio", "loop")
     }
-    assert {fit: len(found) for fit, found in levels.items()} == {
+    assert {fit: len(values) for fit, values in levels.items()} == {
         "video": 25,
         "audio": 45,
         "loop": 45,
@@ -203,8 +203,8 @@ def _(bench: Bench) -> None:
         (("--keep_background", "-6"), 0.5),
     ):
         _dubbed(bench, work, *audio, *flags)
-        assert abs(_heard(work.dubbed_video, 0.25) - level) < 0.05
-        assert abs(_heard(work.dubbed_video, 0.65) - 1) < 0.07
+        assert abs(_loudness(work.dubbed_video, 0.25) - level) < 0.05
+        assert abs(_loudness(work.dubbed_video, 0.65) - 1) < 0.07
 
 
 @row("run_wav2lip", "checkpoint")
@@ -220,12 +220,12 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """So many faces in one pass, and the same pictures."""
     work = _film(bench)
-    made = []
+    videos = []
     for flags, size in (((), 16), (("--batch_size", "4"), 4)):
         _Painter.batches.clear()
-        made.append(_dubbed(bench, work, *flags))
+        videos.append(_dubbed(bench, work, *flags))
         assert max(_Painter.batches) == size and sum(_Painter.batches) == 25
-    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(videos[0], videos[1])
 
 
 @row("run_wav2lip", "score")
@@ -241,12 +241,12 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     """Where the film was moved to, and by its stem which results are meant."""
     work = _film(bench)
-    moved = bench.folder / "elsewhere" / "film.mkv"
-    moved.parent.mkdir()
-    (bench.folder / "film.mkv").rename(moved)
+    new_path = bench.folder / "elsewhere" / "film.mkv"
+    new_path.parent.mkdir()
+    (bench.folder / "film.mkv").rename(new_path)
     assert bench.run("run_wav2lip", *where(work)).code == 2
-    bench.ran("run_wav2lip", "--data_dir", work.data_dir, "--videofile", moved)
-    assert read(work.dubbed_record)["source"] == str(moved)
+    bench.ran("run_wav2lip", "--data_dir", work.data_dir, "--videofile", new_path)
+    assert read(work.dubbed_record)["source"] == str(new_path)
 
 
 @row("run_wav2lip", "device")

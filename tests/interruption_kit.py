@@ -62,11 +62,16 @@ def measured_stage(name: str, flags: tuple[str, ...], before: Path, passing: Pat
     shutil.copytree(before, passing)
     stage = Stage(name, flags, before, contents(before), {}, 0.0)
     running = start(stage, passing)
-    begun = time.monotonic()
-    said = ended(running)
-    assert running.returncode == 0, said
+    earlier_checkpoint = time.monotonic()
+    output = output_of(running)
+    assert running.returncode == 0, output
     return Stage(
-        name, flags, before, stage.old, contents(passing), max(0.05, time.monotonic() - begun)
+        name,
+        flags,
+        before,
+        stage.old,
+        contents(passing),
+        max(0.05, time.monotonic() - earlier_checkpoint),
     )
 
 
@@ -92,13 +97,13 @@ def start(stage: Stage, data_dir: Path, *, until_working: bool = True) -> "subpr
     running = python(str(REPO / stage.name), *stage.arguments(data_dir))
     deadline = time.monotonic() + 120
     while until_working and not lock.exists():
-        assert running.poll() is None, ended(running)
+        assert running.poll() is None, output_of(running)
         assert time.monotonic() < deadline, "it never started to work"
         time.sleep(0.002)
     return running
 
 
-def ended(running: "subprocess.Popen[str]") -> str:
+def output_of(running: "subprocess.Popen[str]") -> str:
     """Waits for a script and gives what it said."""
     return running.communicate(timeout=300)[0]
 
@@ -114,15 +119,15 @@ def leaves_nobody(running: "subprocess.Popen[str]") -> bool:
 
 
 def _session(number: int) -> list[int]:
-    found = []
+    survivors = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended
         if int(fields[3]) == number and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found
+            survivors.append(int(folder.name))
+    return survivors
 
 
 def disturb(
@@ -151,8 +156,8 @@ def disturb(
         time.sleep(at * stage.work_s / 2**attempt)
         if _is_locked(data_dir):
             how(running, data_dir)
-            return running, ended(running), data_dir
-        ended(running)
+            return running, output_of(running), data_dir
+        output_of(running)
     raise AssertionError(f"{stage.name} was never caught at work")
 
 

@@ -63,11 +63,11 @@ def run(ffmpeg: Ffmpeg, files: tuple[str, ...]) -> Ran:
 
 def others() -> list[Ffmpeg]:
     """Every ffmpeg but the one that the main suite uses."""
-    used = Path(find_ffmpeg())
+    default = Path(find_ffmpeg())
     return [
         ffmpeg
         for ffmpeg in every_ffmpeg()
-        if ffmpeg.path is None or not same_program(ffmpeg.path, used)
+        if ffmpeg.path is None or not same_program(ffmpeg.path, default)
     ]
 
 
@@ -94,8 +94,8 @@ def main(argv: list[str] | None = None) -> int:
             broken = [ran for ran in runs if not ran.passed]
             failed |= bool(broken)
             verdict = "FAILED" if broken else "passed"
-            said = "; ".join(ran.last_line for ran in runs)
-            print(f"{verdict}   {ffmpeg.version()} ({ffmpeg.origin}): {said}", flush=True)
+            summary = "; ".join(ran.last_line for ran in runs)
+            print(f"{verdict}   {ffmpeg.version()} ({ffmpeg.origin}): {summary}", flush=True)
             for ran in broken:
                 print(ran.output)
     print(f"{len(runnable)} ffmpegs, {time.monotonic() - started:.0f} s")

@@ -86,8 +86,8 @@ def repeat(data: bytearray, rng: random.Random) -> None:
     """A piece stands somewhere a second time."""
     length = rng.randrange(1, max(2, len(data) // 4))
     start = rng.randrange(len(data) - length)
-    work = rng.randrange(len(data))
-    data[work:work] = data[start : start + length]
+    position = rng.randrange(len(data))
+    data[position:position] = data[start : start + length]
 
 
 def numbers(data: bytearray, rng: random.Random) -> None:
@@ -98,8 +98,8 @@ def numbers(data: bytearray, rng: random.Random) -> None:
         high = min(HEAD_BYTES, len(data)) if head else len(data)
         kind = rng.choice(NUMBERS)
         value = rng.choice(EXTREMES) % (1 << 8 * struct.calcsize(kind))
-        work = rng.randrange(low, max(low + 1, high - 8))
-        struct.pack_into(kind, data, work, value)
+        position = rng.randrange(low, max(low + 1, high - 8))
+        struct.pack_into(kind, data, position, value)
 
 
 def box_length(data: bytearray, rng: random.Random) -> None:
@@ -119,8 +119,8 @@ def box_content(data: bytearray, rng: random.Random) -> None:
         return
     box = rng.choice(inner)
     for _ in range(rng.randrange(1, 4)):
-        work = rng.randrange(box.start + 8, box.end - 3)
-        struct.pack_into(">I", data, work, rng.choice(EXTREMES))
+        position = rng.randrange(box.start + 8, box.end - 3)
+        struct.pack_into(">I", data, position, rng.choice(EXTREMES))
 
 
 def box_moved(data: bytearray, rng: random.Random) -> None:
@@ -140,8 +140,8 @@ def box_moved(data: bytearray, rng: random.Random) -> None:
 
 
 def _any_box(data: bytearray, rng: random.Random) -> Box:
-    found = list(boxes(bytes(data)))
-    return rng.choice(found) if found else Box(0, min(len(data), 64), b"none", 0)
+    all_boxes = list(boxes(bytes(data)))
+    return rng.choice(all_boxes) if all_boxes else Box(0, min(len(data), 64), b"none", 0)
 
 
 MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (

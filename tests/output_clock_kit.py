@@ -44,8 +44,8 @@ def skews_s(clip: Clip, folder: Path) -> Iterator[tuple[str, float]]:
     yield work.crop(0).name, _skew_s(clip, work.crop(0), crop_times_s)
     label(work)
     yield work.labelled_video.name, _skew_s(clip, work.labelled_video, times_s)
-    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
-    with mock.patch.object(weights, "load_wav2lip", lambda checkpoint, *, device: made):
+    network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
+    with mock.patch.object(weights, "load_wav2lip", lambda checkpoint, *, device: network):
         dubbed = run_dub(work).video
     yield dubbed.name, clock_kit.skew_of_file_s(clip, path=dubbed)
 

@@ -47,23 +47,23 @@ def blocks() -> list[Block]:
 
 def python_blocks(file: Path) -> list[Block]:
     """Every fenced block of Python in a file, in order."""
-    found: list[Block] = []
+    blocks: list[Block] = []
     section, lines, fence = "", [""], ""
     for line in file.read_text("utf-8").splitlines():
         if line.startswith("```"):
             if fence == PYTHON_FENCE:
-                found.append(Block(file, section, "".join(lines)))
+                blocks.append(Block(file, section, "".join(lines)))
             fence, lines = "" if fence else line.strip(), []
         elif fence:
             lines.append(line + "\n")
         elif line.startswith("#"):
             section = line.strip("# ")
-    return found
+    return blocks
 
 
 def _indented(file: Path) -> list[tuple[str, str]]:
     """Section and text of each indented block."""
-    found: list[tuple[str, str]] = []
+    commands: list[tuple[str, str]] = []
     section, lines, fenced = "", [], False
     for line in [*file.read_text("utf-8").splitlines(), ""]:
         if line.startswith("```"):
@@ -73,9 +73,9 @@ def _indented(file: Path) -> list[tuple[str, str]]:
         if line.startswith("    ") and not fenced:
             lines.append(line[4:])
         elif lines:
-            found.append((section, "\n".join(lines) + "\n"))
+            commands.append((section, "\n".join(lines) + "\n"))
             lines = []
-    return found
+    return commands
 
 
 def started(text: str, folder: Path) -> list[list[str]]:

@@ -84,8 +84,8 @@ class Flashing:
             f"geq=lum='if({flash},235,16)':cb=128:cr=128"
         )
         if self.irregular:
-            kept = f"lt(mod(n,{self.period_frames}),2)+gt(mod(n*n,11),3)"
-            picture += f",select='{kept}'"
+            shade = f"lt(mod(n,{self.period_frames}),2)+gt(mod(n*n,11),3)"
+            picture += f",select='{shade}'"
         at = f"(t+{self.audio_late_s})"
         beep = (
             f"aevalsrc='if(gte({at},{period_s})*lt(mod({at},{period_s}),{BEEP_S}),"
@@ -128,8 +128,8 @@ def picture_levels(path: Path) -> tuple[np.ndarray, np.ndarray]:
         *("-i", path, "-map", "0:v:0", "-vf", "format=gray,showinfo"),
         *(*ALL_FRAMES, "-f", "null", "-"),
     )
-    shown = re.findall(r"pts_time:(\S+).*?mean:\[(\d+)", log)
-    times, levels = zip(*shown, strict=True)
+    rows = re.findall(r"pts_time:(\S+).*?mean:\[(\d+)", log)
+    times, levels = zip(*rows, strict=True)
     return np.array(times, float), np.array(levels, float)
 
 

@@ -28,8 +28,8 @@ def _why(faces: list[list[Face]], options: FaceOptions, size_px: tuple[int, int]
 
 
 def _number(pattern: str, sentence: str) -> float:
-    (found,) = re.findall(pattern, sentence)
-    return float(found)
+    (number,) = re.findall(pattern, sentence)
+    return float(number)
 
 
 def _refused(size_px: tuple[int, int], **options: Any) -> str:
@@ -41,15 +41,15 @@ def _refused(size_px: tuple[int, int], **options: Any) -> str:
 @SIZES
 def test_both_flags_have_one_bound(size_px: tuple[int, int]) -> None:
     """What the sentence says to give is accepted, and the next value beyond it is not."""
-    said = _refused(size_px, facedet_scale=300)
-    assert said.startswith("--facedet_scale 300 would show the detector ")
-    largest = _number(r"give at most ([\d.]+)\.$", said)
+    sentence = _refused(size_px, facedet_scale=300)
+    assert sentence.startswith("--facedet_scale 300 would show the detector ")
+    largest = _number(r"give at most ([\d.]+)\.$", sentence)
     check_scale(FaceOptions(facedet_scale=largest), size_px)
     _refused(size_px, facedet_scale=largest + 0.001)
     assert largest**2 * size_px[0] * size_px[1] == pytest.approx(9_000_000, rel=0.01)
-    said = _refused(size_px, min_face_size=1)
-    assert said.startswith("--min_face_size 1 would show the detector ")
-    smallest = int(_number(r"give at least (\d+)\.$", said))
+    sentence = _refused(size_px, min_face_size=1)
+    assert sentence.startswith("--min_face_size 1 would show the detector ")
+    smallest = int(_number(r"give at least (\d+)\.$", sentence))
     check_scale(FaceOptions(min_face_size=smallest), size_px)
     _refused(size_px, min_face_size=smallest - 1)
     # A scale that is given decides alone.
@@ -59,17 +59,17 @@ def test_both_flags_have_one_bound(size_px: tuple[int, int]) -> None:
 @SIZES
 def test_advice_where_nobody_was_found_is_accepted(size_px: tuple[int, int]) -> None:
     """It names a limit that is accepted; at the limit it advises nothing."""
-    (said,) = _why([[], []], FaceOptions(min_face_size=150), size_px)
-    smallest = int(_number(r"lower it, to (\d+) at least", said))
-    assert "--min_face_size 150" in said
+    (sentence,) = _why([[], []], FaceOptions(min_face_size=150), size_px)
+    smallest = int(_number(r"lower it, to (\d+) at least", sentence))
+    assert "--min_face_size 150" in sentence
     at_limit = FaceOptions(min_face_size=smallest)
     check_scale(at_limit, size_px)
-    (said,) = _why([[], []], FaceOptions(facedet_scale=0.1), size_px)
-    largest = _number(r"raise --facedet_scale, to ([\d.]+) at most", said)
+    (sentence,) = _why([[], []], FaceOptions(facedet_scale=0.1), size_px)
+    largest = _number(r"raise --facedet_scale, to ([\d.]+) at most", sentence)
     for options in (at_limit, FaceOptions(facedet_scale=largest)):
         check_scale(options, size_px)
-        (said,) = _why([[], []], options, size_px)
-        assert said == "No track: no face was found in any of 2 frames."
+        (sentence,) = _why([[], []], options, size_px)
+        assert sentence == "No track: no face was found in any of 2 frames."
 
 
 @SIZES
@@ -81,11 +81,11 @@ def test_followed_advice_gives_the_track(
     """What a notice tells to lower or to add is accepted, and the same faces become a track."""
     options = FaceOptions(min_face_size=200, facedet_scale=facedet_scale)
     faces, changed = _faces(60, face_px), []
-    while said := _why(faces, options, size_px):
-        (flag,) = re.findall(r"--(min_track|min_face_size) (?:wants|is)", said[0])
-        changes: dict[str, Any] = {flag: int(_number(r"lower it to (\d+)", said[0]))}
-        if "add" in said[0]:
-            changes["facedet_scale"] = _number(r"add --facedet_scale ([\d.]+)\.$", said[0])
+    while sentence := _why(faces, options, size_px):
+        (flag,) = re.findall(r"--(min_track|min_face_size) (?:wants|is)", sentence[0])
+        changes: dict[str, Any] = {flag: int(_number(r"lower it to (\d+)", sentence[0]))}
+        if "add" in sentence[0]:
+            changes["facedet_scale"] = _number(r"add --facedet_scale ([\d.]+)\.$", sentence[0])
         options = dataclasses.replace(options, **changes)
         check_scale(options, size_px)
         changed.append(flag)
@@ -94,5 +94,5 @@ def test_followed_advice_gives_the_track(
 
 def test_a_face_that_is_hardly_there_gets_no_advice() -> None:
     """No whole number of pixels is smaller than a pixel."""
-    (said,) = _why(_faces(150, 0.8), FaceOptions(), (1280, 720))
-    assert said == "No track: the largest face is 1 pixels, too small to be followed."
+    (sentence,) = _why(_faces(150, 0.8), FaceOptions(), (1280, 720))
+    assert sentence == "No track: the largest face is 1 pixels, too small to be followed."

@@ -39,7 +39,7 @@ def test_stages_follow_each_other(
     faces: Faces, face_clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As the README has it, with the numbers of the scripts; nothing is printed."""
-    assert faces.tracks == 1 and not faces.kept and faces.workspace.reference == "face"
+    assert faces.tracks == 1 and not faces.was_complete and faces.workspace.reference == "face"
     (track,) = score(faces)
     assert isinstance(track, TrackScore)
     (row,) = faces.workspace.read_offsets()
@@ -76,9 +76,9 @@ def test_progress_is_called_to_the_end(faces: Faces, face_clip: Path, tmp_path: 
     def note(step: str, done: int, total: int | None) -> None:
         calls.append((step, done, total))
 
-    found = find_faces(face_clip, tmp_path, progress=note, **OPTIONS)
-    score(found, progress=note)
-    label(found, progress=note)
+    result = find_faces(face_clip, tmp_path, progress=note, **OPTIONS)
+    score(result, progress=note)
+    label(result, progress=note)
     last = {step: (done, total) for step, done, total in calls}
     assert last == {
         "frames, shots, faces": (30, 30),
@@ -141,8 +141,10 @@ def test_errors_speak_of_parameters(case: str, face_clip: Path, tmp_path: Path) 
 
 def test_sentences_of_scripts_become_those_of_functions() -> None:
     """Flags of other programs stay."""
-    said = "x is gone; run run_pipeline.py again with --overwrite, or ./download_model.sh --only x"
-    assert api.python_words(said) == (
+    sentence = (
+        "x is gone; run run_pipeline.py again with --overwrite, or ./download_model.sh --only x"
+    )
+    assert api.python_words(sentence) == (
         "x is gone; call find_faces again with overwrite=True, or ./download_model.sh --only x"
     )
 

@@ -30,17 +30,17 @@ MODULES = {_name(file): file for file in FILES}
 
 def _at_import(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
     """Imports that run when the module is loaded: not those in functions or for types only."""
-    found: list[ast.Import | ast.ImportFrom] = []
+    imports: list[ast.Import | ast.ImportFrom] = []
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found.append(node)
+            imports.append(node)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             waiting += ast.iter_child_nodes(node)
-    return found
+    return imports
 
 
 def _imported(file: Path) -> set[str]:
@@ -59,10 +59,10 @@ GRAPH = {name: _imported(file) for name, file in MODULES.items()}
 
 def test_there_is_no_circle_among_imports() -> None:
     """Modules can be put in an order in which each needs only those before it."""
-    left = {name: needs - {name} for name, needs in GRAPH.items()}
-    while ready := {name for name, needs in left.items() if not needs & left.keys()}:
-        left = {name: needs for name, needs in left.items() if name not in ready}
-    assert not left, f"these import each other: {sorted(left)}"
+    rest = {name: needs - {name} for name, needs in GRAPH.items()}
+    while ready := {name for name, needs in rest.items() if not needs & rest.keys()}:
+        rest = {name: needs for name, needs in rest.items() if name not in ready}
+    assert not rest, f"these import each other: {sorted(rest)}"
 
 
 def test_the_graph_sees_imports() -> None:

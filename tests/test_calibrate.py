@@ -26,15 +26,15 @@ class Seen:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Tracks that are named only, and pieces that are made up."""
-    asked = Seen()
+    calls = Seen()
 
     def files(folders: list[Path]) -> list[Path]:
         return [folder / "pycrop" / name / "0.avi" for folder in folders for name in "ab"]
 
     def load(files: list[Path], *_: object, cache: Path, margin: bool, **__: object) -> Loaded:
-        asked.caches.append(cache)
+        calls.caches.append(cache)
         assert not margin
         sound = np.zeros(1, np.int16)
         return Loaded(
@@ -48,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     def measure(
         _: SyncNet, clips: list[Clip], *, options: Options, device: torch.device, **__: object
     ) -> list[Piece]:
-        asked.measured.append(([clip.reference for clip in clips], options, str(device)))
+        calls.measured.append(([clip.reference for clip in clips], options, str(device)))
         rng = np.random.default_rng(options.seed)
         return [
             Piece(
@@ -69,7 +69,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setattr(samples, "clip_files", files)
     monkeypatch.setattr(samples, "load_clips", load)
     monkeypatch.setattr(calibrate.reliability_fit, "measure", measure)
-    return asked
+    return calls
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def _run(tmp_path: Path, tiny: Path, *flags: object) -> int:
 
 
 def test_exported_weights_are_the_same_network_calibrated(
-    tmp_path: Path, tiny: Path, seen: Seen, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny: Path, recorder: Seen, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--weights, --export, --json: nothing but the configuration differs; figures are written."""
     out, figures = tmp_path / "out.safetensors", tmp_path / "figures.json"
@@ -98,35 +98,37 @@ def test_exported_weights_are_the_same_network_calibrated(
         assert torch.equal(value, model.state_dict()[name])
     assert not before.config.is_calibrated and model.config.is_calibrated
     assert model.config.calibration is not None and model.config.calibration.people == 8
-    shown = capsys.readouterr()
-    assert "out.safetensors written" in shown.out and "broken: no sound" in shown.err
-    told = json.loads(figures.read_text())
-    assert told["weights"]["file"] == "tiny.safetensors" and set(told) == {"weights", "fitted_on"}
-    (row,) = told["fitted_on"]
+    output = capsys.readouterr()
+    assert "out.safetensors written" in output.out and "broken: no sound" in output.err
+    table = json.loads(figures.read_text())
+    assert table["weights"]["file"] == "tiny.safetensors" and set(table) == {"weights", "fitted_on"}
+    (row,) = table["fitted_on"]
     assert row["seconds"] == 5 and row["own"] == row["foreign"] == 40
-    assert json.dumps(row) in shown.out
+    assert json.dumps(row) in output.out
     assert not (tmp_path / "figures.json.partial").exists()
 
 
 def test_other_people_are_measured_with_another_seed(
-    tmp_path: Path, tiny: Path, seen: Seen, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny: Path, recorder: Seen, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--val, --val_without, --seed, --pieces, --foreign, --cache, --device."""
     flags = ("--val", tmp_path / "v", "--val_without", "b", "--seed", 5, "--pieces", 7)
     assert _run(tmp_path, tiny, *flags, "--foreign", 2, "--cache", tmp_path / "c") == 0
-    assert [references for references, _, _ in seen.measured] == [["x/a", "x/b"], ["v/a"]]
-    options = [options for _, options, _ in seen.measured]
+    assert [references for references, _, _ in recorder.measured] == [["x/a", "x/b"], ["v/a"]]
+    options = [options for _, options, _ in recorder.measured]
     assert options == [Options(pieces=7, foreign=2, seed=5), Options(pieces=7, foreign=2, seed=6)]
-    assert {device for _, _, device in seen.measured} == {"cpu"}
-    assert seen.caches == [tmp_path / "c"] * 2
+    assert {device for _, _, device in recorder.measured} == {"cpu"}
+    assert recorder.caches == [tmp_path / "c"] * 2
     assert "other people" in capsys.readouterr().out
 
 
-def test_defaults_measure_without_a_lasting_cache(tmp_path: Path, tiny: Path, seen: Seen) -> None:
+def test_defaults_measure_without_a_lasting_cache(
+    tmp_path: Path, tiny: Path, recorder: Seen
+) -> None:
     """Nothing is left behind where no file was asked for."""
     assert _run(tmp_path, tiny) == 0
-    assert [options for _, options, _ in seen.measured] == [Options()]
-    assert not seen.caches[0].exists()
+    assert [options for _, options, _ in recorder.measured] == [Options()]
+    assert not recorder.caches[0].exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.safetensors"]
 
 
@@ -137,10 +139,12 @@ def test_every_flag_is_named_in_a_test() -> None:
     assert not {flag for flag in flags if f"--{flag}" not in text}
 
 
-def test_the_folder_to_export_to_is_looked_at_first(tmp_path: Path, tiny: Path, seen: Seen) -> None:
+def test_the_folder_to_export_to_is_looked_at_first(
+    tmp_path: Path, tiny: Path, recorder: Seen
+) -> None:
     """Before an hour of measuring; and one person on both sides, too."""
     with pytest.raises(calibrate.InputError, match="is not a folder"):
         _run(tmp_path, tiny, "--export", tmp_path / "absent" / "out.safetensors")
     with pytest.raises(calibrate.InputError, match="x/a is in --data and in --val"):
         _run(tmp_path, tiny, "--val", tmp_path / "x")
-    assert seen.measured == []
+    assert recorder.measured == []

@@ -38,8 +38,8 @@ class _Tiny(Task):
 
 
 def _weight(network: Any) -> float:
-    found: float = network.netfclip[0].weight.flatten()[0].item()
-    return found
+    weight: float = network.netfclip[0].weight.flatten()[0].item()
+    return weight
 
 
 def _exported(file: Path, *, best: float | None = None, **flags: Any) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def _exported(file: Path, *, best: float | None = None, **flags: Any) -> dict[st
             run.best = {"score": 0.5, "step": 2, "average": state}
     options: Any = SimpleNamespace(export=file, **flags)
     card.export(run, options, Processes(0, 2, torch.device("cpu")))
-    told: dict[str, Any] = json.loads(file.with_suffix(".json").read_text())
-    return told
+    content: dict[str, Any] = json.loads(file.with_suffix(".json").read_text())
+    return content
 
 
 def test_command_of_a_card_says_everything_that_changes_the_weights() -> None:
@@ -77,36 +77,36 @@ def test_command_of_a_card_says_everything_that_changes_the_weights() -> None:
 def test_card_names_everything_the_weights_were_made_with(tmp_path: Path) -> None:
     """Options, digests, precision, processes, versions, commit; no folder of this machine."""
     file = tmp_path / "new" / "own.safetensors"
-    told = _exported(file, data=[tmp_path / "tracks"], init=str(tmp_path / "a"), lr=0.1, val=[])
+    card = _exported(file, data=[tmp_path / "tracks"], init=str(tmp_path / "a"), lr=0.1, val=[])
     own = {"export": "own.safetensors", "data": ["tracks"], "init": "a", "lr": 0.1, "val": []}
     words = "--export own.safetensors --data tracks --init a --lr 0.1 --val"
-    assert told["options"] == own and told["command"] == f"python train_syncnet.py {words}"
-    assert told["precision"] == "bf16" and told["processes"] == 2 and told["device"] == "cpu"
-    assert told["weights_used"] == {"init": "a (SHA-256 b)"} and told["network"] == "tiny"
-    assert told["steps"] == 3 and told["minutes"] == 0.5
-    assert told["parameters"] == sum(p.numel() for p in SyncNet(TINY).parameters())
-    assert told["sha256"] == sha256(file) and "MIT" in told["licence"]
-    assert told["versions"] == provenance.versions() | {
+    assert card["options"] == own and card["command"] == f"python train_syncnet.py {words}"
+    assert card["precision"] == "bf16" and card["processes"] == 2 and card["device"] == "cpu"
+    assert card["weights_used"] == {"init": "a (SHA-256 b)"} and card["network"] == "tiny"
+    assert card["steps"] == 3 and card["minutes"] == 0.5
+    assert card["parameters"] == sum(p.numel() for p in SyncNet(TINY).parameters())
+    assert card["sha256"] == sha256(file) and "MIT" in card["licence"]
+    assert card["versions"] == provenance.versions() | {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "cv2": cv2.__version__,
     }
-    assert told["versions"].keys() >= {"torch", "ffmpeg"} and "commit" in told
-    assert str(tmp_path) not in json.dumps(told)
+    assert card["versions"].keys() >= {"torch", "ffmpeg"} and "commit" in card
+    assert str(tmp_path) not in json.dumps(card)
     assert weights.load_syncnet(file, device=torch.device("cpu"))[0].config == TINY
 
 
 def test_figures_of_a_card_are_of_the_file(tmp_path: Path) -> None:
     """Half the precision is half the size: what is judged has been read back."""
-    told = _exported(tmp_path / "own.safetensors")
-    assert told["unseen_people"] == torch.tensor(0.1).half().float().item() != 0.1
+    card = _exported(tmp_path / "own.safetensors")
+    assert card["unseen_people"] == torch.tensor(0.1).half().float().item() != 0.1
 
 
 def test_best_average_is_exported_where_there_is_one(tmp_path: Path) -> None:
     """With the number of its step."""
     file = tmp_path / "own.safetensors"
-    told = _exported(file, best=0.25)
-    assert told["steps"] == 2 and told["unseen_people"] == 0.25
+    card = _exported(file, best=0.25)
+    assert card["steps"] == 2 and card["unseen_people"] == 0.25
     assert weights.read_state(file)["netfclip.0.weight"].unique().tolist() == [0.25]
 
 

@@ -33,7 +33,7 @@ def test_exit_code_of_main_is_that_of_the_script(
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "sentence"),
     [
         (InputError("Give a file."), 2, "error: Give a file."),
         (WeightsError("There is no file."), 2, "error: There is no file."),
@@ -44,12 +44,12 @@ def test_exit_code_of_main_is_that_of_the_script(
     ],
 )
 def test_failures_are_a_sentence_and_an_exit_code(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stderr: what a pipe reads of stdout is results only."""
     assert _raising(error) == code
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err == said + "\n" * bool(said)
+    assert captured.out == "" and captured.err == sentence + "\n" * bool(sentence)
 
 
 def test_traceback_of_a_mistake_is_kept_with_syncnet_debug(
@@ -92,15 +92,15 @@ def test_yes_and_no_are_the_only_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "wanted"),
+    ("cuda", "mps", "expected"),
     [(False, False, "cpu"), (False, True, "mps"), (True, False, "cuda"), (True, True, "cuda")],
 )
 def test_auto_is_the_fastest_device_there_is(
-    cuda: bool, mps: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+    cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert torch_device("auto") == torch.device(wanted)
+    assert torch_device("auto") == torch.device(expected)
     assert torch_device("cpu") == torch.device("cpu")
 
 
@@ -138,8 +138,8 @@ def test_a_stopped_evaluation_clears_up_and_keeps_its_rows(
         assert running.poll() is None and time.monotonic() < deadline, "it never began"
         time.sleep(0.005)
     running.send_signal(number)
-    said = running.communicate(timeout=120)[0]
-    assert running.returncode == 128 + number, said
-    assert "stopped; run the same command again." in said and "Traceback" not in said
+    sentence = running.communicate(timeout=120)[0]
+    assert running.returncode == 128 + number, sentence
+    assert "stopped; run the same command again." in sentence and "Traceback" not in sentence
     assert leaves_nobody(running) and not list(passing.iterdir())
     assert not report.exists() and report.with_suffix(".rows.jsonl").is_file()

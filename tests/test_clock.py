@@ -94,9 +94,9 @@ def test_every_file_that_is_written_keeps_the_clock(
     kind = Format(suffix, H264, PCM if suffix == ".mkv" else AAC)
     clip = clock_kit.make(tmp_path, kind, RATES[rate], irregular=irregular)
     truth = clock_kit.skew_of_file_s(clip)
-    found = dict(output_clock_kit.skews_s(clip, tmp_path))
-    assert list(found) == ["video.avi", "00000.avi", "video_out.avi", "video_wav2lip.mp4"]
-    assert found == pytest.approx(dict.fromkeys(found, truth), abs=TOLERANCE_S)
+    skews_s = dict(output_clock_kit.skews_s(clip, tmp_path))
+    assert list(skews_s) == ["video.avi", "00000.avi", "video_out.avi", "video_wav2lip.mp4"]
+    assert skews_s == pytest.approx(dict.fromkeys(skews_s, truth), abs=TOLERANCE_S)
 
 
 @pytest.mark.parametrize("late_s", [0.7, -0.7])
@@ -110,8 +110,8 @@ def test_a_stream_that_starts_late(suffix: str, late_s: float, tmp_path: Path) -
     ffmpeg(*shift, *maps, "-c", "copy", late)
     truth = clock_kit.skew_of_file_s(clip, path=late)
     assert truth == pytest.approx(late_s, abs=0.08)
-    found = clock_kit.skew_of_result_s(clip, tmp_path, path=late)
-    assert found == pytest.approx(truth, abs=TOLERANCE_S)
+    skew_s = clock_kit.skew_of_result_s(clip, tmp_path, path=late)
+    assert skew_s == pytest.approx(truth, abs=TOLERANCE_S)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -121,11 +121,11 @@ def test_a_capture_that_starts_anywhere(video: tuple[str, ...], seed: int, tmp_p
     if video is H264 and older_than(5, 0):
         pytest.skip("ffmpeg 4 gives wrong times to pictures after ones it cannot decode")
     clip = clock_kit.make(tmp_path, Format(".ts", video, MP2), Fraction(25))
-    whole = clip.path.read_bytes()
+    data = clip.path.read_bytes()
     cut = tmp_path / "cut.ts"
-    cut.write_bytes(whole[random.Random(seed).randrange(len(whole) // 3) :])
-    found = clock_kit.skew_of_result_s(clip, tmp_path, path=cut)
-    assert found == pytest.approx(clock_kit.skew_of_file_s(clip), abs=TOLERANCE_S)
+    cut.write_bytes(data[random.Random(seed).randrange(len(data) // 3) :])
+    skew_s = clock_kit.skew_of_result_s(clip, tmp_path, path=cut)
+    assert skew_s == pytest.approx(clock_kit.skew_of_file_s(clip), abs=TOLERANCE_S)
 
 
 def test_streams_copied_into_other_containers_say_the_same(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_streams_copied_into_other_containers_say_the_same(tmp_path: Path) -> No
     for suffix in suffixes:
         copy = tmp_path / f"copy{suffix}"
         ffmpeg("-i", clip.path, "-c", "copy", copy)
-        found = clock_kit.skew_of_result_s(clip, tmp_path, path=copy)
-        assert found == pytest.approx(truth, abs=TOLERANCE_S), suffix
+        skew_s = clock_kit.skew_of_result_s(clip, tmp_path, path=copy)
+        assert skew_s == pytest.approx(truth, abs=TOLERANCE_S), suffix
 
 
 @pytest.mark.parametrize("video", [H264, MPEG2], ids=["h264", "mpeg2"])
@@ -148,15 +148,15 @@ def test_joined_captures_and_times_that_wrap_around(video: tuple[str, ...], tmp_
     truth = clock_kit.skew_of_file_s(clip)
     wrapping, joined = tmp_path / "wraps.ts", tmp_path / "joined.ts"
     ffmpeg("-i", clip.path, "-c", "copy", "-output_ts_offset", "95441.5", wrapping)
-    found = clock_kit.skew_of_result_s(clip, tmp_path, path=wrapping)
-    assert found == pytest.approx(truth, abs=TOLERANCE_S)
+    skew_s = clock_kit.skew_of_result_s(clip, tmp_path, path=wrapping)
+    assert skew_s == pytest.approx(truth, abs=TOLERANCE_S)
     joined.write_bytes(2 * clip.path.read_bytes())
     decoding = clock_kit.one_pass(joined, tmp_path)
-    shown = clock_kit.numbers(np.stack([f[..., 1] for f in decoding]) * (219 / 255) + 16) / 25
+    picture_s = clock_kit.numbers(np.stack([f[..., 1] for f in decoding]) * (219 / 255) + 16) / 25
     samples = decode.read_audio(tmp_path / "video.avi")
-    assert len(shown) == 200
+    assert len(picture_s) == 200
     for half in (0, 1):
-        late_s = np.median((decoding.times_s - shown)[100 * half + 5 : 100 * half + 95])
+        late_s = np.median((decoding.times_s - picture_s)[100 * half + 5 : 100 * half + 95])
         sound_s = 4 * half + clock_kit.lag_s(samples[64_000 * half : 64_000 * (half + 1)])
         assert sound_s - late_s == pytest.approx(truth, abs=TOLERANCE_S)
 
@@ -196,19 +196,19 @@ def test_a_time_stamp_that_jumps_by_hours_is_refused(tmp_path: Path) -> None:
 
 def test_pieces_of_sound_go_where_their_times_say() -> None:
     """Rounded times are one sound, a hole stays a hole, what overlaps is left out."""
-    work = clock.segments
-    assert work([(100, 50), (151, 50), (199, 50)], zero=100, tolerance=2) == [(0, 0, 150)]
-    assert work([(100, 50), (180, 50)], zero=100, tolerance=2) == [(0, 0, 50), (50, 80, 50)]
-    assert work([(70, 50), (120, 50)], zero=100, tolerance=2) == [(30, 0, 70)]
-    assert work([(40, 50), (90, 50)], zero=100, tolerance=2) == [(60, 0, 40)]
-    assert work([(130, 50)], zero=100, tolerance=2) == [(0, 30, 50)]
-    assert work([(100, 50), (120, 50)], zero=100, tolerance=2) == [(0, 0, 50), (80, 50, 20)]
+    original = clock.segments
+    assert original([(100, 50), (151, 50), (199, 50)], zero=100, tolerance=2) == [(0, 0, 150)]
+    assert original([(100, 50), (180, 50)], zero=100, tolerance=2) == [(0, 0, 50), (50, 80, 50)]
+    assert original([(70, 50), (120, 50)], zero=100, tolerance=2) == [(30, 0, 70)]
+    assert original([(40, 50), (90, 50)], zero=100, tolerance=2) == [(60, 0, 40)]
+    assert original([(130, 50)], zero=100, tolerance=2) == [(0, 30, 50)]
+    assert original([(100, 50), (120, 50)], zero=100, tolerance=2) == [(0, 0, 50), (80, 50, 20)]
 
 
 def test_the_picture_at_each_place_of_the_grid_is_known() -> None:
     """60 pictures a second on 25 places, and a picture that stands for three."""
     times_s = np.arange(12) / 60
-    shown_s = clock.grid_times_s(times_s, frames=5, frame_rate=25)
-    np.testing.assert_allclose(shown_s * 60, [1, 3, 5, 8, 10])
-    held_s = clock.grid_times_s(np.array([0, 0.04, 0.16]), frames=5, frame_rate=25)
-    np.testing.assert_allclose(held_s, [0, 0.04, 0.04, 0.04, 0.16])
+    presented_s = clock.grid_times_s(times_s, frames=5, frame_rate=25)
+    np.testing.assert_allclose(presented_s * 60, [1, 3, 5, 8, 10])
+    lengthened_s = clock.grid_times_s(np.array([0, 0.04, 0.16]), frames=5, frame_rate=25)
+    np.testing.assert_allclose(lengthened_s, [0, 0.04, 0.04, 0.04, 0.16])

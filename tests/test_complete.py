@@ -65,9 +65,9 @@ def command(
             where += ["--videofile", str(face_clip), *FACE_FLAGS]
         capsys.readouterr()
         code = cli.run(lambda: MAINS[name]([*where, *flags]))
-        said = capsys.readouterr()
-        assert not said.err or said.err.count("\n") == 1, said.err
-        return code, said.out + said.err
+        output = capsys.readouterr()
+        assert not output.err or output.err.count("\n") == 1, output.err
+        return code, output.out + output.err
 
     return run
 
@@ -93,9 +93,9 @@ def test_a_missing_file_is_noticed_and_made_again(
         shutil.rmtree(path)
     else:
         path.unlink()
-    code, said = command("run_pipeline.py")
-    assert code == 0 and "missing: everything was made again." in said and "Kept" not in said
-    assert str(work.folder(folder_name)) in said
+    code, output = command("run_pipeline.py")
+    assert code == 0 and "missing: everything was made again." in output and "Kept" not in output
+    assert str(work.folder(folder_name)) in output
     assert _contents(work.data_dir) == _contents(done.data_dir)
     assert "Kept" in command("run_pipeline.py")[1]
 
@@ -124,8 +124,8 @@ def test_a_video_without_sound_or_faces_is_complete(
     ffmpeg("-i", no_face_clip, "-an", "-c", "copy", silent)
     work = Workspace(tmp_path, "silent")
     first = faces_stage.find_faces(silent, work, FACE_OPTIONS, device=cpu)
-    assert not first.kept and not work.audio.exists()
-    assert faces_stage.find_faces(silent, work, FACE_OPTIONS, device=cpu).kept
+    assert not first.was_complete and not work.audio.exists()
+    assert faces_stage.find_faces(silent, work, FACE_OPTIONS, device=cpu).was_complete
 
 
 def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
@@ -138,15 +138,15 @@ def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
     first = faces_stage.find_faces(mute, work, FACE_OPTIONS, device=cpu)
     assert any("breaks off: there is none from 0.00" in notice for notice in first.notices)
     assert not work.audio.exists()
-    assert faces_stage.find_faces(mute, work, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.find_faces(mute, work, FACE_OPTIONS, device=cpu).was_complete
 
 
 def test_overwrite_always_runs(work: Workspace, done: Workspace, command: Command) -> None:
     """The same input and settings too; results of later stages go."""
     work.offsets_text.write_text("of an earlier run")
     before = work.tracks.stat().st_ino
-    code, said = command("run_pipeline.py", "--overwrite")
-    assert code == 0 and "Kept" not in said and "1 tracks in" in said
+    code, output = command("run_pipeline.py", "--overwrite")
+    assert code == 0 and "Kept" not in output and "1 tracks in" in output
     assert work.tracks.stat().st_ino != before and not work.offsets_text.exists()
     assert _contents(work.data_dir) == _contents(done.data_dir)
 
@@ -171,7 +171,7 @@ def test_kept_results_load_no_detector(
 ) -> None:
     """Whether they are kept is known from its file alone."""
     monkeypatch.setattr(weights, "load_s3fd", None)
-    assert faces_stage.find_faces(face_clip, work, FACE_OPTIONS, device=cpu).kept
+    assert faces_stage.find_faces(face_clip, work, FACE_OPTIONS, device=cpu).was_complete
 
 
 def test_a_file_removed_during_the_run_is_noticed(
@@ -201,8 +201,8 @@ def test_results_of_other_weights_are_not_kept(
     record["detector"][changed] = "0" * 64
     write_json(work.record, record)
     before = _contents(work.data_dir)
-    code, said = command("run_pipeline.py")
-    assert code == 2 and "add --overwrite" in said and _contents(work.data_dir) == before
+    code, output = command("run_pipeline.py")
+    assert code == 2 and "add --overwrite" in output and _contents(work.data_dir) == before
 
 
 # What errors advise is done, and works.
@@ -303,12 +303,12 @@ ADVICE: dict[str, tuple[Callable[[Workspace], None], str, str, list[tuple[str, .
 @pytest.mark.parametrize("case", ADVICE)
 def test_advice_works(case: str, work: Workspace, command: Command) -> None:
     """The sentence is followed to the letter, and then the stage that gave it succeeds."""
-    damage, stage, said, advised = ADVICE[case]
+    damage, stage, output, advised = ADVICE[case]
     assert command("run_syncnet.py")[0] == 0
     damage(work)
     code, complaint = command(stage)
     assert code == 2
-    assert re.search(said, complaint), complaint
+    assert re.search(output, complaint), complaint
     for step, *rest in advised:
         if step == "delete":
             (work.folder("pywork") / rest[0]).unlink()
@@ -326,7 +326,7 @@ def test_results_in_the_way_are_replaced_as_advised(
         faces_stage.find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu)
     assert not faces_stage.find_faces(
         no_face_clip, work, FACE_OPTIONS, device=cpu, overwrite=True
-    ).kept
+    ).was_complete
 
 
 # The record.
@@ -394,7 +394,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(
     read, write = os.pipe()
     os.close(read)
     try:
-        ended = subprocess.run(
+        process = subprocess.run(
             [sys.executable, str(REPO / name), *map(str, where + flags)],
             stdout=write,
             stderr=subprocess.PIPE,
@@ -403,4 +403,4 @@ def test_a_reader_that_goes_away_ends_it_quietly(
         )
     finally:
         os.close(write)
-    assert (ended.returncode, ended.stderr) == (141, "")
+    assert (process.returncode, process.stderr) == (141, "")

@@ -45,8 +45,8 @@ def in_child(code: str) -> str:
 
 
 def test_cpu_of_children_counts_and_of_others_does_not() -> None:
-    burnt = usage.measured(python(in_child(BURN)), threads=1, doing="Burning")
-    idle = usage.measured(python("import time; time.sleep(0.3)"), threads=1, doing="Sleeping")
+    burnt = usage.measured(python(in_child(BURN)), threads=1, task="Burning")
+    idle = usage.measured(python("import time; time.sleep(0.3)"), threads=1, task="Sleeping")
     assert burnt.cpu_s >= 0.3
     assert idle.cpu_s < 0.2
     assert idle.wall_s >= 0.3
@@ -54,9 +54,9 @@ def test_cpu_of_children_counts_and_of_others_does_not() -> None:
 
 @NEEDS_PROC
 def test_memory_of_a_process_and_its_child_is_added() -> None:
-    held = "import time; held = b'x' * (60 << 20); time.sleep(0.4)"
-    both = f"held = b'x' * (60 << 20)\n{in_child(held)}"
-    peak = usage.measured(python(both), threads=1, doing="Holding").peak_bytes
+    code = "import time; held = b'x' * (60 << 20); time.sleep(0.4)"
+    both = f"held = b'x' * (60 << 20)\n{in_child(code)}"
+    peak = usage.measured(python(both), threads=1, task="Holding").peak_bytes
     assert 120 << 20 < peak < 170 << 20  # this process, with torch inside, has more
 
 
@@ -64,19 +64,19 @@ def test_memory_of_a_process_and_its_child_is_added() -> None:
 def test_memory_given_back_before_anybody_looks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "POLL_S", 0.3)
     brief = "import time; held = b'x' * (60 << 20); del held; time.sleep(0.8)"
-    assert usage.measured(python(brief), threads=1, doing="Holding").peak_bytes > 60 << 20
+    assert usage.measured(python(brief), threads=1, task="Holding").peak_bytes > 60 << 20
 
 
 def test_threads_are_limited(tmp_path: Path) -> None:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system cannot choose cores")
-    said = tmp_path / "said"
+    output = tmp_path / "said"
     code = (
         "import os, sys; cores = len(os.sched_getaffinity(0))\n"
         "open(sys.argv[1], 'w').write(f\"{cores} {os.environ['OMP_NUM_THREADS']}\")"
     )
-    usage.measured(python(code, said), threads=1, doing="Counting")
-    assert said.read_text() == "1 1"
+    usage.measured(python(code, output), threads=1, task="Counting")
+    assert output.read_text() == "1 1"
 
 
 def test_bytes_left_frames_and_passing_files(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_medians_totals_and_seconds_of_video_add_up() -> None:
     assert rows["per video-second"]["CPU s"] == per_video_s["cpu_s"]
 
 
-def written(path: Path, *clips: dict) -> Path:
+def write_measurement(path: Path, *clips: dict) -> Path:
     """A file of measurements."""
     settings, machine = {"detector": path.stem, "runs": 1}, {"load_average": [path.stem]}
     path.write_text(json.dumps({"settings": settings, "machine": machine, "clips": clips}))
@@ -156,10 +156,13 @@ def test_ratios_are_after_over_before_per_second_of_video(
 ) -> None:
     before = cost.summary("a.mp4", [costs_of(8.0, 4.0, peak_mib=100.0)], video_s=2.0)
     after = cost.summary("b.mp4", [costs_of(4.0, 8.0, peak_mib=204.0)], video_s=4.0)
-    files = [written(tmp_path / "x.json", before), written(tmp_path / "y.json", after)]
-    told = tmp_path / "ratios.json"
-    assert compare_cost.main([*map(str, files), "--json", str(told)]) == 0
-    ratios = json.loads(told.read_text())["clips"][0]["ratios"]
+    files = [
+        write_measurement(tmp_path / "x.json", before),
+        write_measurement(tmp_path / "y.json", after),
+    ]
+    report = tmp_path / "ratios.json"
+    assert compare_cost.main([*map(str, files), "--json", str(report)]) == 0
+    ratios = json.loads(report.read_text())["clips"][0]["ratios"]
     assert [ratios[name]["cpu_s"] for name in ("pipeline", "syncnet", "total")] == [0.25, 1.0, 0.5]
     assert ratios["total"]["written_mb"] == 0.5
     assert ratios["pipeline"]["peak_mib"] == 208 / 108
@@ -184,7 +187,10 @@ def test_ratios_without_a_whole_counterpart(tmp_path: Path) -> None:
 def test_clips_are_compared_by_name(tmp_path: Path) -> None:
     one, two = (cost.summary(name, [costs_of(1.0)], video_s=1.0) for name in ("a.mp4", "b.mp4"))
     assert compare_cost.pairs([one, two], [two, one]) == [(one, one), (two, two)]
-    files = [written(tmp_path / "x.json", one, two), written(tmp_path / "y.json")]
+    files = [
+        write_measurement(tmp_path / "x.json", one, two),
+        write_measurement(tmp_path / "y.json"),
+    ]
     assert cli.run(lambda: compare_cost.main([str(file) for file in files])) == 2
     files[0].write_text('{"clips": [1]}')
     assert cli.run(lambda: compare_cost.main([str(file) for file in files])) == 2
@@ -202,11 +208,11 @@ def test_a_failing_stage_is_named_and_nothing_is_written(
 
     monkeypatch.setattr(cost, "stage_commands", commands)
     monkeypatch.setattr(cost, "startup_cpu_s", lambda *_, **__: {})
-    told = tmp_path / "told.json"
-    arguments = [str(no_face_clip), "--json", str(told), "--work", str(tmp_path)]
+    report = tmp_path / "told.json"
+    arguments = [str(no_face_clip), "--json", str(report), "--work", str(tmp_path)]
     assert cli.run(lambda: cost.main(arguments)) == 1
-    said = capsys.readouterr().err
-    assert said == (
+    output = capsys.readouterr().err
+    assert output == (
         "error: run_syncnet.py on noface.mp4 failed with exit code 1: error: the disk is full\n"
     )
     assert list(tmp_path.iterdir()) == []
@@ -265,28 +271,28 @@ def with_faces(folder: Path) -> Path:
 def test_given_faces_are_found_in_any_order_at_full_cost(
     no_face_clip: Path, tmp_path: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = tmp_path / "given.npz"
-    with_boxes.write_given(given, no_face_clip, with_faces(tmp_path))
-    seen = 0
+    faces_file = tmp_path / "given.npz"
+    with_boxes.write_boxes(faces_file, no_face_clip, with_faces(tmp_path))
+    pictures = 0
     computed = s3fd.S3FD.forward
 
     def counting(model: s3fd.S3FD, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        nonlocal seen
-        seen += len(images)
+        nonlocal pictures
+        pictures += len(images)
         return computed(model, images)
 
     monkeypatch.setattr(s3fd.S3FD, "forward", counting)
-    with_boxes.answer_with(with_boxes.GivenFaces(given))
+    with_boxes.answer_with(with_boxes.GivenFaces(faces_file))
     detector = stream_of(s3fd.S3FD(s3fd.SMALL).eval(), facedet_scale=0.8)
     frames = list(decode.read_frames(no_face_clip))
     order = [7, 3, 19, 0, 12, 4]
     for index in order:
         detector.feed(frames[index])
-    wanted = moving_faces(20)
-    for index, found in zip(order, detector.faces(), strict=True):
-        boxes = sorted(face.box for face in found)
-        np.testing.assert_allclose(boxes, [face.box for face in wanted[index]], atol=0.01)
-    assert seen == len(order)
+    expected = moving_faces(20)
+    for index, detected in zip(order, detector.faces(), strict=True):
+        boxes = sorted(face.box for face in detected)
+        np.testing.assert_allclose(boxes, [face.box for face in expected[index]], atol=0.01)
+    assert pictures == len(order)
 
 
 def test_faces_of_another_video_are_refused(
@@ -294,19 +300,19 @@ def test_faces_of_another_video_are_refused(
 ) -> None:
     faces = with_faces(tmp_path)
     with pytest.raises(PipelineError, match="20 frames"):
-        with_boxes.write_given(tmp_path / "given.npz", example, faces)
+        with_boxes.write_boxes(tmp_path / "given.npz", example, faces)
 
 
 def test_networks_of_the_published_size_on_given_faces(
     no_face_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The real script: without the given faces there is no track on a test picture."""
-    told = tmp_path / "told.json"
+    report = tmp_path / "told.json"
     flags = ["--published_size", "--boxes", str(with_faces(tmp_path)), "--stages", "pipeline"]
-    flags += ["--runs", "1", "--json", str(told), "--work", str(tmp_path)]
+    flags += ["--runs", "1", "--json", str(report), "--work", str(tmp_path)]
     flags += ["--", "--min_track", "15", "--min_face_size", "30"]
     assert cost.main([str(no_face_clip), *flags]) == 0
-    result = json.loads(told.read_text())
+    result = json.loads(report.read_text())
     (clip,) = result["clips"]
     assert (clip["tracks"], clip["video_s"], clip["detector"]) == (1, 0.8, "sfd_face.pth")
     stage = clip["stages"]["pipeline"]

@@ -47,19 +47,19 @@ def test_crop_is_the_demos_crop(crop_scale: float) -> None:
     for _ in range(150):
         s = rng.uniform(3, 80)
         x, y = rng.uniform(0, WIDTH_PX), rng.uniform(0, HEIGHT_PX)
-        wanted = _demo_crop(frame, x, y, s, crop_scale)
+        expected = _demo_crop(frame, x, y, s, crop_scale)
         np.testing.assert_array_equal(
-            crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale), wanted
+            crop_face(frame, x=x, y=y, s=s, crop_scale=crop_scale), expected
         )
-        outside += bool((wanted == 110).all(axis=2).mean() > 0.05)
+        outside += bool((expected == 110).all(axis=2).mean() > 0.05)
     assert 20 < outside < 150
 
 
 def test_crop_of_a_face_outside_the_frame_is_grey() -> None:
     """A box that has left the picture gives a plain clip, not an error."""
     for x, y in ((-500.0, 40.0), (900.0, 40.0), (60.0, -400.0), (60.0, 800.0)):
-        found = crop_face(_noise(1), x=x, y=y, s=20, crop_scale=0.4)
-        np.testing.assert_array_equal(found, np.full((224, 224, 3), 110))
+        crop = crop_face(_noise(1), x=x, y=y, s=20, crop_scale=0.4)
+        np.testing.assert_array_equal(crop, np.full((224, 224, 3), 110))
 
 
 def test_crop_of_a_tiny_face_is_made() -> None:
@@ -213,12 +213,14 @@ def _hashes(work: Workspace) -> list[str]:
 def test_passes_cut_what_one_pass_cuts(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many encoders may be open, the clips are the same to the byte."""
     tracks = [_track(2 * n, 12 - n) for n in range(5)]
-    found = []
+    digests = []
     for limit in (2, 5):
         monkeypatch.setattr(crops, "OPEN_CLIPS", limit)
         _write(work, tracks)
-        found.append(_hashes(work))
-    assert found[0] == found[1] and len(set(found[0])) == 5 and not list(work.scratch.iterdir())
+        digests.append(_hashes(work))
+    assert (
+        digests[0] == digests[1] and len(set(digests[0])) == 5 and not list(work.scratch.iterdir())
+    )
 
 
 def test_each_encoder_has_one_thread(work: Workspace) -> None:
@@ -226,7 +228,7 @@ def test_each_encoder_has_one_thread(work: Workspace) -> None:
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this system cannot choose cores, or has only one")
     noise = [_noise(seed) for seed in range(5)]
-    found = []
+    digests = []
     before = os.sched_getaffinity(0)
     for cores in (set(sorted(before)[:1]), before):
         os.sched_setaffinity(0, cores)
@@ -242,8 +244,8 @@ def test_each_encoder_has_one_thread(work: Workspace) -> None:
             )
         finally:
             os.sched_setaffinity(0, before)
-        found += _hashes(work)
-    assert found[0] == found[1]
+        digests += _hashes(work)
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -274,7 +276,7 @@ def test_sound_is_copied_in_pieces(work: Workspace, monkeypatch: pytest.MonkeyPa
     for rate in (25, 30):
         track, target = _track(3, 43), work.scratch / "sound.s16"
         crops._write_sound(work.audio, target, track, frame_rate=rate)
-        whole = track_sound(
+        whole_sound = track_sound(
             np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16), track.frames, frame_rate=rate
         )
-        np.testing.assert_array_equal(np.fromfile(target, np.int16), whole)
+        np.testing.assert_array_equal(np.fromfile(target, np.int16), whole_sound)

@@ -19,21 +19,21 @@ def test_moved_to_a_gpu_is_narrowed_first_and_fetched_from_pinned_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No GPU is needed to see the order: narrow, pin, send without waiting."""
-    seen: list[tuple[str, torch.dtype]] = []
+    calls: list[tuple[str, torch.dtype]] = []
     send = torch.Tensor.to
 
     def pin(tensor: torch.Tensor) -> torch.Tensor:
-        seen.append(("pinned", tensor.dtype))
+        calls.append(("pinned", tensor.dtype))
         return tensor
 
     def to(tensor: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
         if args == (torch.device("cuda"),):
             assert options == {"non_blocking": True}
-            seen.append(("sent", tensor.dtype))
+            calls.append(("sent", tensor.dtype))
             return tensor
         return send(tensor, *args, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     monkeypatch.setattr(torch.Tensor, "to", to)
     to_device(torch.zeros(2), torch.device("cuda"), torch.bfloat16)
-    assert seen == [("pinned", torch.bfloat16), ("sent", torch.bfloat16)]
+    assert calls == [("pinned", torch.bfloat16), ("sent", torch.bfloat16)]

@@ -48,10 +48,10 @@ def make_kit(tmp_path: Path) -> MakeKit:
         for tool in (*SHELL_TOOLS, client, hasher):
             if tool is None:
                 continue
-            found = shutil.which(tool)
-            if found is None:
+            program = shutil.which(tool)
+            if program is None:
                 pytest.skip(f"{tool} is not installed")
-            (kit.tools / tool).symlink_to(found)
+            (kit.tools / tool).symlink_to(program)
         return kit
 
     return make
@@ -63,14 +63,14 @@ def kit(make_kit: MakeKit, request: pytest.FixtureRequest) -> Kit:
     return make_kit(request.param)
 
 
-def _left(kit: Kit) -> list[str]:
+def _leftovers(kit: Kit) -> list[str]:
     return sorted(path.name for path in (kit.root / "data").iterdir())
 
 
 def _complete(kit: Kit, done: "subprocess.CompletedProcess[str]") -> None:
     """The file is there, whole, and nothing else is."""
     assert done.returncode == 0, done.stderr
-    assert kit.file.read_bytes() == CONTENT and _left(kit) == ["file.bin"]
+    assert kit.file.read_bytes() == CONTENT and _leftovers(kit) == ["file.bin"]
     assert done.stdout == "data/file.bin is complete; licence: free for tests.\n"
 
 
@@ -85,7 +85,7 @@ def test_a_file_is_fetched_once(kit: Kit, mirror: Mirror) -> None:
     assert done.stderr == ""
     again = kit.run()
     assert again.returncode == 0 and again.stdout == "data/file.bin is there.\n"
-    assert mirror.asked == [("/file.bin", None)] and again.stderr == ""
+    assert mirror.requests == [("/file.bin", None)] and again.stderr == ""
 
 
 def test_redirects_are_followed(kit: Kit, mirror: Mirror) -> None:
@@ -95,19 +95,19 @@ def test_redirects_are_followed(kit: Kit, mirror: Mirror) -> None:
     kit.part.parent.mkdir()
     kit.part.write_bytes(CONTENT[:STOP])
     _complete(kit, kit.run())
-    assert mirror.asked[-1] == ("/elsewhere", f"bytes={STOP}-")
+    assert mirror.requests[-1] == ("/elsewhere", f"bytes={STOP}-")
 
 
 def test_a_broken_transfer_goes_on_in_the_next_run(kit: Kit, mirror: Mirror) -> None:
     """What came stays in .part, and only the rest is asked for."""
     kit.lists(row("syncnet", mirror.serves(BROKEN)))
     broken = kit.run()
-    assert broken.returncode == 1 and _left(kit) == ["file.bin.part"]
+    assert broken.returncode == 1 and _leftovers(kit) == ["file.bin.part"]
     assert kit.part.read_bytes() == CONTENT[:STOP]
     assert f"broke off after {STOP} of {len(CONTENT)} bytes" in broken.stderr
     mirror.serves()
     _complete(kit, kit.run())
-    assert mirror.asked == [("/file.bin", None), ("/file.bin", f"bytes={STOP}-")]
+    assert mirror.requests == [("/file.bin", None), ("/file.bin", f"bytes={STOP}-")]
 
 
 def test_the_next_address_goes_on_where_one_broke_off(kit: Kit, mirror: Mirror) -> None:
@@ -116,7 +116,7 @@ def test_the_next_address_goes_on_where_one_broke_off(kit: Kit, mirror: Mirror) 
     kit.lists(row("syncnet", *urls))
     done = kit.run()
     _complete(kit, done)
-    assert mirror.asked == [("/a", None), ("/b", f"bytes={STOP}-"), ("/c", f"bytes={2 * STOP}-")]
+    assert mirror.requests == [("/a", None), ("/b", f"bytes={STOP}-"), ("/c", f"bytes={2 * STOP}-")]
     assert done.stderr.count("\n") == 2
 
 
@@ -133,12 +133,12 @@ def test_a_stopped_run_is_continued(kit: Kit, mirror: Mirror, how: signal.Signal
     os.killpg(process.pid, how)
     process.communicate(timeout=60)
     hold.set()
-    assert process.returncode in (-how, 128 + how) and _left(kit) == ["file.bin.part"]
-    came = kit.part.stat().st_size
-    assert 0 < came <= STOP
+    assert process.returncode in (-how, 128 + how) and _leftovers(kit) == ["file.bin.part"]
+    received = kit.part.stat().st_size
+    assert 0 < received <= STOP
     mirror.serves()
     _complete(kit, kit.run())
-    assert mirror.asked == [("/file.bin", None), ("/file.bin", f"bytes={came}-")]
+    assert mirror.requests == [("/file.bin", None), ("/file.bin", f"bytes={received}-")]
 
 
 @pytest.mark.parametrize("hasher", HASHERS)
@@ -147,7 +147,7 @@ def test_any_of_the_three_hashers_will_do(make_kit: MakeKit, mirror: Mirror, has
     kit = make_kit("curl", hasher)
     kit.lists(row("syncnet", mirror.serves(Answer(OTHER), "/a"), mirror.serves(path="/b")))
     _complete(kit, kit.run())
-    assert [path for path, _ in mirror.asked] == ["/a", "/b"]
+    assert [path for path, _ in mirror.requests] == ["/a", "/b"]
 
 
 # Servers that do something else.
@@ -159,7 +159,7 @@ def test_a_server_may_ignore_what_was_asked(kit: Kit, mirror: Mirror) -> None:
     kit.part.parent.mkdir()
     kit.part.write_bytes(CONTENT[:STOP])
     _complete(kit, kit.run())
-    assert mirror.asked[0] == ("/file.bin", f"bytes={STOP}-")
+    assert mirror.requests[0] == ("/file.bin", f"bytes={STOP}-")
 
 
 @pytest.mark.parametrize("size", [str(len(CONTENT)), "-"], ids=["size known", "size unknown"])
@@ -169,7 +169,7 @@ def test_a_whole_part_only_needs_its_name(kit: Kit, mirror: Mirror, size: str) -
     kit.part.parent.mkdir()
     kit.part.write_bytes(CONTENT)
     _complete(kit, kit.run())
-    assert mirror.asked == ([] if size != "-" else [("/file.bin", f"bytes={len(CONTENT)}-")])
+    assert mirror.requests == ([] if size != "-" else [("/file.bin", f"bytes={len(CONTENT)}-")])
 
 
 @pytest.mark.parametrize("size", [str(len(CONTENT)), "-"], ids=["size known", "size unknown"])
@@ -182,7 +182,7 @@ def test_a_part_that_is_long_enough_but_wrong_is_fetched_anew(
     kit.part.parent.mkdir()
     kit.part.write_bytes(OTHER + bytes(extra))
     _complete(kit, kit.run())
-    assert mirror.asked[-1] == ("/file.bin", None)
+    assert mirror.requests[-1] == ("/file.bin", None)
 
 
 def test_a_part_with_a_wrong_beginning_is_not_the_end(kit: Kit, mirror: Mirror) -> None:
@@ -191,11 +191,11 @@ def test_a_part_with_a_wrong_beginning_is_not_the_end(kit: Kit, mirror: Mirror) 
     kit.part.parent.mkdir()
     kit.part.write_bytes(OTHER[:STOP])
     _complete(kit, kit.run())
-    assert mirror.asked == [("/file.bin", f"bytes={STOP}-"), ("/file.bin", None)]
+    assert mirror.requests == [("/file.bin", f"bytes={STOP}-"), ("/file.bin", None)]
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (Answer(OTHER), r"sent another file than the published one \(102400 bytes"),
         (Answer(CONTENT[:STOP]), r"sent another file than the published one \(40000 bytes"),
@@ -207,14 +207,14 @@ def test_a_part_with_a_wrong_beginning_is_not_the_end(kit: Kit, mirror: Mirror) 
     ids=["corrupt", "short", "page", "long page", "error", "empty"],
 )
 def test_what_is_not_the_file_is_named_and_deleted(
-    kit: Kit, mirror: Mirror, answer: Answer, said: str
+    kit: Kit, mirror: Mirror, answer: Answer, message: str
 ) -> None:
     """Nothing gets the file's name and nothing is left that would spoil the next run."""
     kit.lists(row("syncnet", mirror.serves(answer)))
     done = kit.run()
-    assert done.returncode == 1 and done.stdout == "" and _left(kit) == []
+    assert done.returncode == 1 and done.stdout == "" and _leftovers(kit) == []
     first, last = done.stderr.splitlines()
-    assert re.match(rf"warning: {mirror.base}/file\.bin {said}", first)
+    assert re.match(rf"warning: {mirror.base}/file\.bin {message}", first)
     assert ("(503)" in first) == (answer.status == 503 and kit.has("curl"))  # wget keeps it quiet
     assert last == ("error: data/file.bin could not be fetched; run this again to continue.")
 
@@ -228,7 +228,9 @@ def test_addresses_are_tried_in_turn(kit: Kit, mirror: Mirror) -> None:
     kit.lists(row("syncnet", nobody, f"{mirror.base}/absent", page, corrupt, mirror.serves()))
     done = kit.run()
     _complete(kit, done)
-    assert mirror.asked == [(path, None) for path in ("/absent", "/page", "/corrupt", "/file.bin")]
+    assert mirror.requests == [
+        (path, None) for path in ("/absent", "/page", "/corrupt", "/file.bin")
+    ]
     reasons = ("cannot be reached", "answered with an error", "HTML page", "another file")
     for line, reason in zip(done.stderr.splitlines(), reasons, strict=True):
         assert line.startswith("warning: ") and reason in line
@@ -242,10 +244,10 @@ def test_a_page_does_not_cost_what_is_there(kit: Kit, mirror: Mirror, answer: An
     kit.part.write_bytes(CONTENT[:STOP])
     done = kit.run()
     assert done.returncode == 1 and "HTML page" in done.stderr
-    assert _left(kit) == ["file.bin.part"] and kit.part.read_bytes() == CONTENT[:STOP]
+    assert _leftovers(kit) == ["file.bin.part"] and kit.part.read_bytes() == CONTENT[:STOP]
     mirror.serves()
     _complete(kit, kit.run())
-    assert mirror.asked[-1] == ("/file.bin", f"bytes={STOP}-")
+    assert mirror.requests[-1] == ("/file.bin", f"bytes={STOP}-")
 
 
 # What is already there.
@@ -258,7 +260,7 @@ def test_another_file_stays_until_the_published_one_is_here(kit: Kit, mirror: Mi
     kit.file.write_bytes(b"my fine-tune")
     failed = kit.run()
     assert failed.returncode == 1 and kit.file.read_bytes() == b"my fine-tune"
-    assert _left(kit) == ["file.bin"]
+    assert _leftovers(kit) == ["file.bin"]
     assert failed.stderr.startswith("warning: data/file.bin is not the published file")
     mirror.serves()
     done = kit.run()
@@ -274,10 +276,10 @@ def test_an_unknown_digest_is_kept_and_checked_later(kit: Kit, mirror: Mirror) -
     assert "No SHA-256 of data/file.bin is known; the one seen now is kept" in done.stdout
     record = kit.root / "data" / "file.bin.sha256"
     assert record.read_text() == f"{hashlib.sha256(CONTENT).hexdigest()}  file.bin\n"
-    assert kit.run().stdout == "data/file.bin is there.\n" and len(mirror.asked) == 1
+    assert kit.run().stdout == "data/file.bin is there.\n" and len(mirror.requests) == 1
     kit.file.unlink()
     mirror.serves(Answer(OTHER))
-    assert kit.run().returncode == 1 and _left(kit) == ["file.bin.sha256"]
+    assert kit.run().returncode == 1 and _leftovers(kit) == ["file.bin.sha256"]
 
 
 @pytest.mark.parametrize("answer", [BROKEN, Answer(PAGE)], ids=["broken", "page"])
@@ -287,7 +289,7 @@ def test_an_unknown_digest_trusts_no_pieces(kit: Kit, mirror: Mirror, answer: An
     kit.part.parent.mkdir()
     kit.part.write_bytes(OTHER[:10])
     assert kit.run().returncode == 1
-    assert not kit.file.exists() and mirror.asked == [("/file.bin", None)]
+    assert not kit.file.exists() and mirror.requests == [("/file.bin", None)]
     mirror.serves()
     assert kit.run().returncode == 0 and kit.file.read_bytes() == CONTENT
 
@@ -316,8 +318,8 @@ def test_only_chooses(make_kit: MakeKit, mirror: Mirror, only: str, names: list[
     kit.lists(*_family(mirror))
     assert kit.run("--only", only).returncode == 0
     assert kit.run(f"--only={only}").returncode == 0
-    assert mirror.asked == [(f"/{name}", None) for name in names]
-    assert _left(kit) == sorted(f"{name}.bin" for name in names)
+    assert mirror.requests == [(f"/{name}", None) for name in names]
+    assert _leftovers(kit) == sorted(f"{name}.bin" for name in names)
 
 
 def test_everything_is_the_default_and_one_failure_is_not_the_end(
@@ -328,7 +330,7 @@ def test_everything_is_the_default_and_one_failure_is_not_the_end(
     kit.lists(*_family(mirror))
     mirror.serves(Answer(PAGE), "/s3fd")
     done = kit.run()
-    assert done.returncode == 1 and len(mirror.asked) == 6 and len(_left(kit)) == 5
+    assert done.returncode == 1 and len(mirror.requests) == 6 and len(_leftovers(kit)) == 5
     assert done.stderr.splitlines()[-1].startswith("error: data/s3fd.bin could not be fetched")
 
 
@@ -338,7 +340,7 @@ def test_a_mirror_of_ones_own_replaces_the_addresses(kit: Kit, mirror: Mirror, s
     kit.lists(row("syncnet", f"{mirror.base}/table"))
     mirror.serves(path="/own/file.bin")
     _complete(kit, kit.run(DOWNLOAD_MIRROR=f"{mirror.base}/own{slash}"))
-    assert mirror.asked == [("/own/file.bin", None)]
+    assert mirror.requests == [("/own/file.bin", None)]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +354,7 @@ def test_wrong_usage_is_one_sentence(
     kit = make_kit("curl")
     kit.lists(*_family(mirror))
     done = kit.run(*arguments)
-    assert done.returncode == 2 and done.stdout == "" and mirror.asked == []
+    assert done.returncode == 2 and done.stdout == "" and mirror.requests == []
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
@@ -365,18 +367,18 @@ def test_help_names_the_options(make_kit: MakeKit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "hasher", "said"),
+    ("client", "hasher", "message"),
     [(None, "sha256sum", "neither curl nor wget"), ("curl", None, "none of sha256sum")],
 )
 def test_a_missing_tool_is_named(
-    make_kit: MakeKit, mirror: Mirror, client: str | None, hasher: str | None, said: str
+    make_kit: MakeKit, mirror: Mirror, client: str | None, hasher: str | None, message: str
 ) -> None:
     """Nothing is fetched that could not be checked."""
     kit = make_kit(client, hasher)
     kit.lists(row("syncnet", mirror.serves()))
     done = kit.run()
-    assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1
-    assert mirror.asked == []
+    assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
+    assert mirror.requests == []
 
 
 def test_a_full_disk_is_said_once(kit: Kit, mirror: Mirror) -> None:
@@ -385,9 +387,9 @@ def test_a_full_disk_is_said_once(kit: Kit, mirror: Mirror) -> None:
     done = kit.run(most_bytes=STOP)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "data/file.bin.part cannot be written (is the disk full?)" in done.stderr
-    assert [path for path, _ in mirror.asked] == ["/a"] and _left(kit) == ["file.bin.part"]
+    assert [path for path, _ in mirror.requests] == ["/a"] and _leftovers(kit) == ["file.bin.part"]
     _complete(kit, kit.run())
-    assert mirror.asked[-1] == ("/a", f"bytes={STOP}-")
+    assert mirror.requests[-1] == ("/a", f"bytes={STOP}-")
 
 
 def test_a_data_that_is_no_folder_is_said(make_kit: MakeKit, mirror: Mirror) -> None:
@@ -397,7 +399,7 @@ def test_a_data_that_is_no_folder_is_said(make_kit: MakeKit, mirror: Mirror) -> 
     kit.part.parent.touch()
     done = kit.run()
     assert done.returncode == 1 and done.stderr.startswith("error: data is not a folder")
-    assert done.stderr.count("\n") == 1 and mirror.asked == []
+    assert done.stderr.count("\n") == 1 and mirror.requests == []
 
 
 def test_a_terminal_sees_progress(kit: Kit, mirror: Mirror) -> None:
@@ -406,15 +408,15 @@ def test_a_terminal_sees_progress(kit: Kit, mirror: Mirror) -> None:
     terminal, side = pty.openpty()
     process = kit.start(stderr=side)
     os.close(side)
-    seen = b""
+    output = b""
     try:
         while block := os.read(terminal, 4096):
-            seen += block
+            output += block
     except OSError:
         pass  # how Linux says that the other side is closed
     os.close(terminal)
     process.communicate()
-    assert process.returncode == 0 and b"100" in seen
+    assert process.returncode == 0 and b"100" in output
 
 
 # The table.

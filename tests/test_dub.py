@@ -54,8 +54,8 @@ from tests.synthetic import (
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+    network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
 
 
 # Time.
@@ -93,8 +93,8 @@ def _has_its_length(done: Dubbed, source: Path, frames: np.ndarray, *, rate: flo
     stored = re.findall(r"pts_time:(\S+)", ffmpeg("-i", source, *_SHOW))
     length_s = float(stored[-1]) - float(stored[0]) + 1 / rate
     assert len(frames) / rate == pytest.approx(length_s, abs=1.01 / rate)
-    heard_s = len(decode.read_audio(done.video)) / SAMPLE_RATE
-    assert heard_s == pytest.approx(len(frames) / rate, abs=max(1 / rate, AAC_FRAME_S))
+    sound_s = len(decode.read_audio(done.video)) / SAMPLE_RATE
+    assert sound_s == pytest.approx(len(frames) / rate, abs=max(1 / rate, AAC_FRAME_S))
 
 
 _SHOW = ("-map", "0:v:0", "-vf", "showinfo", *ALL_FRAMES, "-f", "null", "-")
@@ -111,10 +111,10 @@ def test_no_frame_of_the_faster_half_is_dropped(tmp_path: Path) -> None:
     )
     work = workspace_of(tmp_path, film, still_track(RIGHT, frames=50))
     done = run_dub(work, audio={None: make_wav(tmp_path / "a.wav", 0.4)})
-    shown = np.stack([_planes(buffer).y[:, :80].mean() for buffer in _stored(done.video)])
-    assert rate_of(done.video) == 60 and 120 <= len(shown) <= 121  # how long is the last one?
-    source = np.abs(shown[:, None] - levels).argmin(axis=1)
-    assert np.abs(shown - levels[source]).max() < 1
+    grey = np.stack([_planes(buffer).y[:, :80].mean() for buffer in _stored(done.video)])
+    assert rate_of(done.video) == 60 and 120 <= len(grey) <= 121  # how long is the last one?
+    source = np.abs(grey[:, None] - levels).argmin(axis=1)
+    assert np.abs(grey - levels[source]).max() < 1
     np.testing.assert_array_equal(source[:120], [*np.arange(60) // 4, *range(15, 75)])
 
 
@@ -190,15 +190,15 @@ def test_the_own_sound_is_corrected_by_its_measured_offset(
     onsets = rises(np.arange(75) / 25, mouth_levels(frames))
     np.testing.assert_allclose(onsets, truth, atol=0.041)
     assert np.abs(frames[:, 4:60, 120:180].astype(int) - GREY).max() < 8
-    [heard] = json.loads(work.dubbed_record.read_text())["sounds"]
-    assert heard == {
+    [sound] = json.loads(work.dubbed_record.read_text())["sounds"]
+    assert sound == {
         "path": str(film),
         "delay_s": offset_ms / 1000,
         "volume_db": 0,
         "audio_stream": 0,
     }
-    said = "120 ms later" if offset_ms > 0 else "160 ms earlier"
-    assert done.notices == [f"The sound of {film} comes {said}, as its lips do."]
+    sentence = "120 ms later" if offset_ms > 0 else "160 ms earlier"
+    assert done.notices == [f"The sound of {film} comes {sentence}, as its lips do."]
 
 
 def test_a_track_with_its_own_file_has_no_say_in_the_own_sounds_delay(tmp_path: Path) -> None:
@@ -242,11 +242,11 @@ def test_all_but_new_mouths_is_the_source_before_encoding(
     encoded: list[np.ndarray] = []
     write = Mp4Writer.write
 
-    def seen(writer: Mp4Writer, frame: np.ndarray) -> None:
+    def checked(writer: Mp4Writer, frame: np.ndarray) -> None:
         encoded.append(frame.copy())
         write(writer, frame)
 
-    monkeypatch.setattr(Mp4Writer, "write", seen)
+    monkeypatch.setattr(Mp4Writer, "write", checked)
     run_dub(workspace_of(tmp_path, film, still_track(LEFT, 20, 17)))
     truth = _stored(film)
     mask, blocks = _mouth()
@@ -310,9 +310,9 @@ def test_colours_outside_the_mouth_stay_after_encoding(
     sound = ("-f", "lavfi", "-i", f"{beeping((0.9,))}:d=2", "-c:a", "pcm_s16le")
     ffmpeg("-f", "lavfi", "-i", picture, *sound, "-c:v", "ffv1", film)
     done = run_dub(workspace_of(tmp_path, film, still_track(LEFT, 20, 17)))
-    truth, found = _stored(film), _stored(done.video)
-    assert len(truth) == len(found) == 60
-    for original, buffer in zip(truth, found, strict=True):
+    truth, pictures = _stored(film), _stored(done.video)
+    assert len(truth) == len(pictures) == 60
+    for original, buffer in zip(truth, pictures, strict=True):
         one, other = (_planes(frame.astype(int), size) for frame in (original, buffer))
         for before, after, side in ((one.y, other.y, 16), (one.u, other.u, 8), (one.v, other.v, 8)):
             right = 96 * side // 16  # of the face and the blocks its coding may reach into
@@ -325,7 +325,7 @@ def test_colours_outside_the_mouth_stay_after_encoding(
 
 
 @pytest.mark.parametrize(
-    ("fit", "audio_s", "wanted"),
+    ("fit", "audio_s", "expected"),
     [
         ("video", 0.9, 36),
         ("video", 2.5, 36),
@@ -337,7 +337,7 @@ def test_colours_outside_the_mouth_stay_after_encoding(
     ],
 )
 def test_the_output_is_as_long_as_asked(
-    fit: str, audio_s: float, wanted: int, clips: Path, tmp_path: Path
+    fit: str, audio_s: float, expected: int, clips: Path, tmp_path: Path
 ) -> None:
     """To the frame; a video too short stands still or goes back and forth, and mouths go on."""
     film = clips / "counting.mkv"
@@ -350,17 +350,18 @@ def test_the_output_is_as_long_as_asked(
         workspace_of(tmp_path, film, still_track(LEFT, frames=30)), fit=fit, audio={None: audio}
     )
     frames = frames_of(done.video)
-    assert len(frames) == done.frames == wanted and rate_of(done.video) == 30
-    heard_s = len(decode.read_audio(done.video)) / SAMPLE_RATE
-    assert heard_s == pytest.approx(wanted / 30, abs=1 / 30)
-    shown = frames[:, :40, 90:110].mean(axis=(1, 2, 3))
+    assert len(frames) == done.frames == expected and rate_of(done.video) == 30
+    sound_s = len(decode.read_audio(done.video)) / SAMPLE_RATE
+    assert sound_s == pytest.approx(expected / 30, abs=1 / 30)
+    levels = frames[:, :40, 90:110].mean(axis=(1, 2, 3))
     order = [
-        source_frames.there_and_back(i, 36) if fit == "loop" else min(i, 35) for i in range(wanted)
+        source_frames.there_and_back(i, 36) if fit == "loop" else min(i, 35)
+        for i in range(expected)
     ]
-    np.testing.assert_allclose(shown, shown[order], atol=2)
-    assert (np.diff(shown[: min(wanted, 36)]) > 3).all()
-    onsets = rises(np.arange(wanted) / 30, mouth_levels(frames))
-    visible = [beep for beep in beeps_s if beep < wanted / 30]
+    np.testing.assert_allclose(levels, levels[order], atol=2)
+    assert (np.diff(levels[: min(expected, 36)]) > 3).all()
+    onsets = rises(np.arange(expected) / 30, mouth_levels(frames))
+    visible = [beep for beep in beeps_s if beep < expected / 30]
     np.testing.assert_allclose(onsets, visible, atol=1 / 30 + 0.001)
 
 
@@ -397,14 +398,14 @@ def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
     """Only under other sound: the own sound is not its own background."""
     film = make_film(tmp_path / "film.mkv", sound=(0.5,))
     work = workspace_of(tmp_path, film, still_track(LEFT))
-    asked: dict[str, dict[str, Any]] = {
+    backgrounds: dict[str, dict[str, Any]] = {
         "alone": {"audio": {None: make_wav(tmp_path / "a.wav", 1.5)}},
         "under": {"audio": {None: tmp_path / "a.wav"}, "keep_background": -12.0},
         "same file": {"audio": {None: film}, "keep_background": -12.0},
         "own": {"keep_background": -12.0},
     }
     loudest = {}
-    for name, options in asked.items():
+    for name, options in backgrounds.items():
         samples = np.abs(decode.read_audio(run_dub(work, **options).video).astype(float))
         loudest[name] = [
             np.percentile(samples[int(s * 16_000) : int((s + 0.1) * 16_000)], 90) / 16_000

@@ -35,14 +35,14 @@ def test_face_of_less_than_eight_pixels_inside_is_left(left: int, top: int, ther
 
 def test_the_mask_falls_off_over_a_third_of_an_ellipse() -> None:
     """Around (0.5, 0.74), 0.36 wide and 0.25 high, smoothly over the outer 0.35 of its radius."""
-    wanted = np.zeros((80, 100))
+    expected = np.zeros((80, 100))
     for row in range(80):
         for column in range(100):
             x, y = (column + 0.5) / 100, (row + 0.5) / 80
             inwards = (1 - math.hypot((x - 0.5) / 0.36, (y - 0.74) / 0.25)) / 0.35
             inwards = min(max(inwards, 0), 1)
-            wanted[row, column] = inwards**2 * (3 - 2 * inwards)
-    np.testing.assert_allclose(blend.mouth_mask(100, 80), wanted, atol=1e-5)
+            expected[row, column] = inwards**2 * (3 - 2 * inwards)
+    np.testing.assert_allclose(blend.mouth_mask(100, 80), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

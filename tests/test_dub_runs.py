@@ -51,8 +51,8 @@ from tests.synthetic import FLASHING, beeps, ffmpeg, rises
 
 @pytest.fixture(autouse=True)
 def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+    network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
 
 
 def test_the_record_says_what_was_done(tmp_path: Path) -> None:
@@ -91,8 +91,8 @@ def test_where_the_source_is_gone_video_avi_is_dubbed(change: str, tmp_path: Pat
     assert "gone or changed" in notice and "video.avi is dubbed instead" in notice
     assert (done.frames, rate_of(done.video)) == (25, 25)
     if change == "moved":
-        found = run_dub(work, video=tmp_path / "elsewhere.mkv")
-        assert (found.frames, found.notices) == (30, [])
+        result = run_dub(work, video=tmp_path / "elsewhere.mkv")
+        assert (result.frames, result.notices) == (30, [])
 
 
 def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_scores_are_those_of_before_and_after(tmp_path: Path) -> None:
     assert done.scores["0"]["regenerated"] != done.scores["0"]["original"]
     assert done.scores["1"]["regenerated"] is done.scores["1"]["original"] is None
     assert json.loads(work.dubbed_record.read_text())["scores"] == done.scores
-    said = "\n".join(done.report())
-    assert said.count("LSE-D") == 2 and said.count("nothing to compare") == 2
+    message = "\n".join(done.report())
+    assert message.count("LSE-D") == 2 and message.count("nothing to compare") == 2
 
 
 @pytest.mark.parametrize(("fit", "frames"), [("video", 10), ("audio", 40), ("loop", 40)])
@@ -151,9 +151,9 @@ def test_all_tracks_are_scored_in_one_pass(
     moving = f"testsrc2=s={SIZE}:r=25:d=4,format=yuv420p"
     sound = ("-f", "lavfi", "-i", f"{beeping((0.4, 1.3, 2.9))}:d=4", "-c:a", "pcm_s16le")
     ffmpeg("-f", "lavfi", "-i", moving, *sound, "-c:v", "ffv1", film)
-    found = [still_track(LEFT, 0, 70), still_track(RIGHT, 20, 60), still_track(LEFT, 75, 20)]
-    found.append(still_track(RIGHT, 90, 4))
-    work = workspace_of(tmp_path, film, *found)
+    tracks = [still_track(LEFT, 0, 70), still_track(RIGHT, 20, 60), still_track(LEFT, 75, 20)]
+    tracks.append(still_track(RIGHT, 90, 4))
+    work = workspace_of(tmp_path, film, *tracks)
     own, late = read_voice(film), read_voice(film, delay_s=0.2)
     voices = {3: own, 1: late, 0: own, 2: own}
     scorer = SyncScorer(device=cpu)
@@ -163,19 +163,19 @@ def test_all_tracks_are_scored_in_one_pass(
     }
     read: list[str] = []
     for name in ("read_frames", "read_audio"):
-        monkeypatch.setattr(decode, name, _noted(read, name, getattr(decode, name)))
+        monkeypatch.setattr(decode, name, _recording(read, name, getattr(decode, name)))
     assert dub_score.score_dubbed(work, film, voices, scorer) == alone
     assert sorted(read) == ["read_audio", "read_frames"]
     scores = [alone[str(number)]["regenerated"] for number in range(4)]
     assert scores[3] is None and len({score["lse_d"] for score in scores[:3]}) == 3
 
 
-def _noted(notes: list[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(*given: Any, **options: Any) -> Any:
+def _recording(notes: list[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(*arguments: Any, **options: Any) -> Any:
         notes.append(name)
-        return function(*given, **options)
+        return function(*arguments, **options)
 
-    return noted
+    return wrapper
 
 
 @pytest.mark.parametrize("rate", [25, 30])
@@ -190,9 +190,9 @@ def test_scored_lips_and_sound_start_together(
     levels = np.array([crop.mean() for number, crop in crops if number == 5])
     samples = dub_score._sound(decode.read_audio(source), delay_s, track, rate)
     assert len(levels) == 100 and len(samples) == 100 * SAMPLES_PER_FRAME
-    flashes, heard = rises(np.arange(100) / 25, levels), beeps(samples, rate=SAMPLE_RATE)
+    flashes, sounds = rises(np.arange(100) / 25, levels), beeps(samples, rate=SAMPLE_RATE)
     np.testing.assert_allclose(flashes, [0.6, 1.6, 2.6, 3.6], atol=0.021)
-    np.testing.assert_allclose(heard, np.array([0.6, 1.6, 2.6, 3.6]) + delay_s, atol=0.006)
+    np.testing.assert_allclose(sounds, np.array([0.6, 1.6, 2.6, 3.6]) + delay_s, atol=0.006)
 
 
 # Mistakes and accidents.
@@ -216,10 +216,10 @@ def mistaken(
             )
         except SystemExit as error:
             code = int(str(error.code))
-        said = capsys.readouterr().err.strip().splitlines()
-        assert code == 2 and "Traceback" not in "\n".join(said)
+        message = capsys.readouterr().err.strip().splitlines()
+        assert code == 2 and "Traceback" not in "\n".join(message)
         assert snapshot(work.data_dir) == before
-        return work, said[-1]
+        return work, message[-1]
 
     return run
 
@@ -251,14 +251,16 @@ def test_mistakes_are_told_in_one_sentence(
     mistaken: Callable[..., tuple[Workspace, str]], flags: str, words: str
 ) -> None:
     """Exit code 2, nothing written."""
-    _, said = mistaken(flags)
-    assert words in said and said.startswith(("error: ", "run_wav2lip", "__main__", "pytest", "-c"))
+    _, message = mistaken(flags)
+    assert words in message and message.startswith(
+        ("error: ", "run_wav2lip", "__main__", "pytest", "-c")
+    )
 
 
 def test_a_workspace_that_is_not_there(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
     """The sentence says what to run."""
-    _, said = mistaken("--audio {folder}/a.wav", reference="other")
-    assert "run run_pipeline.py --reference other first" in said
+    _, message = mistaken("--audio {folder}/a.wav", reference="other")
+    assert "run run_pipeline.py --reference other first" in message
 
 
 def test_nobody_speaks(mistaken: Callable[..., tuple[Workspace, str]]) -> None:

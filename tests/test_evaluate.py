@@ -49,8 +49,8 @@ def syncnet_command(
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         command = [f"--data_dir={tmp_path / 'work'}", *map(str, arguments)]
         code = cli.run(lambda: run_syncnet.main(command))
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return run
 
@@ -70,16 +70,16 @@ def test_a_face_clip_is_scored_by_itself(
 ) -> None:
     """The demo's three lines with the clip's own numbers; nothing is written anywhere."""
     before = snapshot(crop.parent)
-    code, said, complaints = syncnet_command("--videofile", crop, "--precision", "fp32")
+    code, output, complaints = syncnet_command("--videofile", crop, "--precision", "fp32")
     assert (code, complaints) == (0, "")
     scorer = SyncScorer(SyncOptions(precision="fp32"), device=cpu)
-    found = scorer.score(crop).sync
-    assert found and f"00000.avi ({scorer.model.weights_file.file})\nAV offset:" in said
+    sync = scorer.score(crop).sync
+    assert sync and f"00000.avi ({scorer.model.weights_file.file})\nAV offset:" in output
     verbose = syncnet_command("--videofile", crop, "--precision", "fp32", "--verbose")[1]
-    assert "\nFramewise conf: \n[" in verbose and "Framewise" not in said
-    (lines,) = THREE_LINES.findall(said)
-    assert lines == (str(found.offset_frames), f"{found.min_dist:.3f}", f"{found.confidence:.3f}")
-    assert "resized" not in said
+    assert "\nFramewise conf: \n[" in verbose and "Framewise" not in output
+    (lines,) = THREE_LINES.findall(output)
+    assert lines == (str(sync.offset_frames), f"{sync.min_dist:.3f}", f"{sync.confidence:.3f}")
+    assert "resized" not in output
     assert not _files(tmp_path) and snapshot(crop.parent) == before
 
 
@@ -90,10 +90,10 @@ def test_other_sizes_are_resized_and_said(
     """Square clips are only resized; the shape of a whole frame points to run_pipeline.py."""
     other = tmp_path / "other.mkv"
     ffmpeg("-i", crop, "-vf", f"scale={size}", "-c:v", "ffv1", "-c:a", "copy", other)
-    code, said, _ = syncnet_command("--videofile", other)
-    assert code == 0 and THREE_LINES.search(said)
-    assert f"{other} is {size.replace(':', 'x')} and is resized to 224x224." in said
-    assert ("run run_pipeline.py on it first" in said) == whole_frame
+    code, output, _ = syncnet_command("--videofile", other)
+    assert code == 0 and THREE_LINES.search(output)
+    assert f"{other} is {size.replace(':', 'x')} and is resized to 224x224." in output
+    assert ("run run_pipeline.py on it first" in output) == whole_frame
     (frame, *rest) = sync_scorer.crop_frames(other)
     assert len(rest) == 29 and frame.shape == (224, 224, 3)
     stored = next(iter(decode.read_frames(other)))
@@ -106,8 +106,8 @@ def _prepared(data_dir: Path, video: Path, *, record: bool = True) -> Workspace:
     work.folder("pywork").mkdir(parents=True)
     work.write_tracks([], [])
     if record:
-        made_from = {"sha256": sha256(video), "bytes": video.stat().st_size}
-        write_json(work.record, {"input": made_from, "file": str(video)})
+        source = {"sha256": sha256(video), "bytes": video.stat().st_size}
+        write_json(work.record, {"input": source, "file": str(video)})
     return work
 
 
@@ -125,11 +125,11 @@ def test_results_of_the_same_file_go_before_the_file(
     if results != "none":
         source = another if results == "another's" else video
         _prepared(tmp_path / "work", source, record=results != "old")
-    told: list[str] = []
+    notices: list[str] = []
     work = Workspace(tmp_path / "work", "talk")
-    alone = single_clip.is_single_clip(video, work, save_features=None, notice=told.append)
+    alone = single_clip.is_single_clip(video, work, save_features=None, notice=notices.append)
     assert alone == clip
-    assert [str(another) in line and "--reference talk" in line for line in told] == (
+    assert [str(another) in line and "--reference talk" in line for line in notices] == (
         [True] if results == "another's" else []
     )
 
@@ -141,14 +141,14 @@ def test_results_are_scored_when_their_video_is_gone(tmp_path: Path) -> None:
     work = _prepared(tmp_path / "work", video)
     video.unlink()
     assert not single_clip.is_single_clip(video, work, save_features=None, notice=print)
-    asked = tmp_path / "out.npy"
-    assert single_clip.is_single_clip(video, work, save_features=asked, notice=print)
+    features_file = tmp_path / "out.npy"
+    assert single_clip.is_single_clip(video, work, save_features=features_file, notice=print)
 
 
 def test_a_reference_goes_before_the_video(crop: Path, syncnet_command: Command) -> None:
     """As in the published run_syncnet.py, --videofile beside --reference is not looked at."""
-    code, said, complaints = syncnet_command("--videofile", crop, "--reference", "talk")
-    assert code == 2 and said == ""
+    code, output, complaints = syncnet_command("--videofile", crop, "--reference", "talk")
+    assert code == 2 and output == ""
     assert "run run_pipeline.py --reference talk first" in complaints
 
 
@@ -157,8 +157,8 @@ def test_a_video_with_results_is_its_results(
 ) -> None:
     """The video run_pipeline.py was given names its tracks, as it always has."""
     shutil.copytree(done.data_dir, tmp_path / "work")
-    code, said, _ = syncnet_command("--videofile", face_clip)
-    assert code == 0 and "1 tracks in" in said and "resized" not in said
+    code, output, _ = syncnet_command("--videofile", face_clip)
+    assert code == 0 and "1 tracks in" in output and "resized" not in output
     assert len(Workspace(tmp_path / "work", "face").offsets_text.read_text().splitlines()) == 2
 
 
@@ -194,7 +194,7 @@ def _five_frames_of_sound(folder: Path, crop: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "output"),
     [
         (_absent, "is not a file"),
         (_text, "not a video ffmpeg can read"),
@@ -206,7 +206,7 @@ def _five_frames_of_sound(folder: Path, crop: Path) -> Path:
 )
 def test_what_cannot_be_scored_is_said_in_one_sentence(
     make: Callable[[Path, Path], Path],
-    said: str,
+    output: str,
     crop: Path,
     tmp_path: Path,
     syncnet_command: Command,
@@ -218,7 +218,7 @@ def test_what_cannot_be_scored_is_said_in_one_sentence(
     code, _, complaints = syncnet_command(
         "--videofile", bad, "--save_features", tmp_path / "out.npy"
     )
-    assert code == 2 and complaints.startswith(f"error: {bad} ") and said in complaints
+    assert code == 2 and complaints.startswith(f"error: {bad} ") and output in complaints
     assert complaints.count("\n") == 1 and _files(tmp_path) == before
 
 
@@ -230,22 +230,24 @@ def test_features_and_embeddings_are_saved(
 ) -> None:
     """Features of frames - 4 windows; embeddings are those that are compared, in windows of 7."""
     out = tmp_path / "clip.of.me.npy"
-    code, said, _ = syncnet_command(
+    code, output, _ = syncnet_command(
         *("--videofile", crop, "--save_features", out),
         *("--batch_size", "7", "--precision", "fp32"),
     )
-    assert code == 0 and THREE_LINES.search(said)
+    assert code == 0 and THREE_LINES.search(output)
     names = ["clip.of.me.audio.npy", "clip.of.me.lip.npy", "clip.of.me.npy"]
-    assert _files(tmp_path) == names and all(name in said for name in names)
+    assert _files(tmp_path) == names and all(name in output for name in names)
     sound, lips, features = (np.load(tmp_path / name, allow_pickle=False) for name in names)
     assert {array.dtype for array in (sound, lips, features)} == {np.dtype(np.float32)}
     model, _ = load_syncnet("auto", device=cpu)
     frames = list(decode.read_frames(crop))
-    wanted = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)
-    assert len(wanted) == len(features) == 26 and len(lips) == len(sound) == 25
-    np.testing.assert_allclose(lips, wanted[:25], atol=1e-4)
-    heard = embeddings.embed_sound(model, decode.read_audio(crop), batch_size=20, device=cpu)
-    np.testing.assert_allclose(sound, heard[:25], atol=1e-4)
+    expected = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)
+    assert len(expected) == len(features) == 26 and len(lips) == len(sound) == 25
+    np.testing.assert_allclose(lips, expected[:25], atol=1e-4)
+    expected_sound = embeddings.embed_sound(
+        model, decode.read_audio(crop), batch_size=20, device=cpu
+    )
+    np.testing.assert_allclose(sound, expected_sound[:25], atol=1e-4)
     with torch.inference_mode():
         pixels = np.stack([syncnet.lip_pixels(frame, model.config) for frame in frames])
         normalised = torch.from_numpy(syncnet.normalise_lips(pixels, model.config))
@@ -255,7 +257,7 @@ def test_features_and_embeddings_are_saved(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (("--videofile", "{crop}", "--reference", "r"), "without --reference"),
         (("--reference", "r"), "without --reference"),
@@ -266,12 +268,12 @@ def test_features_and_embeddings_are_saved(
     ],
 )
 def test_features_asked_for_wrongly(
-    arguments: tuple[str, ...], said: str, crop: Path, tmp_path: Path, syncnet_command: Command
+    arguments: tuple[str, ...], output: str, crop: Path, tmp_path: Path, syncnet_command: Command
 ) -> None:
     """Exit code 2 in one sentence, before anything is read or written."""
     filled = [argument.format(crop=crop, tmp=tmp_path) for argument in arguments]
     code, out, complaints = syncnet_command("--save_features", tmp_path / "out.npy", *filled)
-    assert code == 2 and out == "" and said in complaints and complaints.count("\n") == 1
+    assert code == 2 and out == "" and output in complaints and complaints.count("\n") == 1
     assert not _files(tmp_path)
 
 
@@ -281,11 +283,11 @@ def test_features_appear_whole_or_not_at_all(
     """A disk that fills up at the last of the three leaves what was there before."""
     old = tmp_path / "out.npy"
     old.write_bytes(b"old")
-    written: list[object] = []
+    arrays: list[object] = []
 
     def save(file: object, array: np.ndarray) -> None:
-        written.append(array)
-        if len(written) == 3:
+        arrays.append(array)
+        if len(arrays) == 3:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", save)
@@ -302,21 +304,21 @@ def test_features_appear_whole_or_not_at_all(
 @pytest.fixture(scope="module")
 def folder(face_clip: Path, no_face_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One good clip in a folder of its own, one without a face, one silent, one no video."""
-    made = tmp_path_factory.mktemp("videos")
-    (made / "sub").mkdir()
-    shutil.copy(face_clip, made / "sub" / "Good one.MP4")
-    shutil.copy(no_face_clip, made / "noface.mp4")
-    ffmpeg("-i", face_clip, "-an", "-c:v", "copy", made / "silent.mp4")
-    (made / "text.mp4").write_text("no video\n" * 100)
-    (made / "notes.txt").write_text("not looked at")
-    (made / ".hidden.mp4").write_text("not looked at")
-    return made
+    videos = tmp_path_factory.mktemp("videos")
+    (videos / "sub").mkdir()
+    shutil.copy(face_clip, videos / "sub" / "Good one.MP4")
+    shutil.copy(no_face_clip, videos / "noface.mp4")
+    ffmpeg("-i", face_clip, "-an", "-c:v", "copy", videos / "silent.mp4")
+    (videos / "text.mp4").write_text("no video\n" * 100)
+    (videos / "notes.txt").write_text("not looked at")
+    (videos / ".hidden.mp4").write_text("not looked at")
+    return videos
 
 
 def _evaluated(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
     code = cli.run(lambda: evaluate_folder.main(["--min_track", "10", *map(str, arguments)]))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def test_a_folder_by_both_routes(
@@ -329,7 +331,7 @@ def test_a_folder_by_both_routes(
 ) -> None:
     """Whole frames and crops have their own figures; what cannot be scored has its reason."""
     (tmp_path / "passing").mkdir()
-    code, said, complaints = _evaluated(
+    code, output, complaints = _evaluated(
         capsys,
         *("--data_root", folder, "--json", tmp_path / "o.json", "--tmp_dir", tmp_path / "passing"),
         *("--all_scores", tmp_path / "all_scores.txt"),
@@ -340,15 +342,15 @@ def test_a_folder_by_both_routes(
     names = ["noface.mp4", "silent.mp4", "sub/Good one.MP4", "text.mp4"]
     assert list(rows) == [(name, route) for name in names for route in ("whole", "crops")]
     scorer = SyncScorer(device=cpu)
-    used = scorer.model.weights_file
+    weights_file = scorer.model.weights_file
     for route, clip in (("whole", face_clip), ("crops", done.crop(0))):
-        wanted = scorer.score(clip).sync
+        expected = scorer.score(clip).sync
         row = rows["sub/Good one.MP4", route]
-        assert wanted and row["lse_d"] == pytest.approx(wanted.min_dist, abs=1e-4)
-        assert row["lse_c"] == pytest.approx(wanted.confidence, abs=1e-4)
-        assert row["offset_frames"] == wanted.offset_frames
+        assert expected and row["lse_d"] == pytest.approx(expected.min_dist, abs=1e-4)
+        assert row["lse_c"] == pytest.approx(expected.confidence, abs=1e-4)
+        assert row["offset_frames"] == expected.offset_frames
         assert row["track"] == (0 if route == "crops" else None)
-        assert f"{row['lse_d']:7.3f}  {row['lse_c']:7.3f}" in said
+        assert f"{row['lse_d']:7.3f}  {row['lse_c']:7.3f}" in output
     reasons = {
         ("silent.mp4", "whole"): "no sound",
         ("silent.mp4", "crops"): "no sound",
@@ -358,17 +360,17 @@ def test_a_folder_by_both_routes(
     }
     assert {key for key, row in rows.items() if row["lse_d"] is None} == set(reasons)
     for key, reason in reasons.items():
-        assert reason in rows[key]["note"] and rows[key]["note"] in said
+        assert reason in rows[key]["note"] and rows[key]["note"] in output
     good = rows["sub/Good one.MP4", "crops"]
     assert everything["mean"]["crops"]["lse_d"] == good["lse_d"]
     assert (tmp_path / "all_scores.txt").read_text() == f"{good['lse_d']:.6f} {good['lse_c']:.6f}\n"
-    whole = [rows[name, "whole"]["lse_c"] for name in ("noface.mp4", "sub/Good one.MP4")]
-    assert everything["mean"]["whole"]["lse_c"] == pytest.approx(sum(whole) / 2)
-    assert f"\nwhole: 2 of 4 files\nAverage Confidence: {sum(whole) / 2:.4f}\n" in said
-    assert f"\ncrops: 1 tracks in 1 of 4 files\nAverage Confidence: {good['lse_c']:.4f}\n" in said
-    assert everything["weights"] == {"file": used.file, "sha256": used.sha256}
-    assert f"{used.file}, sha256 {used.sha256}" in said
-    assert evaluate_report.INCOMPARABLE in said and evaluate_report.NOT_THE_LITERATURES in said
+    whole_lse_c = [rows[name, "whole"]["lse_c"] for name in ("noface.mp4", "sub/Good one.MP4")]
+    assert everything["mean"]["whole"]["lse_c"] == pytest.approx(sum(whole_lse_c) / 2)
+    assert f"\nwhole: 2 of 4 files\nAverage Confidence: {sum(whole_lse_c) / 2:.4f}\n" in output
+    assert f"\ncrops: 1 tracks in 1 of 4 files\nAverage Confidence: {good['lse_c']:.4f}\n" in output
+    assert everything["weights"] == {"file": weights_file.file, "sha256": weights_file.sha256}
+    assert f"{weights_file.file}, sha256 {weights_file.sha256}" in output
+    assert evaluate_report.INCOMPARABLE in output and evaluate_report.NOT_THE_LITERATURES in output
 
 
 def test_means_are_over_tracks_and_leave_out_what_was_not_scored() -> None:
@@ -409,14 +411,14 @@ def test_nothing_scored_is_a_failure(
     """Exit code 1 and one sentence, below a table that says why."""
     shutil.copy(folder / "text.mp4", tmp_path / "text.mp4")
     report = tmp_path / "o.json"
-    code, said, complaints = _evaluated(capsys, "--data_root", tmp_path, "--json", report)
+    code, output, complaints = _evaluated(capsys, "--data_root", tmp_path, "--json", report)
     assert code == 1 and complaints.count("\n") == 1 and str(tmp_path) in complaints
-    assert said.count("not scored") == 2
+    assert output.count("not scored") == 2
     assert json.loads(report.read_text())["mean"]["whole"]["lse_d"] is None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (("--data_root", "{tmp}/absent"), "is not a folder"),
         (("--data_root", "{tmp}"), "holds no video"),
@@ -430,7 +432,7 @@ def test_nothing_scored_is_a_failure(
 )
 def test_evaluation_asked_for_wrongly(
     arguments: tuple[str, ...],
-    said: str,
+    output: str,
     folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -438,7 +440,7 @@ def test_evaluation_asked_for_wrongly(
     """Exit code 2 in one sentence, before any video is looked at."""
     filled = [argument.format(tmp=tmp_path, videos=folder) for argument in arguments]
     code, out, complaints = _evaluated(capsys, *filled)
-    assert code == 2 and out == "" and said in complaints and complaints.count("\n") == 1
+    assert code == 2 and out == "" and output in complaints and complaints.count("\n") == 1
     assert not _files(tmp_path)
 
 
@@ -446,10 +448,10 @@ def test_passing_files_go_when_it_is_stopped(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device
 ) -> None:
     """Ctrl-C while a track is scored leaves an empty --tmp_dir, though there was a workspace."""
-    seen: list[str] = []
+    folders: list[str] = []
 
     def stop(clip: Path) -> ClipScore:
-        seen.extend(_files(tmp_path))
+        folders.extend(_files(tmp_path))
         raise KeyboardInterrupt
 
     scorer: Any = SimpleNamespace(score=stop, device=cpu)
@@ -459,4 +461,4 @@ def test_passing_files_go_when_it_is_stopped(
         evaluate_folder.evaluate(
             videos, ("crops",), scorer, options, tmp_dir=tmp_path, report=print
         )
-    assert any(name.endswith("00000.avi") for name in seen) and not _files(tmp_path)
+    assert any(name.endswith("00000.avi") for name in folders) and not _files(tmp_path)

@@ -118,10 +118,10 @@ def test_no_picture_is_made(videos: dict[str, Path], tmp_path: Path, cpu: torch.
     """Nobody would look at pyframes/ of a folder that is deleted a moment later."""
     passing = tmp_path / "passing"
     passing.mkdir()
-    seen: list[str] = []
+    commands: list[str] = []
 
     def score(clip: Path) -> ClipScore:
-        seen.extend(path.suffix for path in passing.rglob("*.*"))
+        commands.extend(path.suffix for path in passing.rglob("*.*"))
         return _score(clip)
 
     rows = evaluate_folder.evaluate(
@@ -133,7 +133,7 @@ def test_no_picture_is_made(videos: dict[str, Path], tmp_path: Path, cpu: torch.
         report=lambda row: None,
     )
     assert [row.track for row in rows] == [0]
-    assert ".avi" in seen and ".jpg" not in seen and not any(passing.iterdir())
+    assert ".avi" in commands and ".jpg" not in commands and not any(passing.iterdir())
 
 
 def test_networks_are_loaded_once(
@@ -144,11 +144,11 @@ def test_networks_are_loaded_once(
     for name in ("load_s3fd", "load_syncnet"):
         real = getattr(weights, name)
 
-        def counted(*args: Any, real: Any = real, name: str = name, **rest: Any) -> Any:
+        def counting(*args: Any, real: Any = real, name: str = name, **rest: Any) -> Any:
             loaded.append(name)
             return real(*args, **rest)
 
-        monkeypatch.setattr(weights, name, counted)
+        monkeypatch.setattr(weights, name, counting)
     videos["c.mp4"].unlink()
     flags = ["--data_root", str(videos["a.mp4"].parent), "--min_track", "10"]
     assert cli.run(lambda: evaluate_folder.main(flags)) == 0
@@ -198,16 +198,16 @@ def test_weights_that_are_at_fault_stop_before_the_first_video(
 ) -> None:
     """A detector that is not there is no thousand rows that say so."""
     monkeypatch.setattr(weights, "PUBLISHED_DIR", tmp_path / "empty")
-    scorer, told = Scorer(), list[Row]()
+    scorer, rows = Scorer(), list[Row]()
     with pytest.raises(WeightsError, match="is not there; run"):
         evaluate_folder.evaluate(
             videos,
             ("whole", "crops"),
             _scorer(scorer),
             replace(OPTIONS, detector="s3fd"),
-            report=told.append,
+            report=rows.append,
         )
-    assert not scorer.scored and not told
+    assert not scorer.scored and not rows
 
 
 # Resuming.
@@ -227,16 +227,16 @@ def _stopped(videos: dict[str, Path], tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on_where_it_was(videos: dict[str, Path], tmp_path: Path) -> None:
     """Finished videos are not scored again; the rows are those of a run that was not stopped."""
-    whole = _run(videos, Scorer())
+    whole_run = _run(videos, Scorer())
     _stopped(videos, tmp_path)
     again = Scorer()
     with _journal(tmp_path) as journal:
         assert len(journal) == 2
-        assert _run(videos, again, journal=journal) == whole
+        assert _run(videos, again, journal=journal) == whole_run
     assert again.scored == ["c.mp4"]
     last = Scorer()
     with _journal(tmp_path) as journal:
-        assert _run(videos, last, journal=journal) == whole
+        assert _run(videos, last, journal=journal) == whole_run
     assert not last.scored
 
 
@@ -263,8 +263,8 @@ def test_a_video_that_changed_is_scored_again(videos: dict[str, Path], tmp_path:
     _stopped(videos, tmp_path)
     with videos["a.mp4"].open("ab") as file:
         file.write(b"more")
-    known = videos["b.mp4"].stat()
-    os.utime(videos["b.mp4"], ns=(known.st_atime_ns, known.st_mtime_ns + 1))
+    status = videos["b.mp4"].stat()
+    os.utime(videos["b.mp4"], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     again = Scorer()
     with _journal(tmp_path) as journal:
         _run(videos, again, journal=journal)

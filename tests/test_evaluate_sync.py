@@ -37,11 +37,11 @@ def _scorer(answer: Answer) -> Callable[..., Sync]:
     def score(
         _model: object, clip: Clip, *, first: int, lead_ms: float = 0.0, **_rest: object
     ) -> Sync:
-        found_ms = answer(clip, first, lead_ms)
-        frames = round(found_ms / 40)
+        answer_ms = answer(clip, first, lead_ms)
+        frames = round(answer_ms / 40)
         sure = 4.0 + first % 7
         edge = abs(frames) == 15
-        return Sync(frames, found_ms, 5.0, sure, 1.0, np.zeros(1), edge, sure > 5, None)
+        return Sync(frames, answer_ms, 5.0, sure, 1.0, np.zeros(1), edge, sure > 5, None)
 
     return score
 
@@ -61,18 +61,18 @@ def test_a_perfect_network_agrees_whatever_the_native_lag(
 ) -> None:
     """Every piece of every length; a lag of -4 frames in one of two videos is no mistake."""
     clips = [_clip("val/one/00000"), _clip("val/two/00000")]
-    found = _agreement(
+    figures = _agreement(
         lambda clip, _first, lead_ms: lead_ms - 160 * (clip is clips[1]), clips, cpu, monkeypatch
     )
-    summary = found.summary()
+    summary = figures.summary()
     assert [summary[f"{length}s"] for length in (2, 5, 10)] == [1.0, 1.0, 1.0]
     assert [summary[f"{length}s_pieces"] for length in (2, 5, 10)] == [60, 24, 12]
     assert 0 < summary["5s_reliable"] < 1 and summary["5s_reliable_right"] == 1.0
-    assert {name: row["offset"] for name, row in found.by_clip().items()} == {
+    assert {name: row["offset"] for name, row in figures.by_clip().items()} == {
         "val/one": 0.0,
         "val/two": -4.0,
     }
-    assert found.summary(without=frozenset({"val/two"}))["5s_pieces"] == 12
+    assert figures.summary(without=frozenset({"val/two"}))["5s_pieces"] == 12
 
 
 def test_always_saying_the_same_is_hardly_better_than_chance(
@@ -93,14 +93,16 @@ def test_pieces_that_overlap_are_not_asked(
     def answer(_clip: Clip, first: int, lead_ms: float) -> float:
         return lead_ms + (200 if first == 0 else 0)
 
-    found = _agreement(answer, [_clip("val/one/00000", seconds=20)], cpu, monkeypatch)
-    assert {p.first: ok for p, ok in found.judged if p.length_s == 5} == {
+    figures = _agreement(answer, [_clip("val/one/00000", seconds=20)], cpu, monkeypatch)
+    assert {p.first: ok for p, ok in figures.judged if p.length_s == 5} == {
         0: False,
         125: True,
         250: True,
         375: True,
     }
-    assert not any(p.length_s == 10 for p, _ in found.judged)  # two pieces of 5 s are left: too few
+    assert not any(
+        p.length_s == 10 for p, _ in figures.judged
+    )  # two pieces of 5 s are left: too few
 
 
 @pytest.mark.parametrize(
@@ -117,10 +119,10 @@ def test_agreement_of_short_videos_is_held_against_shorter_pieces(
     """Four pieces of 5 s where they are there, else three of 2 s, else two of 1 s."""
     clips = [_clip("val/one/00000", seconds=seconds)]
     assert can_be_judged(clips)
-    found = _agreement(lambda _c, _f, lead_ms: lead_ms - 160, clips, cpu, monkeypatch)
-    assert found.share_right() == 1.0
-    assert {piece.length_s for piece, _ in found.judged} == judged_s
-    assert found.by_clip()["val/one"]["offset"] == offset
+    figures = _agreement(lambda _c, _f, lead_ms: lead_ms - 160, clips, cpu, monkeypatch)
+    assert figures.share_right() == 1.0
+    assert {piece.length_s for piece, _ in figures.judged} == judged_s
+    assert figures.by_clip()["val/one"]["offset"] == offset
     wrong = _agreement(lambda _c, first, _l: 400.0 * (first % 2), clips, cpu, monkeypatch)
     assert 0 <= (wrong.share_right() or 0) < 0.8
 
@@ -132,9 +134,9 @@ def test_agreement_of_single_pieces_has_no_figure(
     apart = [_clip(f"val/{reference}/00000", seconds=1) for reference in "abcd"]
     assert not can_be_judged(apart) and not can_be_judged([])
     assert can_be_judged([_clip(f"val/one/{track:05d}", seconds=1) for track in range(2)])
-    found = _agreement(lambda *_: 0.0, apart, cpu, monkeypatch)
-    summary = found.summary()
-    assert found.share_right() is None and found.by_clip() == {}
+    figures = _agreement(lambda *_: 0.0, apart, cpu, monkeypatch)
+    summary = figures.summary()
+    assert figures.share_right() is None and figures.by_clip() == {}
     assert summary["1s"] is None and summary["5s_pieces"] == 0 and summary["5s_reliable"] is None
 
 
@@ -142,8 +144,8 @@ def test_figures_of_short_clips_are_of_the_longest_pieces_that_half_of_them_have
     """The length that is asked, else 5, 2 or 1 s."""
     lengths = [(12, 12, 3), (12, 6, 6), (3, 3, 9), (1.5, 1.5), (0.5,)]
     clips = [[_clip("val/a/00000", seconds=s) for s in each] for each in lengths]
-    found = [evaluate_sync.piece_frames(each, length_s=10) for each in clips]
-    assert found == [250, 125, 50, 25, 25]
+    frames = [evaluate_sync.piece_frames(each, length_s=10) for each in clips]
+    assert frames == [250, 125, 50, 25, 25]
     assert [evaluate_sync.piece_frames(each, length_s=5) for each in clips[:3]] == [125, 125, 50]
 
 
@@ -158,17 +160,17 @@ def test_clips_are_judged_by_what_their_pieces_agree_on(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lag most pieces agree on is taken out; scattered pieces and large lags are left out."""
-    said = {
+    answers = {
         "in/lag/00000": [80.0, 90.0, 70.0, 80.0, -500.0],
         "in/voice_over/00000": [80.0, -300.0, 600.0, 240.0, -120.0],
         "in/far/00000": [-440.0] * 5,
         "in/sync/00000": [0.0, 10.0, -10.0, 0.0, 300.0],
     }
-    monkeypatch.setattr(judging, "score_piece", _scorer(_offsets_of(said)))
-    clips = [_clip(name, seconds=25) for name in said]
+    monkeypatch.setattr(judging, "score_piece", _scorer(_offsets_of(answers)))
+    clips = [_clip(name, seconds=25) for name in answers]
     model, group = SyncNet(SMALL), Processes(0, 1, cpu)
-    kept, dropped = judging.refine(model, clips, group)
-    assert [(clip.name, clip.offset_ms) for clip in kept] == [
+    followers, dropped = judging.refine(model, clips, group)
+    assert [(clip.name, clip.offset_ms) for clip in followers] == [
         ("in/lag/00000", 40.0),  # less what the median of both persons is
         ("in/sync/00000", -40.0),
     ]
@@ -179,9 +181,9 @@ def test_refine_goes_on_with_earlier_lags_where_nobody_can_be_judged(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an earlier one found is not forgotten, and nobody is dropped."""
-    said = {"in/voice_over/00000": [80.0, -300.0, 560.0, 240.0, -120.0]}
-    monkeypatch.setattr(judging, "score_piece", _scorer(_offsets_of(said)))
-    clips = [_clip(name, seconds=25) for name in said]
+    answers = {"in/voice_over/00000": [80.0, -300.0, 560.0, 240.0, -120.0]}
+    monkeypatch.setattr(judging, "score_piece", _scorer(_offsets_of(answers)))
+    clips = [_clip(name, seconds=25) for name in answers]
     current = [replace(clips[0], offset_ms=50.0)]
     model, group = SyncNet(TINY), Processes(0, 1, cpu)
     assert judging.refine(model, clips, group, current=current) == (current, [])
@@ -205,10 +207,10 @@ def test_refine_keeps_at_most_one_of_ten_clips_with_foreign_sound(
         for kind in ("own", "foreign")
         for number in range(10)
     ]
-    kept, dropped = judging.refine(SyncNet(TINY), clips, Processes(0, 1, cpu))
-    assert len(kept) + len(dropped) == 20
-    assert sum("own" in clip.name for clip in kept) == 10
-    assert sum("foreign" in clip.name for clip in kept) <= 1
+    followers, dropped = judging.refine(SyncNet(TINY), clips, Processes(0, 1, cpu))
+    assert len(followers) + len(dropped) == 20
+    assert sum("own" in clip.name for clip in followers) == 10
+    assert sum("foreign" in clip.name for clip in followers) <= 1
 
 
 @pytest.mark.parametrize(
@@ -252,8 +254,8 @@ def test_own_offset_of_one_piece_without_a_calibration_needs_a_margin(
 
 
 def _own_ms(clip: Clip, device: torch.device, *, config: SyncNetConfig = TINY) -> float | None:
-    found = judging.own_offset(SyncNet(config), clip, device=device)
-    return None if found is None else found.offset_ms
+    lag = judging.own_offset(SyncNet(config), clip, device=device)
+    return None if lag is None else lag.offset_ms
 
 
 def _own_ms_of_pieces(
@@ -296,8 +298,8 @@ def test_refine_holds_the_zero_at_the_median_person(
     score = _scorer(lambda clip, _first, _lead_ms: own_ms[clip.name] + 40)
     monkeypatch.setattr(judging, "score_piece", score)
     clips = [replace(_clip(name, seconds=15), offset_ms=99.0) for name in own_ms]
-    kept, _ = judging.refine(SyncNet(TINY), clips, Processes(0, 1, cpu))
-    assert [clip.offset_ms for clip in kept] == pytest.approx(list(own_ms.values()))
+    followers, _ = judging.refine(SyncNet(TINY), clips, Processes(0, 1, cpu))
+    assert [clip.offset_ms for clip in followers] == pytest.approx(list(own_ms.values()))
 
 
 def test_population_lag_counts_people_and_not_their_clips() -> None:
@@ -325,9 +327,9 @@ def test_own_offset_of_a_drifting_clip_is_a_line(
         return 30 + per_minute_ms * (first + 62.5 - middle) / (60 * FRAME_RATE)
 
     monkeypatch.setattr(judging, "score_piece", _scorer(answer))
-    found = judging.own_offset(SyncNet(TINY), _clip("in/talk/00000", seconds=60), device=cpu)
-    assert found is not None and found.offset_ms == pytest.approx(30, abs=1)
-    assert found.drift_ms_per_min == pytest.approx(per_minute_ms, abs=1)
+    lag = judging.own_offset(SyncNet(TINY), _clip("in/talk/00000", seconds=60), device=cpu)
+    assert lag is not None and lag.offset_ms == pytest.approx(30, abs=1)
+    assert lag.drift_ms_per_min == pytest.approx(per_minute_ms, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -406,17 +408,17 @@ def test_own_offset_asks_at_most_six_pieces_of_five_seconds(
     pieces: list[tuple[int, int]],
 ) -> None:
     """Spread from the first frame to the last; half overlapping below 15 s, one below 7.5 s."""
-    asked: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
 
     def score(_model: object, _clip: Clip, *, first: int, frames: int, device: object) -> Sync:
-        asked.append((first, frames))
+        calls.append((first, frames))
         return Sync(2, 80.0, 5.0, 4.0, 1.0, np.zeros(1), False, True, None)
 
     monkeypatch.setattr(judging, "score_piece", score)
     clip = _clip("in/talk/00000", seconds=frames // FRAME_RATE + 1)
     clip = replace(clip, pictures=clip.pictures[:frames])
     assert _own_ms(clip, cpu) == 80.0
-    assert asked == pieces
+    assert calls == pieces
 
 
 def test_own_offset_of_a_clip_without_a_window_is_none(cpu: torch.device) -> None:
@@ -437,8 +439,8 @@ def test_agreement_allows_one_frame(
     def answer(_clip: Clip, first: int, lead_ms: float) -> float:
         return lead_ms + 40 * apart * (first == 0)
 
-    found = _agreement(answer, [_clip("val/one/00000", seconds=20)], cpu, monkeypatch)
-    judged = {piece.first: ok for piece, ok in found.judged if piece.length_s == 5}
+    figures = _agreement(answer, [_clip("val/one/00000", seconds=20)], cpu, monkeypatch)
+    judged = {piece.first: ok for piece, ok in figures.judged if piece.length_s == 5}
     assert judged == {0: right, 125: True, 250: True, 375: True}
 
 
@@ -452,12 +454,12 @@ def test_agreement_moves_sound_by_up_to_eight_frames_and_reports_the_rest(
         leads.append(lead_ms)
         return 600.0
 
-    found = _agreement(answer, [_clip("val/one/00000", seconds=200)], cpu, monkeypatch)
+    figures = _agreement(answer, [_clip("val/one/00000", seconds=200)], cpu, monkeypatch)
     assert sorted(set(leads)) == [40.0 * frames for frames in range(-8, 9)]
-    five = {p.first: p for p, _ in found.judged if p.length_s == 5}
+    five = {p.first: p for p, _ in figures.judged if p.length_s == 5}
     assert [five[first].confidence for first in (0, 125, 250)] == [4.0, 4.0 + 6, 4.0 + 5]
     assert all(piece.at_search_edge for piece in five.values())
-    assert sorted({15 - piece.offset for piece, _ in found.judged}) == list(range(-8, 9))
+    assert sorted({15 - piece.offset for piece, _ in figures.judged}) == list(range(-8, 9))
     before = leads.copy()
     leads.clear()
     _agreement(answer, [_clip("val/one/00000", seconds=200)], cpu, monkeypatch)
@@ -503,43 +505,43 @@ def test_fine_error_is_measured_against_the_unmoved_estimate(
             leads.append(lead_ms)
         return lead_ms + 123
 
-    found = error(known)
+    error_ms = error(known)
     assert (
-        found["fine_pieces"]
+        error_ms["fine_pieces"]
         == len(leads)
         == 2 * sum(first % 7 > 1 for first in range(0, 1750, 250))
     )
-    assert found["fine_error_ms"] == pytest.approx(0, abs=1e-3)
+    assert error_ms["fine_error_ms"] == pytest.approx(0, abs=1e-3)
     assert 0 < min(leads) < 12 and 28 < max(leads) <= 40
     assert error(lambda *_: 123.0)["fine_error_ms"] == pytest.approx(np.mean(leads), abs=1e-3)
     late = error(lambda _clip, _first, lead_ms: 3 * lead_ms)["fine_error_ms"]
     assert late == pytest.approx(2 * np.mean(leads), abs=1e-3)
     nobody = [_clip("val/a/00000", seconds=9)]
-    found = evaluate_sync.fine_error_ms(SyncNet(TINY), nobody, seed=1, device=cpu)
-    assert found == {"fine_pieces": 0, "fine_error_ms": None}
+    error_ms = evaluate_sync.fine_error_ms(SyncNet(TINY), nobody, seed=1, device=cpu)
+    assert error_ms == {"fine_pieces": 0, "fine_error_ms": None}
 
 
 def test_strangers_and_silence_are_counted_apart(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five-second pieces, each with another video's sound and with none."""
-    asked: list[int] = []
+    calls: list[int] = []
 
     def score(_model: object, clip: Clip, *, first: int, frames: int, device: object) -> Sync:
-        asked.append(frames)
+        calls.append(frames)
         reliable = bool(clip.samples.any())
         return Sync(2, 80.0, 5.0, 4.0, 1.0, np.zeros(1), False, reliable, None)
 
     monkeypatch.setattr(evaluate_sync, "score_piece", score)
     clips = [_clip(f"val/{name}/00000", seconds=16) for name in "ab"]
-    found = evaluate_sync.strangers_called_reliable(SyncNet(TINY), clips, seed=1, device=cpu)
-    assert found == {
+    figures = evaluate_sync.strangers_called_reliable(SyncNet(TINY), clips, seed=1, device=cpu)
+    assert figures == {
         "foreign_length_s": 5.0,
         "foreign_pieces": 6,
         "foreign_called_reliable": 1.0,
         "silent_called_reliable": 0.0,
     }
-    assert asked == [125] * 12
+    assert calls == [125] * 12
 
 
 def test_speaking_frames_of_own_sound_score_above_those_of_foreign_sound(
@@ -559,16 +561,16 @@ def test_speaking_frames_of_own_sound_score_above_those_of_foreign_sound(
     def oracle(
         _model: object, clip: Clip, *, first: int, frames: int, device: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        seen = clip.pictures[first : first + frames, 0, 0, 0].astype(float)
-        heard = clip.samples[first * SAMPLES_PER_FRAME :: SAMPLES_PER_FRAME][:frames] - 5000.0
-        angles = (torch.from_numpy(values)[: frames - 5] * 0.1 for values in (seen, heard))
+        brightness = clip.pictures[first : first + frames, 0, 0, 0].astype(float)
+        level = clip.samples[first * SAMPLES_PER_FRAME :: SAMPLES_PER_FRAME][:frames] - 5000.0
+        angles = (torch.from_numpy(values)[: frames - 5] * 0.1 for values in (brightness, level))
         lips, sound = (10 * torch.stack([a.cos(), a.sin()], dim=1).float() for a in angles)
         return lips, sound
 
     monkeypatch.setattr(evaluate_sync, "embed_piece", oracle)
     clips = [talking("val/a/00000", 1), talking("val/b/00000", 2)]
-    found = evaluate_sync.speaking_auc(SyncNet(TINY), clips, seed=1, device=cpu)
-    assert found["speaking_frames"] == 1000 and found["speaking_auc"] > 0.95
+    figures = evaluate_sync.speaking_auc(SyncNet(TINY), clips, seed=1, device=cpu)
+    assert figures["speaking_frames"] == 1000 and figures["speaking_auc"] > 0.95
 
 
 @pytest.mark.parametrize(
@@ -583,8 +585,8 @@ def test_speaking_frames_of_own_sound_score_above_those_of_foreign_sound(
 )
 def test_area_under_roc(positive: list[float], negative: list[float], area: float) -> None:
     """The chance that a positive is above a negative; ties count half."""
-    found = evaluate_sync.area_under_roc(np.array(positive), np.array(negative))
-    assert found == pytest.approx(area)
+    result = evaluate_sync.area_under_roc(np.array(positive), np.array(negative))
+    assert result == pytest.approx(area)
 
 
 def test_audible_frames_are_those_near_the_loudest() -> None:
@@ -599,11 +601,11 @@ def test_pairs_never_take_sound_of_the_same_video() -> None:
     """Two tracks of a video hear the same voice; every piece gets another video's sound."""
     clips = [_clip(name, seconds=11) for name in ("v/a/00000", "v/a/00001", "v/b/00000")]
     clips.append(_clip("v/short/00000", seconds=3))
-    found = evaluate_sync.pairs(clips, frames=125, seed=1)
-    assert [(pair.clip.name, pair.first) for pair in found] == [
+    result = evaluate_sync.pairs(clips, frames=125, seed=1)
+    assert [(pair.clip.name, pair.first) for pair in result] == [
         (name, first) for name in ("v/a/00000", "v/a/00001", "v/b/00000") for first in (0, 125)
     ]
-    for pair in found:
+    for pair in result:
         assert pair.stranger.reference != pair.clip.reference
         mixed = pair.with_strange_sound(125)
         assert mixed.frames == 125 and len(mixed.samples) == 125 * SAMPLES_PER_FRAME
@@ -619,23 +621,23 @@ def test_the_whole_table_of_an_untrained_network(
     """Every figure is there, on two videos of 5 s, for a network that knows nothing."""
     torch.manual_seed(1)
     clips = [_clip(f"val/{name}/00000", seconds=5, seed=seed) for seed, name in enumerate("ab")]
-    found = evaluate_sync.figures(
+    result = evaluate_sync.figures(
         SyncNet(TINY).eval(), clips, without=frozenset(), seed=1, device=cpu
     )
-    table = found["speaker_on_screen"]
+    table = result["speaker_on_screen"]
     assert table["foreign_pieces"] == 2 and table["foreign_called_reliable"] == 0.0
     assert table["speaking_frames"] == 500 and 0.3 < table["speaking_auc"] < 0.7
     assert table["fine_pieces"] == 0 and table["fine_error_ms"] is None
-    assert found["all"]["5s"] is None and found["all"]["2s_pieces"] == 4
-    assert sorted(found["clips"]) == ["val/a", "val/b"] and found["left_out"] == []
+    assert result["all"]["5s"] is None and result["all"]["2s_pieces"] == 4
+    assert sorted(result["clips"]) == ["val/a", "val/b"] and result["left_out"] == []
 
 
 def test_silence_has_no_speaking_figure(cpu: torch.device) -> None:
     """Two silent videos: nothing to tell apart, and no division by it."""
     clips = [_clip(f"val/{name}/00000", seconds=10) for name in "ab"]
     mute = [Clip(clip.name, clip.pictures, np.zeros_like(clip.samples)) for clip in clips]
-    found = evaluate_sync.speaking_auc(SyncNet(TINY).eval(), mute, seed=1, device=cpu)
-    assert found == {"speaking_frames": 0, "speaking_auc": None}
+    figures = evaluate_sync.speaking_auc(SyncNet(TINY).eval(), mute, seed=1, device=cpu)
+    assert figures == {"speaking_frames": 0, "speaking_auc": None}
 
 
 def test_the_command_prints_and_writes_the_table(
@@ -648,6 +650,6 @@ def test_the_command_prints_and_writes_the_table(
     monkeypatch.setattr(evaluate_sync.samples, "clip_files", lambda _: [])
     file = tmp_path / "figures.json"
     assert evaluate_sync.main(["--data", "x", "--device", "cpu", "--json", str(file)]) == 0
-    shown = capsys.readouterr()
-    assert '"weights": "syncnet_small.safetensors"' in shown.out and "val/b/00000" in shown.err
+    output = capsys.readouterr()
+    assert '"weights": "syncnet_small.safetensors"' in output.out and "val/b/00000" in output.err
     assert '"speaker_on_screen"' in file.read_text()

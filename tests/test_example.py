@@ -16,7 +16,7 @@ from pipeline.media.process import find_ffmpeg
 from pipeline.store.workspace import Workspace
 from tests.conftest import Script
 from tests.ffmpegs import same_program
-from tests.golden import kept, measure
+from tests.golden import measure, stored
 from tests.synthetic import frame_count
 
 FRAMES = make_example.SHOT_ONE_FRAMES + make_example.SHOT_TWO_FRAMES
@@ -32,13 +32,13 @@ class Sample:
 
     Attributes:
         work: the workspace.
-        said: stdout of the three commands.
+        outputs: stdout of the three commands.
         rows: of offsets.txt, as (file, offset, confidence).
         first, speaker, listener: track numbers.
     """
 
     work: Workspace
-    said: dict[str, str]
+    outputs: dict[str, str]
     rows: list[tuple[str, int, float]]
     first: int
     speaker: int
@@ -64,16 +64,16 @@ def sample(example: Path, tmp_path_factory: pytest.TempPathFactory, script: Scri
         ("run_syncnet.py", "--initial_model", own, "--precision", "fp32", *where),
         ("run_visualise.py", *where),
     )
-    said = {}
+    outputs = {}
     for name, *arguments in commands:
         done = script(name, *arguments)
         assert done.returncode == 0, done.stderr
-        said[name] = done.stdout
+        outputs[name] = done.stdout
     work = Workspace(data_dir, "example")
     header, *lines = work.offsets_text.read_text().splitlines()
     assert header == "FILENAME\tOFFSET\tCONF"
     rows = [(file, int(offset), float(c)) for file, offset, c in map(str.split, lines)]
-    return Sample(work, said, rows, *_who(work.read_tracks()))
+    return Sample(work, outputs, rows, *_who(work.read_tracks()))
 
 
 def test_both_shots_and_all_three_faces_are_found(sample: Sample) -> None:
@@ -123,8 +123,8 @@ def _is_bundled() -> bool:
 
 def test_offsets_and_confidence_are_the_kept_ones(sample: Sample) -> None:
     """Of all tracks, to 1e-3; the listener's offset is by chance, and not reliable."""
-    measured, numbers = measure.of_tracks(sample.work), kept.numbers()["tracks"]
-    within = kept.WITHIN if _is_bundled() else kept.WITHIN_OF_OTHER_FFMPEGS
+    measured, numbers = measure.of_tracks(sample.work), stored.numbers()["tracks"]
+    within = stored.WITHIN if _is_bundled() else stored.WITHIN_OF_OTHER_FFMPEGS
     if not _is_bundled():
         for rows in (measured, numbers):
             del rows[f"{sample.listener:05d}.avi"]
@@ -135,18 +135,18 @@ def test_offsets_and_confidence_are_the_kept_ones(sample: Sample) -> None:
 def test_embeddings_of_the_first_crop_are_the_kept_ones(sample: Sample) -> None:
     """The first and the last window, lips and sound."""
     measured = measure.of_embeddings(sample.work.crop(0))
-    within = kept.WITHIN if _is_bundled() else kept.EMBEDDING_WITHIN_OF_OTHER_FFMPEGS
-    assert not measure.differences(measured, kept.numbers()["embeddings"], within=within)
+    within = stored.WITHIN if _is_bundled() else stored.EMBEDDING_WITHIN_OF_OTHER_FFMPEGS
+    assert not measure.differences(measured, stored.numbers()["embeddings"], within=within)
 
 
 def test_the_commands_print_the_demos_words(sample: Sample) -> None:
     """Scripts that read the demo's output find what they look for, once a track."""
-    said = sample.said["run_syncnet.py"]
+    output = sample.outputs["run_syncnet.py"]
     for words in ("AV offset: \t", "Min dist: \t", "Confidence: \t"):
-        assert said.count(words) == 3
-    assert f"AV offset: \t{sample.rows[0][1]} " in said
-    assert "3 tracks" in sample.said["run_pipeline.py"]
-    assert "video_out.avi" in sample.said["run_visualise.py"]
+        assert output.count(words) == 3
+    assert f"AV offset: \t{sample.rows[0][1]} " in output
+    assert "3 tracks" in sample.outputs["run_pipeline.py"]
+    assert "video_out.avi" in sample.outputs["run_visualise.py"]
 
 
 def test_distances_have_a_row_per_window(sample: Sample) -> None:
@@ -197,14 +197,14 @@ def test_the_listener_gets_a_mouth_for_the_speakers_words(
     before = decode.read_frames(sample.work.video, frame_rate=None)
     after = decode.read_frames(sample.work.dubbed_video, frame_rate=None)
     mouths = dict(zip(track.frames.tolist(), track.boxes.astype(int).tolist(), strict=True))
-    drawn, kept = [], []
+    changed_frames, same_frames = [], []
     for index, (one, other) in enumerate(zip(before, after, strict=True)):
         changed = np.abs(one.astype(int) - other).max(axis=2)
         is_mouth = np.zeros(changed.shape, bool)
         if index in mouths:
             x1, y1, x2, y2 = mouths[index]
             is_mouth[(y1 + y2) // 2 : y2, x1:x2] = True
-            drawn.append(changed[is_mouth].mean())
-        kept.append(changed[~is_mouth].mean())
+            changed_frames.append(changed[is_mouth].mean())
+        same_frames.append(changed[~is_mouth].mean())
     # What is kept has been encoded twice, too, with another codec each time.
-    assert np.mean(drawn) > 1.5 * np.max(kept)
+    assert np.mean(changed_frames) > 1.5 * np.max(same_frames)

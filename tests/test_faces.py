@@ -31,37 +31,39 @@ def _picture(index: int, shade: int = 100) -> np.ndarray:
     return picture
 
 
-class _Known:
+class _Detector:
     """A detector that knows the faces of every picture and counts who asks."""
 
     def __init__(self, truth: Faces) -> None:
         self.truth = truth
-        self.asked: list[int] = []
+        self.indices: list[int] = []
 
     def __call__(self, pictures: list[np.ndarray]) -> Faces:
         indices = [int(p[0, 0, 0]) * 256 + int(p[0, 1, 0]) for p in pictures]
-        self.asked += indices
+        self.indices += indices
         return [self.truth[index] for index in indices]
 
 
-def _sampled(truth: Faces, *, every: int, shades: list[int] | None = None) -> tuple[Faces, _Known]:
-    known = _Known(truth)
-    sampler = FrameSampler(known, every=every)
+def _sampled(
+    truth: Faces, *, every: int, shades: list[int] | None = None
+) -> tuple[Faces, _Detector]:
+    detector = _Detector(truth)
+    sampler = FrameSampler(detector, every=every)
     for index in range(len(truth)):
         sampler.feed(_picture(index, shades[index] if shades else 100))
-    found = sampler.faces()
-    assert len(known.asked) == len(set(known.asked)) == sampler.detected_frames
-    return found, known
+    faces = sampler.faces()
+    assert len(detector.indices) == len(set(detector.indices)) == sampler.detected_frames
+    return faces, detector
 
 
 def _face(x: float, y: float = 50.0, side: float = 50.0, confidence: float = 0.95) -> Face:
     return Face((x, y, x + side, y + side), confidence)
 
 
-def _same(found: Faces, truth: Faces) -> None:
-    assert [len(faces) for faces in found] == [len(faces) for faces in truth]
-    for faces, wanted in zip(found, truth, strict=True):
-        for one, other in zip(faces, wanted, strict=True):
+def _same(result: Faces, truth: Faces) -> None:
+    assert [len(faces) for faces in result] == [len(faces) for faces in truth]
+    for faces, expected in zip(result, truth, strict=True):
+        for one, other in zip(faces, expected, strict=True):
             np.testing.assert_allclose(one.box, other.box, atol=1e-9)
             assert one.confidence == pytest.approx(other.confidence)
 
@@ -69,15 +71,15 @@ def _same(found: Faces, truth: Faces) -> None:
 def test_steady_motion_needs_every_fifth_frame() -> None:
     """A face that moves, grows and becomes surer evenly is exact everywhere from 21 detections."""
     truth = [[_face(2.0 * i, 50 + i, 50 + 0.5 * i, 0.91 + i / 2000)] for i in range(101)]
-    found, known = _sampled(truth, every=5)
-    assert sorted(known.asked) == list(range(0, 101, 5))
-    _same(found, truth)
+    sampled, detector = _sampled(truth, every=5)
+    assert sorted(detector.indices) == list(range(0, 101, 5))
+    _same(sampled, truth)
 
 
 def test_no_face_is_agreement() -> None:
     """Where there is nobody, nothing is looked at twice."""
-    found, known = _sampled([[] for _ in range(101)], every=10)
-    assert found == [[]] * 101 and len(known.asked) == 11
+    sampled, detector = _sampled([[] for _ in range(101)], every=10)
+    assert sampled == [[]] * 101 and len(detector.indices) == 11
 
 
 @pytest.mark.parametrize("every", [2, 5, 8, 25])
@@ -87,18 +89,18 @@ def test_faces_come_and_go_at_their_frame(every: int) -> None:
         [_face(10.0), _face(200.0, confidence=0.93)] if 33 <= i < 62 else [_face(10.0)]
         for i in range(120)
     ]
-    found, known = _sampled(truth, every=every)
-    _same(found, truth)
-    assert len(known.asked) <= 120 / every + 2 + 2 * np.ceil(np.log2(every))
+    sampled, detector = _sampled(truth, every=every)
+    _same(sampled, truth)
+    assert len(detector.indices) <= 120 / every + 2 + 2 * np.ceil(np.log2(every))
 
 
 def test_fast_motion_is_followed() -> None:
     """Where a face jumps further than boxes overlap, every frame is detected, elsewhere few."""
     x = np.cumsum([30.0 if 40 <= i < 50 else 0.0 for i in range(100)])
     truth = [[_face(value)] for value in x.tolist()]
-    found, known = _sampled(truth, every=5)
-    _same(found, truth)
-    assert set(range(40, 50)) <= set(known.asked) and len(known.asked) < 35
+    sampled, detector = _sampled(truth, every=5)
+    _same(sampled, truth)
+    assert set(range(40, 50)) <= set(detector.indices) and len(detector.indices) < 35
 
 
 def test_crossing_faces_keep_apart() -> None:
@@ -108,61 +110,63 @@ def test_crossing_faces_keep_apart() -> None:
         near, far = _face(3.0 * i, side=60, confidence=0.99), _face(300 - 3.0 * i)
         truth.append([near] if iou(near.box, far.box) > 0.1 else [near, far])
     assert 5 < [len(faces) for faces in truth].count(1) < 20
-    found, known = _sampled(truth, every=5)
-    _same(found, truth)
-    assert len(known.asked) < 35
+    sampled, detector = _sampled(truth, every=5)
+    _same(sampled, truth)
+    assert len(detector.indices) < 35
 
 
 def test_a_cut_is_seen_in_the_pictures() -> None:
     """Boxes of two shots that overlap are not blended: the cut forces both of its sides."""
     truth = [[_face(10.0 if i < 47 else 20.0)] for i in range(100)]
-    found, _ = _sampled(truth, every=5)
+    sampled, _ = _sampled(truth, every=5)
     with pytest.raises(AssertionError):
-        _same(found, truth)
-    found, known = _sampled(truth, every=5, shades=[100 if i < 47 else 140 for i in range(100)])
-    _same(found, truth)
-    assert {46, 47} <= set(known.asked) and len(known.asked) <= 23
+        _same(sampled, truth)
+    sampled, detector = _sampled(
+        truth, every=5, shades=[100 if i < 47 else 140 for i in range(100)]
+    )
+    _same(sampled, truth)
+    assert {46, 47} <= set(detector.indices) and len(detector.indices) <= 23
 
 
 @pytest.mark.parametrize(("step", "cut"), [(5, False), (12, True), (-12, True)])
 def test_a_change_of_eight_grey_levels_may_be_a_cut(step: int, cut: bool) -> None:
     """Both sides of it are detected; a smaller one is a light that flickers."""
     shades = [100 if i < 47 else 100 + step for i in range(100)]
-    _, known = _sampled([[_face(10.0)]] * 100, every=5, shades=shades)
-    assert ({46, 47} <= set(known.asked)) == cut
+    _, detector = _sampled([[_face(10.0)]] * 100, every=5, shades=shades)
+    assert ({46, 47} <= set(detector.indices)) == cut
 
 
 def test_any_cuts_at_any_interval() -> None:
     """Shots of 1 frame or more, with 0 to 2 faces each, come out exactly."""
     rng = np.random.default_rng(5)
-    for every, held in itertools.product((1, 2, 3, 4, 7, 16), (1, 9, 100)):
+    for every, cut_length in itertools.product((1, 2, 3, 4, 7, 16), (1, 9, 100)):
         truth, shades = [], []
         for shot, length in enumerate(rng.integers(1, 20, 30).tolist()):
             jump = float(rng.uniform(0, 12))
             truth += [[_face(10 + jump), _face(200 + jump)][: shot % 3]] * length
             shades += [60 if shot % 2 else 160] * length
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sampling, "HELD_PIXELS", held * SIDE_PX**2)
-            found, _ = _sampled(truth, every=every, shades=shades)
-        _same(found, truth)
+            patch.setattr(sampling, "HELD_PIXELS", cut_length * SIDE_PX**2)
+            sampled, _ = _sampled(truth, every=every, shades=shades)
+        _same(sampled, truth)
 
 
 def test_every_frame_is_the_detector_itself() -> None:
     """With 1 each frame is detected, in order, and answers are passed on untouched."""
     rng = np.random.default_rng(1)
     truth = [[_face(float(x)) for x in rng.uniform(0, 300, i % 3)] for i in range(70)]
-    found, known = _sampled(truth, every=1)
-    assert known.asked == list(range(70))
-    assert all(one is other for one, other in zip(found, truth, strict=True))
+    sampled, detector = _sampled(truth, every=1)
+    assert detector.indices == list(range(70))
+    assert all(one is other for one, other in zip(sampled, truth, strict=True))
 
 
 @pytest.mark.parametrize("frames", range(13))
 def test_the_end_is_detected_wherever_it_falls(frames: int) -> None:
     """Short streams and torn last intervals have faces for every frame."""
     truth = [[_face(3.0 * i)] for i in range(frames)]
-    found, known = _sampled(truth, every=5)
-    _same(found, truth)
-    assert frames == 0 or {0, frames - 1} <= set(known.asked)
+    sampled, detector = _sampled(truth, every=5)
+    _same(sampled, truth)
+    assert frames == 0 or {0, frames - 1} <= set(detector.indices)
 
 
 @pytest.mark.parametrize("every", [1, 5, 60, 500])
@@ -223,17 +227,17 @@ def test_bf16_finds_the_same_faces(frames: list[np.ndarray], cpu: torch.device) 
     """Less precise arithmetic moves a box by less than a pixel at the detector's scale."""
     exact = _detected(frames, cpu)
     rough = _detected(frames, cpu, precision="bf16")
-    moved = [
+    changes_px = [
         np.abs(np.subtract(a.box, b.box)).max() for a, b in _pairs(exact.faces(), rough.faces())
     ]
-    assert 0 < max(moved) < 4 and all(face.confidence > 0.9 for (face,) in rough.faces())
+    assert 0 < max(changes_px) < 4 and all(face.confidence > 0.9 for (face,) in rough.faces())
 
 
 def test_precision_is_the_devices_own(monkeypatch: pytest.MonkeyPatch, cpu: torch.device) -> None:
     """bf16 is chosen only where it is computed in, not emulated."""
-    for capability, wanted in (("avx512_bf16", "bf16"), ("amx_bf16", "bf16"), ("avx2", "fp32")):
+    for capability, expected in (("avx512_bf16", "bf16"), ("amx_bf16", "bf16"), ("avx2", "fp32")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=capability: {name: True})
-        assert native_precision(cpu) == wanted
+        assert native_precision(cpu) == expected
     assert native_precision(torch.device("mps")) == "fp32"
 
 

@@ -46,7 +46,7 @@ def _numbered(
     *,
     offset_ms: float = 0.0,
     sound: np.ndarray | None = None,
-    seen: np.ndarray | None = None,
+    shows_face: np.ndarray | None = None,
     seed: int = 1,
 ) -> FaceClip:
     """A clip whose frame n is a picture of brightness n."""
@@ -54,13 +54,15 @@ def _numbered(
     numbers = np.arange(frames, dtype=np.uint8)[:, None, None, None]
     pictures = np.broadcast_to(numbers, (frames, 3, side, side))
     sound = _speech(frames, seed=seed) if sound is None else sound
-    return FaceClip(Clip("work/talk/00000", pictures, sound, offset_ms), track_box(0.76), seen=seen)
+    return FaceClip(
+        Clip("work/talk/00000", pictures, sound, offset_ms), track_box(0.76), shows_face=shows_face
+    )
 
 
 def _numbers(faces: torch.Tensor) -> np.ndarray:
     """The frames that pictures (..., C, H, W) of a numbered clip show."""
-    found: np.ndarray = (faces.mean(dim=(-3, -2, -1)) * 255).round().int().numpy()
-    return found
+    numbers: np.ndarray = (faces.mean(dim=(-3, -2, -1)) * 255).round().int().numpy()
+    return numbers
 
 
 # Sound and time.
@@ -85,12 +87,12 @@ def test_moved_sound_with_its_offset_is_sound_in_sync() -> None:
     sync = _numbered()
     frames = np.arange(20, 80, 7)
     for lead_ms in (160.0, -160.0, 25.0, -25.0):
-        moved = samples.shifted_sound(sync.clip, first=0, frames=130, lead_ms=lead_ms)
-        known = _numbered(sound=moved, offset_ms=lead_ms)
+        shifted = samples.shifted_sound(sync.clip, first=0, frames=130, lead_ms=lead_ms)
+        with_offset = _numbered(sound=shifted, offset_ms=lead_ms)
         shift_s = lead_ms / 1000
         if (shift_s * features.MEL_RATE).is_integer():
-            assert torch.equal(known.sound(frames), sync.sound(frames))
-        assert not torch.equal(_numbered(sound=moved).sound(frames), sync.sound(frames))
+            assert torch.equal(with_offset.sound(frames), sync.sound(frames))
+        assert not torch.equal(_numbered(sound=shifted).sound(frames), sync.sound(frames))
 
 
 @pytest.mark.parametrize("offset_ms", [0.0, 120.0, -133.0])
@@ -100,18 +102,18 @@ def test_stretches_have_their_faces_and_all_of_their_sound(
     offset_ms: float, sound_frames: int, hidden: list[int]
 ) -> None:
     """Every start that may be used is, but few at the very end."""
-    seen = ~np.isin(np.arange(60), hidden)
-    face = _numbered(60, offset_ms=offset_ms, sound=_speech(sound_frames), seen=seen)
+    shows_face = ~np.isin(np.arange(60), hidden)
+    face = _numbered(60, offset_ms=offset_ms, sound=_speech(sound_frames), shows_face=shows_face)
     for frames in (5, 12):
 
         def fits(frame: int) -> bool:
-            heard = frame - offset_ms / 40
-            return frame < 60 and bool(seen[frame]) and 0 <= heard <= sound_frames - 5
+            sound_frame = frame - offset_ms / 40
+            return frame < 60 and bool(shows_face[frame]) and 0 <= sound_frame <= sound_frames - 5
 
-        wanted = [s for s in range(60) if all(fits(f) for f in range(s, s + frames))]
-        found = face.stretches(frames).tolist()
-        assert found == wanted[: len(found)]
-        assert len(found) >= len(wanted) - 2 - max(0, offset_ms / 40) > 0
+        expected = [s for s in range(60) if all(fits(f) for f in range(s, s + frames))]
+        starts = face.stretches(frames).tolist()
+        assert starts == expected[: len(starts)]
+        assert len(starts) >= len(expected) - 2 - max(0, offset_ms / 40) > 0
     assert face.starts.tolist() == face.stretches(5).tolist()
     assert not len(face.stretches(60))
 
@@ -188,15 +190,15 @@ def test_batches_hang_on_seed_and_step_only(make: Callable[..., FaceBatch | Expe
 
     def parts(**options: int | slice) -> list[torch.Tensor]:
         fixed = {"seed": 3, "step": 5, "size": size}
-        made = make(clips, **(fixed | options))
-        return list(vars(made).values())
+        batch = make(clips, **(fixed | options))
+        return list(vars(batch).values())
 
-    whole = parts()
-    assert all(torch.equal(*pair) for pair in zip(whole, parts(), strict=True))
+    whole_batch = parts()
+    assert all(torch.equal(*pair) for pair in zip(whole_batch, parts(), strict=True))
     for other in ({"seed": 4}, {"step": 6}):
-        assert not torch.equal(whole[0], parts(**other)[0])
+        assert not torch.equal(whole_batch[0], parts(**other)[0])
     for rank in range(2):
-        for all_of_it, share in zip(whole, parts(share=slice(rank, None, 2)), strict=True):
+        for all_of_it, share in zip(whole_batch, parts(share=slice(rank, None, 2)), strict=True):
             assert torch.equal(share, all_of_it[rank::2])
 
 
@@ -273,8 +275,8 @@ def test_lips_sound_and_teacher_stay_together(lead_frames: int, augmented: bool)
             if not 3 <= flash < EXCERPT_FRAMES - 3 or light[row, flash] < 3 * light[row].median():
                 continue
             assert int(level[row].argmax()) / 16 * 5 == pytest.approx(flash, abs=1.3)
-            told = float(lips[flash // 5]) + flash % 5 * paces[-1]
-            assert told == pytest.approx(FLASH, abs=1.3)
+            taught_frame = float(lips[flash // 5]) + flash % 5 * paces[-1]
+            assert taught_frame == pytest.approx(FLASH, abs=1.3)
             assert (sound - lips).tolist() == [500 - lead_frames] * EXCERPT_WINDOWS
     assert len({round(pace, 1) for pace in paces}) > 2 if augmented else set(paces) == {1.0}
 
@@ -291,7 +293,7 @@ def test_excerpts_of_a_batch_are_of_different_people_at_one_pace(
         return np.zeros((len(frames), 96, 96, 3))
 
     monkeypatch.setattr(FaceClip, "faces", faces_of)
-    monkeypatch.setattr(expert_excerpts, "augment_lips", lambda seen, _rng, **_: seen)
+    monkeypatch.setattr(expert_excerpts, "augment_lips", lambda names, _rng, **_: names)
     monkeypatch.setattr(expert_excerpts, "augment_sound", lambda sound, _rng: sound)
     one = _flashing(0)
     faces = [
@@ -299,18 +301,20 @@ def test_excerpts_of_a_batch_are_of_different_people_at_one_pace(
         for person in "abcd"
         for track in range(3)
     ]
-    seen = set()
+    names = set()
     for step in range(8):
-        drawn = drawn_clips(faces, seed=4, step=step, count=4, share=slice(None), across=True)
-        assert {face.clip.reference for face, _ in drawn} == {f"work/{person}" for person in "abcd"}
+        choice = drawn_clips(faces, seed=4, step=step, count=4, share=slice(None), across=True)
+        assert {face.clip.reference for face, _ in choice} == {
+            f"work/{person}" for person in "abcd"
+        }
         people.clear()
         batch = expert_batch(faces, seed=4, step=step, size=48, share=share)
         assert len(people) == len(set(people)) > 1
         lips = batch.taught[..., 0, 0]
         paces = (lips[:, -1] - lips[:, 0]) / (EXCERPT_FRAMES - 5)
         assert float(paces.max() - paces.min()) < 0.04  # of rounding
-        seen.add(round(float(paces.mean()), 1))
-    assert len(seen) > 2
+        names.add(round(float(paces.mean()), 1))
+    assert len(names) > 2
 
 
 def test_sound_of_a_drifting_face_follows_its_line() -> None:
@@ -336,16 +340,16 @@ def test_sound_of_a_drifting_face_follows_its_line() -> None:
 def test_excerpts_hear_what_the_generators_windows_hear() -> None:
     """From frames at which mel columns start the same columns, but for the mirrored edge."""
     face = _numbered(128)
-    found = 0
+    count = 0
     for step in range(12):
         batch = expert_batch([face], seed=1, step=step, size=12, augmented=False)
         first = int(_numbers(batch.faces[0, 0].unflatten(0, (5, 3)))[0])
         if first % 5 == 0:
-            found += 1
-            wanted = face.sound(first + np.arange(0, EXCERPT_FRAMES, 5))
-            assert torch.equal(batch.mels[0, 1:], wanted[1:])
-            assert torch.equal(batch.mels[0, 0, ..., 2:], wanted[0, ..., 2:])
-    assert found
+            count += 1
+            expected = face.sound(first + np.arange(0, EXCERPT_FRAMES, 5))
+            assert torch.equal(batch.mels[0, 1:], expected[1:])
+            assert torch.equal(batch.mels[0, 0, ..., 2:], expected[0, ..., 2:])
+    assert count
 
 
 def test_without_a_teacher_nothing_is_taught() -> None:
@@ -356,7 +360,9 @@ def test_without_a_teacher_nothing_is_taught() -> None:
 # Losses.
 
 
-def _asked(mouths: torch.Tensor, sound: torch.Tensor, *, pairs: float = 1.0) -> tuple[float, float]:
+def _expert_loss(
+    mouths: torch.Tensor, sound: torch.Tensor, *, pairs: float = 1.0
+) -> tuple[float, float]:
     """Loss and accuracy of an expert whose vectors (B, W, E) are given."""
     through = SimpleNamespace(face_encoder=nn.Identity(), audio_encoder=nn.Identity())
     batch = ExpertBatch(mouths[..., None, None], sound[..., None, None], mouths[..., :0])
@@ -367,22 +373,22 @@ def _asked(mouths: torch.Tensor, sound: torch.Tensor, *, pairs: float = 1.0) -> 
 def test_wrong_sound_is_of_other_times_and_of_other_clips() -> None:
     """Vectors that tell all windows apart are best; both kinds of mistakes cost."""
     apart = torch.eye(6).view(2, 3, 6)
-    loss, accuracy = _asked(apart, apart)
+    loss, accuracy = _expert_loss(apart, apart)
     times_only = torch.eye(3).repeat(2, 1, 1)
     clips_only = torch.eye(2)[:, None].repeat(1, 3, 1)
     assert accuracy == 1.0 and loss < 0.01
-    loss_times, accuracy_times = _asked(times_only, times_only)
+    loss_times, accuracy_times = _expert_loss(times_only, times_only)
     assert accuracy_times == 1.0 and loss_times > loss + 0.1
-    loss_clips, accuracy_clips = _asked(clips_only, clips_only)
+    loss_clips, accuracy_clips = _expert_loss(clips_only, clips_only)
     assert accuracy_clips == 0.5 and loss_clips > loss + 0.1
     swapped = apart[:, [1, 2, 0]]
-    assert _asked(apart, swapped)[1] == pytest.approx((0 + 1 - 1 / 2) / 2)
+    assert _expert_loss(apart, swapped)[1] == pytest.approx((0 + 1 - 1 / 2) / 2)
     one = torch.rand(1, 3, 6)
     cosine = F.normalize(one[0]) @ F.normalize(torch.ones(3, 6)).T
     right, wrong = cosine.diagonal(), cosine[~torch.eye(3, dtype=torch.bool)]
     published = -(right.log().mean() + torch.log1p(-wrong).mean()) / 2
     which = [F.cross_entropy(16 * values, torch.arange(3)) for values in (cosine, cosine.T)]
-    loss, _ = _asked(one, torch.ones(1, 3, 6))
+    loss, _ = _expert_loss(one, torch.ones(1, 3, 6))
     assert loss == pytest.approx(float(published + sum(which) / 2), rel=1e-4)
 
 
@@ -400,12 +406,14 @@ def test_experts_loss_of_two_excerpts_by_hand(pairs: float) -> None:
     wrong = [-torch.log(1 - cosine[kind]).mean() for kind in (same & ~right, ~same)]
     loss = -cosine[right].log().mean() / 2 + wrong[0] / 4 + wrong[1] / 4
     own = torch.stack([cosine[:3, :3], cosine[3:, 3:]])
-    for asked in (own, own.transpose(1, 2)):
-        loss = loss + F.cross_entropy(16 * asked.flatten(0, 1), torch.arange(3).repeat(2)) / 2
-    told = (cosine[right] > 0.5).float().mean() + (cosine[same & ~right] <= 0.5).float().mean()
-    found, accuracy = _asked(mouths, sound, pairs=pairs)
-    assert found == pytest.approx(pairs * float(loss), rel=1e-4)
-    assert accuracy == pytest.approx(float(told) / 2)
+    for pair in (own, own.transpose(1, 2)):
+        loss = loss + F.cross_entropy(16 * pair.flatten(0, 1), torch.arange(3).repeat(2)) / 2
+    expected_accuracy = (cosine[right] > 0.5).float().mean() + (
+        cosine[same & ~right] <= 0.5
+    ).float().mean()
+    result, accuracy = _expert_loss(mouths, sound, pairs=pairs)
+    assert result == pytest.approx(pairs * float(loss), rel=1e-4)
+    assert accuracy == pytest.approx(float(expected_accuracy) / 2)
 
 
 def test_taught_loss_compares_what_sets_windows_apart() -> None:
@@ -415,8 +423,10 @@ def test_taught_loss_compares_what_sets_windows_apart() -> None:
     taught = torch.randn(2, 3, 2, 4, generator=generator)
     translation = nn.Linear(5, 4)
     with torch.no_grad():
-        said = translation(torch.stack([F.normalize(v, dim=2) for v in (mouths, sound)], dim=2))
-        one, other = (v - v.mean(dim=1, keepdim=True) for v in (said, taught))
+        translated = translation(
+            torch.stack([F.normalize(v, dim=2) for v in (mouths, sound)], dim=2)
+        )
+        one, other = (v - v.mean(dim=1, keepdim=True) for v in (translated, taught))
         alike = float(F.cosine_similarity(one, other, dim=3).mean())
         through = SimpleNamespace(face_encoder=nn.Identity(), audio_encoder=nn.Identity())
         batch = ExpertBatch(mouths[..., None, None], sound[..., None, None], taught + 7)
@@ -428,7 +438,7 @@ def test_taught_loss_compares_what_sets_windows_apart() -> None:
 def test_vectors_that_are_all_alike_have_a_finite_loss_in_mixed_precision() -> None:
     """As at the start of a run: half of the digits would make a cosine of 0.999 a 1."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss, accuracy = _asked(torch.ones(2, 3, 8), torch.ones(2, 3, 8))
+        loss, accuracy = _expert_loss(torch.ones(2, 3, 8), torch.ones(2, 3, 8))
     assert np.isfinite(loss) and accuracy == 0.5
 
 
@@ -438,10 +448,10 @@ def test_a_generators_loss_is_the_sum_of_its_parts() -> None:
     model, expert = Wav2Lip(NARROW).eval(), SyncNetColor(NARROW).eval().requires_grad_(False)
     judge = Wav2LipDiscriminator(NARROW).eval()
     batch = face_batch([_numbered()], seed=1, step=0, size=2)
-    drawn = objectives.draw(model, batch)
+    generated = objectives.draw(model, batch)
     mouth = batch.target.clone()
     mouth[..., 48:, :] = 0.5
-    assert torch.equal(objectives.draw(model, replace(batch, target=mouth)), drawn)
+    assert torch.equal(objectives.draw(model, replace(batch, target=mouth)), generated)
     for kinds in (
         LossWeights(0.03, 0.07),
         LossWeights(0.0, 0.07),
@@ -450,17 +460,17 @@ def test_a_generators_loss_is_the_sum_of_its_parts() -> None:
         LossWeights(0.1, 0.2, detail=0.7),
     ):
         loss, parts = objectives.generator_loss(
-            drawn, batch, kinds, expert=expert, discriminator=judge
+            generated, batch, kinds, expert=expert, discriminator=judge
         )
         l1_share = 1 - kinds.sync - kinds.adversarial
-        wanted = l1_share * parts["l1"] + kinds.sync * parts["sync"]
-        wanted += kinds.adversarial * parts["adversarial"]
-        wanted += kinds.structure * parts["structure"] + kinds.detail * parts["detail"]
-        assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
-    l1 = (drawn - batch.target).abs().mean()
+        expected = l1_share * parts["l1"] + kinds.sync * parts["sync"]
+        expected += kinds.adversarial * parts["adversarial"]
+        expected += kinds.structure * parts["structure"] + kinds.detail * parts["detail"]
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    l1 = (generated - batch.target).abs().mean()
     assert parts["l1"].item() == pytest.approx(l1.item(), rel=1e-5)
-    assert parts["structure"] == objectives.structure_loss(drawn, batch.target)
-    assert parts["detail"] == objectives.detail_loss(drawn, batch.target)
+    assert parts["structure"] == objectives.structure_loss(generated, batch.target)
+    assert parts["detail"] == objectives.detail_loss(generated, batch.target)
 
 
 class _Brightness(nn.Module):
@@ -475,21 +485,21 @@ def test_discriminator_learns_that_real_faces_are_real() -> None:
     judge = _Brightness()
     batch = face_batch([_numbered()], seed=1, step=0, size=2)
     batch = replace(batch, target=torch.full_like(batch.target, 0.9))
-    drawn = torch.full_like(batch.target, 0.2).requires_grad_()
-    loss = objectives.discriminator_loss(judge, drawn, batch)  # type: ignore[arg-type]
+    generated = torch.full_like(batch.target, 0.2).requires_grad_()
+    loss = objectives.discriminator_loss(judge, generated, batch)  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(-np.log(0.9) - np.log(0.8), rel=1e-4)
     assert (
         not loss.requires_grad
     )  # neither the judge nor the drawn faces: those are the generator's
     fooled, parts = objectives.generator_loss(
-        drawn,
+        generated,
         batch,
         LossWeights(adversarial=1.0),
         expert=None,
         discriminator=judge,  # type: ignore[arg-type]
     )
     assert parts["adversarial"].item() == pytest.approx(-np.log(0.2), rel=1e-4)
-    (slope,) = torch.autograd.grad(fooled, drawn)
+    (slope,) = torch.autograd.grad(fooled, generated)
     assert float(slope.max()) < 0  # brighter is more real
 
 

@@ -57,24 +57,24 @@ def test_tracks_are_aligned_and_short_ones_named(
         write_track(work.crop(number), pictures, _speech(frames))
     table = ["FILENAME\tOFFSET\tCONF", "00000.avi\t3\t4.0", "00001.avi\t0\t4.0", "00002.avi\t0\t.5"]
     work.offsets_text.write_text("\n".join(table) + "\n")
-    shown: list[Path] = []
+    calls: list[Path] = []
 
     def teacher(files: list[Path]) -> dict[str, Taught]:
-        shown.extend(files)
+        calls.extend(files)
         return {samples.clip_name(file): Taught(*np.zeros((2, 9, 4))) for file in files}
 
     source = _source(tmp_path / "cache")
     (face,) = load_faces([tmp_path / "work"], source, teacher=teacher, say=True)
-    assert shown == [work.crop(0)] and face.taught is not None
+    assert calls == [work.crop(0)] and face.taught is not None
     assert face.clip.offset_ms == 120 and face.starts[0] == 3
     assert face.box == track_box(TYPICAL_ASPECT)
-    said = capsys.readouterr().out
-    assert "1 of 3 clips" in said and "work/talk/00001: too short (8 frames)" in said
-    assert "work/talk/00002: low confidence (0.5)" in said
+    output = capsys.readouterr().out
+    assert "1 of 3 clips" in output and "work/talk/00001: too short (8 frames)" in output
+    assert "work/talk/00002: low confidence (0.5)" in output
     with pytest.raises(InputError, match=r"No clip is long enough for a window; .*00000: too shor"):
         load_faces([tmp_path / "work"], replace(source, least_frames=25))
     with pytest.raises(InputError, match="work is no preprocessed_root; give --val instead"):
-        load_faces([tmp_path / "work"], replace(source, listed=["a/b"]))
+        load_faces([tmp_path / "work"], replace(source, video_names=["a/b"]))
 
 
 # A preprocessed_root of Wav2Lip.
@@ -104,10 +104,10 @@ def test_a_preprocessed_root_is_read_as_it_is(root: Path, tmp_path: Path) -> Non
     assert (anna.clip.name, carl.clip.name) == ("pre/anna/00001", "pre/carl/00007")
     assert anna.clip.pictures.shape == (40, 3, FACE_PX, FACE_PX)
     assert len(anna.clip.samples) == 40 * SAMPLES_PER_FRAME and anna.clip.offset_ms == 0
-    shown = anna.clip.pictures.mean(axis=(1, 2, 3))
+    levels = anna.clip.pictures.mean(axis=(1, 2, 3))
     there = np.isin(np.arange(40), range(20, 24), invert=True)
-    assert shown[there] == pytest.approx(np.arange(40)[there], abs=1)
-    assert anna.seen is not None and anna.seen.tolist() == there.tolist()
+    assert levels[there] == pytest.approx(np.arange(40)[there], abs=1)
+    assert anna.shows_face is not None and anna.shows_face.tolist() == there.tolist()
     starts = set(anna.starts.tolist())
     assert {0, 15, 24, 28} <= starts and not starts & set(range(16, 24))
     batch = face_batch([anna], seed=1, step=0, size=12, augmented=False)
@@ -124,17 +124,17 @@ def test_a_file_list_chooses_and_what_is_missing_is_named(
 ) -> None:
     """A number may follow the name; a listed folder that is not there is left out by name."""
     (tmp_path / "train.txt").write_text("carl/00007 42\n\nanna/00009\n")
-    listed = preprocessed.listed_videos(tmp_path / "train.txt")
-    assert listed == ["carl/00007 42", "anna/00009"]
-    source = _source(tmp_path / "cache", listed=listed)
+    names = preprocessed.listed_videos(tmp_path / "train.txt")
+    assert names == ["carl/00007 42", "anna/00009"]
+    source = _source(tmp_path / "cache", video_names=names)
     _video(tmp_path / "more" / "dora" / "00001", list(range(30)), seconds=1.2)
     for roots in ([root], [root, tmp_path / "more"]):
         (carl,) = load_faces(roots, source, say=True)
-        said = capsys.readouterr().out
-        assert carl.clip.name == "pre/carl/00007" and "1 of 2 clips" in said
-        assert "pre/anna/00009: unreadable (no pictures in" in said
+        output = capsys.readouterr().out
+        assert carl.clip.name == "pre/carl/00007" and "1 of 2 clips" in output
+        assert "pre/anna/00009: unreadable (no pictures in" in output
     with pytest.raises(InputError, match=r"None of 1 videos can be used: pre/x/y: unreadable"):
-        load_faces([root], replace(source, listed=["x/y"]))
+        load_faces([root], replace(source, video_names=["x/y"]))
     (tmp_path / "empty.txt").write_text("\n")
     for name, reason in (("empty.txt", "lists no video"), ("no.txt", "cannot be read (No such")):
         with pytest.raises(InputError) as caught:
@@ -161,12 +161,12 @@ def test_file_list_of_any_editor_finds_folders_with_spaces(
     if encoding != "utf-8":
         text = "\ufeff" + text.removeprefix("\ufeff")
     (tmp_path / "train.txt").write_bytes(text.encode(encoding))
-    listed = preprocessed.listed_videos(tmp_path / "train.txt")
-    assert preprocessed.video_folders([root], listed) == [root / name for name in names]
+    videos = preprocessed.listed_videos(tmp_path / "train.txt")
+    assert preprocessed.video_folders([root], videos) == [root / name for name in names]
 
 
 @pytest.mark.parametrize(
-    ("written", "reason"),
+    ("content", "reason"),
     [
         (b"anna/00001/0.jpg\n", r"lists files \(anna/00001/0\.jpg\); it is to list their folders"),
         (b"my talk/00001/0.JPG\n", r"lists files \(my talk/00001/0\.JPG\)"),
@@ -176,10 +176,10 @@ def test_file_list_of_any_editor_finds_folders_with_spaces(
     ],
 )
 def test_file_list_of_something_else_is_refused(
-    tmp_path: Path, written: bytes, reason: str
+    tmp_path: Path, content: bytes, reason: str
 ) -> None:
     """In one sentence."""
-    (tmp_path / "train.txt").write_bytes(written)
+    (tmp_path / "train.txt").write_bytes(content)
     with pytest.raises(InputError, match=reason):
         preprocessed.listed_videos(tmp_path / "train.txt")
 
@@ -206,8 +206,8 @@ def test_generator_needs_clips_whose_reference_is_not_the_target(
     """From 35 frames on; in the shortest, whatever is drawn, another window is the reference."""
     for frames in (34, 35):
         _video(root / "short" / f"{frames}", list(range(frames)), seconds=2)
-    listed = ["short/34", "short/35"]
-    source = _source(tmp_path / "cache", listed=listed, least_frames=LEAST_FRAMES)
+    names = ["short/34", "short/35"]
+    source = _source(tmp_path / "cache", video_names=names, least_frames=LEAST_FRAMES)
     (face,) = load_faces([root], source)
     assert face.clip.frames == 35
     batch = face_batch([face], seed=1, step=0, size=40, augmented=False)
@@ -230,10 +230,10 @@ def test_a_broken_picture_is_named(
     _video(root / "carl" / "00008", list(range(30)), seconds=1.2)
     (root / "carl" / "00008" / "audio.wav").write_bytes(b"RIFF")
     (carl,) = load_faces([root], _source(tmp_path / "cache"), say=True)
-    said = capsys.readouterr().out
-    assert carl.clip.name == "pre/carl/00007" and "1 of 3 clips" in said
-    assert "pre/anna/00001: unreadable (" in said and "7.jpg is no picture)" in said
-    assert "pre/carl/00008: unreadable (" in said
+    output = capsys.readouterr().out
+    assert carl.clip.name == "pre/carl/00007" and "1 of 3 clips" in output
+    assert "pre/anna/00001: unreadable (" in output and "7.jpg is no picture)" in output
+    assert "pre/carl/00008: unreadable (" in output
     with pytest.raises(InputError, match="is no preprocessed_root as the other folders are"):
         load_faces([root, tmp_path], _source(tmp_path / "cache"))
 
@@ -243,7 +243,7 @@ def test_pictures_without_sound_are_of_no_use(root: Path, tmp_path: Path) -> Non
     cv2.imwrite(str(root / "carl" / "00007" / "20200823.jpg"), np.zeros((9, 9, 3), np.uint8))
     _video(root / "dora" / "00001", [50, 51], seconds=1.2)
     faces, left_out = preprocessed.load_videos(
-        [root], listed=None, cache=tmp_path / "cache", cache_gb=1.0
+        [root], video_names=None, cache=tmp_path / "cache", cache_gb=1.0
     )
     assert [face.clip.frames for face in faces] == [40, 30]
     assert "no picture while there is sound" in left_out["pre/dora/00001"]
@@ -256,12 +256,12 @@ def test_decoded_faces_are_found_again_unless_they_have_changed(
     read: list[Path] = []
     original = decode.read_audio
 
-    def counted(path: Path) -> np.ndarray:
+    def counting(path: Path) -> np.ndarray:
         read.append(path)
         return original(path)
 
-    monkeypatch.setattr(decode, "read_audio", counted)
-    source = _source(tmp_path / "cache", listed=["carl/00007"])
+    monkeypatch.setattr(decode, "read_audio", counting)
+    source = _source(tmp_path / "cache", video_names=["carl/00007"])
     for _ in range(2):
         (before,) = load_faces([root], source)
     assert len(read) == 1
@@ -269,4 +269,4 @@ def test_decoded_faces_are_found_again_unless_they_have_changed(
     (folder / "12.jpg").rename(folder / "30.jpg")
     (after,) = load_faces([root], source)
     assert len(read) == 2 and before.clip.frames == after.clip.frames == 30
-    assert after.seen is not None and not after.seen[12]
+    assert after.shows_face is not None and not after.shows_face[12]

@@ -42,7 +42,7 @@ def _normalised(path: Path, *, audio_stream: int | None = None) -> normalise.Nor
     return decoding
 
 
-def _heard(path: Path) -> np.ndarray:
+def _samples(path: Path) -> np.ndarray:
     """What `_normalised` wrote as sound, float."""
     return np.asarray(wavfile.read(path.with_name("a.wav"))[1].astype(float))
 
@@ -93,10 +93,10 @@ def test_damaged_sound_is_told_with_its_time_and_not_scored(example: Path, tmp_p
     assert cli.run(lambda: run_pipeline.main(["--videofile", str(path), *where, *small])) == 0
     work = Workspace(tmp_path / "work", "x")
     record = json.loads(work.record.read_text())
-    (told,) = record["notices"]
+    (notice,) = record["notices"]
     (start_s, end_s) = record["sound"]["missing_s"][0]
     assert start_s == pytest.approx(2, abs=0.2) and end_s > start_s
-    assert f"broken.mkv breaks off: there is none from {start_s:.2f} to {end_s:.2f} s" in told
+    assert f"broken.mkv breaks off: there is none from {start_s:.2f} to {end_s:.2f} s" in notice
     assert cli.run(lambda: run_syncnet.main(where)) == 0
     (row,) = json.loads(work.offsets_json.read_text())
     # Windows that hear nothing: about those of the second half.
@@ -126,9 +126,9 @@ def test_metadata_that_looks_like_a_log_changes_nothing(
     """A title and a comment are words, whatever they say."""
     plain, odd = tmp_path / f"plain{suffix}", tmp_path / f"odd{suffix}"
     ffmpeg(*PICTURE, *_tone(440), *H264_AAC, plain)
-    said = [f"-metadata{of}" for of in ("", "", ":s:v", ":s:a")]
+    metadata = [f"-metadata{of}" for of in ("", "", ":s:v", ":s:a")]
     keys = [f"{key}={line}" for key in ("title", "comment", "title", "title")]
-    pairs = [word for pair in zip(said, keys, strict=True) for word in pair]
+    pairs = [word for pair in zip(metadata, keys, strict=True) for word in pair]
     ffmpeg("-i", plain, "-c", "copy", *pairs, odd)
     before, after = decode.probe(plain), decode.probe(odd)
     assert after.duration_s == pytest.approx(2, abs=0.1)
@@ -220,8 +220,8 @@ def test_colours_are_read_as_players_do_and_kept(
     info = decode.probe(path)
     assert (info.colour.matrix, info.colour.tagged) == (matrix, tag is not None)
     frame = next(iter(decode.read_frames(path, frame_rate=None)))
-    wanted = _as_bgr(SKIN_YUV, matrix=matrix)
-    np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), wanted, atol=2.5)
+    expected = _as_bgr(SKIN_YUV, matrix=matrix)
+    np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), expected, atol=2.5)
     size_px = info.width_px, info.height_px
     dubbed = tmp_path / "dubbed.mp4"
     with Mp4Writer(
@@ -253,13 +253,13 @@ def test_ten_bits_are_read_right_and_high_range_is_told(
     tags |= {"color_trc": transfer} if transfer else {}
     path = _plain(tmp_path, size="160x120", pixels="yuv420p10le", **tags)
     frame = next(iter(decode.read_frames(path)))
-    wanted = _as_bgr(SKIN_YUV, matrix="bt2020")
-    np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), wanted, atol=2.5)
+    expected = _as_bgr(SKIN_YUV, matrix="bt2020")
+    np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), expected, atol=2.5)
     arguments = ["--videofile", str(path), "--data_dir", str(tmp_path), "--reference", "x"]
     assert cli.run(lambda: run_pipeline.main(arguments)) == 0
     notices = json.loads(Workspace(tmp_path, "x").record.read_text())["notices"]
-    told = [line for line in notices if " video: the pictures" in line]
-    assert [f"is {name} video" in line for line in told] == ([True] if name else [])
+    notice = [line for line in notices if " video: the pictures" in line]
+    assert [f"is {name} video" in line for line in notice] == ([True] if name else [])
 
 
 def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path) -> None:
@@ -273,9 +273,9 @@ def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path)
     for main in (run_syncnet.main, run_visualise.main, run_wav2lip.main):
         assert cli.run(lambda main=main: main(where)) == 0  # type: ignore[misc]
     work = Workspace(tmp_path / "work", "x")
-    for made in (work.video, work.labelled_video, work.dubbed_video):
-        found = decode.probe(made).sar
-        assert float(found) == pytest.approx(64 / 45, rel=0.01), made.name
+    for result in (work.video, work.labelled_video, work.dubbed_video):
+        shape = decode.probe(result).sar
+        assert float(shape) == pytest.approx(64 / 45, rel=0.01), result.name
 
 
 # Names.
@@ -316,18 +316,21 @@ def _two_sounds(folder: Path, *, default: int | None, suffix: str = ".mkv") -> P
 
 
 @pytest.mark.parametrize(
-    ("default", "wanted", "hz"), [(1, None, 900), (0, None, 500), (1, 0, 500), (0, 1, 900)]
+    ("default", "expected", "hz"), [(1, None, 900), (0, None, 500), (1, 0, 500), (0, 1, 900)]
 )
 def test_the_sound_that_players_take_or_the_one_asked_for(
-    default: int, wanted: int | None, hz: int, tmp_path: Path
+    default: int, expected: int | None, hz: int, tmp_path: Path
 ) -> None:
     """The stream marked default, else what --audio_stream says; which one is told."""
     path = _two_sounds(tmp_path, default=default)
-    decoding = _normalised(path, audio_stream=wanted)
-    assert _hz(_heard(path)) == pytest.approx(hz, abs=2)
+    decoding = _normalised(path, audio_stream=expected)
+    assert _hz(_samples(path)) == pytest.approx(hz, abs=2)
     assert decoding.sound is not None
-    (told,) = decoding.sound.notices(path)
-    assert "2 sound streams" in told and f"number {default if wanted is None else wanted}" in told
+    (notice,) = decoding.sound.notices(path)
+    assert (
+        "2 sound streams" in notice
+        and f"number {default if expected is None else expected}" in notice
+    )
 
 
 @pytest.mark.parametrize("number", ["2", "-1"])
@@ -338,8 +341,8 @@ def test_a_sound_stream_that_is_not_there(
     path = _two_sounds(tmp_path, default=0)
     where = ["--data_dir", str(tmp_path / "work"), f"--audio_stream={number}"]
     assert cli.run(lambda: run_pipeline.main(["--videofile", str(path), *where])) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 1 and "counted from 0" in told
+    notice = capsys.readouterr().err
+    assert notice.startswith("error: ") and notice.count("\n") == 1 and "counted from 0" in notice
     assert not list((tmp_path / "work").rglob("*.avi"))
 
 
@@ -351,7 +354,7 @@ def test_a_first_sound_of_an_unknown_codec_is_passed_over(tmp_path: Path) -> Non
     path.write_bytes(data.replace(b"A_PCM/INT/LIT", b"A_XYZ/INT/LIT", 1))
     decoding = _normalised(path)
     assert decoding.sound is not None and decoding.sound.audio_stream == 1
-    assert _hz(_heard(path)) == pytest.approx(900, abs=2)
+    assert _hz(_samples(path)) == pytest.approx(900, abs=2)
 
 
 def _channels(folder: Path, layout: str, *expressions: str, rate: int = 48_000) -> Path:
@@ -365,8 +368,8 @@ def test_six_channels_are_mixed(tmp_path: Path) -> None:
     """Speech of films is in the centre; it is heard, and nothing is told."""
     path = _channels(tmp_path, "5.1", "0", "0", "0.4*sin(2*PI*700*t)", "0", "0", "0")
     decoding = _normalised(path)
-    heard = _heard(path)
-    assert _hz(heard) == pytest.approx(700, abs=2) and np.abs(heard).max() > 1000
+    sound = _samples(path)
+    assert _hz(sound) == pytest.approx(700, abs=2) and np.abs(sound).max() > 1000
     assert decoding.sound is not None and decoding.sound.notices(path) == []
 
 
@@ -374,7 +377,7 @@ def test_one_silent_channel_is_no_fault(tmp_path: Path) -> None:
     """A microphone on one side: heard, half as loud, without a word."""
     path = _channels(tmp_path, "stereo", "0.4*sin(2*PI*700*t)", "0")
     decoding = _normalised(path)
-    assert np.abs(_heard(path)).max() == pytest.approx(0.2 * 32_768, rel=0.05)
+    assert np.abs(_samples(path)).max() == pytest.approx(0.2 * 32_768, rel=0.05)
     assert decoding.sound is not None and decoding.sound.notices(path) == []
 
 
@@ -382,7 +385,7 @@ def test_channels_that_cancel_each_other(tmp_path: Path) -> None:
     """A cable with two wires swapped: the louder channel is used, and that is told."""
     path = _channels(tmp_path, "stereo", "0.3*sin(2*PI*700*t)", "-0.31*sin(2*PI*700*t)")
     decoding = _normalised(path)
-    assert np.abs(_heard(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)
+    assert np.abs(_samples(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)
     assert np.abs(decode.read_audio(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)
     assert decoding.sound is not None and decoding.sound.channel == 1
     assert "cancel each other" in decoding.sound.notices(path)[0]
@@ -395,9 +398,9 @@ def test_a_telephone_s_sound_is_in_time(tmp_path: Path) -> None:
     """8 kHz comes out at 16 kHz, its beeps where they were."""
     path = _channels(tmp_path, "mono", BEEPING.replace("\\", ""), rate=8000)
     _normalised(path)
-    heard = wavfile.read(path.with_name("a.wav"))[1]
-    assert len(heard) == pytest.approx(2 * SAMPLE_RATE, abs=2)
-    np.testing.assert_allclose(beeps(heard, rate=SAMPLE_RATE), [0.5, 1.5], atol=0.002)
+    sound = wavfile.read(path.with_name("a.wav"))[1]
+    assert len(sound) == pytest.approx(2 * SAMPLE_RATE, abs=2)
+    np.testing.assert_allclose(beeps(sound, rate=SAMPLE_RATE), [0.5, 1.5], atol=0.002)
 
 
 def test_a_sample_rate_that_changes_midway_stays_on_the_clock(tmp_path: Path) -> None:
@@ -415,5 +418,7 @@ def test_a_sample_rate_that_changes_midway_stays_on_the_clock(tmp_path: Path) ->
     first_s = picture_levels(path)[0][0]
     assert 0 <= first_s < 3
     _normalised(path)
-    heard = wavfile.read(path.with_name("a.wav"))[1]
-    np.testing.assert_allclose(beeps(heard, rate=SAMPLE_RATE), [0.5, 1.5, 2.5, 3.5], atol=0.05)
+    written_sound = wavfile.read(path.with_name("a.wav"))[1]
+    np.testing.assert_allclose(
+        beeps(written_sound, rate=SAMPLE_RATE), [0.5, 1.5, 2.5, 3.5], atol=0.05
+    )

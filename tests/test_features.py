@@ -44,18 +44,18 @@ def test_mel_of_the_demo_clip(shared: Path) -> None:
         assert sound is not None
         samples = wavfile.read(io.BytesIO(sound.read()))[1]
     truth = np.load(shared / "parity" / "wav2lip_gen.npz")["mel_full"]
-    found = features.mel(samples)
-    assert found.shape == truth.shape == (80, 1015)
-    np.testing.assert_allclose(found[:, 2:-2], truth[:, 2:-2], atol=1e-5)
+    mel = features.mel(samples)
+    assert mel.shape == truth.shape == (80, 1015)
+    np.testing.assert_allclose(mel[:, 2:-2], truth[:, 2:-2], atol=1e-5)
     from_zeros = features.mel(np.concatenate([np.zeros(400, np.int16), samples]))[:, 2:]
     np.testing.assert_allclose(from_zeros[:, :3], truth[:, :3], atol=1e-5)
 
 
 def test_mel_of_silence_is_its_floor() -> None:
     """A second of silence gives 81 columns of -4, not of infinities."""
-    found = features.mel(np.zeros(16_000, np.int16))
-    assert found.shape == (80, 81) and found.dtype == np.float32
-    assert (found == -4).all()
+    mel = features.mel(np.zeros(16_000, np.int16))
+    assert mel.shape == (80, 81) and mel.dtype == np.float32
+    assert (mel == -4).all()
 
 
 @pytest.mark.filterwarnings("error")
@@ -63,9 +63,9 @@ def test_mel_of_silence_is_its_floor() -> None:
 def test_mel_is_the_published_one(samples: int) -> None:
     """Mirrored ends and block borders included; also of signals shorter than half a frame."""
     signal = _speechlike(samples)
-    found, wanted = features.mel(signal), _whole_at_once(signal)
-    assert found.shape == wanted.shape == (80, 1 + samples // 200)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    mel, expected = features.mel(signal), _whole_at_once(signal)
+    assert mel.shape == expected.shape == (80, 1 + samples // 200)
+    np.testing.assert_allclose(mel, expected, atol=1e-5)
 
 
 def test_mel_filters_are_slaneys() -> None:
@@ -86,8 +86,8 @@ def test_mel_filters_are_slaneys() -> None:
 def test_a_tone_is_loudest_in_its_band(tone_hz: int, band: int) -> None:
     """Bands by hand: 55 Hz is 0.825 mel, 7600 Hz is 44.5, 80 bands lie evenly between."""
     tone = 8000 * np.sin(2 * np.pi * tone_hz * np.arange(16_000) / 16_000)
-    found = features.mel(tone.astype(np.int16))
-    assert (found[:, 5:-5].argmax(axis=0) == band).all()
+    mel = features.mel(tone.astype(np.int16))
+    assert (mel[:, 5:-5].argmax(axis=0) == band).all()
 
 
 def test_mel_needs_little_memory() -> None:
@@ -95,8 +95,8 @@ def test_mel_needs_little_memory() -> None:
     signal = np.tile(_speechlike(16_000), 600)
     tracemalloc.start()
     try:
-        found = features.mel(signal)
-        assert tracemalloc.get_traced_memory()[1] < found.nbytes + 50e6
+        mel = features.mel(signal)
+        assert tracemalloc.get_traced_memory()[1] < mel.nbytes + 50e6
     finally:
         tracemalloc.stop()
 
@@ -110,16 +110,18 @@ BLOCK = features.COLUMNS_AT_ONCE * features.COLUMN_STEP  # samples
 def test_mfcc_of_blocks_is_that_of_the_whole(samples: int) -> None:
     """To the bit: each block is emphasised from the sample before it."""
     signal = _speechlike(samples)
-    whole = np.append(signal[:1], signal[1:] - 0.97 * signal[:-1])
+    emphasised = np.append(signal[:1], signal[1:] - 0.97 * signal[:-1])
     columns = 1 + max(0, -(-(samples - 400) // 160))
-    wanted = [
+    expected = [
         python_speech_features.mfcc(
-            whole[start * 160 : (min(start + 6000, columns) - 1) * 160 + 400], 16_000, preemph=0
+            emphasised[start * 160 : (min(start + 6000, columns) - 1) * 160 + 400],
+            16_000,
+            preemph=0,
         )
         for start in range(0, columns, 6000)
     ]
     np.testing.assert_array_equal(
-        features.mfcc(signal), np.concatenate(wanted).astype(np.float32), strict=True
+        features.mfcc(signal), np.concatenate(expected).astype(np.float32), strict=True
     )
 
 
@@ -131,8 +133,8 @@ def test_mfcc_needs_little_memory() -> None:
         signal[::7] = 1000
         tracemalloc.start()
         try:
-            found = features.mfcc(signal)
-            peaks.append(tracemalloc.get_traced_memory()[1] - found.nbytes)
+            columns = features.mfcc(signal)
+            peaks.append(tracemalloc.get_traced_memory()[1] - columns.nbytes)
         finally:
             tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1e6 < 110e6
@@ -144,13 +146,13 @@ def test_normalised_mfcc_needs_little_memory() -> None:
     columns = np.random.default_rng(0).normal(0, 20, (100_000, 13)).astype(np.float32)
     tracemalloc.start()
     try:
-        found = syncnet.normalise_mfcc(columns, config)
+        result = syncnet.normalise_mfcc(columns, config)
         assert tracemalloc.get_traced_memory()[1] < 2 * columns.nbytes
     finally:
         tracemalloc.stop()
     mean = syncnet.running_mean(columns, config.context_frames * features.MFCC_PER_FRAME)
     deviations = np.array([3, *[10] * 12], np.float32)
-    np.testing.assert_array_equal(found, (columns - mean) / deviations, strict=True)
+    np.testing.assert_array_equal(result, (columns - mean) / deviations, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +191,8 @@ def test_summed_times_do_not_slip_a_column() -> None:
     assert (np.floor(times_s * 80) != 16 * np.arange(45_000) // 5).any()
     for first in range(0, 45_000, 5000):
         windows = features.mel_windows(_numbered(144_100), times_s[first : first + 5000])
-        wanted = 16 * np.arange(first, first + 5000) // 5
-        np.testing.assert_array_equal(windows[:, 0, 0, 0], wanted)
+        expected = 16 * np.arange(first, first + 5000) // 5
+        np.testing.assert_array_equal(windows[:, 0, 0, 0], expected)
 
 
 def test_frames_outside_the_sound_hear_its_ends() -> None:

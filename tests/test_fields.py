@@ -50,9 +50,9 @@ from tests.synthetic import ffmpeg
 def test_versions_are_what_the_programs_say_of_themselves() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", provenance.TOOLKIT_VERSION)
     command = [process.find_ffmpeg(), "-version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert process.ffmpeg_version() == said.splitlines()[0]
-    assert re.match(r"ffmpeg version \S+", said)
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert process.ffmpeg_version() == output.splitlines()[0]
+    assert re.match(r"ffmpeg version \S+", output)
 
 
 # pipeline.json.
@@ -169,8 +169,8 @@ def test_frame_times_of_the_record_are_those_of_the_source(done: Workspace) -> N
 
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = MouthShowsSound(), WeightsFile("stub.pth", "cd" * 32)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+    network = MouthShowsSound(), WeightsFile("stub.pth", "cd" * 32)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
 
 
 def _dub_settings(**changed: Any) -> Truth:
@@ -301,11 +301,11 @@ def test_fields_of_wav2lip_json_with_everything_asked_for(
     truth = MADE_BY | versions() | _dub_settings(**changed)
     del truth["settings.audio"]
     truth |= _sound(0, audio, 0.0, 0.0, None) | _sound(1, film, 0.0, -12.0, 0)
-    for name, said in SAID.items():
+    for name, output in SAID.items():
         truth |= {
-            f"scores.1.{name}.offset_frames": said.offset_frames,
-            f"scores.1.{name}.lse_d": said.min_dist,
-            f"scores.1.{name}.lse_c": said.confidence,
+            f"scores.1.{name}.offset_frames": output.offset_frames,
+            f"scores.1.{name}.lse_d": output.min_dist,
+            f"scores.1.{name}.lse_c": output.confidence,
         }
     truth |= {
         "scores.1.weights": "syncnet_small.safetensors",
@@ -328,8 +328,8 @@ def _as_scored(_: SyncScorer, clip: Path) -> ClipScore:
         "b": (31.0, 2.0, 1, None),
         "00000": (20.0, 5.0, 3, None),
     }[clip.stem]
-    found = Sync(offset, 1.0, least, confidence, 9.0, np.zeros(1), False, True, None)
-    return ClipScore(clip.name, 30, np.ones((25, 31)), found, warning)
+    sync = Sync(offset, 1.0, least, confidence, 9.0, np.zeros(1), False, True, None)
+    return ClipScore(clip.name, 30, np.ones((25, 31)), sync, warning)
 
 
 def test_every_field_of_the_evaluations_json(
@@ -347,8 +347,8 @@ def test_every_field_of_the_evaluations_json(
     flags += ["--min_track", "9", "--vshift", "11", "--batch_size", "8", "--device", "cpu"]
     assert cli.run(lambda: evaluate_folder.main(flags)) == 0
     own = {name: weights.OWN_DIR / f"{name}_small.safetensors" for name in ("syncnet", "s3fd")}
-    found = json.loads(report.read_text())
-    notes = [row["note"] for row in found["scores"]]
+    table = json.loads(report.read_text())
+    notes = [row["note"] for row in table["scores"]]
     assert "no face was found" in notes[3] and notes[4] == notes[5] and "c.mp4" in notes[4]
     truth: Truth = {
         "data_root": str(root),
@@ -382,9 +382,9 @@ def test_every_field_of_the_evaluations_json(
     settings |= {"initial_model": "auto", "batch_size": 8, "vshift": 11, "device": "cpu"}
     settings |= {"scorer_precision": native_precision(CPU)} | versions()
     truth |= {f"settings.{name}": value for name, value in settings.items()}
-    caveats = found["caveats"]
+    caveats = table["caveats"]
     assert len(caveats) == 2 and "two routes" in caveats[0] and "syncnet_v2.model" in caveats[1]
-    check(found, truth | {"caveats": caveats})
+    check(table, truth | {"caveats": caveats})
     assert lines.read_text() == "20.000000 5.000000\n"
 
 
@@ -398,8 +398,8 @@ def test_every_column_of_the_evaluations_table() -> None:
         ): "a.mp4     whole      -    7.500    5.000     +11",
         Row("a.mp4", "whole", note="silent"): "a.mp4     whole      -  not scored: silent",
     }
-    for found, line in rows.items():
-        assert table_line(found, width=8) == line
+    for row, line in rows.items():
+        assert table_line(row, width=8) == line
 
 
 def test_closing_words_tell_each_mean_by_its_name() -> None:
@@ -408,8 +408,8 @@ def test_closing_words_tell_each_mean_by_its_name() -> None:
         "whole": Mean(30.5, 2.5, 4, 4, 5),
         "crops": Mean(20.25, 5.125, 7, 3, 5),
     }
-    used, detector = WeightsFile("w.pth", "ab"), WeightsFile("d.pth", "cd")
-    lines = closing_words(means, used, detector).splitlines()
+    weights_file, detector = WeightsFile("w.pth", "ab"), WeightsFile("d.pth", "cd")
+    lines = closing_words(means, weights_file, detector).splitlines()
     assert lines[:10] == [
         "",
         "whole: 4 of 5 files",
@@ -459,8 +459,8 @@ def test_a_video_keeps_its_offset_through_every_file(
     shutil.copytree(done.data_dir, tmp_path / "work")
     work = Workspace(tmp_path / "work", "face")
     measured(work, (-80.0, 9.0, True))
-    made = MouthShowsSound(), WeightsFile("stub.pth", "cd" * 32)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+    network = MouthShowsSound(), WeightsFile("stub.pth", "cd" * 32)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
     run_dub(work)
     record = json.loads(work.dubbed_record.read_text())
     [sound] = record["sounds"]

@@ -76,8 +76,10 @@ class _Clip:
                 sound[at, self.windows + at % 40] = 10
         samples = self.frames * 640 if self.matching is not None else 0
         count = self.windows if samples else 0
-        heard = np.ones(count, bool)
-        return Embedded(self.frames, samples, heard, 1.0, 0.0, lips[:count], sound[:count], None)
+        with_sound = np.ones(count, bool)
+        return Embedded(
+            self.frames, samples, with_sound, 1.0, 0.0, lips[:count], sound[:count], None
+        )
 
 
 def _leading(windows: int, frames: int) -> list[int]:
@@ -157,7 +159,7 @@ def test_every_field_of_offsets_json(scored: Workspace) -> None:
         "settings.device": "cpu",
         "settings.detector": "faces.pth",
     } | {f"settings.{name}": value for name, value in versions().items()}
-    told: dict[int, tuple[int, float, bool, bool, float | None, str | None]] = {
+    expected_rows: dict[int, tuple[int, float, bool, bool, float | None, str | None]] = {
         0: (3, 120, False, True, None, None),
         1: (3, _offset_of_drifting_ms(), False, True, 480.0, None),
         3: (-2, -80, False, True, None, "16 of 40 windows have no sound and do not count."),
@@ -177,8 +179,8 @@ def test_every_field_of_offsets_json(scored: Workspace) -> None:
             "reliable_confidence": 3.25,
             "reliable_margin": 0.25,
         }
-        if number in told:
-            offset, offset_ms, at_edge, reliable, drift, warning = told[number]
+        if number in expected_rows:
+            offset, offset_ms, at_edge, reliable, drift, warning = expected_rows[number]
             least, confidence, margin = _measured_by_hand(clip)
             truth |= dict(zip(names, (least, confidence, margin, least, confidence), strict=True))
             # Written down to a tenth of a millisecond.
@@ -209,19 +211,19 @@ def test_every_line_of_offsets_txt(scored: Workspace) -> None:
 def test_every_row_of_activesd_pickle(scored: Workspace) -> None:
     """As a tool written for the demo reads it; unheard windows are as far from every shift."""
     with scored.distances.open("rb") as file:
-        found = pickle.load(file, encoding="latin1")
-    assert type(found) is list and {rows.dtype for rows in found} == {np.dtype(np.float32)}
-    assert [rows.shape for rows in found] == [(55, 31), (515, 31), (0, 31), (40, 31), (55, 31)]
-    for rows, clip in zip(found, CLIPS, strict=True):
+        distances = pickle.load(file, encoding="latin1")
+    assert type(distances) is list and {rows.dtype for rows in distances} == {np.dtype(np.float32)}
+    assert [rows.shape for rows in distances] == [(55, 31), (515, 31), (0, 31), (40, 31), (55, 31)]
+    for rows, clip in zip(distances, CLIPS, strict=True):
         if clip.matching is None:
             continue
-        wanted = [
+        expected = [
             [clip.distance(i, shift) for shift in range(-15, 16)]
             if i >= clip.unheard
             else [np.median(clip.means())] * 31
             for i in range(clip.windows)
         ]
-        np.testing.assert_allclose(rows, wanted, atol=1e-3)
+        np.testing.assert_allclose(rows, expected, atol=1e-3)
 
 
 def test_every_column_of_speakers_rttm(scored: Workspace) -> None:
@@ -254,9 +256,9 @@ def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
     score = ClipScore("00003.avi", 805, dists, None, None)
     least = {"reliable_confidence": 3.0, "reliable_margin": 0.5}
     lines = _speakers_text(score, **least).splitlines()
-    found = [line.split() for line in lines]
-    assert [columns[7] for columns in found] == ["track_3", "track_3"]
-    for columns, first, last in zip(found, (100, 400), (299, 599), strict=True):
+    words = [line.split() for line in lines]
+    assert [columns[7] for columns in words] == ["track_3", "track_3"]
+    for columns, first, last in zip(words, (100, 400), (299, 599), strict=True):
         # A window tells of its middle frame, two later; a second steadies each edge.
         assert float(columns[3]) == pytest.approx(7.2 + (first + 2) / 25, abs=0.4)
         end_s = float(columns[3]) + float(columns[4])
@@ -269,19 +271,22 @@ def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
 def test_words_of_one_clip_are_the_demos() -> None:
     """Three digits, a tab before each number, the blank behind the offset."""
     framewise = np.array([1.0, -0.5], np.float32)
-    found = Sync(3, 118.2, 6.5, 4.25, 2.0, framewise, False, True, None)
-    score = ClipScore("00000.avi", 10, np.ones((5, 31)), found, None)
-    used = WeightsFile("judge.pth", "ab" * 32)
+    sync = Sync(3, 118.2, 6.5, 4.25, 2.0, framewise, False, True, None)
+    score = ClipScore("00000.avi", 10, np.ones((5, 31)), sync, None)
+    weights_file = WeightsFile("judge.pth", "ab" * 32)
     words = (
         "Framewise conf: \n[ 1.000 -0.500]\nAV offset: \t3 \nMin dist: \t6.500\nConfidence: \t4.250"
     )
-    assert sync_report.demo_words(score, used, framewise=True) == f"00000.avi (judge.pth)\n{words}"
+    assert (
+        sync_report.demo_words(score, weights_file, framewise=True)
+        == f"00000.avi (judge.pth)\n{words}"
+    )
     warned = replace(score, warning="WARNING: short.")
-    assert sync_report.demo_words(warned, used, framewise=True) == (
+    assert sync_report.demo_words(warned, weights_file, framewise=True) == (
         f"00000.avi (judge.pth)\nWARNING: short.\n{words}"
     )
     silent = replace(warned, sync=None)
     assert (
-        sync_report.demo_words(silent, used, framewise=True)
+        sync_report.demo_words(silent, weights_file, framewise=True)
         == "00000.avi (judge.pth)\nWARNING: short."
     )

@@ -33,7 +33,7 @@ class Line(Task):
     """One weight and a rival's, each pulled towards the number of the step; SGD moves by the rate.
 
     Attributes:
-        seen: (step, batch) of every step.
+        batches: (step, batch) of every step.
         changed: steps before which clips were changed, by the averaged weight then.
         scores: of the reports to come.
     """
@@ -51,7 +51,7 @@ class Line(Task):
             "none_too": None,
         }
         self.scores = scores or {}
-        self.seen: list[tuple[int, int]] = []
+        self.batches: list[tuple[int, int]] = []
         self.changed: list[float] = []
         self.remembered = 0
         self.before_loss: Callable[[int], None] = lambda _: None
@@ -67,7 +67,7 @@ class Line(Task):
         self, batch: int, step: int
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         self.before_loss(step)
-        self.seen.append((step, batch))
+        self.batches.append((step, batch))
         own, other = (self.networks[name].weight.sum() for name in ("line", "other"))
         return {"first": self.factor * own, "second": 2 * other}, {"part": own * 0}
 
@@ -129,15 +129,15 @@ def test_every_optimizer_moves_by_the_rate_of_its_step(tmp_path: Path) -> None:
     assert all(row["gradient"] == 1 and row["part"] == 0 for row in _rows(tmp_path))
 
 
-@pytest.mark.parametrize(("factor", "moved"), [(8.0, 0.8), (90.0, 0.9)])
+@pytest.mark.parametrize(("factor", "expected_change"), [(8.0, 0.8), (90.0, 0.9)])
 def test_gradients_beyond_the_tasks_norm_are_clipped(
-    factor: float, moved: float, tmp_path: Path
+    factor: float, expected_change: float, tmp_path: Path
 ) -> None:
     """To nine; the log has the norm as it was."""
     task = Line()
     task.factor = factor
     assert _fit(task, tmp_path, steps=1) == 0
-    assert task.network.weight.item() == pytest.approx(1 - moved, rel=1e-4)
+    assert task.network.weight.item() == pytest.approx(1 - expected_change, rel=1e-4)
     assert _rows(tmp_path)[0]["gradient"] == factor
 
 
@@ -159,7 +159,7 @@ def test_every_step_gets_its_own_batch_and_none_is_made_before_the_clips_change(
     task = Line()
     task.changes_at = [2, 9]
     assert _fit(task, tmp_path, workers=workers) == 0
-    assert task.seen == [(0, 0), (1, 10), (2, 21), (3, 31)]
+    assert task.batches == [(0, 0), (1, 10), (2, 21), (3, 31)]
     assert [row["step"] for row in _rows(tmp_path) if "kept" in row] == [3]
     assert task.changed == [pytest.approx(1 - sum(r["lr"] for r in _rows(tmp_path)[:2]))]
 
@@ -185,9 +185,9 @@ def test_best_average_is_the_first_of_equals_and_is_kept_as_it_was(tmp_path: Pat
     assert _fit(task, tmp_path) == 0
     state = _state(tmp_path)
     assert (state["best"]["score"], state["best"]["step"], state["since_best"]) == (0.4, 2, 2)
-    unseen = {row["step"]: row["unseen"] for row in _rows(tmp_path) if "unseen" in row}
-    assert unseen.keys() == {1, 2, 3, 4} and len(set(unseen.values())) == 4
-    assert float(state["best"]["average"]["weight"]) == pytest.approx(unseen[2])
+    unseen_losses = {row["step"]: row["unseen"] for row in _rows(tmp_path) if "unseen" in row}
+    assert unseen_losses.keys() == {1, 2, 3, 4} and len(set(unseen_losses.values())) == 4
+    assert float(state["best"]["average"]["weight"]) == pytest.approx(unseen_losses[2])
 
 
 def test_report_may_switch_something_on_with_a_row_of_its_own(tmp_path: Path) -> None:
@@ -205,11 +205,11 @@ def test_patience_ends_a_run_and_it_stays_ended(
     task = Line({1: 0.9, 2: 0.1, 3: 0.1, 4: 0.1})
     task.patience = 2
     assert _fit(task, tmp_path, steps=50) == 0
-    assert _state(tmp_path)["step"] == 3 and len(task.seen) == 3
+    assert _state(tmp_path)["step"] == 3 and len(task.batches) == 3
     again = Line({4: 1.0})
     again.patience = 2
     assert _fit(again, tmp_path, steps=50, state=_state(tmp_path)) == 0
-    assert again.seen == [] and "resumed at step 3 of a line" in capsys.readouterr().out
+    assert again.batches == [] and "resumed at step 3 of a line" in capsys.readouterr().out
 
 
 def test_checkpoints_are_written_when_due_and_at_the_end(
@@ -231,15 +231,15 @@ def test_run_that_was_stopped_is_saved_and_goes_on_with_the_next_step(
     """As if never stopped: weights, rows, what the task remembers, though no save was due."""
     task = Line({3: 0.5})
     task.before_loss = lambda step: os.kill(os.getpid(), number) if step == 1 else None
-    run, whole = tmp_path / "run", tmp_path / "whole"
+    run, uninterrupted = tmp_path / "run", tmp_path / "whole"
     assert _fit(task, run) == 128 + number
     assert "goes on with step 3." in capsys.readouterr().err and _state(run)["step"] == 2
     rest = Line({3: 0.5})
     assert _fit(rest, run, state=_state(run)) == 0
-    assert [step for step, _ in rest.seen] == [2, 3]
-    assert _fit(Line({3: 0.5}), whole) == 0
-    assert_same(_state(run), _state(whole))
-    assert _rows(run) == _rows(whole)
+    assert [step for step, _ in rest.batches] == [2, 3]
+    assert _fit(Line({3: 0.5}), uninterrupted) == 0
+    assert_same(_state(run), _state(uninterrupted))
+    assert _rows(run) == _rows(uninterrupted)
 
 
 def test_weights_are_exported_once_the_steps_are_made(

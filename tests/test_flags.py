@@ -138,16 +138,18 @@ DECIDED_LATER = {("run_pipeline", "facedet_scale"), ("run_visualise", "frame_rat
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_defaults_are_those_of_the_demo(script: str) -> None:
     """Every flag's, literally; `frame_rate` of run_visualise.py is its row's."""
-    found = vars(SCRIPTS[script].build_parser().parse_args(NEEDED.get(script, [])))
-    wanted = DEMO[script] | OURS[script]
+    defaults = vars(SCRIPTS[script].build_parser().parse_args(NEEDED.get(script, [])))
+    expected = DEMO[script] | OURS[script]
     required = {flag.lstrip("-") for flag in NEEDED.get(script, [])[:1]}
-    assert found.keys() == wanted.keys() | required
-    for name, value in wanted.items():
-        shown = found[name] if not isinstance(found[name], Path) else str(found[name])
+    assert defaults.keys() == expected.keys() | required
+    for name, value in expected.items():
+        shown_value = (
+            defaults[name] if not isinstance(defaults[name], Path) else str(defaults[name])
+        )
         if (script, name) in DECIDED_LATER:
-            assert shown is None
+            assert shown_value is None
         else:
-            assert (shown, type(shown)) == (value, type(value)), name
+            assert (shown_value, type(shown_value)) == (value, type(value)), name
 
 
 def test_unset_facedet_scale_comes_to_the_demos() -> None:

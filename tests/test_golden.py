@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from pipeline.sync import offset as sync_offset
-from tests.golden import kept, measure
+from tests.golden import measure, stored
 
-NUMBERS = kept.numbers()
+NUMBERS = stored.numbers()
 LEVELS = 2  # of a drawn mouth: other processors round otherwise
 
 
 def test_sound_features_are_the_kept_ones() -> None:
     """Mel, cepstra, and cepstra as the network in the box gets them."""
-    assert not measure.differences(measure.of_sound(), NUMBERS["sound"], within=kept.WITHIN)
+    assert not measure.differences(measure.of_sound(), NUMBERS["sound"], within=stored.WITHIN)
 
 
 def test_lip_pixels_are_the_kept_ones() -> None:
     """Region, grey, size and scale of what the lip tower gets."""
-    assert not measure.differences(measure.of_lips(), NUMBERS["lips"], within=kept.WITHIN)
+    assert not measure.differences(measure.of_lips(), NUMBERS["lips"], within=stored.WITHIN)
 
 
 def test_boxes_of_the_example_are_the_kept_ones(example: Path) -> None:
@@ -32,26 +32,26 @@ def test_boxes_of_the_example_are_the_kept_ones(example: Path) -> None:
 def test_distances_of_made_embeddings_are_the_kept_ones() -> None:
     """A row at the start, where sound is missing, and one of the middle."""
     measured = measure.of_distances()
-    assert not measure.differences(measured, NUMBERS["distances"], within=kept.WITHIN)
+    assert not measure.differences(measured, NUMBERS["distances"], within=stored.WITHIN)
 
 
 def test_judgement_of_kept_distances_is_the_kept_one() -> None:
     """Offset, min dist, confidence, margin, framewise confidence, with and without gaps."""
-    measured = measure.of_judgement(kept.distances())
-    assert not measure.differences(measured, NUMBERS["judgement"], within=kept.WITHIN)
+    measured = measure.of_judgement(stored.distances())
+    assert not measure.differences(measured, NUMBERS["judgement"], within=stored.WITHIN)
 
 
 def test_drift_of_made_distances_is_the_kept_one() -> None:
     """The valley moves by half a frame every five seconds: 240 ms a minute."""
-    measured = measure.of_judgement(measure.made_distances())
+    measured = measure.of_judgement(measure.synthetic_distances())
     assert measured["drift_ms_per_min"] == pytest.approx(240, abs=15)
-    kept_one = NUMBERS["judgement_of_drift"]
-    assert not measure.differences(measured, kept_one, within=kept.WITHIN)
+    numbers = NUMBERS["judgement_of_drift"]
+    assert not measure.differences(measured, numbers, within=stored.WITHIN)
 
 
 def test_kept_judgement_follows_the_published_definition() -> None:
     """Confidence is the median of the mean distances less the smallest, worked out here anew."""
-    mean = kept.distances().astype(np.float64).mean(axis=0)
+    mean = stored.distances().astype(np.float64).mean(axis=0)
     judged = NUMBERS["judgement"]
     assert judged["offset_frames"] == 15 - int(mean.argmin()) == 3
     assert judged["min_dist"] == pytest.approx(mean.min(), abs=1e-3)
@@ -61,8 +61,8 @@ def test_kept_judgement_follows_the_published_definition() -> None:
 
 def test_mouth_of_the_example_is_the_kept_one(example: Path) -> None:
     """One face with the mouth that the generator in the box draws for its sound."""
-    drawn, before = measure.of_mouth(example), cv2.imread(str(kept.MOUTH_FILE))
-    assert np.abs(drawn.astype(int) - before).max() <= LEVELS
+    picture, before = measure.of_mouth(example), cv2.imread(str(stored.MOUTH_FILE))
+    assert np.abs(picture.astype(int) - before).max() <= LEVELS
 
 
 def test_differences_names_each_value_that_differs() -> None:

@@ -117,8 +117,8 @@ def test_no_video_is_refused_and_nothing_is_touched(
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
         assert path.name in done.stderr and done.stdout == ""
     assert snapshot(data_dir) == before
-    assert [found.name for found in data_dir.iterdir()] == ["pywork"]
-    assert [found.name for found in (data_dir / "pywork").iterdir()] == ["before"]
+    assert [entry.name for entry in data_dir.iterdir()] == ["pywork"]
+    assert [entry.name for entry in (data_dir / "pywork").iterdir()] == ["before"]
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.ts"])
@@ -126,13 +126,18 @@ def test_a_video_that_breaks_off_is_used_as_far_as_it_goes(
     name: str, tmp_path: Path, script_here: Script
 ) -> None:
     """Exit 0, the file and the second where it broke in one sentence, what was good is kept."""
-    whole, cut = tmp_path / f"whole{Path(name).suffix}", tmp_path / name
+    whole_file, cut = tmp_path / f"whole{Path(name).suffix}", tmp_path / name
     ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=320x240:r=25", "-f", "lavfi", "-i", "sine=440:r=16000"),
         *("-t", "6", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25"),
-        *("-c:a", "aac", *(("-movflags", "+faststart") if whole.suffix == ".mp4" else ()), whole),
+        *(
+            "-c:a",
+            "aac",
+            *(("-movflags", "+faststart") if whole_file.suffix == ".mp4" else ()),
+            whole_file,
+        ),
     )
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    cut.write_bytes(whole_file.read_bytes()[: whole_file.stat().st_size // 2])
     done = script_here("run_pipeline.py", "--videofile", cut, "--data_dir", tmp_path / "work")
     assert done.returncode == 0, done.stderr
     work = Workspace(tmp_path / "work", "cut")
@@ -185,8 +190,8 @@ def test_a_video_without_sound_says_so_at_every_step(
     (row,) = json.loads(work.offsets_json.read_text())
     assert row["offset_frames"] is None and row["confidence"] is None and not row["reliable"]
     assert "no sound" in row["warning"]
-    drawn = script("run_visualise.py", *where)
-    assert drawn.returncode == 0 and drawn.stderr == ""
+    process = script("run_visualise.py", *where)
+    assert process.returncode == 0 and process.stderr == ""
     assert frame_count(work.labelled_video) == 30
 
 
@@ -246,8 +251,8 @@ def test_references_that_reach_elsewhere_are_refused(
     """Every command refuses them in one sentence and touches nothing."""
     arguments = [f"--videofile={face_clip}", f"--data_dir={tmp_path}", f"--reference={reference}"]
     assert cli.run(lambda: main(arguments)) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and "--reference" in told and told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "--reference" in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -265,6 +270,6 @@ def test_a_reference_that_was_never_prepared_names_the_first_step(
 ) -> None:
     """Exit code 2, one sentence with the command to run, nothing written."""
     assert cli.run(lambda: main([f"--data_dir={tmp_path}", "--reference=talk"])) == 2
-    told = capsys.readouterr().err
-    assert "run_pipeline.py" in told and told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert "run_pipeline.py" in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())

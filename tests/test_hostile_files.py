@@ -96,8 +96,8 @@ def _run(path: Path, data_dir: Path) -> int:
     return code
 
 
-def _assert_one_sentence(path: Path, told: str) -> None:
-    assert told.startswith("error: ") and told.count("\n") == 1 and path.name in told, told
+def _assert_one_sentence(path: Path, error: str) -> None:
+    assert error.startswith("error: ") and error.count("\n") == 1 and path.name in error, error
 
 
 @pytest.mark.parametrize("kind", POINTERS)
@@ -243,9 +243,9 @@ def test_a_header_of_huge_pictures(
     """One sentence, or the pictures as they really are."""
     path = make(tmp_path, codec)
     code = _run(path, tmp_path / "work")
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     if code:
-        _assert_one_sentence(path, told)
+        _assert_one_sentence(path, error)
         assert not list((tmp_path / "work").rglob("*.avi"))
     else:
         assert frame_count(Workspace(tmp_path / "work", "x").video) == 10
@@ -267,8 +267,8 @@ def _many_mp4(folder: Path, kind: bytes) -> Path:
     box = next(box for box in boxes(data) if box.kind == kind)
     changed = bytearray(data)
     # stsz: one size for all, then how many; stts: how many of how many.
-    places = {b"stsz": (12, 16), b"stts": (16,), b"stco": (12,), b"ctts": (12,)}[kind]
-    for work, value in zip(places[::-1], (BILLION, 100), strict=False):
+    counts_at = {b"stsz": (12, 16), b"stts": (16,), b"stco": (12,), b"ctts": (12,)}[kind]
+    for work, value in zip(counts_at[::-1], (BILLION, 100), strict=False):
         struct.pack_into(">I", changed, box.start + work, value)
     path.write_bytes(changed)
     return path
@@ -288,9 +288,9 @@ def _day_mp4(folder: Path) -> Path:
     path, data = _film(folder, "day.mp4", "-c:v", "mpeg4", "-c:a", "aac")
     changed = bytearray(data)
     for box in boxes(data):
-        work = {b"mvhd": 24, b"mdhd": 24, b"tkhd": 28, b"elst": 16}.get(box.kind)
-        if work:
-            struct.pack_into(">I", changed, box.start + work, DAY_S * 1000)
+        position = {b"mvhd": 24, b"mdhd": 24, b"tkhd": 28, b"elst": 16}.get(box.kind)
+        if position:
+            struct.pack_into(">I", changed, box.start + position, DAY_S * 1000)
     path.write_bytes(changed)
     return path
 
@@ -322,9 +322,9 @@ def test_a_header_that_claims_too_much(
     path = CLAIMS[claim](tmp_path)
     before = snapshot(tmp_path)
     code = _run(path, tmp_path / "work")
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     if code:
-        _assert_one_sentence(path, told)
+        _assert_one_sentence(path, error)
         assert snapshot(tmp_path) == before
     else:
         assert frame_count(Workspace(tmp_path / "work", "x").video) == 10

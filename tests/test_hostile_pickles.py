@@ -29,8 +29,8 @@ from tests.test_pickles import (
     Call,
     Name,
     code,
-    put,
     python2,
+    store_content,
 )
 
 READERS: dict[str, Callable[[Workspace], object]] = {
@@ -88,9 +88,9 @@ def _numpy_object(trace: Path) -> object:
 
 
 def _in_a_timecode(trace: Path) -> object:
-    made = FrameTimecode(3, fps=25.0)
-    made._rate = _system(trace)
-    return [(made, made)]
+    timecode = FrameTimecode(3, fps=25.0)
+    timecode._rate = _system(trace)
+    return [(timecode, timecode)]
 
 
 def _in_a_list(trace: Path) -> object:
@@ -120,7 +120,7 @@ def test_payloads_run_nothing_from_any_file(
     trace = tmp_path / "trace"
     content = pickle.dumps(payload(trace), protocol)
     for name, read in READERS.items():
-        put(work, name, content)
+        store_content(work, name, content)
         with pytest.raises(InputError, match=name.replace(".", r"\.")) as refusal:
             read(work)
         assert "\n" not in str(refusal.value) and not trace.exists()
@@ -149,11 +149,11 @@ def test_payloads_run_nothing_through_the_commands(
     trace = tmp_path / "trace"
     work.write_tracks([], [])
     work.write_distances([])
-    put(work, name, pickle.dumps(payload(trace)))
+    store_content(work, name, pickle.dumps(payload(trace)))
     before = sorted(path.name for path in work.folder("pywork").iterdir())
     assert cli.run(lambda: main([f"--data_dir={tmp_path}", "--reference=talk"])) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and name in told and told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and name in error and error.count("\n") == 1
     assert not trace.exists()
     assert sorted(path.name for path in work.folder("pywork").iterdir()) == before
     assert not list(work.folder("pyavi").iterdir())
@@ -166,7 +166,7 @@ def test_payloads_run_nothing_through_a_shell(
     """The same as a user types it."""
     trace = tmp_path / "trace"
     work.write_distances([])
-    put(work, "tracks.pckl", pickle.dumps(_system(trace)))
+    store_content(work, "tracks.pckl", pickle.dumps(_system(trace)))
     done = script(command, "--data_dir", tmp_path, "--reference", "talk")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "tracks.pckl" in done.stderr and not trace.exists()
@@ -372,7 +372,7 @@ BOMBS = {
 @pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
 def test_nests_are_refused_at_once(work: Workspace, name: str, content: bytes) -> None:
     """Deep, endless and exploding structures are never walked, nor told in the message."""
-    path = put(work, name, content)
+    path = store_content(work, name, content)
     started = time.process_time()
     with pytest.raises(InputError, match=name.replace(".", r"\.")) as refusal:
         READERS[name](work)

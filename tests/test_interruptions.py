@@ -27,9 +27,9 @@ from tests.interruption_kit import (
     after_next_run,
     contents,
     disturb,
-    ended,
     leaves_nobody,
     measured_stage,
+    output_of,
     recovered,
     start,
 )
@@ -59,7 +59,7 @@ def stages(
     find_faces(face_clip, work, FaceOptions(min_track=12), device=cpu)
     where = ["--data_dir", str(work.data_dir), "--reference", REFERENCE]
     assert cli.run(lambda: run_syncnet.main([*where, "--vshift", "10"])) == 0
-    made = {}
+    durations = {}
     for number, name in enumerate(SCRIPTS):
         before = folder / f"before{number}"
         if number:
@@ -71,9 +71,9 @@ def stages(
             for file in (older.labelled_video, older.dubbed_video, older.dubbed_record):
                 file.write_bytes(b"old")
         shutil.rmtree(before / "pytmp", ignore_errors=True)
-        made[name] = measured_stage(name, flags[name], before, folder / f"after{number}")
-        assert made[name].old != made[name].new
-    return made
+        durations[name] = measured_stage(name, flags[name], before, folder / f"after{number}")
+        assert durations[name].old != durations[name].new
+    return durations
 
 
 def _kill(running: "subprocess.Popen[str]", _: Path) -> None:
@@ -83,10 +83,10 @@ def _kill(running: "subprocess.Popen[str]", _: Path) -> None:
 def _moments(count: int) -> list[object]:
     """Moments in the work, as parts of it, drawn once: four for every day, all with -m slow."""
     rng = random.Random(13)
-    drawn = [(SCRIPTS[number % len(SCRIPTS)], rng.uniform(0, 0.9)) for number in range(count)]
+    moments = [(SCRIPTS[number % len(SCRIPTS)], rng.uniform(0, 0.9)) for number in range(count)]
     return [
         pytest.param(name, at, marks=[] if number < 4 else pytest.mark.slow, id=f"{name}-{at:.3f}")
-        for number, (name, at) in enumerate(drawn)
+        for number, (name, at) in enumerate(moments)
     ]
 
 
@@ -96,8 +96,8 @@ def test_a_killed_run_is_simply_run_again(
 ) -> None:
     """Kill -9 leaves the previous or the complete new results; the next run ends like any other."""
     stage = stages[name]
-    running, said, data_dir = disturb(stage, tmp_path, _kill, at=at)
-    assert running.returncode == -signal.SIGKILL, said
+    running, output, data_dir = disturb(stage, tmp_path, _kill, at=at)
+    assert running.returncode == -signal.SIGKILL, output
     nobody = leaves_nobody(running)
     assert recovered(data_dir) in (stage.old, stage.new)
     assert after_next_run(stage, data_dir) == stage.new
@@ -124,11 +124,11 @@ def test_a_stopped_run_clears_up(
 ) -> None:
     """The exit code says by what; nothing unfinished and no ffmpeg is left; results are whole."""
     stage = stages[name]
-    running, said, data_dir = disturb(
+    running, output, data_dir = disturb(
         stage, tmp_path, lambda running, _: running.send_signal(number), at=0.4
     )
-    assert running.returncode == 128 + number, said
-    assert "stopped; run the same command again." in said and "Traceback" not in said
+    assert running.returncode == 128 + number, output
+    assert "stopped; run the same command again." in output and "Traceback" not in output
     assert leaves_nobody(running)
     assert contents(data_dir) in (stage.old, stage.new)
     assert not Workspace(data_dir, REFERENCE).scratch.exists()
@@ -163,10 +163,10 @@ def test_two_runs_at_once(name: str, stages: dict[str, Stage], tmp_path: Path) -
     stage = stages[name]
     shutil.copytree(stage.before, tmp_path / "work")
     runs = [start(stage, tmp_path / "work", until_working=False) for _ in range(2)]
-    said = [ended(run) for run in runs]
+    output = [output_of(run) for run in runs]
     codes = sorted(run.returncode for run in runs)
-    assert codes in ([0, 1], [0, 0]), said
-    for run, words in zip(runs, said, strict=True):
+    assert codes in ([0, 1], [0, 0]), output
+    for run, words in zip(runs, output, strict=True):
         if run.returncode:
             assert words.startswith("error: Another run is working") and words.count("\n") == 1
     assert contents(tmp_path / "work") == stage.new
@@ -193,11 +193,11 @@ def test_a_folder_removed_under_a_run(
         for _attempt in range(5):
             shutil.rmtree(data_dir / removed, ignore_errors=True)
 
-    running, said, data_dir = disturb(stage, tmp_path, remove, at=0.3)
-    assert running.returncode in (0, 1, 2), said
-    assert "Traceback" not in said
+    running, output, data_dir = disturb(stage, tmp_path, remove, at=0.3)
+    assert running.returncode in (0, 1, 2), output
+    assert "Traceback" not in output
     if running.returncode:
-        assert said.splitlines()[-1].startswith("error: ")
+        assert output.splitlines()[-1].startswith("error: ")
     assert leaves_nobody(running)
     if removed == "pytmp":
         assert recovered(data_dir) in (stage.old, stage.new)
@@ -252,12 +252,12 @@ def test_a_full_disk_costs_no_results(
     changed = [content for key, content in stage.new.items() if stage.old.get(key) != content]
     needed = sum(-len(content) // 4096 * -4096 for content in changed)
     space = os.statvfs(disk)
-    used = (space.f_blocks - space.f_bfree) * space.f_frsize
-    _remount(disk, f"size={used + int(part * needed) // 4096 * 4096 + 4096}")
-    code, said = _run(stage, data_dir, capsys)
-    assert code in (0, 1, 2), said
+    used_bytes = (space.f_blocks - space.f_bfree) * space.f_frsize
+    _remount(disk, f"size={used_bytes + int(part * needed) // 4096 * 4096 + 4096}")
+    code, output = _run(stage, data_dir, capsys)
+    assert code in (0, 1, 2), output
     if code:
-        assert said.startswith("error: ") and said.count("\n") == 1
+        assert output.startswith("error: ") and output.count("\n") == 1
         assert contents(data_dir) == stage.old
     else:
         assert contents(data_dir) == stage.new
@@ -275,9 +275,9 @@ def test_a_read_only_folder_is_named(
     stage, data_dir = stages[name], disk / "work"
     shutil.copytree(stage.before, data_dir)
     _remount(disk, "ro")
-    code, said = _run(stage, data_dir, capsys)
-    assert code == 2 and said.startswith(f"error: --data_dir {data_dir} cannot be written")
-    assert said.count("\n") == 1
+    code, output = _run(stage, data_dir, capsys)
+    assert code == 2 and output.startswith(f"error: --data_dir {data_dir} cannot be written")
+    assert output.count("\n") == 1
     _remount(disk, "rw")
     assert contents(data_dir) == stage.old
     assert _run(stage, data_dir, capsys) == (0, "")

@@ -19,10 +19,10 @@ from pipeline.sync import offset as sync_offset
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
 def test_medians(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     values: np.ndarray = (np.random.default_rng(0).normal(0, 100, 60)).astype(dtype)
-    whole = medians.running_median(values, 9, edges="edge")
+    at_once = medians.running_median(values, 9, edges="edge")
     monkeypatch.setattr(medians, "AT_ONCE", 7)
-    np.testing.assert_array_equal(medians.running_median(values, 9, edges="edge"), whole)
-    assert whole.dtype == (np.float64 if dtype == np.int16 else dtype)
+    np.testing.assert_array_equal(medians.running_median(values, 9, edges="edge"), at_once)
+    assert at_once.dtype == (np.float64 if dtype == np.int16 else dtype)
 
 
 def test_medians_need_little_memory() -> None:
@@ -37,11 +37,11 @@ def test_medians_need_little_memory() -> None:
 
 def test_mean_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    dists, heard = rng.random((100, 11), np.float32), rng.random(100) > 0.3
-    whole = [sync_offset.valid_mean(dists), sync_offset.valid_mean(dists, heard)]
+    dists, with_sound = rng.random((100, 11), np.float32), rng.random(100) > 0.3
+    at_once = [sync_offset.valid_mean(dists), sync_offset.valid_mean(dists, with_sound)]
     monkeypatch.setattr(sync_offset, "ROWS_AT_ONCE", 9)
-    blocks = [sync_offset.valid_mean(dists), sync_offset.valid_mean(dists, heard)]
-    np.testing.assert_allclose(blocks, whole, rtol=1e-12)
+    blocks = [sync_offset.valid_mean(dists), sync_offset.valid_mean(dists, with_sound)]
+    np.testing.assert_allclose(blocks, at_once, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rows", [3, 8, 30, 1000])
@@ -49,21 +49,21 @@ def test_distances(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks shorter than the search, too; beyond both ends the sound is zero."""
     monkeypatch.setattr(embeddings, "ROWS_AT_ONCE", rows)
     lips, sound = torch.randn(2, 31, 6, generator=torch.manual_seed(0))
-    found = embeddings.distances(lips, sound, vshift=9)
+    result = embeddings.distances(lips, sound, vshift=9)
     wide = torch.cat([torch.zeros(9, 6), sound, torch.zeros(9, 6)])
-    wanted = [[(lips[i] + 1e-6 - wide[i + j]).norm() for j in range(19)] for i in range(31)]
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    expected = [[(lips[i] + 1e-6 - wide[i + j]).norm() for j in range(19)] for i in range(31)]
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 def test_embeddings_of_sound(cpu: torch.device) -> None:
     """Batches are put where they belong, the last and shorter one too."""
     model = SyncNet(SMALL).eval().requires_grad_(False)
     samples = np.random.default_rng(0).integers(-3000, 3000, 16_000 * 2).astype(np.int16)
-    whole, batches = (
+    at_once, batches = (
         embeddings.embed_sound(model, samples, batch_size=size, device=cpu) for size in (1000, 7)
     )
-    assert len(whole) == 45
-    torch.testing.assert_close(batches, whole, rtol=1e-5, atol=1e-5)
+    assert len(at_once) == 45
+    torch.testing.assert_close(batches, at_once, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("channel", [None, 1])
@@ -75,8 +75,8 @@ def test_sound_read_in_blocks(
     both.tofile(tmp_path / "sound.s16")
     monkeypatch.setattr(clock, "BLOCK_SAMPLES", 7)
     sound = clock.Sound(tmp_path / "sound.s16", 16_000, 2, samples, (), channel)
-    wanted = np.rint(both.mean(axis=1)) if channel is None else both[:, channel]
-    np.testing.assert_array_equal(sound.mono(), wanted)
+    expected = np.rint(both.mean(axis=1)) if channel is None else both[:, channel]
+    np.testing.assert_array_equal(sound.mono(), expected)
     assert sound.mono().dtype == np.int16
 
 

@@ -55,7 +55,7 @@ def onsets(
     levels = [picture.mean() for picture in _pictures(work)]
     # Time zero of everything made is the first picture.
     first_s = picture_levels(source)[0][0]
-    found = {
+    onset_times_s = {
         "input picture": picture_onsets(source) - first_s,
         "input sound": sound_onsets(source) - first_s,
         "video.avi picture": picture_onsets(work.video),
@@ -74,14 +74,14 @@ def onsets(
         crop_scale=0.4,
         frame_rate=25,
     )
-    found["crop picture"] = picture_onsets(work.crop(0)) + CROP_START / 25
-    found["crop sound"] = sound_onsets(work.crop(0)) + CROP_START / 25
+    onset_times_s["crop picture"] = picture_onsets(work.crop(0)) + CROP_START / 25
+    onset_times_s["crop sound"] = sound_onsets(work.crop(0)) + CROP_START / 25
     work.write_tracks([track], [path])
     work.write_distances([np.ones((len(track.frames) - 5, 31), np.float32)])
     assert label(work) == len(levels) == frame_count(work.labelled_video)
-    found["video_out.avi picture"] = picture_onsets(work.labelled_video)
-    found["video_out.avi sound"] = sound_onsets(work.labelled_video)
-    return found
+    onset_times_s["video_out.avi picture"] = picture_onsets(work.labelled_video)
+    onset_times_s["video_out.avi sound"] = sound_onsets(work.labelled_video)
+    return onset_times_s
 
 
 def _frames_of(video: Path) -> Generator[np.ndarray]:
@@ -107,7 +107,7 @@ def test_flash_and_beep_stay_together_everywhere(
     """No two of input, video.avi, frames, audio.wav, crops, video_out.avi are 20 ms apart."""
     clip, source = flashing
     truth = np.array(clip.onsets_s) - picture_levels(source)[0][0]
-    assert {name: len(found) for name, found in onsets.items()} == dict.fromkeys(onsets, 6)
+    assert {name: len(times_s) for name, times_s in onsets.items()} == dict.fromkeys(onsets, 6)
     np.testing.assert_allclose(onsets["input picture"], truth, atol=0.001)
     np.testing.assert_allclose(onsets["input sound"], truth, atol=0.001)
     skews = {
@@ -216,8 +216,8 @@ def _grey(picture: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_reader_counts_the_same_frames(name: str, tmp_path: Path) -> None:
     """The raw pass, the pictures, video.avi and read_frames agree on number, size and content."""
-    made, size_px, expected = SOURCES[name]
-    path = _source(tmp_path, f"{name}.mkv", made) if isinstance(made, str) else made(tmp_path)
+    make, size_px, expected = SOURCES[name]
+    path = _source(tmp_path, f"{name}.mkv", make) if isinstance(make, str) else make(tmp_path)
     info = decode.probe(path)
     assert (info.width_px, info.height_px) == size_px
     pictures = tmp_path / "pictures"
@@ -350,6 +350,6 @@ def test_reading_at_another_rate_gives_every_place_of_the_grid(rate: int, tmp_pa
     """Two seconds are two seconds: an ffmpeg that loses the rate takes 25 and drops the rest."""
     video = tmp_path / "video.mkv"
     ffmpeg("-f", "lavfi", "-i", f"color=s=32x32:r={rate}", "-t", "2", "-c:v", "ffv1", video)
-    for wanted in (24.0, 25.0, 30.0, 50.0):
-        assert sum(1 for _ in decode.read_planes(video, frame_rate=wanted)) == 2 * wanted
-        assert sum(1 for _ in decode.read_frames(video, frame_rate=wanted)) == 2 * wanted
+    for frame_rate in (24.0, 25.0, 30.0, 50.0):
+        assert sum(1 for _ in decode.read_planes(video, frame_rate=frame_rate)) == 2 * frame_rate
+        assert sum(1 for _ in decode.read_frames(video, frame_rate=frame_rate)) == 2 * frame_rate

@@ -14,6 +14,6 @@ def test_it_is_scipys(edges: str, mode: str, count: int, kind: type) -> None:
     """Bit by bit, for series shorter than the window too."""
     values: np.ndarray = np.random.default_rng(5).normal(size=count).astype(kind)
     for length in (3, 9, 13):
-        found = running_median(values, length, edges=edges)
-        assert found.dtype == kind
-        np.testing.assert_array_equal(found, median_filter(values, length, mode=mode))
+        medians = running_median(values, length, edges=edges)
+        assert medians.dtype == kind
+        np.testing.assert_array_equal(medians, median_filter(values, length, mode=mode))

@@ -113,9 +113,9 @@ def test_batches_do_not_mix_frames(face_clip: Path, cpu: torch.device) -> None:
     together = stream_of(model, facedet_scale=0.25)
     for frame in frames:
         together.feed(frame)
-    found = together.faces()
-    assert [len(faces) for faces in found] == [1, 1, 0, 1, 1, 1]
-    for frame, faces in zip(frames, found, strict=True):
+    batched = together.faces()
+    assert [len(faces) for faces in batched] == [1, 1, 0, 1, 1, 1]
+    for frame, faces in zip(frames, batched, strict=True):
         alone = stream_of(model, facedet_scale=0.25)
         alone.feed(frame)
         for one, other in zip(alone.faces()[0], faces, strict=True):
@@ -144,10 +144,10 @@ def test_suppression_keeps_the_best_of_each_heap() -> None:
 # Parity with the original programs.
 
 
-def _near(found: np.ndarray, wanted: np.ndarray) -> None:
-    assert len(found) == len(wanted)
-    np.testing.assert_allclose(found[:, :4], wanted[:, :4], atol=0.02)
-    np.testing.assert_allclose(found[:, 4], wanted[:, 4], atol=1e-4)
+def _near(values: np.ndarray, expected: np.ndarray) -> None:
+    assert len(values) == len(expected)
+    np.testing.assert_allclose(values[:, :4], expected[:, :4], atol=0.02)
+    np.testing.assert_allclose(values[:, 4], expected[:, 4], atol=1e-4)
 
 
 def test_s3fd_parity(shared: Path, rule: ModuleType, cpu: torch.device) -> None:
@@ -164,9 +164,9 @@ def test_s3fd_parity(shared: Path, rule: ModuleType, cpu: torch.device) -> None:
         regressions, logits, anchors = model(images)
     np.testing.assert_allclose(regressions, truth["loc"], atol=2e-3)
     np.testing.assert_allclose(torch.softmax(logits, 2), truth["scores"], atol=1e-4)
-    found = s3fd.faces_from_output(regressions[0], logits[0], anchors, confidence=0.8)
-    found[:, :4] *= 4
-    _near(found, truth["boxes_0.8"])
+    faces = s3fd.faces_from_output(regressions[0], logits[0], anchors, confidence=0.8)
+    faces[:, :4] *= 4
+    _near(faces, truth["boxes_0.8"])
     detector = stream_of(model, facedet_scale=0.25)
     detector.feed(frame)
     ((face,),) = detector.faces()
@@ -209,11 +209,11 @@ def test_syncnet_parity(
     np.testing.assert_allclose(lips[:312], truth["im_feat"][: len(lips)], atol=1e-3)
     dists = embeddings.distances(torch.from_numpy(truth["im_feat"]), sound[:312], vshift=15)
     np.testing.assert_allclose(dists, truth["dists"], atol=1e-3)
-    found = sync_offset.judge(dists, reliable_confidence=3)
-    assert found.offset_frames == int(truth["offset"])
-    assert found.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-3)
-    assert found.confidence == pytest.approx(float(truth["conf"]), abs=1e-3)
-    np.testing.assert_allclose(found.framewise, truth["fconfm"], atol=2e-3)
+    sync = sync_offset.judge(dists, reliable_confidence=3)
+    assert sync.offset_frames == int(truth["offset"])
+    assert sync.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-3)
+    assert sync.confidence == pytest.approx(float(truth["conf"]), abs=1e-3)
+    np.testing.assert_allclose(sync.framewise, truth["fconfm"], atol=2e-3)
 
 
 # Sound features.
@@ -221,8 +221,8 @@ def test_syncnet_parity(
 
 def test_mfcc_of_a_second_has_99_columns() -> None:
     """16000 samples give 99 columns of 13 float32; a shred of sound gives one."""
-    found = features.mfcc(np.arange(16_000, dtype=np.int16))
-    assert found.shape == (99, 13) and found.dtype == np.float32
+    mfcc = features.mfcc(np.arange(16_000, dtype=np.int16))
+    assert mfcc.shape == (99, 13) and mfcc.dtype == np.float32
     assert features.mfcc(np.ones(1, np.int16)).shape == (1, 13)
     assert features.mfcc(np.zeros(800, np.int16)).shape == (4, 13)
 
@@ -231,17 +231,17 @@ def test_mfcc_of_a_second_has_99_columns() -> None:
 def test_mfcc_is_the_published_one(samples: int) -> None:
     """Computed in blocks it equals python_speech_features on the whole, also at the borders."""
     signal = np.random.default_rng(samples).integers(-32_768, 32_768, samples).astype(np.int16)
-    wanted = python_speech_features.mfcc(signal, 16_000)
-    found = features.mfcc(signal)
-    assert found.shape == wanted.shape
-    np.testing.assert_allclose(found, wanted, atol=2e-4)
+    expected = python_speech_features.mfcc(signal, 16_000)
+    mfcc = features.mfcc(signal)
+    assert mfcc.shape == expected.shape
+    np.testing.assert_allclose(mfcc, expected, atol=2e-4)
 
 
 def test_mfcc_of_the_demo_clip(shared: Path, demo_clip: Path) -> None:
     """The original program's own numbers."""
     truth = np.load(shared / "parity" / "syncnet_example.npz")["mfcc"]
-    found = features.mfcc(wavfile.read(demo_clip / "audio.wav")[1])
-    np.testing.assert_allclose(found, truth, atol=1e-4)
+    mfcc = features.mfcc(wavfile.read(demo_clip / "audio.wav")[1])
+    np.testing.assert_allclose(mfcc, truth, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -259,12 +259,12 @@ def test_mfcc_refuses_what_would_be_silently_wrong(wrong: np.ndarray) -> None:
 def test_running_mean_is_a_plain_mean(length: int) -> None:
     """At the ends the last full window counts; no value drifts over a long track."""
     values = np.random.default_rng(0).normal(100, 3, (300, 2)).astype(np.float32)
-    found = syncnet.running_mean(values, length)
+    means = syncnet.running_mean(values, length)
     for index in (0, 1, 50, 150, 298, 299):
         window = min(length, 300)
         start = min(max(index - window // 2, 0), 300 - window)
-        wanted = values[start : start + window].astype(float).mean(axis=0)
-        np.testing.assert_allclose(found[index], wanted, rtol=1e-5)
+        expected = values[start : start + window].astype(float).mean(axis=0)
+        np.testing.assert_allclose(means[index], expected, rtol=1e-5)
 
 
 # Weight files.
@@ -318,7 +318,7 @@ def test_what_is_no_weights_file_is_said_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("content", "size_bytes", "said"),
+    ("content", "size_bytes", "message"),
     [
         (HTML, len(HTML), "it is an HTML page"),
         (b"\n  <HTML lang='en'>" + b"x" * 600, 618, "it is an HTML page"),
@@ -329,7 +329,7 @@ def test_what_is_no_weights_file_is_said_in_one_sentence(
     ids=["page", "long page", "truncated", "as long", "longer"],
 )
 def test_a_published_file_that_is_damaged_says_how(
-    tmp_path: Path, cpu: torch.device, content: bytes, size_bytes: int, said: str
+    tmp_path: Path, cpu: torch.device, content: bytes, size_bytes: int, message: str
 ) -> None:
     """The most specific reason there is, and the command that fetches just this file."""
     path = tmp_path / "syncnet_v2.model"
@@ -338,7 +338,7 @@ def test_a_published_file_that_is_damaged_says_how(
     with pytest.raises(WeightsError) as refusal:
         weights.load_syncnet(path, device=cpu)
     assert refusal.value.exit_code == 2
-    assert str(refusal.value).startswith(f"{path} is not a weights file: {said}")
+    assert str(refusal.value).startswith(f"{path} is not a weights file: {message}")
     assert str(refusal.value).endswith("; run ./download_model.sh --only syncnet.")
 
 
@@ -351,12 +351,12 @@ def test_another_file_under_a_published_name_is_used_and_named(
     """A fine-tune is used with one warning; the published file and any other name with none."""
     path = tmp_path / "syncnet_v2.model"
     torch.save(SyncNet().state_dict(), path)
-    _, used = weights.load_syncnet(path, device=cpu)
+    _, weights_file = weights.load_syncnet(path, device=cpu)
     (warning,) = caplog.messages
     assert warning.startswith(f"warning: {path} is used, but it is not the published file")
-    assert used.sha256 in warning and "\n" not in warning
+    assert weights_file.sha256 in warning and "\n" not in warning
     caplog.clear()
-    row = dataclasses.replace(published.table()["syncnet"], sha256=used.sha256)
+    row = dataclasses.replace(published.table()["syncnet"], sha256=weights_file.sha256)
     monkeypatch.setattr(published, "table", lambda: {"syncnet": row})
     weights.load_syncnet(path, device=cpu)
     monkeypatch.undo()
@@ -396,10 +396,10 @@ def test_weights_of_another_network_are_refused_by_key(tmp_path: Path, cpu: torc
         "has unexpected extra": state | {"extra": torch.zeros(1)},
         "has other shapes for netfcaud.3.bias": state | {"netfcaud.3.bias": torch.zeros(3)},
     }
-    for said, wrong in cases.items():
+    for message, wrong in cases.items():
         path = tmp_path / "wrong.pth"
         torch.save(wrong, path)
-        with pytest.raises(WeightsError, match=rf"wrong\.pth does not fit SyncNet: it {said}"):
+        with pytest.raises(WeightsError, match=rf"wrong\.pth does not fit SyncNet: it {message}"):
             weights.fill(model, path)
     with pytest.raises(WeightsError, match="does not fit SyncNet"):
         weights.load_syncnet(weights.OWN_DIR / weights.S3FD_OWN_FILE, device=cpu)
@@ -423,9 +423,9 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
     model = SyncNet(syncnet.SMALL).eval()
     path = tmp_path / "own.safetensors"
     weights.write_own(model, path, config=syncnet.SMALL)
-    again, used = weights.load_syncnet(path, device=cpu)
+    again, weights_file = weights.load_syncnet(path, device=cpu)
     assert again.config == syncnet.SMALL and not again.training
-    assert used.file == "own.safetensors" and used.sha256 == sha256(path)
+    assert weights_file.file == "own.safetensors" and weights_file.sha256 == sha256(path)
     columns = torch.randn(3, 1, 13, syncnet.SMALL.window_columns)
     with torch.inference_mode():
         torch.testing.assert_close(again.forward_aud(columns), model.forward_aud(columns))
@@ -433,7 +433,7 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
 
 
 @pytest.mark.parametrize(
-    ("load", "present", "used"),
+    ("load", "present", "weights_file"),
     [
         (weights.load_wav2lip, ("wav2lip.pth", "wav2lip_gan.pth"), "wav2lip_gan.pth"),
         (weights.load_wav2lip, ("wav2lip.pth", "lipsync_expert.pth"), "wav2lip.pth"),
@@ -449,7 +449,7 @@ def test_own_weights_keep_their_configuration(tmp_path: Path, cpu: torch.device)
 def test_auto_takes_the_first_published_file_of_its_network(
     load: Callable[..., tuple[nn.Module, weights.WeightsFile]],
     present: tuple[str, ...],
-    used: str,
+    weights_file: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     cpu: torch.device,
@@ -462,9 +462,9 @@ def test_auto_takes_the_first_published_file_of_its_network(
         monkeypatch.setattr(weights, name, lambda config: nn.Identity())
     for name in present:
         (tmp_path / name).write_bytes(b"stands for weights")
-    assert load(device=cpu)[1].file == used and filled == [used]
+    assert load(device=cpu)[1].file == weights_file and filled == [weights_file]
     if load is weights.load_s3fd:
-        assert weights.s3fd_weights().file == used
+        assert weights.s3fd_weights().file == weights_file
 
 
 @pytest.mark.parametrize("name", ["expert", "s3fd", "syncnet", "wav2lip"])
@@ -485,8 +485,8 @@ def test_auto_prefers_the_published_files(
         weights.load_s3fd("s3fd", device=cpu)
     torch.save(S3FD().state_dict(), tmp_path / "sfd_face.pth")
     torch.save(SyncNet().state_dict(), tmp_path / "syncnet_v2.model")
-    detector, used = weights.load_s3fd("auto", device=cpu)
-    assert detector.config == s3fd.PUBLISHED and used.file == "sfd_face.pth"
+    detector, weights_file = weights.load_s3fd("auto", device=cpu)
+    assert detector.config == s3fd.PUBLISHED and weights_file.file == "sfd_face.pth"
     assert weights.load_s3fd("small", device=cpu)[1].file == "s3fd_small.safetensors"
-    model, used = weights.load_syncnet("auto", device=cpu)
-    assert model.config == syncnet.PUBLISHED and used.file == "syncnet_v2.model"
+    model, weights_file = weights.load_syncnet("auto", device=cpu)
+    assert model.config == syncnet.PUBLISHED and weights_file.file == "syncnet_v2.model"

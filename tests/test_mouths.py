@@ -66,8 +66,8 @@ def _path(track: Track, *, pads: Pads = NO_PADS, rate: int = 25) -> FacePath:
 
 
 def _left_edges(path: FacePath, times_s: np.ndarray) -> np.ndarray:
-    found = [path.at(float(time)) for time in times_s]
-    return np.array([region.left for region in found if region is not None], float)
+    regions = [path.at(float(time)) for time in times_s]
+    return np.array([region.left for region in regions if region is not None], float)
 
 
 @pytest.mark.parametrize("rate", [25.0, 30.0, 24_000 / 1001])
@@ -75,19 +75,19 @@ def test_a_moving_face_is_followed_without_lag(rate: float) -> None:
     """Between two frames of the working clock the box is between their boxes, at any rate."""
     moving = np.array(BOX) + 2.0 * np.arange(50)[:, None] * [1, 0, 1, 0]
     times_s = np.arange(int(0.3 * rate), int(1.7 * rate)) / rate
-    found = _left_edges(_path(_track(moving)), times_s)
-    np.testing.assert_allclose(found, 40 + 2.0 * times_s * 25, atol=0.51)
+    edges = _left_edges(_path(_track(moving)), times_s)
+    np.testing.assert_allclose(edges, 40 + 2.0 * times_s * 25, atol=0.51)
 
 
 def test_a_trembling_box_is_steadied_in_place() -> None:
     """Half of the jitter goes, and a jump is spread to both sides, not to later frames only."""
     jitter = np.random.default_rng(0).normal(0, 3, (200, 1))
     times_s = np.arange(200) / 25
-    found = _left_edges(_path(_track(np.array(BOX) + jitter)), times_s)
-    assert np.diff(found).std() < 0.25 * np.diff(jitter[:, 0]).std()
+    edges = _left_edges(_path(_track(np.array(BOX) + jitter)), times_s)
+    assert np.diff(edges).std() < 0.25 * np.diff(jitter[:, 0]).std()
     jump = np.array(BOX) + 20.0 * (np.arange(40) >= 20)[:, None]
-    found = _left_edges(_path(_track(jump)), np.arange(40) / 25)
-    np.testing.assert_allclose(found + found[::-1], 2 * 40 + 20, atol=1)
+    edges = _left_edges(_path(_track(jump)), np.arange(40) / 25)
+    np.testing.assert_allclose(edges + edges[::-1], 2 * 40 + 20, atol=1)
 
 
 def test_a_face_is_there_from_its_first_frame_to_its_last() -> None:
@@ -165,10 +165,10 @@ def test_the_mask_lies_in_the_mouths_region(box: tuple[int, int, int, int]) -> N
     mask = blend.mouth_mask(*region.size_px) > 0
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     least = Region(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
-    found = part.seen_from(region)
-    assert found.inside(mask) == found
-    spare = least.top - found.top, found.bottom - least.bottom
-    beside = least.left - found.left, found.right - least.right
+    part_region = part.seen_from(region)
+    assert part_region.inside(mask) == part_region
+    spare = least.top - part_region.top, part_region.bottom - least.bottom
+    beside = least.left - part_region.left, part_region.right - least.right
     assert min(*spare, *beside) >= 0 and max(*spare, *beside) <= 2
 
 
@@ -176,10 +176,10 @@ def test_a_mouth_beyond_the_edge_is_left() -> None:
     """A face of which only the forehead is seen: nothing to draw, and no error."""
     stored = _stored(_photo(3))
     box = np.tile([40.0, 150, 140, 290], (3, 1))
-    made = _regenerated(
+    dubbed = _regenerated(
         [stored] * 3, [DubTrack(0, _path(_track(box)), _voice(), np.ones(3, bool))], _generator(2)
     )
-    for buffer, _ in made:
+    for buffer, _ in dubbed:
         np.testing.assert_array_equal(buffer, stored)
     frame, generated = _photo(4), _photo(5, (96, 96, 3))
     for region in (Region(150, 290, 40, 140), Region(-290, -10, 40, 140), Region(20, 90, -99, 0)):
@@ -188,15 +188,15 @@ def test_a_mouth_beyond_the_edge_is_left() -> None:
 
 def _put_blend(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
     """Blended without having been cut."""
-    made = frame.copy()
-    blend.blend(made, region, generated, generated // 2)
-    return made
+    blended = frame.copy()
+    blend.blend(blended, region, generated, generated // 2)
+    return blended
 
 
 def _blended(frame: np.ndarray, region: Region, generated: np.ndarray) -> np.ndarray:
-    made = frame.copy()
-    blend.blend(made, region, generated, face_path.shrink(region.cut(frame)))
-    return made
+    blended = frame.copy()
+    blend.blend(blended, region, generated, face_path.shrink(region.cut(frame)))
+    return blended
 
 
 def test_only_the_mask_is_changed() -> None:
@@ -204,19 +204,19 @@ def test_only_the_mask_is_changed() -> None:
     frame, region = _photo(2), Region(20, 150, 40, 160)
     generated = face_path.shrink(region.cut(frame))
     generated[66:76, 36:60] = (20, 30, 240)
-    made = _blended(frame, region, generated)
+    dubbed = _blended(frame, region, generated)
     mask = np.zeros(frame.shape[:2], np.float32)
     region.cut(mask)[:] = blend.mouth_mask(120, 130)
-    assert (made[mask == 0] == frame[mask == 0]).all()
-    mouth = made[20 + 93 : 20 + 100, 40 + 50 : 40 + 70].reshape(-1, 3)
+    assert (dubbed[mask == 0] == frame[mask == 0]).all()
+    mouth = dubbed[20 + 93 : 20 + 100, 40 + 50 : 40 + 70].reshape(-1, 3)
     assert np.abs(mouth.astype(int) - (20, 30, 240)).max() < 40
 
 
 def test_what_was_not_regenerated_is_not_changed() -> None:
     """A generator that gives back what it saw leaves a face of its own size as it was."""
     frame, region = _photo(3), Region(20, 116, 40, 136)
-    made = _blended(frame, region, face_path.shrink(region.cut(frame)))
-    np.testing.assert_array_equal(made, frame)
+    dubbed = _blended(frame, region, face_path.shrink(region.cut(frame)))
+    np.testing.assert_array_equal(dubbed, frame)
 
 
 @pytest.mark.parametrize("light", [(30, 30, 30), (-25, 0, 25)], ids=["brighter", "redder"])
@@ -224,8 +224,8 @@ def test_another_light_is_taken_out(light: tuple[int, int, int]) -> None:
     """A face in other colours gets those of its surroundings, up to rounding."""
     frame, region = _photo(4), Region(20, 116, 40, 136)
     generated = face_path.shrink(region.cut(frame)).astype(int) + light
-    made = _blended(frame, region, generated.clip(0, 255).astype(np.uint8))
-    assert np.abs(made.astype(int) - frame).max() <= 2
+    dubbed = _blended(frame, region, generated.clip(0, 255).astype(np.uint8))
+    assert np.abs(dubbed.astype(int) - frame).max() <= 2
 
 
 def _ring_gradient(frame: np.ndarray, ring: np.ndarray) -> float:
@@ -244,8 +244,8 @@ def test_light_of_the_upper_half_has_no_say_in_the_mouths() -> None:
     original[48:] += 20
     mouth = (slice(64, 80), slice(36, 60))
     lower = np.clip(original, 0, 255).astype(np.uint8)
-    moved = blend.match_colour(np.minimum(generated, 235), np.minimum(lower, 255))[mouth]
-    np.testing.assert_allclose(moved - np.minimum(generated, 235)[mouth], 20, atol=1)
+    matched = blend.match_colour(np.minimum(generated, 235), np.minimum(lower, 255))[mouth]
+    np.testing.assert_allclose(matched - np.minimum(generated, 235)[mouth], 20, atol=1)
 
 
 def test_no_seam_is_seen() -> None:
@@ -310,8 +310,8 @@ def test_a_frame_hears_the_sound_from_its_time_on(beep: Path) -> None:
 def test_before_and_after_the_sound_is_silence(beep: Path) -> None:
     """The window of a frame just before the sound ends with the sound's start, and so after."""
     voice = read_voice(beep, delay_s=1.0, silence_gate=False)
-    found = voice.windows(np.array([0.0, 0.7, 0.9, 2.9, 3.1, 50.0]))[:, 0]
-    silent = (found == -MEL_LIMIT).all(axis=1)
+    columns = voice.windows(np.array([0.0, 0.7, 0.9, 2.9, 3.1, 50.0]))[:, 0]
+    silent = (columns == -MEL_LIMIT).all(axis=1)
     assert silent[[0, 1, 4, 5]].all()
     assert silent[2].tolist() == [True] * 8 + [False] * 8
     assert silent[3].tolist() == [False] * 9 + [True] * 7
@@ -329,9 +329,9 @@ def test_a_pause_is_silence_to_the_gate(beep: Path) -> None:
     """Room noise 30 dB below speech is not followed; speech and its edges are kept whole."""
     times_s = np.array([0.1, 0.85, 1.6])
     gated = read_voice(beep).windows(times_s)
-    heard = read_voice(beep, silence_gate=False).windows(times_s)
-    assert (gated[[0, 2]] == -MEL_LIMIT).all() and (heard[[0, 2]] > -MEL_LIMIT).any()
-    np.testing.assert_array_equal(gated[1], heard[1])
+    sound = read_voice(beep, silence_gate=False).windows(times_s)
+    assert (gated[[0, 2]] == -MEL_LIMIT).all() and (sound[[0, 2]] > -MEL_LIMIT).any()
+    np.testing.assert_array_equal(gated[1], sound[1])
 
 
 @pytest.mark.parametrize("noise_db", [None, -50, -30, -22])
@@ -375,8 +375,8 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
 
 def test_a_loop_never_jumps() -> None:
     """Forwards, backwards, forwards: neighbours stay neighbours, ends are shown once."""
-    shown = [there_and_back(position, 4) for position in range(14)]
-    assert shown == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]
+    positions = [there_and_back(position, 4) for position in range(14)]
+    assert positions == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]
     assert [there_and_back(position, 1) for position in range(3)] == [0, 0, 0]
     assert [there_and_back(position, 2) for position in range(4)] == [0, 1, 0, 1]
 
@@ -387,7 +387,7 @@ def test_rates_are_what_the_rounded_ones_stand_for() -> None:
     assert [exact_rate(rate) for rate in (25.0, 24.0, 30.0, 12.5)] == [25, 24, 30, 12.5]
 
 
-def _places(times_s: np.ndarray, rate: Fraction) -> np.ndarray:
+def _grid_indices(times_s: np.ndarray, rate: Fraction) -> np.ndarray:
     return np.floor(times_s * float(rate) + 0.5)
 
 
@@ -400,13 +400,13 @@ def test_a_constant_rate_is_kept(rate: float, tick_s: float) -> None:
     exact = Fraction(round(rate * 1001), 1001) if rate in (23.976, 29.97, 59.94) else Fraction(rate)
     times_s = np.round(np.arange(400) / float(exact) / tick_s) * tick_s
     for stated in (None, exact_rate(round(rate, 2)), 13.37):
-        found = output_rate(times_s, stated_rate=stated)
-        assert float(found) == pytest.approx(float(exact), rel=2.5e-4)
-        assert tick_s == 1e-3 or found == exact.limit_denominator(1001)
+        rate_out = output_rate(times_s, stated_rate=stated)
+        assert float(rate_out) == pytest.approx(float(exact), rel=2.5e-4)
+        assert tick_s == 1e-3 or rate_out == exact.limit_denominator(1001)
 
 
 @pytest.mark.parametrize(
-    ("rate", "jitter_s", "wanted"),
+    ("rate", "jitter_s", "expected"),
     [
         (30.0, 0.004, 30.0),
         (29.98, 0.004, 29.98),
@@ -419,19 +419,19 @@ def test_a_constant_rate_is_kept(rate: float, tick_s: float) -> None:
         (12.0, 0.005, 15.0),
     ],
 )
-def test_a_trembling_rate_gets_the_usual_one(rate: float, jitter_s: float, wanted: float) -> None:
+def test_a_trembling_rate_gets_the_usual_one(rate: float, jitter_s: float, expected: float) -> None:
     """As phones record: every frame has a place of its own, at no higher rate than that takes.
 
     What the header says is as good as a usual rate, unless it is an average below all of them.
     """
     times_s = np.arange(1800) / rate
     times_s[1:] += np.random.default_rng(0).uniform(-jitter_s, jitter_s, 1799)
-    found = output_rate(times_s, stated_rate=exact_rate(round(rate, 2)))
-    assert float(found) == pytest.approx(wanted)
-    assert len(np.unique(_places(times_s, found))) == len(times_s)
+    rate_out = output_rate(times_s, stated_rate=exact_rate(round(rate, 2)))
+    assert float(rate_out) == pytest.approx(expected)
+    assert len(np.unique(_grid_indices(times_s, rate_out))) == len(times_s)
     unstated = output_rate(times_s)
-    assert unstated in OUTPUT_RATES and unstated >= found * Fraction(999, 1000)
-    assert len(times_s) - len(np.unique(_places(times_s, unstated))) <= 2
+    assert unstated in OUTPUT_RATES and unstated >= rate_out * Fraction(999, 1000)
+    assert len(times_s) - len(np.unique(_grid_indices(times_s, unstated))) <= 2
 
 
 def test_a_screen_recording_keeps_its_fast_stretches() -> None:
@@ -440,8 +440,8 @@ def test_a_screen_recording_keeps_its_fast_stretches() -> None:
     pauses = np.array([7.0, 40.2, 90.0])
     times_s = np.sort(np.concatenate([moving, pauses]))
     average = (len(times_s) - 1) / times_s[-1]
-    found = output_rate(times_s, stated_rate=average)
-    assert found == 60 and len(np.unique(_places(times_s, found))) == len(times_s)
+    output = output_rate(times_s, stated_rate=average)
+    assert output == 60 and len(np.unique(_grid_indices(times_s, output))) == len(times_s)
 
 
 def test_the_faster_half_decides() -> None:
@@ -454,11 +454,11 @@ def test_an_unusual_rate_that_lost_frames_is_kept() -> None:
     """Frames on the places of a constant rate, some of them missing: no usual one has them all."""
     rng = np.random.default_rng(0)
     for rate in (Fraction(600, 19), Fraction(37), Fraction(17, 1)):
-        places = np.sort(rng.choice(600, 560, replace=False))
-        times_s = np.round((places - places[0]) / float(rate), 3)
-        found = output_rate(times_s, stated_rate=len(times_s) / times_s[-1])
-        assert float(found) == pytest.approx(float(rate), rel=0.002)
-        assert len(np.unique(_places(times_s, found))) == len(times_s)
+        indices = np.sort(rng.choice(600, 560, replace=False))
+        times_s = np.round((indices - indices[0]) / float(rate), 3)
+        rate_out = output_rate(times_s, stated_rate=len(times_s) / times_s[-1])
+        assert float(rate_out) == pytest.approx(float(rate), rel=0.002)
+        assert len(np.unique(_grid_indices(times_s, rate_out))) == len(times_s)
 
 
 def test_broken_times_are_no_reason_for_a_high_rate() -> None:
@@ -474,7 +474,7 @@ def test_broken_times_are_no_reason_for_a_high_rate() -> None:
 
 
 @pytest.fixture(scope="module")
-def counted(clips: Path) -> Path:
+def numbered_film(clips: Path) -> Path:
     """Seven frames, stored without loss, each of its own brightness and a pattern."""
     path = clips / "counted.mkv"
     grey = "color=black:s=32x16:r=25,format=gray,geq=lum='20+30*N+mod(7*X*X+3*Y*Y,23)'"
@@ -483,7 +483,7 @@ def counted(clips: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("fit", "frames", "wanted"),
+    ("fit", "frames", "expected"),
     [
         ("video", None, [0, 1, 2, 3, 4, 5, 6]),
         ("audio", 3, [0, 1, 2]),
@@ -494,26 +494,28 @@ def counted(clips: Path) -> Path:
     ],
 )
 def test_exactly_as_many_frames_as_asked_for(
-    counted: Path, tmp_path: Path, fit: Fit, frames: int | None, wanted: list[int]
+    numbered_film: Path, tmp_path: Path, fit: Fit, frames: int | None, expected: list[int]
 ) -> None:
     """Each with its source index, without loss, and free to be painted on."""
-    truth = list(decode.read_frames(counted))
+    truth = list(decode.read_frames(numbered_film))
     assert len(truth) == 7 and (np.diff([frame.mean() for frame in truth]) > 20).all()
-    found = []
+    frame_numbers = []
     for index, frame in playback(
-        counted, frame_rate=25, frames=frames, fit=fit, frame_store=tmp_path
+        numbered_film, frame_rate=25, frames=frames, fit=fit, frame_store=tmp_path
     ):
         np.testing.assert_array_equal(frame, truth[index])
-        found.append(index)
+        frame_numbers.append(index)
         frame[:] = 0
-    assert found == wanted and not list(tmp_path.iterdir())
+    assert frame_numbers == expected and not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_told(counted: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told(numbered_film: Path, tmp_path: Path) -> None:
     """Frames that cannot be kept are no bug."""
-    shown = playback(counted, frame_rate=25, frames=9, fit="loop", frame_store=tmp_path / "absent")
+    frames_played = playback(
+        numbered_film, frame_rate=25, frames=9, fit="loop", frame_store=tmp_path / "absent"
+    )
     with pytest.raises(PipelineError, match="is the disk full"):
-        list(shown)
+        list(frames_played)
 
 
 # All together, before any encoding.
@@ -538,7 +540,7 @@ def _stored(bgr: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420).ravel()
 
 
-def _seen(buffer: np.ndarray) -> np.ndarray:
+def _picture(buffer: np.ndarray) -> np.ndarray:
     """The colours of a stored frame."""
     picture = yuv.picture(buffer, size_px=SIZE_PX)
     return yuv.cut_bgr(picture, slice(0, SIZE_PX[1]), slice(0, SIZE_PX[0]), matrix="bt601")
@@ -548,9 +550,9 @@ def _regenerated(
     frames: list[np.ndarray], parts: list[DubTrack], generator: Generator, *, blended: bool = True
 ) -> list[tuple[np.ndarray, list[int]]]:
     """The stored frames with new mouths; what is given stays what it is."""
-    shown = ((index, frame.copy()) for index, frame in enumerate(frames))
+    source_frames = ((index, frame.copy()) for index, frame in enumerate(frames))
     kind: dict[str, Any] = {"size_px": SIZE_PX, "matrix": "bt601", "blended": blended}
-    return list(regenerated(shown, parts, generator, frame_rate=25, **kind))
+    return list(regenerated(source_frames, parts, generator, frame_rate=25, **kind))
 
 
 def test_frames_without_the_face_pass_untouched() -> None:
@@ -559,17 +561,17 @@ def test_frames_without_the_face_pass_untouched() -> None:
     spoken = np.ones(8, bool)
     spoken[3:5] = False
     part = DubTrack(5, _path(_still(8, first=3)), _voice(), spoken)
-    made = _regenerated(frames, [part], _generator(4))
-    assert [changed for _, changed in made] == [
+    dubbed = _regenerated(frames, [part], _generator(4))
+    assert [changed for _, changed in dubbed] == [
         [5] if index in (3, 4, 5, 8, 9, 10) else [] for index in range(14)
     ]
     mask = np.zeros(FRAME_SHAPE[:2], bool)
     mask[20:120, 40:140] = blend.mouth_mask(100, 100) > 0
     blocks = mask.reshape(100, 2, 120, 2).any(axis=(1, 3))
-    for index, (buffer, changed) in enumerate(made):
-        found = yuv.picture(buffer != frames[index], size_px=SIZE_PX)
-        assert not found.y[~mask].any() and not (found.u | found.v)[~blocks].any()
-        assert found.y.any() == found.u.any() == found.v.any() == bool(changed)
+    for index, (buffer, changed) in enumerate(dubbed):
+        difference = yuv.picture(buffer != frames[index], size_px=SIZE_PX)
+        assert not difference.y[~mask].any() and not (difference.u | difference.v)[~blocks].any()
+        assert difference.y.any() == difference.u.any() == difference.v.any() == bool(changed)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
@@ -581,25 +583,25 @@ def test_batches_change_nothing(batch_size: int) -> None:
         DubTrack(0, _path(_still(7)), _voice(), np.ones(7, bool)),
         DubTrack(1, _path(small), _voice(), np.ones(4, bool)),
     ]
-    found, truth = (_regenerated(frames, parts, _generator(size)) for size in (batch_size, 2))
-    assert [changed for _, changed in found] == [[0]] * 2 + [[0, 1]] * 4 + [[0]]
-    for (one, _), (other, _) in zip(found, truth, strict=True):
+    result, truth = (_regenerated(frames, parts, _generator(size)) for size in (batch_size, 2))
+    assert [changed for _, changed in result] == [[0]] * 2 + [[0, 1]] * 4 + [[0]]
+    for (one, _), (other, _) in zip(result, truth, strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
 def test_few_frames_wait() -> None:
     """Memory is bounded by the batch; where there is no face nothing waits at all."""
-    asked: list[int] = []
+    indices: list[int] = []
 
-    def shown() -> Iterator[tuple[int, np.ndarray]]:
+    def source_frames() -> Iterator[tuple[int, np.ndarray]]:
         for index in range(60):
-            asked.append(index)
+            indices.append(index)
             yield index, np.zeros(yuv.buffer_bytes(SIZE_PX), np.uint8)
 
     part = DubTrack(0, _path(_still(25, first=20)), _voice(), np.ones(25, bool))
     kind: dict[str, Any] = {"size_px": SIZE_PX, "matrix": "bt601", "blended": True}
-    made = regenerated(shown(), [part], _generator(4), frame_rate=25, **kind)
-    ahead = [len(asked) - 1 - position for position, _ in enumerate(made)]
+    dubbed = regenerated(source_frames(), [part], _generator(4), frame_rate=25, **kind)
+    ahead = [len(indices) - 1 - position for position, _ in enumerate(dubbed)]
     assert ahead[:20] == [0] * 20 and ahead[20:24] == [3, 2, 1, 0] and ahead[-8:] == [0] * 8
     assert len(ahead) == 60 and max(ahead) < 8
 
@@ -608,22 +610,22 @@ class _Mixture(nn.Module):
     """Everything a generator is given can be seen in what it gives."""
 
     def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-        heard = (mels.mean(dim=(1, 2, 3)) + 4) / 40
-        return 0.3 * faces[:, :3] + 0.5 * faces[:, 3:] + heard[:, None, None, None]
+        level = (mels.mean(dim=(1, 2, 3)) + 4) / 40
+        return 0.3 * faces[:, :3] + 0.5 * faces[:, 3:] + level[:, None, None, None]
 
 
-def _is_stored(wanted: np.ndarray, buffer: np.ndarray, region: Region) -> None:
+def _is_stored(expected: np.ndarray, buffer: np.ndarray, region: Region) -> None:
     """Within one level of a BGR frame's BT.601, where blocks of 2x2 are inside the region."""
-    blue, green, red = np.moveaxis(wanted.astype(float) / 255, 2, 0)
+    blue, green, red = np.moveaxis(expected.astype(float) / 255, 2, 0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    found = yuv.picture(buffer.astype(int), size_px=SIZE_PX)
+    stored = yuv.picture(buffer.astype(int), size_px=SIZE_PX)
     where = region.rows, region.columns
-    assert np.abs(found.y - (16 + 219 * luma))[where].max() <= 1
+    assert np.abs(stored.y - (16 + 219 * luma))[where].max() <= 1
     half = (
         slice(-(-region.top // 2), region.bottom // 2),
         slice(-(-region.left // 2), region.right // 2),
     )
-    for plane, colour, most in ((found.u, blue, 1.772), (found.v, red, 1.402)):
+    for plane, colour, most in ((stored.u, blue, 1.772), (stored.v, red, 1.402)):
         shared = (128 + 224 * (colour - luma) / most).reshape(100, 2, 120, 2).mean(axis=(1, 3))
         assert np.abs(plane - shared)[half].max() <= 1
 
@@ -634,21 +636,21 @@ def test_unblended_is_what_the_published_program_pastes(box: tuple[float, ...]) 
     stored, voice = _stored(_photo(9)), _voice()
     generator = Generator(_Mixture(), torch.device("cpu"), 4)  # type: ignore[arg-type]
     parts = [DubTrack(0, _path(_track(np.tile(box, (3, 1)))), voice, np.ones(3, bool))]
-    made = _regenerated([stored] * 3, parts, generator, blended=False)
-    frame = _seen(stored)
+    dubbed = _regenerated([stored] * 3, parts, generator, blended=False)
+    frame = _picture(stored)
     x1, y1, x2, y2 = (round(edge) for edge in box)
     face = cv2.resize(frame[y1:y2, x1:x2], (96, 96)).astype(np.float32) / 255
     hidden = face.copy()
     hidden[48:] = 0
-    seen = torch.from_numpy(np.concatenate([hidden, face], axis=2).transpose(2, 0, 1)[None])
-    for index, (found, _) in enumerate(made):
+    face_input = torch.from_numpy(np.concatenate([hidden, face], axis=2).transpose(2, 0, 1)[None])
+    for index, (buffer, _) in enumerate(dubbed):
         column = index * 80 // 25 + 16  # 16 of silence come first
-        heard = torch.from_numpy(voice.mel[None, None, :, column : column + 16].copy())
-        drawn = _Mixture()(heard, seen)[0]
-        picture = (drawn.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-        wanted = frame.copy()
-        wanted[y1:y2, x1:x2] = cv2.resize(picture, (x2 - x1, y2 - y1))
-        _is_stored(wanted, found, Region(y1, y2, x1, x2))
+        sound_input = torch.from_numpy(voice.mel[None, None, :, column : column + 16].copy())
+        generated = _Mixture()(sound_input, face_input)[0]
+        picture = (generated.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        expected = frame.copy()
+        expected[y1:y2, x1:x2] = cv2.resize(picture, (x2 - x1, y2 - y1))
+        _is_stored(expected, buffer, Region(y1, y2, x1, x2))
 
 
 def test_mouths_are_the_published_generators(shared: Path, rule: ModuleType) -> None:  # noqa: F811
@@ -657,6 +659,6 @@ def test_mouths_are_the_published_generators(shared: Path, rule: ModuleType) -> 
     model = Wav2Lip().eval()
     rule.fill(model, "wav2lip", str(shared / "parity" / "wav2lip_overlay.npz"))
     generator = Generator(folding.fold_batch_norms(model), torch.device("cpu"), batch_size=3)
-    drawn = generator.draw(truth["faces_u8"], truth["mel_in"])
-    difference = np.abs(drawn.astype(int) - truth["out_u8"])
+    generated = generator.draw(truth["faces_u8"], truth["mel_in"])
+    difference = np.abs(generated.astype(int) - truth["out_u8"])
     assert difference.max() <= 1 and (difference > 0).mean() < 0.005

@@ -44,8 +44,10 @@ def _write(
 
 def _seconds(path: Path, stream: str) -> float:
     """How long a stream plays, decoded."""
-    shown = "showinfo" if stream == "v" else "ashowinfo"
-    log = ffmpeg("-i", path, "-map", f"0:{stream}", f"-filter:{stream}", shown, "-f", "null", "-")
+    log_filter = "showinfo" if stream == "v" else "ashowinfo"
+    log = ffmpeg(
+        "-i", path, "-map", f"0:{stream}", f"-filter:{stream}", log_filter, "-f", "null", "-"
+    )
     last = re.findall(r"pts_time:(\S+).*?(?:nb_samples:(\d+))?$", log, re.MULTILINE)
     times = [float(match) for match, _ in last]
     if stream == "v":
@@ -68,14 +70,14 @@ def test_picture_and_sound_are_as_long_as_the_frames(
     path = tmp_path / "out.mp4"
     log = _write(path, [Sound(_tone(tmp_path / "tone.wav", seconds=sound_s))], rate=float(rate))
     assert frame_count(path) == 50
-    shown = re.search(r"([\d.]+) fps", log)
-    assert shown and float(shown[1]) == pytest.approx(float(rate), abs=0.006)
+    match = re.search(r"([\d.]+) fps", log)
+    assert match and float(match[1]) == pytest.approx(float(rate), abs=0.006)
     frame_s = float(1 / rate)
     assert _seconds(path, "v") == pytest.approx(50 * frame_s, abs=0.002)
     assert _seconds(path, "a") == pytest.approx(50 * frame_s, abs=frame_s)
     samples = decode.read_audio(path)
-    heard_s = np.flatnonzero(np.abs(samples) > TONE_LEVEL / 2)[-1] / SAMPLE_RATE
-    assert heard_s == pytest.approx(min(sound_s, 50 * frame_s), abs=frame_s)
+    end_of_sound_s = np.flatnonzero(np.abs(samples) > TONE_LEVEL / 2)[-1] / SAMPLE_RATE
+    assert end_of_sound_s == pytest.approx(min(sound_s, 50 * frame_s), abs=frame_s)
 
 
 def test_a_browser_can_play_it(tmp_path: Path) -> None:
@@ -134,8 +136,8 @@ def test_colours_are_those_of_the_frames(tmp_path: Path, matrix: str) -> None:
     ffmpeg("-i", path, "-vf", scale, "-frames:v", "1", "-f", "rawvideo", raw)
     pixel = np.fromfile(raw, np.uint8).reshape(-1, 3).mean(axis=0)
     assert (np.abs(pixel - colour).max() <= 4) == (matrix == "bt709")
-    found = next(iter(decode.read_frames(path))).reshape(-1, 3).mean(axis=0)
-    np.testing.assert_allclose(found, colour, atol=4)
+    mean = next(iter(decode.read_frames(path))).reshape(-1, 3).mean(axis=0)
+    np.testing.assert_allclose(mean, colour, atol=4)
 
 
 def test_fine_detail_survives_the_encoder(tmp_path: Path) -> None:
@@ -147,9 +149,9 @@ def test_fine_detail_survives_the_encoder(tmp_path: Path) -> None:
     with Mp4Writer(path, size_px=SIZE_PX, frame_rate=25, sounds=[]) as writer:
         for picture in pictures:
             writer.write(picture)
-    found = np.stack(list(decode.read_frames(path)))
-    lost = ((found.astype(float) - np.stack(pictures)) ** 2).mean()
-    assert 10 * np.log10(255**2 / lost) > 31
+    decoded = np.stack(list(decode.read_frames(path)))
+    error = ((decoded.astype(float) - np.stack(pictures)) ** 2).mean()
+    assert 10 * np.log10(255**2 / error) > 31
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.48, -0.36])
@@ -169,15 +171,15 @@ def test_mono_and_stereo_keep_their_levels(tmp_path: Path) -> None:
     """One channel becomes two as loud as it was, two stay left and right."""
     mono, stereo, both = (tmp_path / name for name in ("mono.wav", "stereo.wav", "both.wav"))
     _tone(mono, hz=500)
-    _, left = wavfile.read(mono)
-    wavfile.write(stereo, SAMPLE_RATE, np.stack([left, left // 4], axis=1))
+    _, left_channel = wavfile.read(mono)
+    wavfile.write(stereo, SAMPLE_RATE, np.stack([left_channel, left_channel // 4], axis=1))
     for source, levels in ((mono, (1.0, 1.0)), (stereo, (1.0, 0.25))):
         path = tmp_path / "out.mp4"
         _write(path, [Sound(source)])
         ffmpeg("-i", path, both)
         _, samples = wavfile.read(both)
-        found = np.sqrt(2 * (samples[4800:38_400].astype(float) ** 2).mean(axis=0))
-        np.testing.assert_allclose(found, np.array(levels) * TONE_LEVEL, rtol=0.06)
+        measured = np.sqrt(2 * (samples[4800:38_400].astype(float) ** 2).mean(axis=0))
+        np.testing.assert_allclose(measured, np.array(levels) * TONE_LEVEL, rtol=0.06)
 
 
 def test_sounds_are_mixed_as_asked(tmp_path: Path) -> None:
@@ -198,8 +200,8 @@ def test_noise_is_given_the_bits_it_needs(tmp_path: Path) -> None:
     wavfile.write(tmp_path / "noise.wav", 48_000, noise)
     path = tmp_path / "out.mp4"
     _write(path, [Sound(tmp_path / "noise.wav")], frames=100)
-    shown = re.search(r"Audio: aac.* (\d+) kb/s", ffmpeg("-i", path, "-f", "null", "-"))
-    assert shown and 150 < int(shown[1]) < 230
+    match = re.search(r"Audio: aac.* (\d+) kb/s", ffmpeg("-i", path, "-f", "null", "-"))
+    assert match and 150 < int(match[1]) < 230
 
 
 def test_a_sound_cut_to_nothing_is_silence(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ COPIES, RUNS = 50, 2  # side by side
 
 
 def _measured(first: int, folder: Path) -> dict[str, Any]:
-    found = folder / f"{first}.json"
+    report = folder / f"{first}.json"
     counts = ("--count", str(COPIES // RUNS), "--first", str(first), "--every", "4")
-    command = [sys.executable, "-m", "tests.benchmarks.mutations", *counts, "--json", str(found)]
+    command = [sys.executable, "-m", "tests.benchmarks.mutations", *counts, "--json", str(report)]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
-    assert found.is_file(), done.stderr
-    return dict(json.loads(found.read_text()))
+    assert report.is_file(), done.stderr
+    return dict(json.loads(report.read_text()))
 
 
 @pytest.mark.timeout(900)  # a minute on two idle cores
@@ -37,9 +37,11 @@ def test_fifty_damaged_copies(tmp_path: Path) -> None:
     assert len(cases) == COPIES
     assert {case["seed"]: case["faults"] for case in cases if case["faults"]} == {}
     assert all(run["met"] for run in runs)
-    used = [case for case in cases if not any(case["codes"])]
-    assert COPIES / 4 < len(used) < COPIES, "the damage is too great or too small to tell anything"
-    assert any(case["codes"] == [0, 0, 0, 0] for case in used)
+    usable = [case for case in cases if not any(case["codes"])]
+    assert COPIES / 4 < len(usable) < COPIES, (
+        "the damage is too great or too small to tell anything"
+    )
+    assert any(case["codes"] == [0, 0, 0, 0] for case in usable)
 
 
 def test_damage_is_the_same_for_the_same_seed(face_clip: Path) -> None:

@@ -41,37 +41,37 @@ def test_lips_are_the_mean_of_their_region() -> None:
     frame[80:192, 56:168] = 40
     frame[136:192, 56:112] = 0
     frame[136:192:2, 56:112] = 200
-    found = syncnet.lip_pixels(frame, GREY)
-    np.testing.assert_array_equal(found, [[[40, 40], [100, 40]]])
+    pixels = syncnet.lip_pixels(frame, GREY)
+    np.testing.assert_array_equal(pixels, [[[40, 40], [100, 40]]])
 
 
 def test_coloured_lips_stay_blue_green_red() -> None:
     """The published weights: the whole crop, channels first, nothing changed."""
     frame = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
-    found = syncnet.lip_pixels(frame, syncnet.PUBLISHED)
-    assert found.shape == (3, 224, 224)
+    pixels = syncnet.lip_pixels(frame, syncnet.PUBLISHED)
+    assert pixels.shape == (3, 224, 224)
     for channel in range(3):
-        np.testing.assert_array_equal(found[channel], frame[..., channel])
+        np.testing.assert_array_equal(pixels[channel], frame[..., channel])
     np.testing.assert_array_equal(
-        syncnet.normalise_lips(found[None], syncnet.PUBLISHED), found[None].astype(np.float32)
+        syncnet.normalise_lips(pixels[None], syncnet.PUBLISHED), pixels[None].astype(np.float32)
     )
 
 
 def test_lips_lose_the_mean_picture_and_get_deviation_one() -> None:
     """A pixel that goes from 0 to 255 beside one that stays: deviation sqrt(1/8), plus 0.01."""
     pixels = np.array([[0, 102], [255, 102]], np.uint8).reshape(2, 1, 1, 2)
-    found = syncnet.normalise_lips(pixels, GREY).reshape(2, 2)
-    moved = 0.5 / (np.sqrt(1 / 8) + 0.01)
-    np.testing.assert_allclose(found, [[-moved, 0], [moved, 0]], atol=1e-5)
+    values = syncnet.normalise_lips(pixels, GREY).reshape(2, 2)
+    lip_value = 0.5 / (np.sqrt(1 / 8) + 0.01)
+    np.testing.assert_allclose(values, [[-lip_value, 0], [lip_value, 0]], atol=1e-5)
     still = np.full((5, 1, 2, 2), 90, np.uint8)
     np.testing.assert_allclose(syncnet.normalise_lips(still, GREY), 0, atol=1e-5)
 
 
 def test_mfcc_lose_their_mean_level_by_3_and_the_rest_by_10() -> None:
     columns = np.outer([0.0, 6.0], np.ones(13)).astype(np.float32)
-    found = syncnet.normalise_mfcc(columns, GREY)
-    np.testing.assert_allclose(found[:, 0], [-1, 1], atol=1e-6)
-    np.testing.assert_allclose(found[:, 1:], [[-0.3] * 12, [0.3] * 12], atol=1e-6)
+    values = syncnet.normalise_mfcc(columns, GREY)
+    np.testing.assert_allclose(values[:, 0], [-1, 1], atol=1e-6)
+    np.testing.assert_allclose(values[:, 1:], [[-0.3] * 12, [0.3] * 12], atol=1e-6)
     np.testing.assert_array_equal(syncnet.normalise_mfcc(columns, syncnet.PUBLISHED), columns)
 
 
@@ -80,12 +80,12 @@ def test_context_is_counted_in_frames_and_in_columns() -> None:
     assert GREY.context_frames == 96
     pixels = np.full((300, 1, 1, 1), 100, np.uint8)
     pixels[200:] = 200
-    found = syncnet.normalise_lips(pixels, GREY)[:, 0, 0, 0]
-    assert np.flatnonzero(np.abs(found) > 1e-4)[[0, -1]].tolist() == [153, 247]
+    values = syncnet.normalise_lips(pixels, GREY)[:, 0, 0, 0]
+    assert np.flatnonzero(np.abs(values) > 1e-4)[[0, -1]].tolist() == [153, 247]
     columns = np.zeros((1200, 13), np.float32)
     columns[800:] = 30
-    heard = syncnet.normalise_mfcc(columns, GREY)[:, 1]
-    assert np.flatnonzero(np.abs(heard) > 1e-4)[[0, -1]].tolist() == [609, 991]
+    sound = syncnet.normalise_mfcc(columns, GREY)[:, 1]
+    assert np.flatnonzero(np.abs(sound) > 1e-4)[[0, -1]].tolist() == [609, 991]
 
 
 def test_windows_of_sound_start_every_four_columns_with_repeated_ends() -> None:
@@ -117,10 +117,10 @@ def test_scaled_embeddings_are_as_far_from_nothing_as_from_each_other() -> None:
     with torch.inference_mode():
         sound = model.sound_head(torch.rand(4, 256))
         lips = model.lip_head(torch.rand(4, 256))
-    for found in (sound, lips):
-        assert found.shape == (4, 129)
-        torch.testing.assert_close(found[:, -1], torch.full((4,), 10.0))
-        torch.testing.assert_close(found[:, :-1].norm(dim=1), torch.full((4,), 10.0))
+    for embedding in (sound, lips):
+        assert embedding.shape == (4, 129)
+        torch.testing.assert_close(embedding[:, -1], torch.full((4,), 10.0))
+        torch.testing.assert_close(embedding[:, :-1].norm(dim=1), torch.full((4,), 10.0))
 
 
 # The face detector.
@@ -136,10 +136,10 @@ def test_our_detector_sees_averages(side: int) -> None:
     """Of a grating of every fourth column; bilinear pixels, of two columns, would miss it."""
     frame = np.zeros((side, side, 3), np.uint8)
     frame[:, ::4] = 200
-    found = _detector(s3fd.SMALL, 0.25)._scaled(frame)
-    assert found.shape[:2] == (round(side / 4), round(side / 4))
-    assert found.mean() == pytest.approx(50, abs=1) and np.ptp(found) <= 52
-    assert found[0, 5, 0] > 20
+    scaled = _detector(s3fd.SMALL, 0.25)._scaled(frame)
+    assert scaled.shape[:2] == (round(side / 4), round(side / 4))
+    assert scaled.mean() == pytest.approx(50, abs=1) and np.ptp(scaled) <= 52
+    assert scaled[0, 5, 0] > 20
 
 
 def test_published_detector_sees_bilinear_pixels() -> None:
@@ -155,10 +155,10 @@ def test_detector_input_is_the_picture_less_the_mean_of_each_colour(
     """Red, green, blue in this order: 123, 117 and 104 are taken off what BGR pixels hold."""
     frame = np.full((1, 32, 32, 3), (104, 118, 125), np.uint8)
     frame[0, 3, 7] = (255, 0, 0)
-    found = np.asarray(s3fd.to_input(frame, config)) / config.input_scale
-    assert found.shape == (1, 3, 32, 32)
-    np.testing.assert_allclose(found[0, :, 0, 0], [2, 1, 0], atol=1e-4)
-    np.testing.assert_allclose(found[0, :, 3, 7], [-123, -117, 151], atol=1e-4)
+    inputs = np.asarray(s3fd.to_input(frame, config)) / config.input_scale
+    assert inputs.shape == (1, 3, 32, 32)
+    np.testing.assert_allclose(inputs[0, :, 0, 0], [2, 1, 0], atol=1e-4)
+    np.testing.assert_allclose(inputs[0, :, 3, 7], [-123, -117, 151], atol=1e-4)
 
 
 class _Constant(torch.nn.Module):
@@ -182,9 +182,9 @@ def test_faces_above_nine_tenths_are_in_pixels_of_the_frame(confidence: float, f
     model: Any = _Constant(confidence)
     detector = stream_of(model, facedet_scale=0.5)
     detector.feed(np.zeros((80, 100, 3), np.uint8))
-    [found] = detector.faces()
-    assert len(found) == faces
-    for face in found:
+    [detected] = detector.faces()
+    assert len(detected) == faces
+    for face in detected:
         np.testing.assert_allclose(face.box, [12, 18, 28, 30], atol=1e-4)
         assert face.confidence == pytest.approx(confidence, abs=1e-6)
 
@@ -198,7 +198,7 @@ def test_l2norm_brings_even_the_faintest_features_to_its_scale() -> None:
         )
 
 
-def _found(*boxes: tuple[float, float, float, float], scores: tuple[float, ...]) -> int:
+def _face_count(*boxes: tuple[float, float, float, float], scores: tuple[float, ...]) -> int:
     """How many faces are left of these x1 y1 x2 y2."""
     corners = torch.tensor(boxes)
     anchors = torch.cat(
@@ -206,30 +206,30 @@ def _found(*boxes: tuple[float, float, float, float], scores: tuple[float, ...])
     )
     confidence = torch.tensor(scores)
     logits = torch.stack([torch.zeros(len(scores)), (confidence / (1 - confidence)).log()], dim=1)
-    left = s3fd.faces_from_output(torch.zeros(len(boxes), 4), logits, anchors, confidence=0.9)
-    return len(left)
+    faces = s3fd.faces_from_output(torch.zeros(len(boxes), 4), logits, anchors, confidence=0.9)
+    return len(faces)
 
 
 def test_boxes_that_share_more_than_a_tenth_are_one_face() -> None:
     """Two of 100x100 that share 20 or 17 of their columns: 0.111 and 0.093 of both together."""
     one = (0.0, 0.0, 100.0, 100.0)
-    assert _found(one, (80.0, 0.0, 180.0, 100.0), scores=(0.99, 0.95)) == 1
-    assert _found(one, (83.0, 0.0, 183.0, 100.0), scores=(0.99, 0.95)) == 2
+    assert _face_count(one, (80.0, 0.0, 180.0, 100.0), scores=(0.99, 0.95)) == 1
+    assert _face_count(one, (83.0, 0.0, 183.0, 100.0), scores=(0.99, 0.95)) == 2
 
 
 def test_candidates_are_suppressed_from_three_tenths_on_before() -> None:
     """A box beside the best goes, and takes along the one it shares a half with, but not less."""
     best, beside = (0.0, 0.0, 100.0, 100.0), (66.0, 0.0, 166.0, 100.0)
     beyond, further = (100.0, 0.0, 200.0, 100.0), (126.0, 0.0, 226.0, 100.0)
-    assert _found(best, beside, beyond, scores=(0.99, 0.97, 0.95)) == 1
-    assert _found(best, beside, further, scores=(0.99, 0.97, 0.95)) == 2
+    assert _face_count(best, beside, beyond, scores=(0.99, 0.97, 0.95)) == 1
+    assert _face_count(best, beside, further, scores=(0.99, 0.97, 0.95)) == 2
 
 
 # Precision.
 
 
 @pytest.mark.parametrize(
-    ("asked", "published", "native", "wanted"),
+    ("precision", "published", "native", "expected"),
     [
         ("auto", True, "bf16", "fp32"),
         ("auto", False, "bf16", "bf16"),
@@ -239,12 +239,12 @@ def test_candidates_are_suppressed_from_three_tenths_on_before() -> None:
     ],
 )
 def test_auto_precision_keeps_published_numbers(
-    asked: str, published: bool, native: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+    precision: str, published: bool, native: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our own weights run as fast as the device can; who asks for a precision gets it."""
     monkeypatch.setattr(models_device, "native_precision", lambda device: native)
-    chosen = resolve_precision(asked, full=published, device=torch.device("cpu"))
-    assert chosen == wanted
+    chosen = resolve_precision(precision, full=published, device=torch.device("cpu"))
+    assert chosen == expected
 
 
 @pytest.mark.parametrize("published", [True, False])
@@ -253,25 +253,25 @@ def test_scorer_is_narrowed_unless_its_weights_are_published(
 ) -> None:
     tiny = dataclasses.replace(syncnet.SMALL, lip_widths=(4,) * 6, audio_widths=(4,) * 6)
     model = SyncNet(dataclasses.replace(tiny, embedding_scale=0.0) if published else tiny)
-    used = weights.WeightsFile("x", "0" * 64)
-    monkeypatch.setattr(weights, "load_syncnet", lambda *_, **__: (model, used))
+    weights_file = weights.WeightsFile("x", "0" * 64)
+    monkeypatch.setattr(weights, "load_syncnet", lambda *_, **__: (model, weights_file))
     monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
     loaded = sync_scorer.load_model(device=torch.device("cpu"))
     assert isinstance(loaded, SyncNetModel)
-    found = loaded.network
+    network = loaded.network
     assert loaded.precision == ("fp32" if published else "bf16")
-    assert found.dtype == (torch.float32 if published else torch.bfloat16)
-    assert next(found.netfclip.parameters()).dtype == torch.float32
+    assert network.dtype == (torch.float32 if published else torch.bfloat16)
+    assert next(network.netfclip.parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("published", [True, False])
 def test_detector_is_narrowed_unless_its_weights_are_published(
     published: bool, no_face_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, used = weights.load_s3fd("small", device=torch.device("cpu"))
+    model, weights_file = weights.load_s3fd("small", device=torch.device("cpu"))
     if published:
         model.config = s3fd.PUBLISHED
-    monkeypatch.setattr(weights, "load_s3fd", lambda *_, **__: (model, used))
+    monkeypatch.setattr(weights, "load_s3fd", lambda *_, **__: (model, weights_file))
     monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
     work = Workspace(tmp_path, "r")
     options = FaceOptions(detect_every=20, keep_frames=False)

@@ -27,7 +27,7 @@ def _random(seed: int, *, excerpts: int = EXCERPTS) -> torch.Tensor:
     return 10 * torch.nn.functional.normalize(values, dim=2)
 
 
-def _asked(
+def _loss_and_accuracy(
     objective: Objective, lips: torch.Tensor, sound: torch.Tensor, *, seed: int = 1
 ) -> tuple[float, float]:
     loss, accuracy = objective(lips, sound, torch.Generator().manual_seed(seed))
@@ -40,8 +40,8 @@ def test_right_pairs_are_preferred_to_shuffled_ones(name: str, negatives: Negati
     """Equal embeddings: everything right, a lower loss than with every sound a window late."""
     objective = OBJECTIVES[name](negatives=negatives)
     lips = _random(1)
-    right, accuracy = _asked(objective, lips, lips)
-    shuffled, mistaken = _asked(objective, lips, lips.roll(1, dims=1))
+    right, accuracy = _loss_and_accuracy(objective, lips, lips)
+    shuffled, mistaken = _loss_and_accuracy(objective, lips, lips.roll(1, dims=1))
     assert accuracy == 1.0 and mistaken <= 0.5
     assert right < 0.75 * shuffled
 
@@ -50,7 +50,9 @@ def test_right_pairs_are_preferred_to_shuffled_ones(name: str, negatives: Negati
 def test_unrelated_embeddings_are_a_guess(name: str) -> None:
     """Nothing to go by: one of two pairs, one of 30 windows."""
     chance = 0.5 if name in PAIRWISE else 1 / WINDOWS
-    _, accuracy = _asked(OBJECTIVES[name](), _random(1, excerpts=40), _random(2, excerpts=40))
+    _, accuracy = _loss_and_accuracy(
+        OBJECTIVES[name](), _random(1, excerpts=40), _random(2, excerpts=40)
+    )
     assert accuracy == pytest.approx(chance, abs=0.03)
 
 
@@ -58,14 +60,14 @@ def test_unrelated_embeddings_are_a_guess(name: str) -> None:
 def test_wrong_sound_is_never_the_own_window(negatives: Negatives) -> None:
     """`same` stays in the excerpt, `cross` leaves it, `both` does half of the time."""
     sound = torch.arange(EXCERPTS * WINDOWS).view(EXCERPTS, WINDOWS, 1)
-    left, windows = [], set()
+    counts, windows = [], set()
     for seed in range(30):
         generator = torch.Generator().manual_seed(seed)
         wrong = Objective(negatives=negatives).wrong_sound(sound, generator)
         assert wrong.shape == sound.shape and bool((wrong != sound).all())
-        left.append((wrong // WINDOWS != sound // WINDOWS).float().mean().item())
+        counts.append((wrong // WINDOWS != sound // WINDOWS).float().mean().item())
         windows |= set((wrong - sound).flatten().remainder(WINDOWS).tolist())
-    assert sum(left) / 30 == pytest.approx(
+    assert sum(counts) / 30 == pytest.approx(
         {"same": 0, "cross": 1, "both": 0.5}[negatives], abs=0.05
     )
     assert windows >= set(range(1, WINDOWS))
@@ -81,14 +83,14 @@ def test_the_only_excerpt_gives_its_own_wrong_sound() -> None:
 def test_many_ways_by_where_wrong_sound_comes_from() -> None:
     """An excerpt whose windows are all alike: hopeless against itself, easy against others."""
     alike = _random(1)[:, :1].expand(-1, WINDOWS, -1).contiguous()
-    found = {
-        negatives: _asked(MultiWay(negatives=negatives), alike, alike)
+    losses = {
+        negatives: _loss_and_accuracy(MultiWay(negatives=negatives), alike, alike)
         for negatives in get_args(Negatives)
     }
     loss_of_30 = torch.log(torch.tensor(30.0)).item()
-    assert found["same"][0] == pytest.approx(loss_of_30, abs=1e-3)
-    assert found["both"][0] == pytest.approx(loss_of_30, abs=0.1)
-    assert found["cross"][0] < 0.1 and found["cross"][1] == 1.0
+    assert losses["same"][0] == pytest.approx(loss_of_30, abs=1e-3)
+    assert losses["both"][0] == pytest.approx(loss_of_30, abs=0.1)
+    assert losses["cross"][0] < 0.1 and losses["cross"][1] == 1.0
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -100,7 +102,7 @@ def test_following_the_gradient_brings_pairs_together(name: str) -> None:
     objective = OBJECTIVES[name]()
     lips, sound = _random(1).requires_grad_(), _random(2).requires_grad_()
     optimizer = torch.optim.Adam([lips, sound, *objective.parameters()], lr=0.3)
-    first, _ = _asked(objective, lips, sound)
+    first, _ = _loss_and_accuracy(objective, lips, sound)
     for step in range(60):
         optimizer.zero_grad()
         loss, accuracy = objective(lips, sound, torch.Generator().manual_seed(step))
@@ -131,9 +133,9 @@ def test_the_cosine_is_the_probability() -> None:
             return wrong.expand_as(sound)
 
     lips = torch.tensor([1.0, 0.0, 0.0]).expand(1, 2, 3)
-    loss, accuracy = _asked(Known(), lips, right.expand(1, 2, 3))
-    wanted = -(torch.log(torch.tensor(0.8)) + torch.log(torch.tensor(0.7))) / 2
-    assert loss == pytest.approx(wanted.item(), abs=1e-5) and accuracy == 1.0
+    loss, accuracy = _loss_and_accuracy(Known(), lips, right.expand(1, 2, 3))
+    expected = -(torch.log(torch.tensor(0.8)) + torch.log(torch.tensor(0.7))) / 2
+    assert loss == pytest.approx(expected.item(), abs=1e-5) and accuracy == 1.0
 
 
 # Losses by hand: two excerpts of two windows.
@@ -161,7 +163,7 @@ def test_many_ways_are_asked_in_both_directions(negatives: Negatives) -> None:
             losses.append(-math.log(values[0] / sum(values)))
             if matrix is cosines:
                 right.append(values[0] == max(values))
-    loss, accuracy = _asked(MultiWay(negatives=negatives), LIPS, SOUND)
+    loss, accuracy = _loss_and_accuracy(MultiWay(negatives=negatives), LIPS, SOUND)
     assert loss == pytest.approx(sum(losses) / 8, rel=1e-4)
     assert accuracy == pytest.approx(sum(right) / 4)
 
@@ -169,13 +171,13 @@ def test_many_ways_are_asked_in_both_directions(negatives: Negatives) -> None:
 def test_scale_of_many_ways_is_learned_up_to_sixty() -> None:
     """Ten at first; beyond sixty it changes nothing any more."""
     objective = MultiWay()
-    found = []
+    scales = []
     for scale in (10.0, 60.0, 600.0):
         torch.nn.init.constant_(objective.log_scale, math.log(scale))
-        found.append(_asked(objective, LIPS, SOUND)[0])
-    assert found[0] == _asked(MultiWay(), LIPS, SOUND)[0]
-    assert found[0] != pytest.approx(found[1], rel=0.1)
-    assert found[1] == pytest.approx(found[2], rel=1e-4)
+        scales.append(_loss_and_accuracy(objective, LIPS, SOUND)[0])
+    assert scales[0] == _loss_and_accuracy(MultiWay(), LIPS, SOUND)[0]
+    assert scales[0] != pytest.approx(scales[1], rel=0.1)
+    assert scales[1] == pytest.approx(scales[2], rel=1e-4)
 
 
 def _distances(scale: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -189,10 +191,10 @@ def test_margin_pushes_wrong_pairs_twenty_apart(scale: float) -> None:
     """Squares of right distances and of what wrong ones lack of 20; half of that decides."""
     right, wrong = _distances(scale)
     lacking = (20 - wrong).clamp(min=0)
-    loss, accuracy = _asked(Margin(), scale * LIPS, scale * SOUND)
+    loss, accuracy = _loss_and_accuracy(Margin(), scale * LIPS, scale * SOUND)
     assert loss == pytest.approx(float((right**2).mean() + (lacking**2).mean()) / 2, rel=1e-4)
-    known = ((right < 10).float().mean() + (wrong > 10).float().mean()) / 2
-    assert accuracy == pytest.approx(float(known)) and 0 < accuracy < 1
+    expected_accuracy = ((right < 10).float().mean() + (wrong > 10).float().mean()) / 2
+    assert accuracy == pytest.approx(float(expected_accuracy)) and 0 < accuracy < 1
 
 
 @pytest.mark.parametrize(("length", "margin"), [(10.0, 14.0), (32.8, 45.92), (0.0, 20.0)])
@@ -200,7 +202,7 @@ def test_margin_follows_the_length_of_the_embeddings(length: float, margin: floa
     """Twenty is the diameter of embeddings ten long: wrong pairs would have to be opposites."""
     right, wrong = _distances(3.0)
     lacking = (margin - wrong).clamp(min=0)
-    loss, _ = _asked(Margin(embedding_scale=length), 3 * LIPS, 3 * SOUND)
+    loss, _ = _loss_and_accuracy(Margin(embedding_scale=length), 3 * LIPS, 3 * SOUND)
     assert loss == pytest.approx(float((right**2).mean() + (lacking**2).mean()) / 2, rel=1e-4)
 
 
@@ -209,10 +211,10 @@ def test_distance_decides_by_cross_entropy_around_the_middle() -> None:
     right, wrong = _distances(1.0)
     middle = torch.cat([right, wrong]).mean()
     surprise = F.softplus(right - middle).mean() + F.softplus(middle - wrong).mean()
-    loss, accuracy = _asked(DistanceBCE(), LIPS, SOUND)
+    loss, accuracy = _loss_and_accuracy(DistanceBCE(), LIPS, SOUND)
     assert loss == pytest.approx(float(surprise) / 2, rel=1e-4)
-    known = ((right < middle).float().mean() + (wrong > middle).float().mean()) / 2
-    assert accuracy == pytest.approx(float(known))
+    expected_accuracy = ((right < middle).float().mean() + (wrong > middle).float().mean()) / 2
+    assert accuracy == pytest.approx(float(expected_accuracy))
 
 
 def test_a_negative_cosine_costs_by_a_straight_line() -> None:
@@ -220,7 +222,7 @@ def test_a_negative_cosine_costs_by_a_straight_line() -> None:
     lips = torch.tensor([1.0, 0.0]).expand(1, 2, 2)
     for cosine in (0.02, -0.5):
         right = torch.tensor([cosine, (1 - cosine**2) ** 0.5]).expand(1, 2, 2)
-        loss, accuracy = _asked(CosineBCE(), lips, right)
+        loss, accuracy = _loss_and_accuracy(CosineBCE(), lips, right)
         apart = -math.log(1 - max(cosine, 0.0))
         together = (0.05 - cosine) / 0.05 - math.log(0.05)
         assert loss == pytest.approx((apart + together) / 2, rel=1e-4) and accuracy == 0.5

@@ -226,18 +226,18 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 def test_the_sentence_says_the_range() -> None:
     """Both ends, whole numbers, None; a flag's name has its dashes on the command line only."""
-    said = {}
+    sentences = {}
     for name, kinds in {
         "a": {"whole": True, "least": 1, "most": 250},
         "b": {"above": 0, "below": 0.5, "optional": True},
     }.items():
         with pytest.raises(errors.InvalidOption) as refusal:
             check_number(name, 1000, **kinds)  # type: ignore[arg-type]
-        said[name] = refusal.value
-    assert str(said["a"]) == (
+        sentences[name] = refusal.value
+    assert str(sentences["a"]) == (
         "Invalid a (1000); supported: whole numbers at least 1 and at most 250."
     )
-    assert said["b"].on_command_line == (
+    assert sentences["b"].on_command_line == (
         "Invalid --b (1000); supported: numbers above 0 and below 0.5, None."
     )
     check_number("c", None, optional=True)
@@ -277,8 +277,8 @@ def test_scripts_and_functions_have_the_same_defaults(
 ) -> None:
     """Whatever a parser and the options of its stage both know, they know alike."""
     parsed = vars(script.build_parser().parse_args(REQUIRED[script]))
-    known = {field.name for field in fields(options)}
-    assert parsed.keys() & known == names | (known & {"audio"})
+    field_names = {field.name for field in fields(options)}
+    assert parsed.keys() & field_names == names | (field_names & {"audio"})
     if script is run_wav2lip:
         parsed["blend"] = parsed["blend"] == "mouth"
         parsed["pads"] = Pads(*parsed["pads"])
@@ -306,8 +306,8 @@ def test_functions_have_no_defaults_of_their_own() -> None:
     """What scores takes its settings from `SyncOptions`; crops have one margin."""
     assert inspect.signature(sync_scorer.SyncScorer).parameters["options"].default == SyncOptions()
     for function in (sync_stage.score_tracks, single_clip.score_clip, sync_scorer.SyncScorer):
-        taken = inspect.signature(function).parameters
-        assert not taken.keys() & {field.name for field in fields(SyncOptions)}
+        parameters = inspect.signature(function).parameters
+        assert not parameters.keys() & {field.name for field in fields(SyncOptions)}
     loading = inspect.signature(sync_scorer.load_model).parameters
     assert loading["precision"].default == SyncOptions().precision
     assert loading["initial_model"].default == SyncOptions().initial_model

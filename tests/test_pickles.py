@@ -31,7 +31,7 @@ def work(tmp_path: Path) -> Workspace:
     return work
 
 
-def put(work: Workspace, name: str, content: bytes) -> Path:
+def store_content(work: Workspace, name: str, content: bytes) -> Path:
     """Writes a pickle of a workspace."""
     path = work.folder("pywork") / name
     path.write_bytes(content)
@@ -80,8 +80,8 @@ def code(value: Any, *, protocol: int = 2) -> bytes:
         case Name():
             return f"c{value.module}\n{value.name}\n".encode()
         case Call():
-            made = each([value.called, value.arguments]) + value.opcode
-            return made if value.state is None else made + each([value.state]) + b"b"
+            opcodes = each([value.called, value.arguments]) + value.opcode
+            return opcodes if value.state is None else opcodes + each([value.state]) + b"b"
         case np.dtype():
             order = ">" if value.byteorder == ">" else "<" if value.itemsize > 1 else "|"
             arguments = (value.str[1:], 0, 1)
@@ -197,16 +197,16 @@ def test_older_tracks_become_pixels(
     rows = [form(*_old_track(7, 200.0)), form(*_old_track(50, 900.0))]
     protocol = 0 if age == "python 2" else 2
     content = pickle.dumps(rows, 3) if age == "python 3" else python2(rows, protocol=protocol)
-    put(work, "tracks.pckl", content)
-    found = work.read_tracks(frame_size_px=size_px)
-    assert len(found) == 2
-    for (track, path), first, x_px in zip(found, (7, 50), (200.0, 900.0), strict=True):
+    store_content(work, "tracks.pckl", content)
+    tracks = work.read_tracks(frame_size_px=size_px)
+    assert len(tracks) == 2
+    for (track, path), first, x_px in zip(tracks, (7, 50), (200.0, 900.0), strict=True):
         _, _, s, x, y = _old_track(first, x_px)
         assert track.frames.dtype == np.int64 and track.frames.tolist() == list(
             range(first, first + COUNT)
         )
-        wanted = np.stack([x - 40, y - 60, x + 40, y + 60], axis=1)
-        np.testing.assert_allclose(track.boxes, wanted)
+        expected = np.stack([x - 40, y - 60, x + 40, y + 60], axis=1)
+        np.testing.assert_allclose(track.boxes, expected)
         for series, same in ((path.s, s), (path.x, x), (path.y, y)):
             np.testing.assert_array_equal(series, same)
 
@@ -217,7 +217,7 @@ def test_the_frame_size_survives_the_old_smoothing(work: Workspace) -> None:
     x, y = x.copy(), y.copy()
     x[[0, 1, -2, -1]] *= 0.5
     y[[0, 1, -2, -1]] *= 0.9
-    put(work, "tracks.pckl", pickle.dumps([_as_lists(frames, boxes, s, x, y)], 2))
+    store_content(work, "tracks.pckl", pickle.dumps([_as_lists(frames, boxes, s, x, y)], 2))
     ((track, _),) = work.read_tracks()
     np.testing.assert_allclose(track.boxes, boxes[:, [1, 0, 3, 2]] * [1280, 720, 1280, 720])
 
@@ -229,7 +229,7 @@ def test_a_frame_size_that_cannot_be_told_is_asked_for(
     """Centres in the corner of the picture tell nothing; with the size they are read."""
     frames, boxes, s, x, y = _old_track(0, 200.0)
     row = _as_lists(frames, boxes * boxes_times, s, x * x_times, y)
-    put(work, "tracks.pckl", pickle.dumps([row], 2))
+    store_content(work, "tracks.pckl", pickle.dumps([row], 2))
     with pytest.raises(InputError, match=r"tracks\.pckl holds boxes as fractions"):
         work.read_tracks()
     assert work.read_tracks(frame_size_px=SIZE_PX)[0][0].boxes.shape == (COUNT, 4)
@@ -259,7 +259,7 @@ FRAMES, BOXED, S, X, Y = _old_track(0, 200.0)
 )
 def test_tracks_that_no_version_wrote_are_refused(work: Workspace, row: object) -> None:
     """Parts of different length, gaps between frames, other types, numbers that are none."""
-    put(work, "tracks.pckl", pickle.dumps([row]))
+    store_content(work, "tracks.pckl", pickle.dumps([row]))
     with pytest.raises(InputError, match=r"tracks\.pckl has another format"):
         work.read_tracks()
 
@@ -269,10 +269,10 @@ def test_distances_of_python_2(work: Workspace, protocol: int) -> None:
     """float32 as they were written, and float64 from others."""
     dists = np.linspace(5, 15, 4 * 31).reshape(4, 31)
     rows = [dists.astype(np.float32), dists]
-    put(work, "activesd.pckl", python2(rows, protocol=protocol))
-    for found in work.read_distances():
-        assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, dists.astype(np.float32))
+    store_content(work, "activesd.pckl", python2(rows, protocol=protocol))
+    for distances in work.read_distances():
+        assert distances.dtype == np.float32
+        np.testing.assert_array_equal(distances, dists.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_distances_of_python_2(work: Workspace, protocol: int) -> None:
 )
 def test_distances_that_no_version_wrote_are_refused(work: Workspace, rows: list[object]) -> None:
     """Another shape, another type, no numbers."""
-    put(work, "activesd.pckl", pickle.dumps(rows))
+    store_content(work, "activesd.pckl", pickle.dumps(rows))
     with pytest.raises(InputError, match=r"activesd\.pckl has another format"):
         work.read_distances()
 
@@ -293,10 +293,10 @@ def test_an_old_workspace_is_visualised(
     with encode.VideoWriter(work.video, size_px=(1280, 720)) as writer:
         for _ in range(COUNT):
             writer.write(np.full((720, 1280, 3), 128, np.uint8))
-    put(work, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))
+    store_content(work, "tracks.pckl", python2([_as_lists(*_old_track(0, 500.0))], protocol=0))
     dists = np.full((COUNT - 6, 31), 10.0, np.float32)
     dists[:, 12] = 0
-    put(work, "activesd.pckl", python2([dists], protocol=0))
+    store_content(work, "activesd.pckl", python2([dists], protocol=0))
     arguments = [f"--data_dir={work.data_dir}", "--reference=talk"]
     assert cli.run(lambda: run_visualise.main(arguments)) == 0, capsys.readouterr().err
     assert frame_count(work.labelled_video) == COUNT

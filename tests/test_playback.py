@@ -33,27 +33,27 @@ class _Film:
 
 def _looped(film: _Film, folder: Path, frames: int) -> int:
     """Plays a film; gives the largest number of frames that were on the disk at once."""
-    shown, on_disk = [], 0
+    indices, on_disk = [], 0
     for index, frame in source_frames.playback(
         Path("film"), frame_rate=25, frames=frames, fit="loop", frame_store=folder, read=film
     ):
         np.testing.assert_array_equal(frame, film.frames[index])
         frame[:] = 0  # free to be painted on
-        shown.append(index)
+        indices.append(index)
         on_disk = max(on_disk, len(list(folder.iterdir())))
-    assert shown == [there_and_back(position, len(film.frames)) for position in range(frames)]
+    assert indices == [there_and_back(position, len(film.frames)) for position in range(frames)]
     assert not list(folder.iterdir())
     return on_disk
 
 
 @pytest.fixture
-def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for three of the film's frames."""
     monkeypatch.setattr(source_frames, "KEPT_BYTES", 3 * 60)
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1)
 
 
-@pytest.mark.usefixtures("little_room")
+@pytest.mark.usefixtures("small_disk")
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 11])
 def test_a_loop_keeps_few_frames(count: int, tmp_path: Path) -> None:
     """Wherever sound and pieces end, order and frames are those of the source."""
@@ -67,7 +67,7 @@ def test_what_fits_is_read_once_more(tmp_path: Path) -> None:
     assert _looped(film, tmp_path, 100) == 9 and film.reads == [9, 9]
 
 
-@pytest.mark.usefixtures("little_room")
+@pytest.mark.usefixtures("small_disk")
 def test_pieces_are_read_no_further_than_they_reach(tmp_path: Path) -> None:
     """Backwards from 9: 8 to 6, 5 to 3, 2 and 1; then forwards from 0 without keeping any."""
     film = _Film(10)
@@ -84,10 +84,10 @@ def test_real_frames_come_back_to_the_bit(
     truth = [frame.copy() for frame in read(face_clip, frame_rate=25)]
     monkeypatch.setattr(source_frames, "KEPT_BYTES", 7 * truth[0].nbytes)
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1)
-    shown = source_frames.playback(
+    playing = source_frames.playback(
         face_clip, frame_rate=25, frames=75, fit="loop", frame_store=tmp_path, read=read
     )
-    for position, (index, frame) in enumerate(shown):
+    for position, (index, frame) in enumerate(playing):
         assert index == there_and_back(position, len(truth))
         np.testing.assert_array_equal(frame, truth[index])
     assert position == 74
@@ -101,13 +101,13 @@ def test_too_little_room_is_told_before_the_work(
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
     options: Any = {"frame_rate": 25, "frames": 20, "frame_store": tmp_path, "read": _Film(9)}
-    shown = source_frames.playback(Path("film"), fit="loop", **options)
+    playing = source_frames.playback(Path("film"), fit="loop", **options)
     with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; make"):
-        next(shown)
+        next(playing)
     assert len(list(source_frames.playback(Path("film"), fit="audio", **options))) == 20
 
 
-@pytest.mark.usefixtures("little_room")
+@pytest.mark.usefixtures("small_disk")
 def test_a_film_that_became_shorter_is_told(tmp_path: Path) -> None:
     """Never a frame in another's place."""
     film = _Film(9)
@@ -116,8 +116,8 @@ def test_a_film_that_became_shorter_is_told(tmp_path: Path) -> None:
         yield from film(video, frame_rate=frame_rate)
         film.frames = film.frames[:5]
 
-    shown = source_frames.playback(
+    playing = source_frames.playback(
         Path("film"), frame_rate=25, frames=20, fit="loop", frame_store=tmp_path, read=shrinking
     )
     with pytest.raises(PipelineError, match="film gave 9 frames first and 5 then"):
-        list(shown)
+        list(playing)

@@ -113,7 +113,7 @@ def test_another_input_under_the_same_name_is_refused(
         find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu)
     assert snapshot(work.data_dir) == before
     prepared = find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu, overwrite=True)
-    assert prepared.tracks == 0 and not prepared.kept and work.crops() == []
+    assert prepared.tracks == 0 and not prepared.was_complete and work.crops() == []
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +158,9 @@ def test_a_killed_run_is_run_again_and_two_never_run_at_once(
     assert work.scratch.exists()
     third = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
     assert third.returncode == 0 and third.stderr == ""
-    made, wanted = snapshot(tmp_path), snapshot(done.data_dir)
-    assert {name: content for name, (_, content) in made.items()} == {
-        name: content for name, (_, content) in wanted.items()
+    result, expected = snapshot(tmp_path), snapshot(done.data_dir)
+    assert {name: content for name, (_, content) in result.items()} == {
+        name: content for name, (_, content) in expected.items()
     }
 
 
@@ -176,8 +176,8 @@ def test_a_run_killed_while_replacing_leaves_the_old_results(
     run = _running([*command, *arguments, "--overwrite"], work)
     run.kill()
     run.wait()
-    kept = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
-    assert kept.returncode == 0 and "Kept" in kept.stdout
+    second_run = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
+    assert second_run.returncode == 0 and "Kept" in second_run.stdout
     after = snapshot(work.data_dir)
     assert {name: after[name] for name in before} == before
 
@@ -196,10 +196,10 @@ def test_a_run_killed_while_committing_is_finished(
         shutil.rmtree(work.folder(folder_name))
         staging.folder(folder_name).rename(work.folder(folder_name))
     prepared = find_faces(face_clip, work, FACE_OPTIONS, device=cpu)
-    assert prepared.kept and prepared.tracks == 1
-    made, wanted = snapshot(work.data_dir), snapshot(done.data_dir)
-    assert {name: content for name, (_, content) in made.items()} == {
-        name: content for name, (_, content) in wanted.items()
+    assert prepared.was_complete and prepared.tracks == 1
+    result, expected = snapshot(work.data_dir), snapshot(done.data_dir)
+    assert {name: content for name, (_, content) in result.items()} == {
+        name: content for name, (_, content) in expected.items()
     }
 
 
@@ -218,8 +218,8 @@ def test_no_face_names_the_flag(no_face_clip: Path, tmp_path: Path, script: Scri
     assert (work / "offsets.txt").read_text() == "FILENAME\tOFFSET\tCONF\n"
     assert _load(work / "activesd.pckl") == []
     assert json.loads((work / "offsets.json").read_text()) == []
-    drawn = script("run_visualise.py", "--reference", "noface", "--data_dir", tmp_path)
-    assert drawn.returncode == 0
+    process = script("run_visualise.py", "--reference", "noface", "--data_dir", tmp_path)
+    assert process.returncode == 0
     assert frame_count(tmp_path / "pyavi" / "noface" / "video_out.avi") == 20
 
 
@@ -228,7 +228,7 @@ def _faces(frames: int, size: float) -> list[list[Face]]:
 
 
 @pytest.mark.parametrize(
-    ("frames", "size", "said"),
+    ("frames", "size", "sentences"),
     [
         (150, 80, ("80 pixels", "--min_face_size is 100")),
         (100, 120, ("longest track has 100 detections", "--min_track", "more than 100")),
@@ -236,14 +236,16 @@ def _faces(frames: int, size: float) -> list[list[Face]]:
         (0, 0, ("no face",)),
     ],
 )
-def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[str, ...]) -> None:
+def test_what_stood_in_the_way_is_named(
+    frames: int, size: float, sentences: tuple[str, ...]
+) -> None:
     """The closest miss decides which flag is named, with its numbers."""
     faces: list[list[Face]] = _faces(frames, size) if frames else [[], []]
     scenes = [(0, len(faces))]
     options = FaceOptions()
     frame_size: Any = {"frame_size_px": (1280, 720)}
     (notice,) = why_nothing(faces, scenes, build_tracks(faces, scenes), options, **frame_size)
-    for part in said:
+    for part in sentences:
         assert part in notice
     good = _faces(120, 120)
     assert (
@@ -252,7 +254,7 @@ def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[st
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "sentences"),
     [
         (FaceOptions(min_track=10, min_face_size=250, facedet_scale=0.25), "--min_face_size"),
         (FaceOptions(min_track=30), "longest track has 30 detections"),
@@ -260,12 +262,12 @@ def test_what_stood_in_the_way_is_named(frames: int, size: float, said: tuple[st
     ],
 )
 def test_limits_of_a_real_clip_are_told(
-    face_clip: Path, tmp_path: Path, cpu: torch.device, options: FaceOptions, said: str
+    face_clip: Path, tmp_path: Path, cpu: torch.device, options: FaceOptions, sentences: str
 ) -> None:
     """A face that is there but too small or too brief is reported so, and nothing is cut."""
     work = Workspace(tmp_path, "face")
     prepared = find_faces(face_clip, work, options, device=cpu)
-    assert prepared.tracks == 0 and said in " ".join(prepared.notices)
+    assert prepared.tracks == 0 and sentences in " ".join(prepared.notices)
     assert work.crops() == [] and work.read_tracks() == []
 
 
@@ -293,8 +295,8 @@ def test_flags_out_of_range_are_refused_by_name(
     """One sentence that names the flag, exit code 2, nothing written."""
     arguments = ["--videofile", str(face_clip), "--data_dir", str(tmp_path), *flags]
     assert cli.run(lambda: run_pipeline.main(arguments)) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and flags[0] in told and told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and flags[0] in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

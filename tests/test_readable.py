@@ -124,8 +124,8 @@ def test_offsets_json_says_how_it_was_made(
 
 def test_wav2lip_json_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for in settings; beside it what that came to."""
-    made = MouthShowsSound(), WeightsFile("stub", "0" * 64)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: made)
+    network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
     film = make_film(tmp_path / "film.mkv")
     work = workspace_of(tmp_path, film, still_track(LEFT, frames=20))
     run_dub(work, audio={None: make_wav(tmp_path / "a.wav", 0.2)})

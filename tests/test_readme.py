@@ -177,9 +177,9 @@ def test_python_of_readme_runs_as_written(checkout: Path) -> None:
     flags = ("--videofile", "talk.mp4", "--data_dir", str(first), "--keep_frames", "no")
     subprocess.run([sys.executable, "run_pipeline.py", *flags], cwd=checkout, check=True)
     shutil.copy(first / "pycrop/talk/00000.avi", checkout / "face.avi")
-    written = python_blocks(README)
-    assert written
-    for block in written:
+    blocks = python_blocks(README)
+    assert blocks
+    for block in blocks:
         done = subprocess.run(
             [sys.executable, "-"],
             input=block.text,
@@ -190,6 +190,6 @@ def test_python_of_readme_runs_as_written(checkout: Path) -> None:
             timeout=600,
         )
         assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
-    made = checkout / "data/work/pyavi/talk"
+    folder = checkout / "data/work/pyavi/talk"
     for name in ("video_out.avi", "video_wav2lip.mp4"):
-        assert (made / name).stat().st_size > 100_000
+        assert (folder / name).stat().st_size > 100_000

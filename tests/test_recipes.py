@@ -38,8 +38,10 @@ def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
     for video in ("talks/a b.mp4", "talks/c.mov", "note.txt"):
         (folder / "corpus/train" / video).parent.mkdir(parents=True, exist_ok=True)
         (folder / "corpus/train" / video).touch()
-    found = started((REPO / "recipes" / f"{name}.sh").read_text("utf-8"), folder)
-    return [(words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:]) for words in found]
+    commands = started((REPO / "recipes" / f"{name}.sh").read_text("utf-8"), folder)
+    return [
+        (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:]) for words in commands
+    ]
 
 
 def test_every_recipe_is_known_here_and_can_be_started() -> None:
@@ -67,7 +69,7 @@ def test_recipe_says_every_flag_of_its_scripts(name: str, tmp_path: Path) -> Non
 
 def test_recipes_take_weights_of_a_file_that_is_there_by_then(tmp_path: Path) -> None:
     """Never "auto", which is another file on another machine; no folder is trained in twice."""
-    made = {f"models/weights/{file.name}" for file in (REPO / "models/weights").iterdir()}
+    names = {f"models/weights/{file.name}" for file in (REPO / "models/weights").iterdir()}
     runs: list[str] = []
     for name in IN_ORDER:
         for script, words in _commands(name, tmp_path / name):
@@ -76,25 +78,27 @@ def test_recipes_take_weights_of_a_file_that_is_there_by_then(tmp_path: Path) ->
             if script == "run_pipeline.py":
                 continue
             for flag in WEIGHTS:
-                given = flags.get(flag)
-                assert given in (None, "none") or str(given) in made, (name, flag, given)
+                path = flags.get(flag)
+                assert path in (None, "none") or str(path) in names, (name, flag, path)
             runs.append(str(flags["run"]))
-            made.add(str(flags["export"]))
+            names.add(str(flags["export"]))
     assert len(set(runs)) == len(runs)
 
 
 def test_recipe_of_tracks_names_results_after_the_place_of_a_video(tmp_path: Path) -> None:
     """Files that are no videos are left alone."""
-    found = [PARSERS[script]().parse_args(words) for script, words in _commands("tracks", tmp_path)]
-    assert [(flags.reference, str(flags.videofile)) for flags in found] == [
+    options = [
+        PARSERS[script]().parse_args(words) for script, words in _commands("tracks", tmp_path)
+    ]
+    assert [(flags.reference, str(flags.videofile)) for flags in options] == [
         ("talks-a b", "corpus/train/talks/a b.mp4"),
         ("talks-c", "corpus/train/talks/c.mov"),
     ]
 
 
-@pytest.mark.parametrize(("code", "tried", "ended"), [(2, 2, 0), (1, 2, 0), (130, 1, 130)])
+@pytest.mark.parametrize(("code", "tried", "expected_code"), [(2, 2, 0), (1, 2, 0), (130, 1, 130)])
 def test_recipe_of_tracks_goes_on_after_a_bad_video_and_ends_when_stopped(
-    code: int, tried: int, ended: int, tmp_path: Path
+    code: int, tried: int, expected_code: int, tmp_path: Path
 ) -> None:
     """What is left out is named."""
     (tmp_path / "corpus/train").mkdir(parents=True)
@@ -111,5 +115,5 @@ def test_recipe_of_tracks_goes_on_after_a_bad_video_and_ends_when_stopped(
         capture_output=True,
         text=True,
     )
-    assert done.returncode == ended and done.stdout.count("tried") == tried
-    assert done.stderr.count("left out: corpus/train/") == (tried if ended == 0 else 0)
+    assert done.returncode == expected_code and done.stdout.count("tried") == tried
+    assert done.stderr.count("left out: corpus/train/") == (tried if expected_code == 0 else 0)

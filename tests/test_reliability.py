@@ -55,15 +55,15 @@ def test_numbers_are_those_of_the_matrix() -> None:
     dists = np.full((100, 31), 10, np.float32)
     dists[:, 12] = 8
     dists[:, 20] = 9
-    found = dict(
+    numbers = dict(
         zip(reliability.NUMBERS, reliability.numbers(dists, audible_share=0.7), strict=True)
     )
-    assert found["margin"] == pytest.approx(10 * 1)  # (9 - 8) times the root of 100
-    assert found["confidence"] == pytest.approx(10 * 2)
-    assert found["curvature"] == pytest.approx(10 * 4)
-    assert found["halves_that_agree"] == 2
-    assert found["at_search_edge"] == 0 and found["audible_share"] == 0.7
-    assert found["shift"] == pytest.approx(3 / 15)
+    assert numbers["margin"] == pytest.approx(10 * 1)  # (9 - 8) times the root of 100
+    assert numbers["confidence"] == pytest.approx(10 * 2)
+    assert numbers["curvature"] == pytest.approx(10 * 4)
+    assert numbers["halves_that_agree"] == 2
+    assert numbers["at_search_edge"] == 0 and numbers["audible_share"] == 0.7
+    assert numbers["shift"] == pytest.approx(3 / 15)
 
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 400])
@@ -91,19 +91,19 @@ def test_probability_is_the_logistic_of_the_weighted_numbers() -> None:
         margin = reliability.numbers(dists, audible_share=1)[0]
         scaled = np.clip((margin - 2) / 4, -6, 6)
         logit = 0.5 + (0.3 + 0.1 * octaves) * scaled + 0.2 * octaves + 0.05 * octaves**2
-        found, _ = reliability.probability(dists, calibration, audible_share=1)
-        assert found == pytest.approx(1 / (1 + np.exp(-logit)))
+        numbers, _ = reliability.probability(dists, calibration, audible_share=1)
+        assert numbers == pytest.approx(1 / (1 + np.exp(-logit)))
 
 
 def test_reliable_needs_the_logit_of_the_threshold() -> None:
     """Just at it, and just above."""
     dists = _dists(120, depth=1, seed=1)
     logit = _calibration().logit(reliability.numbers(dists, audible_share=1), 120)
-    for least, wanted in ((logit - 1e-9, True), (logit + 1e-6, False)):
+    for least, expected in ((logit - 1e-9, True), (logit + 1e-6, False)):
         rule = _calibration(threshold=(least, 0.0, 0.0))
-        assert reliability.probability(dists, rule, audible_share=1)[1] is wanted
+        assert reliability.probability(dists, rule, audible_share=1)[1] is expected
         judged = sync_offset.judge(dists, reliable_confidence=99, calibration=rule)
-        assert judged.reliable is wanted
+        assert judged.reliable is expected
         assert judged.probability == pytest.approx(1 / (1 + np.exp(-logit)))
 
 
@@ -130,9 +130,9 @@ def test_without_calibration_shorter_clips_need_more_margin() -> None:
     for windows, factor in ((30, 2.0), (120, 1.0), (480, 1.0)):
         dists = np.full((windows, 31), 10, np.float32)
         dists[:, 12] = 8
-        for margin, wanted in ((2 / factor - 0.01, True), (2 / factor + 0.01, False)):
+        for margin, expected in ((2 / factor - 0.01, True), (2 / factor + 0.01, False)):
             judged = sync_offset.judge(dists, reliable_confidence=1, reliable_margin=margin)
-            assert judged.reliable is wanted and judged.probability is None
+            assert judged.reliable is expected and judged.probability is None
 
 
 def test_calibration_survives_the_weights_configuration() -> None:
@@ -151,7 +151,7 @@ def test_calibration_survives_the_weights_configuration() -> None:
 def _pieces(people_from: int, *, count: int, seed: int) -> list[Piece]:
     """Made pieces: own sound has a valley that varies with the person, foreign has none."""
     rng = np.random.default_rng(seed)
-    made = []
+    pieces = []
     for frames in LENGTHS:
         windows = frames - 5
         for index in range(count):
@@ -162,7 +162,7 @@ def _pieces(people_from: int, *, count: int, seed: int) -> list[Piece]:
                     windows, depth=0 if foreign else depth, seed=int(rng.integers(10**9))
                 )
                 offset = 15 - int(dists.mean(axis=0).argmin())
-                made.append(
+                pieces.append(
                     Piece(
                         f"p{person}",
                         frames,
@@ -172,7 +172,7 @@ def _pieces(people_from: int, *, count: int, seed: int) -> list[Piece]:
                         None if foreign else abs(offset - 3) <= 1,
                     )
                 )
-    return made
+    return pieces
 
 
 def test_foreign_sound_passes_as_rarely_as_promised_on_other_people() -> None:
@@ -268,17 +268,17 @@ def test_each_piece_meets_its_own_and_only_other_peoples_sound(
     clips = [Clip(f"d/{number}/00000", pictures, sound) for number in range(4)]
     persons = {"d/0": "ann", "d/1": "ann"}  # two videos of one person
     options = reliability_fit.Options(pieces=6, foreign=9)
-    found = reliability_fit.measure(
+    pieces = reliability_fit.measure(
         SyncNet(SMALL), clips, options=options, persons=persons, device=cpu
     )
-    own = [piece for piece in found if not piece.foreign]
+    own = [piece for piece in pieces if not piece.foreign]
     assert len(own) == 6 * len(reliability_fit.FRAMES) and all(piece.right for piece in own)
     assert {piece.person for piece in own} == {"ann", "d/2", "d/3"}
     for frames in reliability_fit.FRAMES:
-        foreign = [piece for piece in found if piece.foreign and piece.frames == frames]
+        foreign = [piece for piece in pieces if piece.foreign and piece.frames == frames]
         # Two of six pieces are each person's: each meets the four of the two others.
         assert len(foreign) == 6 * 4 and {piece.windows for piece in foreign} == {frames - 5}
-    long = [piece for piece in found if piece.frames == 375]
+    long = [piece for piece in pieces if piece.frames == 375]
     margin = reliability.NUMBERS.index("margin")
     assert min(p.numbers[margin] for p in long if not p.foreign) > max(
         p.numbers[margin] for p in long if p.foreign
@@ -306,5 +306,5 @@ def test_clips_whose_pieces_disagree_are_not_measured(
             ("own_short", 149),
         )
     ]
-    found = reliability_fit.own_offsets(SyncNet(SMALL), clips, vshift=15, device=cpu)
-    assert found == {"d/own/00000": 0.0, "d/own_in_thirds/00000": 0.0}
+    offsets = reliability_fit.own_offsets(SyncNet(SMALL), clips, vshift=15, device=cpu)
+    assert offsets == {"d/own/00000": 0.0, "d/own_in_thirds/00000": 0.0}

@@ -13,7 +13,7 @@ import train_syncnet
 import train_wav2lip
 from models import weights
 from models.syncnet import SyncNet
-from tests.train_kit import SHORT, said, write_noise
+from tests.train_kit import SHORT, run_main, write_noise
 from training import detector
 from training.loop import checkpoint as checkpoint_files
 from training.loop.journal import Journal
@@ -31,7 +31,7 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tracks of three clips, a decoded cache, and runs of both scripts by name."""
     root = tmp_path_factory.mktemp("made")
     write_noise(root / "tracks", clips=3, frames=FRAMES, seed=7)
@@ -59,10 +59,10 @@ def _wav2lip(root: Path, run: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture
-def own(made: Path, tmp_path: Path) -> Path:
+def own(tracks: Path, tmp_path: Path) -> Path:
     """The runs, in a place where they may be changed; tracks and cache are shared."""
     for name in ("syncnet", "wav2lip"):
-        shutil.copytree(made / name, tmp_path / name)
+        shutil.copytree(tracks / name, tmp_path / name)
     return tmp_path
 
 
@@ -102,7 +102,7 @@ def test_resume_with_options_that_change_the_result_is_refused_and_names_every_o
     main: Any,
     flags: Any,
     other: dict[str, str],
-    made: Path,
+    tracks: Path,
     own: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -110,8 +110,8 @@ def test_resume_with_options_that_change_the_result_is_refused_and_names_every_o
     run = own / flags.__name__[1:]
     before = (run / "checkpoint.pt").read_bytes()
     words = [word for name, value in other.items() for word in (f"--{name}", value)]
-    again = [*flags(made, run, *words), "--cache", str(own / "unused")]
-    code, _, error = said(main, again, capsys)
+    again = [*flags(tracks, run, *words), "--cache", str(own / "unused")]
+    code, _, error = run_main(main, again, capsys)
     assert code == 2 and error.count("\n") == 1
     for name, value in other.items():
         assert f"--{name} (was " in error and f"is {value})" in error
@@ -119,11 +119,11 @@ def test_resume_with_options_that_change_the_result_is_refused_and_names_every_o
 
 
 def test_resume_with_one_option_that_changes_the_result_names_it_alone(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both values are in the sentence."""
-    flags = _syncnet(made, own / "syncnet", "--objective", "cosine")
-    code, _, error = said(train_syncnet.main, flags, capsys)
+    flags = _syncnet(tracks, own / "syncnet", "--objective", "cosine")
+    code, _, error = run_main(train_syncnet.main, flags, capsys)
     assert code == 2 and "other options: --objective (was multiway, is cosine); give" in error
 
 
@@ -157,7 +157,7 @@ def test_every_option_says_whether_a_resumed_run_may_change_it(script: str) -> N
 
 
 def test_resume_takes_options_that_do_not_change_the_result_with_a_line(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """More steps, other caches and clocks; the checkpoint holds them from then on."""
     more = ("--steps", "2", "--log_every", "3", "--save_every", "9", "--workers", "0")
@@ -165,9 +165,9 @@ def test_resume_takes_options_that_do_not_change_the_result_with_a_line(
         (train_syncnet.main, _syncnet, "syncnet"),
         (train_wav2lip.main, _wav2lip, "wav2lip"),
     ):
-        code, shown, error = said(main, flags(made, own / name, *more), capsys)
+        code, output, error = run_main(main, flags(tracks, own / name, *more), capsys)
         assert code == 0, error
-        line = next(line for line in shown.splitlines() if "other options" in line)
+        line = next(line for line in output.splitlines() if "other options" in line)
         for word in ("--steps (was 1, is 2)", "--log_every (was 20, is 3)", "--workers (was 1,"):
             assert word in line
         state = checkpoint_files.load_checkpoint(own / name / "checkpoint.pt")
@@ -176,7 +176,7 @@ def test_resume_takes_options_that_do_not_change_the_result_with_a_line(
 
 
 def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An earlier version wrote none."""
     for main, flags, name in (
@@ -189,50 +189,52 @@ def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
         checkpoint_files.save_checkpoint(
             path, {k: v for k, v in state.items() if k not in ("options", "clips")}
         )
-        code, shown, error = said(
-            main, flags(made, own / name, "--lr", "0.5", "--steps", "2"), capsys
+        code, output, error = run_main(
+            main, flags(tracks, own / name, "--lr", "0.5", "--steps", "2"), capsys
         )
         assert code == 0, error
-        assert "does not say which options it was made with" in shown
+        assert "does not say which options it was made with" in output
         again = checkpoint_files.load_checkpoint(path)
         assert again is not None and again["options"]["lr"] == 0.5
 
 
-@pytest.mark.parametrize(("config", "wanted"), [("older", 0), ("wider", 2), ("no JSON", 2)])
+@pytest.mark.parametrize(("config", "expected"), [("older", 0), ("wider", 2), ("no JSON", 2)])
 def test_resume_compares_networks_and_not_how_they_were_written_down(
-    config: str, wanted: int, made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    config: str, expected: int, tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A checkpoint from before a field was added is of the same network; another is refused."""
     path = own / "syncnet" / "checkpoint.pt"
     state = checkpoint_files.load_checkpoint(path)
     assert state is not None
-    held = json.loads(state["config"])
-    del held["calibration"]
+    configuration = json.loads(state["config"])
+    del configuration["calibration"]
     if config == "wider":
-        held["embedding_size"] += 1
-    text = "{" if config == "no JSON" else json.dumps(held)
+        configuration["embedding_size"] += 1
+    text = "{" if config == "no JSON" else json.dumps(configuration)
     checkpoint_files.save_checkpoint(path, state | {"config": text})
-    flags = _syncnet(made, own / "syncnet", "--steps", "2")
-    code, _, error = said(train_syncnet.main, flags, capsys)
-    assert code == wanted, error
-    assert ("is of another network" in error) == bool(wanted)
+    flags = _syncnet(tracks, own / "syncnet", "--steps", "2")
+    code, _, error = run_main(train_syncnet.main, flags, capsys)
+    assert code == expected, error
+    assert ("is of another network" in error) == bool(expected)
 
 
 def test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Though no judgement of the clips is to come."""
-    shutil.copytree(made / "tracks", own / "tracks")
-    flags = [*_syncnet(made, own / "syncnet", "--data", str(own / "tracks")), "--steps", "2"]
+    shutil.copytree(tracks / "tracks", own / "tracks")
+    flags = [*_syncnet(tracks, own / "syncnet", "--data", str(own / "tracks")), "--steps", "2"]
     assert train_syncnet.main([*flags, "--run", str(own / "fresh"), "--refine_at"]) == 0
     write_noise(own / "added", clips=1, frames=FRAMES, seed=8)
     (own / "added" / "pycrop" / "noise000").rename(own / "tracks" / "pycrop" / "newcomer")
     shutil.rmtree(own / "tracks" / "pycrop" / "noise002")
     again = [*flags, "--run", str(own / "fresh"), "--refine_at", "--steps", "3"]
-    code, shown, error = said(train_syncnet.main, again, capsys)
+    code, output, error = run_main(train_syncnet.main, again, capsys)
     assert code == 0, error
-    assert "1 clip new since the checkpoint, trained on from now on: tracks/newcomer/00000" in shown
-    assert "1 clip gone since the checkpoint: tracks/noise002/00000" in shown
+    assert (
+        "1 clip new since the checkpoint, trained on from now on: tracks/newcomer/00000" in output
+    )
+    assert "1 clip gone since the checkpoint: tracks/noise002/00000" in output
     state = checkpoint_files.load_checkpoint(own / "fresh" / "checkpoint.pt")
     assert state is not None and list(state["offsets_ms"]) == [
         "tracks/noise000/00000",
@@ -242,7 +244,7 @@ def test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named(
 
 
 def test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only a clip that was not there, or not like this, joins; a lag found is kept."""
     path = own / "syncnet" / "checkpoint.pt"
@@ -252,41 +254,43 @@ def test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another(
     state["offsets_ms"] = {first: 80.0, third: 40.0}
     state["dropped"] = [second]
     checkpoint_files.save_checkpoint(path, state)
-    flags = _syncnet(made, own / "syncnet", "--steps", "2")
-    assert said(train_syncnet.main, flags, capsys)[0] == 0
+    flags = _syncnet(tracks, own / "syncnet", "--steps", "2")
+    assert run_main(train_syncnet.main, flags, capsys)[0] == 0
     state = checkpoint_files.load_checkpoint(path)
     assert state is not None and state["dropped"] == [second]
     assert state["offsets_ms"] == {first: 80.0, third: 40.0}
     state["clips"][second] -= 1
     state["clips"][third] -= 1
     checkpoint_files.save_checkpoint(path, state)
-    code, shown, _ = said(train_syncnet.main, [*flags, "--steps", "3"], capsys)
-    assert code == 0 and "2 clips changed since the checkpoint: " in shown
+    code, output, _ = run_main(train_syncnet.main, [*flags, "--steps", "3"], capsys)
+    assert code == 0 and "2 clips changed since the checkpoint: " in output
     state = checkpoint_files.load_checkpoint(path)
     assert state is not None and state["dropped"] == []
     assert state["offsets_ms"] == {first: 80.0, second: 0.0, third: 0.0}
 
 
 def test_data_in_another_folder_is_another_run_unless_its_clips_are_the_same(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A data set may be moved; another one of the same name is refused, and none in common."""
-    shutil.copytree(made / "tracks", own / "moved" / "tracks")
+    shutil.copytree(tracks / "tracks", own / "moved" / "tracks")
     for main, flags, name in (
         (train_syncnet.main, _syncnet, "syncnet"),
         (train_wav2lip.main, _wav2lip, "wav2lip"),
     ):
-        moved = flags(made, own / name, "--steps", "2", "--data", str(own / "moved" / "tracks"))
-        code, _, error = said(main, moved, capsys)
+        elsewhere = flags(
+            tracks, own / name, "--steps", "2", "--data", str(own / "moved" / "tracks")
+        )
+        code, _, error = run_main(main, elsewhere, capsys)
         assert code == 0, error
         write_noise(own / name / "tracks", clips=2, frames=FRAMES, seed=3)
-        other = flags(made, own / name, "--data", str(own / name / "tracks"))
-        code, _, error = said(main, other, capsys)
+        other = flags(tracks, own / name, "--data", str(own / name / "tracks"))
+        code, _, error = run_main(main, other, capsys)
         assert code == 2 and "--data (was " in error and error.count("\n") == 1
 
 
 def test_other_val_or_init_is_another_run(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--val may be added where there was none; weights are compared by what is in them."""
     torch.manual_seed(1)
@@ -295,17 +299,19 @@ def test_other_val_or_init_is_another_run(
     (own / "same").mkdir()
     shutil.copy(own / "one.safetensors", own / "same" / "one.safetensors")
     run = own / "started"
-    start = _syncnet(made, run, "--init", str(own / "one.safetensors"))
+    start = _syncnet(tracks, run, "--init", str(own / "one.safetensors"))
     assert train_syncnet.main(start) == 0
-    code, _, error = said(train_syncnet.main, [*start[:-1], str(own / "other.safetensors")], capsys)
+    code, _, error = run_main(
+        train_syncnet.main, [*start[:-1], str(own / "other.safetensors")], capsys
+    )
     assert code == 2 and "--init (was one.safetensors (SHA-256 " in error
     write_noise(own / "others", clips=3, frames=FRAMES, seed=4)
     again = [*start[:-1], str(own / "same" / "one.safetensors"), "--val", str(own / "others")]
     again += ["--steps", "2"]
-    code, shown, error = said(train_syncnet.main, again, capsys)
-    assert code == 0 and "--val (was none, is others (3 clips of " in shown, error
+    code, output, error = run_main(train_syncnet.main, again, capsys)
+    assert code == 0 and "--val (was none, is others (3 clips of " in output, error
     write_noise(own / "val", clips=1, frames=FRAMES, seed=3)
-    code, _, error = said(train_syncnet.main, [*again, "--val", str(own / "val")], capsys)
+    code, _, error = run_main(train_syncnet.main, [*again, "--val", str(own / "val")], capsys)
     assert code == 2 and "--val (was others (3 clips of " in error and "--init" not in error
 
 
@@ -329,7 +335,7 @@ def _spoilt(path: Path, how: str) -> None:
     "how", ["text", "empty", "cut", "folder", "tensor", "list", "number", "dict"]
 )
 def test_checkpoint_that_is_something_else_is_one_sentence(
-    how: str, made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    how: str, tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, before anything is decoded."""
     for main, flags, name in (
@@ -337,20 +343,20 @@ def test_checkpoint_that_is_something_else_is_one_sentence(
         (train_wav2lip.main, _wav2lip, "wav2lip"),
     ):
         _spoilt(own / name / "checkpoint.pt", how)
-        again = flags(made, own / name, "--cache", str(own / "unused"))
-        code, _, error = said(main, again, capsys)
+        again = flags(tracks, own / name, "--cache", str(own / "unused"))
+        code, _, error = run_main(main, again, capsys)
         assert code == 2 and error.count("\n") == 1
         assert f"no checkpoint of this {'script' if how == 'dict' else 'program'}" in error
         assert not (own / "unused").exists()
 
 
 def test_checkpoint_of_the_other_script_is_refused(
-    made: Path, own: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each names the file."""
     for main, flags, name in (
         (train_syncnet.main, _syncnet, "wav2lip"),
         (train_wav2lip.main, _wav2lip, "syncnet"),
     ):
-        code, _, error = said(main, flags(made, own / name), capsys)
+        code, _, error = run_main(main, flags(tracks, own / name), capsys)
         assert code == 2 and "checkpoint.pt is no checkpoint of this script" in error

@@ -27,9 +27,9 @@ def _scenes(*shots: list[np.ndarray]) -> list[tuple[int, int]]:
 def test_cuts_are_found_exactly() -> None:
     """Four shots of known lengths come out with their very first frames."""
     lengths = [40, 23, 77, 31]
-    found = _scenes(*(_shot(seed, length) for seed, length in enumerate(lengths)))
+    shots = _scenes(*(_shot(seed, length) for seed, length in enumerate(lengths)))
     edges = [0, *itertools.accumulate(lengths)]
-    assert found == list(itertools.pairwise(edges))
+    assert shots == list(itertools.pairwise(edges))
 
 
 def test_without_a_cut_there_is_one_shot() -> None:
@@ -52,10 +52,10 @@ def test_shots_cover_everything_in_order() -> None:
     """Whatever is found, shots follow each other from 0 to the end without gaps."""
     rng = np.random.default_rng(3)
     lengths = rng.integers(3, 40, 12).tolist()  # some are shorter than the detector's minimum
-    found = _scenes(*(_shot(seed, length) for seed, length in enumerate(lengths)))
-    assert found[0][0] == 0 and found[-1][1] == sum(lengths)
-    assert all(a[1] == b[0] and a[0] < a[1] for a, b in itertools.pairwise(found))
-    assert len(found) > 3
+    shots = _scenes(*(_shot(seed, length) for seed, length in enumerate(lengths)))
+    assert shots[0][0] == 0 and shots[-1][1] == sum(lengths)
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in itertools.pairwise(shots))
+    assert len(shots) > 3
 
 
 def test_size_and_shape_do_not_matter() -> None:

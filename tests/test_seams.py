@@ -132,8 +132,8 @@ def test_a_sync_model_is_a_file_and_a_row(
     safetensors.torch.save_file({"x": torch.zeros(1)}, weights, metadata={"network": "toy"})
     flags = ["--videofile", str(done.crop(0)), "--initial_model", str(weights)]
     assert cli.run(lambda: run_syncnet.main(flags)) == 0
-    said = capsys.readouterr().out
-    assert "00000.avi (toy.safetensors)" in said and "AV offset: \t3 " in said
+    output = capsys.readouterr().out
+    assert "00000.avi (toy.safetensors)" in output and "AV offset: \t3 " in output
 
 
 def test_weights_of_an_unknown_network_are_named(

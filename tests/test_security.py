@@ -46,19 +46,19 @@ def _calls(tree: ast.AST) -> Iterator[tuple[str, dict[str, str]]]:
 
 def unsafe(code: str) -> list[str]:
     """What lines of code run by a shell, from text, or from a file somebody else made."""
-    found = []
+    calls = []
     for name, keywords in _calls(ast.parse(code)):
         if keywords.get("shell", "False") != "False":
-            found.append(f"{name}(shell=...)")
+            calls.append(f"{name}(shell=...)")
         if name in ("eval", "exec", "compile", "os.system", "os.popen"):
-            found.append(name)
+            calls.append(name)
         if name in ("pickle.load", "pickle.loads", "pickle.Unpickler", "torch.hub.load"):
-            found.append(name)
+            calls.append(name)
         if name == "torch.load" and keywords.get("weights_only") != "True":
-            found.append("torch.load without weights_only")
+            calls.append("torch.load without weights_only")
         if keywords.get("allow_pickle", "False") != "False":
-            found.append(f"{name}(allow_pickle=...)")
-    return found
+            calls.append(f"{name}(allow_pickle=...)")
+    return calls
 
 
 @pytest.mark.parametrize("file", EVERYTHING, ids=lambda file: str(file.relative_to(REPO)))

@@ -29,7 +29,7 @@ def _speaking_at(dists: np.ndarray, start: int, end: int, *, column: int = 12) -
     return dists
 
 
-def _found(dists: np.ndarray, *, frame_rate: int = 25) -> list[tuple[int, int]]:
+def _stretches(dists: np.ndarray, *, frame_rate: int = 25) -> list[tuple[int, int]]:
     frames = round((len(dists) + 5) * frame_rate / 25)
     spoken = speaking(dists, frames=frames, reliable_confidence=RELIABLE, frame_rate=frame_rate)
     assert spoken.shape == (frames,)
@@ -38,7 +38,7 @@ def _found(dists: np.ndarray, *, frame_rate: int = 25) -> list[tuple[int, int]]:
 
 def test_who_speaks_all_the_time_speaks_on_every_frame() -> None:
     """Also on the frames that no window is centred on."""
-    assert _found(_speaking_at(_dists(300), 0, 300)) == [(0, 305)]
+    assert _stretches(_speaking_at(_dists(300), 0, 300)) == [(0, 305)]
 
 
 @pytest.mark.parametrize("frame_rate", [25, 30, 50])
@@ -47,7 +47,7 @@ def test_a_part_of_a_track_is_found(frame_rate: int) -> None:
     dists = _speaking_at(_dists(1000), 400, 600)
     mean = dists.mean(axis=0)
     assert np.median(mean) - mean.min() < RELIABLE
-    [(start, end)] = _found(dists, frame_rate=frame_rate)
+    [(start, end)] = _stretches(dists, frame_rate=frame_rate)
     assert abs(start / frame_rate - 402 / 25) < 0.3 and abs(end / frame_rate - 602 / 25) < 0.3
 
 
@@ -58,10 +58,10 @@ def test_a_listener_never_speaks(windows: int) -> None:
     for seed in range(5):
         chance = np.random.default_rng(seed).normal(0, 6, (windows, 31))
         dists = _dists(windows, seed=seed) + uniform_filter1d(chance, 25, axis=0)
-        assert _found(dists.astype(np.float32)) == []
+        assert _stretches(dists.astype(np.float32)) == []
         seeming = max(seeming, (np.median(dists) - uniform_filter1d(dists, 25, axis=0)).max())
     assert seeming > RELIABLE
-    assert _found(np.zeros((0, 31), np.float32)) == []
+    assert _stretches(np.zeros((0, 31), np.float32)) == []
 
 
 def test_the_score_tells_speakers_from_listeners_frame_by_frame() -> None:
@@ -84,34 +84,34 @@ def test_a_runner_up_as_good_is_no_offset() -> None:
 
 def test_a_short_track_is_judged_as_a_whole() -> None:
     """Two seconds have no stretch of five."""
-    assert _found(_speaking_at(_dists(50), 0, 50)) == [(0, 55)]
+    assert _stretches(_speaking_at(_dists(50), 0, 50)) == [(0, 55)]
 
 
 def test_the_end_of_a_track_counts() -> None:
     """The last stretch ends with the track, whatever the step."""
-    assert _found(_speaking_at(_dists(399), 324, 399)) != []
+    assert _stretches(_speaking_at(_dists(399), 324, 399)) != []
 
 
 def test_an_offset_at_the_edge_of_the_search_is_none() -> None:
     """There the sound is not found but lost: nobody is called a speaker for it."""
     for column in (0, 30):
         assert clearest_mean(_speaking_at(_dists(200), 0, 200, column=column)) is None
-        assert _found(_speaking_at(_dists(200), 0, 200, column=column)) == []
+        assert _stretches(_speaking_at(_dists(200), 0, 200, column=column)) == []
 
 
 def test_lips_are_judged_at_the_offset_of_their_clearest_stretch() -> None:
     """Lips that match elsewhere at another shift are somebody else's sound."""
     dists = _speaking_at(_dists(600), 100, 300, column=12)
     dists[400:500, 20] -= 3
-    [(start, end)] = _found(dists)
+    [(start, end)] = _stretches(dists)
     assert 90 < start < 115 and 290 < end < 315
 
 
 def test_short_pauses_are_closed_and_short_bursts_dropped() -> None:
     """In this order, and a pause at an end is none."""
     values = np.array([0, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0], bool)
-    found = without_short(values, 3)
-    assert stretches(found) == [(1, 6), (13, 16)]
+    result = without_short(values, 3)
+    assert stretches(result) == [(1, 6), (13, 16)]
     assert values.sum() == 8 and stretches(np.zeros(4, bool)) == []
     assert stretches(np.ones(4, bool)) == [(0, 4)]
 

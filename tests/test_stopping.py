@@ -15,7 +15,7 @@ from models.files import sha256
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests import train_kit
-from tests.train_kit import SHORT, assert_same, kill_seed, said, write_noise
+from tests.train_kit import SHORT, assert_same, kill_seed, run_main, write_noise
 from training.loop import checkpoint as checkpoint_files
 from training.loop import fit
 from training.loop.distributed import Processes, largest
@@ -35,16 +35,23 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tracks of two clips; runs cache them there."""
     root = tmp_path_factory.mktemp("made")
     write_noise(root / "tracks", clips=2, frames=75, seed=7)
     return root
 
 
-def _run(made: Path, stage: str, folder: Path) -> tuple[Any, list[str]]:
+def _run(tracks: Path, stage: str, folder: Path) -> tuple[Any, list[str]]:
     """The script and flags of three steps, saved at none but the last."""
-    flags = ["--data", str(made / "tracks"), "--cache", str(made / "cache"), "--run", str(folder)]
+    flags = [
+        "--data",
+        str(tracks / "tracks"),
+        "--cache",
+        str(tracks / "cache"),
+        "--run",
+        str(folder),
+    ]
     flags += ["--device", "cpu", "--steps", str(STEPS), "--log_every", "1", "--warmup", "2"]
     if stage == "syncnet":
         return train_syncnet.main, [*flags, "--drawn", "0", "--excerpts", "2", "--refine_at", "2"]
@@ -57,20 +64,20 @@ def _signal_in_step(
     step: int, number: int, patch: pytest.MonkeyPatch, *, times: int = 1
 ) -> list[int]:
     """Sends this process a signal before the step that ends as `step`; returns when."""
-    sent: list[int] = []
+    signals: list[int] = []
 
     def watched(original: Any) -> Any:
-        def made(run: Any, *rest: Any, **options: Any) -> Any:
-            if run.step == step - 1 and len(sent) < times:
+        def step_of_run(run: Any, *rest: Any, **options: Any) -> Any:
+            if run.step == step - 1 and len(signals) < times:
                 for _ in range(times):
-                    sent.append(run.step)
+                    signals.append(run.step)
                     os.kill(os.getpid(), number)
             return original(run, *rest, **options)
 
-        return made
+        return step_of_run
 
     patch.setattr(fit, "train_step", watched(fit.train_step))
-    return sent
+    return signals
 
 
 @pytest.mark.parametrize(
@@ -90,48 +97,53 @@ def _signal_in_step(
 def test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_stopped(
     number: signal.Signals,
     stage: str,
-    made: Path,
+    tracks: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The step in the making is finished and saved, though no --save_every was due."""
     step = kill_seed().randrange(1, STEPS)
-    main, flags = _run(made, stage, tmp_path / "run")
+    main, flags = _run(tracks, stage, tmp_path / "run")
     with monkeypatch.context() as patched:
-        sent = _signal_in_step(step, number, patched)
-        code, _, error = said(main, flags, capsys)
-    assert code == 128 + number and sent == [step - 1]
-    wanted = f"stopped at step {step} of {STEPS}, which is saved: the same command goes on with"
-    assert wanted in error and f" step {step + 1}." in error and "Traceback" not in error
+        signals = _signal_in_step(step, number, patched)
+        code, _, error = run_main(main, flags, capsys)
+    assert code == 128 + number and signals == [step - 1]
+    expected = f"stopped at step {step} of {STEPS}, which is saved: the same command goes on with"
+    assert expected in error and f" step {step + 1}." in error and "Traceback" not in error
     state = checkpoint_files.load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert state is not None and state.get("step", state.get("global_step")) == step
-    code, shown, _ = said(main, flags, capsys)
-    assert code == 0 and f"resumed at step {step}" in shown
-    _, whole = _run(made, stage, tmp_path / "whole")
-    assert main(whole) == 0
+    code, output, _ = run_main(main, flags, capsys)
+    assert code == 0 and f"resumed at step {step}" in output
+    _, uninterrupted = _run(tracks, stage, tmp_path / "whole")
+    assert main(uninterrupted) == 0
     one, other = (
         checkpoint_files.load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("run", "whole")
     )
     assert_same(one, other)
     rows = [read_rows(tmp_path / name / "train.jsonl") for name in ("run", "whole")]
-    kept = [[{k: v for k, v in r.items() if k not in CLOCKS} for r in part] for part in rows]
-    assert kept[0] == kept[1]
+    without_clocks = [
+        [{k: v for k, v in r.items() if k not in CLOCKS} for r in part] for part in rows
+    ]
+    assert without_clocks[0] == without_clocks[1]
 
 
 def test_second_ctrl_c_does_not_wait_for_the_step(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tracks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nothing is saved then; a second SIGTERM waits like the first."""
-    main, flags = _run(made, "syncnet", tmp_path / "run")
+    main, flags = _run(tracks, "syncnet", tmp_path / "run")
     with monkeypatch.context() as patched:
         _signal_in_step(2, signal.SIGINT, patched, times=2)
-        code, _, error = said(main, flags, capsys)
+        code, _, error = run_main(main, flags, capsys)
     assert code == 130 and "stopped; run the same command again" in error
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
     with monkeypatch.context() as patched:
         _signal_in_step(2, signal.SIGTERM, patched, times=2)
-        assert said(main, flags, capsys)[0] == 143
+        assert run_main(main, flags, capsys)[0] == 143
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 
 
@@ -170,15 +182,15 @@ def test_processes_agree_on_the_signal_that_one_of_them_got(
 
 
 @pytest.fixture(scope="module")
-def runs(made: Path) -> Path:
+def runs(tracks: Path) -> Path:
     """Checkpoints of one step of every stage, in folders named so."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Journal, "draw", lambda _: None)
         patched.setattr(syncnet_task, "SMALL", SHORT)
         for stage in ("syncnet", "expert", "gan"):
-            main, flags = _run(made, stage, made / "runs" / stage)
+            main, flags = _run(tracks, stage, tracks / "runs" / stage)
             assert main([*flags, "--steps", "1", "--lr", "0.1"]) == 0
-    return made / "runs"
+    return tracks / "runs"
 
 
 @pytest.mark.parametrize("stage", ["syncnet", "expert", "gan"])
@@ -192,14 +204,14 @@ def test_checkpoint_of_a_run_is_weights_of_its_averaged_network(
         "gan": (weights.load_wav2lip, Wav2Lip, Wav2LipConfig(0.02)),
     }[stage]
     path = runs / stage / "checkpoint.pt"
-    model, used = load(path, device=cpu)
+    model, weights_file = load(path, device=cpu)
     state = checkpoint_files.load_checkpoint(path)
     assert state is not None and type(model) is kind and model.config == config
     assert_same(dict(model.state_dict()), dict(state["average"]))
     trained = state["lesson"] if stage == "syncnet" else state["state_dict"]
     prefix = "model." if stage == "syncnet" else ""
-    moved = [k for k, v in state["average"].items() if not torch.equal(v, trained[prefix + k])]
-    assert moved and used.file == "checkpoint.pt" and used.sha256 == sha256(path)
+    changed = [k for k, v in state["average"].items() if not torch.equal(v, trained[prefix + k])]
+    assert changed and weights_file.file == "checkpoint.pt" and weights_file.sha256 == sha256(path)
 
 
 def test_checkpoint_with_a_best_network_is_weights_of_that(runs: Path, tmp_path: Path) -> None:
@@ -213,20 +225,20 @@ def test_checkpoint_with_a_best_network_is_weights_of_that(runs: Path, tmp_path:
 
 
 def test_training_scripts_take_checkpoints_of_runs_as_weights(
-    runs: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--init, --expert and --teacher."""
-    main, flags = _run(made, "syncnet", tmp_path / "syncnet")
+    main, flags = _run(tracks, "syncnet", tmp_path / "syncnet")
     flags += ["--steps", "1"]
-    code, shown, error = said(
+    code, output, error = run_main(
         main, [*flags, "--init", str(runs / "syncnet" / "checkpoint.pt")], capsys
     )
-    assert code == 0 and "starts from checkpoint.pt" in shown, error
-    main, flags = _run(made, "generator", tmp_path / "generator")
+    assert code == 0 and "starts from checkpoint.pt" in output, error
+    main, flags = _run(tracks, "generator", tmp_path / "generator")
     flags += ["--steps", "1", "--init", str(runs / "gan" / "checkpoint.pt")]
     flags += ["--expert", str(runs / "expert" / "checkpoint.pt")]
     flags += ["--teacher", str(runs / "syncnet" / "checkpoint.pt")]
-    code, _, error = said(main, flags, capsys)
+    code, _, error = run_main(main, flags, capsys)
     assert code == 0, error
 
 

@@ -26,9 +26,9 @@ def test_it_is_the_similarity_of_the_paper() -> None:
     var_x, var_y = mean(one**2) - x**2, mean(other**2) - y**2
     shared = mean(one * other) - x * y
     c1, c2 = 1e-4, 9e-4
-    wanted = (2 * x * y + c1) * (2 * shared + c2) / ((x**2 + y**2 + c1) * (var_x + var_y + c2))
-    found = ssim(torch.from_numpy(one), torch.from_numpy(other)).numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-10)
+    expected = (2 * x * y + c1) * (2 * shared + c2) / ((x**2 + y**2 + c1) * (var_x + var_y + c2))
+    result = ssim(torch.from_numpy(one), torch.from_numpy(other)).numpy()
+    np.testing.assert_allclose(result, expected, atol=1e-10)
 
 
 def test_a_picture_is_itself_and_not_its_negative() -> None:
@@ -59,11 +59,11 @@ def test_fine_contrast_is_that_of_the_evaluation() -> None:
     pictures = np.random.default_rng(6).integers(0, 256, (4, 40, 30, 3)).astype(np.uint8)
     grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
     inner = [cv2.Laplacian(one, cv2.CV_64F)[1:-1, 1:-1] for one in grey]
-    wanted = np.sqrt([(one**2).mean() for one in inner])
-    found = fine_contrast(
+    expected = np.sqrt([(one**2).mean() for one in inner])
+    result = fine_contrast(
         torch.from_numpy(pictures).permute(0, 3, 1, 2).float(), torch.ones(40, 30)
     )
-    np.testing.assert_allclose(found, wanted, rtol=0.01)
+    np.testing.assert_allclose(result, expected, rtol=0.01)
 
 
 def test_a_blurred_mouth_lacks_detail_and_a_moved_one_does_not() -> None:

@@ -27,8 +27,8 @@ def _normal(name: str) -> str:
 
 
 def _pins(path: Path) -> set[tuple[str, str]]:
-    found = PIN.findall(path.read_text(encoding="utf-8"))
-    return {(_normal(name), version) for name, version in found}
+    pins = PIN.findall(path.read_text(encoding="utf-8"))
+    return {(_normal(name), version) for name, version in pins}
 
 
 def _locked() -> dict[tuple[str, str], list[str]]:
@@ -45,9 +45,9 @@ def _locked() -> dict[tuple[str, str], list[str]]:
 
 def test_everything_is_locked_by_hash() -> None:
     """Every pin but torch's is in the lock file, and every version there has its SHA-256."""
-    wanted = _pins(REPO / "requirements.txt") | _pins(CI / "requirements.txt")
+    expected = _pins(REPO / "requirements.txt") | _pins(CI / "requirements.txt")
     locked = _locked()
-    missing = {pin for pin in wanted if pin not in locked}
+    missing = {pin for pin in expected if pin not in locked}
     assert {name for name, _ in missing} == {"torch"}, "run .ci/lock"
     assert all(locked.values()) and len(locked) > 40
     plain = [line for line in (REPO / "requirements.txt").read_text().splitlines() if line]
@@ -82,8 +82,8 @@ def _imported() -> set[str]:
 def test_users_get_what_the_toolkit_needs_and_no_more() -> None:
     """Everything that is imported is in requirements.txt; tools for changes are not."""
     names = {name for name, _ in _pins(REPO / "requirements.txt")}
-    known = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
-    assert _imported() - OPTIONAL <= known
+    modules = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
+    assert _imported() - OPTIONAL <= modules
     tools = {name for name, _ in _pins(CI / "requirements.txt")}
     assert {"pytest", "ruff", "mypy", "pip-audit"} <= tools and not tools & names
 
@@ -138,9 +138,9 @@ def test_no_network_is_said_and_is_no_failure(
     down = _answer(code=1, stderr=DOWN)
     for pypi in (down, _answer(SKIPPED, SKIPPED)):
         assert _run(audit, monkeypatch, pypi=pypi, osv=down) == 0
-        said = capsys.readouterr().out
-        assert "No advisory service could be reached: nothing was audited." in said
-        assert "no known vulnerability" not in said
+        output = capsys.readouterr().out
+        assert "No advisory service could be reached: nothing was audited." in output
+        assert "no known vulnerability" not in output
 
 
 def test_what_was_audited_is_said(
@@ -148,8 +148,8 @@ def test_what_was_audited_is_said(
 ) -> None:
     """How many packages, and which were not; one with a reason not to mind it passes."""
     assert _run(audit, monkeypatch, pypi=_answer(SOUND, SKIPPED)) == 0
-    said = capsys.readouterr().out
-    assert "no known vulnerability in 1 packages" in said and "does not know numpy" in said
+    output = capsys.readouterr().out
+    assert "no known vulnerability in 1 packages" in output and "does not know numpy" in output
     monkeypatch.setattr(audit, "IGNORED", {"CVE-1": "we open no such pictures"})
     assert _run(audit, monkeypatch, pypi=_answer(FAULTY, code=1)) == 0
 

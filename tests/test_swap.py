@@ -53,7 +53,7 @@ def _results(work: Workspace) -> Results:
     }
 
 
-def _replace_rooms(work: Workspace) -> None:
+def _replace_folders(work: Workspace) -> None:
     """What run_pipeline.py does."""
     with work.locked():
         work.finish_commit()
@@ -71,14 +71,14 @@ def _replace_files(work: Workspace) -> None:
 
 
 def _with_new_files() -> Results:
-    made = {folder_name: dict(files) for folder_name, files in OLD.items()}
+    new_files = {folder_name: dict(files) for folder_name, files in OLD.items()}
     for name in FILES:
         folder_name, file = name.split("/")
-        made[folder_name][file] = "new"
-    return made
+        new_files[folder_name][file] = "new"
+    return new_files
 
 
-WAYS = {"rooms": (_replace_rooms, NEW), "files": (_replace_files, _with_new_files())}
+WAYS = {"rooms": (_replace_folders, NEW), "files": (_replace_files, _with_new_files())}
 
 
 @pytest.fixture
@@ -132,11 +132,11 @@ def test_results_are_replaced_and_links_stay(
     way: str, layout: Callable[[Path], Workspace], tmp_path: Path
 ) -> None:
     """DATA_DIR/pyframes or DATA_DIR/pyframes/REF on another disk are where the user put them."""
-    run, wanted = WAYS[way]
+    run, expected = WAYS[way]
     work = layout(tmp_path / "work")
     links = _links(tmp_path / "work")
     run(work)
-    assert _results(work) == wanted and _links(tmp_path / "work") == links
+    assert _results(work) == expected and _links(tmp_path / "work") == links
     assert not work.scratch.exists()
 
 
@@ -157,8 +157,8 @@ class _Stop:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             _, mode, flags = arguments
-            written = set("wax+") & set(mode or "") or flags & (os.O_WRONLY | os.O_RDWR)
-            if not written:
+            writes = set("wax+") & set(mode or "") or flags & (os.O_WRONLY | os.O_RDWR)
+            if not writes:
                 return
         elif event not in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
             return
@@ -253,9 +253,9 @@ def test_stopped_at_every_step_old_or_new_results_are_whole(
     steps = complete = 0
     for steps in range(1, 500):
         work = layout(tmp_path / str(steps))
-        ended = _forked(way, work, _Stop(steps, how))
-        assert ended != BUG, f"step {steps}"
-        where = f"step {steps}, ended with {ended}"
+        outcome = _forked(way, work, _Stop(steps, how))
+        assert outcome != BUG, f"step {steps}"
+        where = f"step {steps}, ended with {outcome}"
         assert len(_generations(_results(work), way)) <= 1, where
         if how != KILLED:
             # Whole at once, without a next run.
@@ -263,13 +263,13 @@ def test_stopped_at_every_step_old_or_new_results_are_whole(
         marked = any(work.scratch.glob("complete*"))
         complete += marked
         _recover(work)
-        found = _results_without_passing(work)
-        assert found in ((new,) if marked or ended == DONE else (OLD, new)), where
+        results = _results_without_passing(work)
+        assert results in ((new,) if marked or outcome == DONE else (OLD, new)), where
         run(work)
         assert _results(work) == new and not work.scratch.exists(), where
-        if ended == ENDED:
+        if outcome == ENDED:
             break
-    assert ended == ENDED and steps > 20 and complete > 5
+    assert outcome == ENDED and steps > 20 and complete > 5
 
 
 def _results_without_passing(work: Workspace) -> Results:
@@ -294,7 +294,7 @@ def test_a_room_that_cannot_be_replaced_is_named_and_nothing_is_lost(
 
     with monkeypatch.context() as broken:
         broken.setattr(os, "rename", refusing)
-        for attempt in (_replace_rooms, _recover, _replace_rooms):
+        for attempt in (_replace_folders, _recover, _replace_folders):
             with pytest.raises(PipelineError) as failure:
                 attempt(work)
             assert str(work.folder("pycrop")) in str(failure.value)
@@ -320,7 +320,7 @@ def test_a_disk_that_is_full_gets_its_space_back(
     with monkeypatch.context() as broken:
         broken.setattr(shutil, "copyfile", full)
         with pytest.raises(PipelineError, match=str(other_disk)):
-            _replace_rooms(work)
+            _replace_folders(work)
     assert _results_without_passing(work) == OLD
     assert [path.name for path in other_disk.iterdir()] == ["talk"]
     _recover(work)
@@ -366,12 +366,12 @@ def test_what_cannot_be_cleared_is_named_before_the_work(
     """A folder an earlier run moved aside and could not delete."""
     work = Workspace(tmp_path, "talk")
     _fill(work, OLD)
-    left = tmp_path / "pycrop" / ".talk.former"
-    left.mkdir()
+    leftover = tmp_path / "pycrop" / ".talk.former"
+    leftover.mkdir()
     rmtree = shutil.rmtree
 
     def refusing(path: Path) -> None:
-        if path == left:
+        if path == leftover:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         rmtree(path)
 
@@ -379,8 +379,8 @@ def test_what_cannot_be_cleared_is_named_before_the_work(
     with pytest.raises(PipelineError, match=r"\.talk\.former is left .*; delete it by hand"):
         work.begin()
     monkeypatch.undo()
-    left.rmdir()
-    _replace_rooms(work)
+    leftover.rmdir()
+    _replace_folders(work)
     assert _results(work) == NEW
 
 

@@ -38,12 +38,12 @@ def _random(rows: int, *, seed: int = 0, width: int = 64) -> torch.Tensor:
 def test_distances_are_torchs_with_zero_padding(windows: int, vshift: int) -> None:
     """Every column equals pairwise_distance to the sound shifted into zeros."""
     lips, sound = _random(windows), _random(windows, seed=1)
-    found = embeddings.distances(lips, sound, vshift=vshift)
-    assert found.shape == (windows, 2 * vshift + 1) and found.dtype == np.float32
+    result = embeddings.distances(lips, sound, vshift=vshift)
+    assert result.shape == (windows, 2 * vshift + 1) and result.dtype == np.float32
     padded = torch.nn.functional.pad(sound, (0, 0, vshift, vshift))
     for column in range(2 * vshift + 1):
-        wanted = torch.nn.functional.pairwise_distance(lips, padded[column : column + windows])
-        np.testing.assert_allclose(found[:, column], wanted.numpy(), atol=1e-5)
+        expected = torch.nn.functional.pairwise_distance(lips, padded[column : column + windows])
+        np.testing.assert_allclose(result[:, column], expected.numpy(), atol=1e-5)
 
 
 def _shifted(lips: torch.Tensor, *, early: int) -> torch.Tensor:
@@ -55,23 +55,23 @@ def _shifted(lips: torch.Tensor, *, early: int) -> torch.Tensor:
 def test_planted_offsets_come_out_with_the_demos_sign(early: int) -> None:
     """Sound early by 3 frames is +3, late by 4 frames is -4; sub-frame and flags agree."""
     lips = _random(120)
-    found = sync_offset.judge(
+    sync = sync_offset.judge(
         embeddings.distances(lips, _shifted(lips, early=early), vshift=15), reliable_confidence=3
     )
-    assert found.offset_frames == early
-    assert found.offset_ms == pytest.approx(40 * early, abs=8)
-    assert not found.at_search_edge and found.reliable and found.confidence > 3
-    assert found.framewise.shape == (120,)
+    assert sync.offset_frames == early
+    assert sync.offset_ms == pytest.approx(40 * early, abs=8)
+    assert not sync.at_search_edge and sync.reliable and sync.confidence > 3
+    assert sync.framewise.shape == (120,)
 
 
 @pytest.mark.parametrize("early", [5, -5])
 def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
     """With a search of five frames an offset of five says that it is at the edge."""
     lips = _random(120)
-    found = sync_offset.judge(
+    sync = sync_offset.judge(
         embeddings.distances(lips, _shifted(lips, early=early), vshift=5), reliable_confidence=3
     )
-    assert found.offset_frames == early and found.at_search_edge and not found.reliable
+    assert sync.offset_frames == early and sync.at_search_edge and not sync.reliable
     inside = sync_offset.judge(
         embeddings.distances(lips, _shifted(lips, early=early), vshift=6), reliable_confidence=3
     )
@@ -80,10 +80,10 @@ def test_an_offset_at_the_edge_is_no_measurement(early: int) -> None:
 
 def test_unrelated_sound_is_not_reliable() -> None:
     """Random features have no confidence."""
-    found = sync_offset.judge(
+    sync = sync_offset.judge(
         embeddings.distances(_random(200), _random(200, seed=5), vshift=15), reliable_confidence=3
     )
-    assert found.confidence < 1 and not found.reliable
+    assert sync.confidence < 1 and not sync.reliable
 
 
 def test_judge_gives_the_published_numbers(shared: Path) -> None:
@@ -94,21 +94,21 @@ def test_judge_gives_the_published_numbers(shared: Path) -> None:
     assert len(lines) == len(dists) == 4
     min_dists = [12.879, 12.976, 14.904, 14.121]
     for line, track, min_dist in zip(lines, dists, min_dists, strict=True):
-        found = sync_offset.judge(np.asarray(track), reliable_confidence=3)
+        sync = sync_offset.judge(np.asarray(track), reliable_confidence=3)
         _, offset, confidence = line.split()
-        assert found.offset_frames == int(offset)
-        assert f"{found.confidence:.3f}" == confidence
-        assert found.min_dist == pytest.approx(min_dist, abs=6e-4)
-        assert found.at_search_edge == (abs(found.offset_frames) == 15)
+        assert sync.offset_frames == int(offset)
+        assert f"{sync.confidence:.3f}" == confidence
+        assert sync.min_dist == pytest.approx(min_dist, abs=6e-4)
+        assert sync.at_search_edge == (abs(sync.offset_frames) == 15)
 
 
 def test_judge_gives_the_original_codes_numbers(shared: Path) -> None:
     """The parity vectors with audio lagging by four: offset, distance, confidence."""
     truth = np.load(shared / "parity" / "offset_planted_v15.npz")
-    found = sync_offset.judge(truth["dists"], reliable_confidence=3)
-    assert found.offset_frames == int(truth["offset"]) == -4
-    assert found.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-4)
-    assert found.confidence == pytest.approx(float(truth["conf"]), abs=1e-4)
+    sync = sync_offset.judge(truth["dists"], reliable_confidence=3)
+    assert sync.offset_frames == int(truth["offset"]) == -4
+    assert sync.min_dist == pytest.approx(float(truth["min_dist"]), abs=1e-4)
+    assert sync.confidence == pytest.approx(float(truth["conf"]), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_normalised_chunks_do_not_depend_on_their_size(frames: int) -> None:
     crops = [cv2.resize(one, (224, 224), interpolation=cv2.INTER_NEAREST) for one in small]
     coloured = [np.repeat(crop[..., None], 3, axis=2) for crop in crops]
     pixels = np.stack([syncnet.lip_pixels(frame, CONTEXT) for frame in coloured])
-    whole = syncnet.normalise_lips(pixels, CONTEXT)
+    at_once = syncnet.normalise_lips(pixels, CONTEXT)
     for chunk_frames in (1, 7, 20, 96, 250, 1000):
         chunks = list(embeddings.normalised_chunks(coloured, CONTEXT, chunk_frames=chunk_frames))
         joined = np.concatenate(chunks)
-        assert joined.shape == whole.shape == (frames, 1, 8, 8)
-        np.testing.assert_allclose(joined, whole, atol=2e-4, err_msg=str(chunk_frames))
+        assert joined.shape == at_once.shape == (frames, 1, 8, 8)
+        np.testing.assert_allclose(joined, at_once, atol=2e-4, err_msg=str(chunk_frames))
 
 
 def test_embeddings_do_not_depend_on_the_batch(cpu: torch.device) -> None:
@@ -174,8 +174,8 @@ def test_subframe_offset_recovers_fractional_shifts(shift: float) -> None:
     dists = embeddings.distances(
         _smooth_features(at, seed=2), _smooth_features(at + shift, seed=2), vshift=15
     )
-    found = sync_offset.judge(dists, reliable_confidence=3)
-    assert found.offset_ms / 40 == pytest.approx(shift, abs=0.2)
+    sync = sync_offset.judge(dists, reliable_confidence=3)
+    assert sync.offset_ms / 40 == pytest.approx(shift, abs=0.2)
 
 
 def test_drift_is_the_slope_of_the_offset() -> None:
@@ -183,8 +183,8 @@ def test_drift_is_the_slope_of_the_offset() -> None:
     at = np.arange(20, 770.0)  # half a minute
     sound = _smooth_features(at + 2 * (at - 20) / 1500, seed=3)
     dists = embeddings.distances(_smooth_features(at, seed=3), sound, vshift=15)
-    found = sync_offset.judge(dists, reliable_confidence=3)
-    assert found.drift_ms_per_min == pytest.approx(80, abs=15)
+    sync = sync_offset.judge(dists, reliable_confidence=3)
+    assert sync.drift_ms_per_min == pytest.approx(80, abs=15)
     assert sync_offset.judge(dists[:400], reliable_confidence=3).drift_ms_per_min is None
     steady = embeddings.distances(
         _smooth_features(at, seed=3), _smooth_features(at, seed=3), vshift=15
@@ -209,17 +209,17 @@ def test_confidence_per_frame_belongs_to_the_middle_of_its_window() -> None:
     dists = np.full((60, 31), 10.0, np.float32)
     dists[:, 12] = 10.0 - 0.5  # the track's offset everywhere
     dists[20:40, 12] = 4.0
-    found = sync_offset.confidence_per_frame(dists, frames=65)
-    assert found.shape == (65,) and found.dtype == np.float32
-    assert np.flatnonzero(found > 3).tolist() == list(range(22, 42))
-    np.testing.assert_allclose(found[[0, 1, 62, 64]], 0.5, atol=1e-6)
+    confidence = sync_offset.confidence_per_frame(dists, frames=65)
+    assert confidence.shape == (65,) and confidence.dtype == np.float32
+    assert np.flatnonzero(confidence > 3).tolist() == list(range(22, 42))
+    np.testing.assert_allclose(confidence[[0, 1, 62, 64]], 0.5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("windows", "frames"), [(0, 30), (1, 6), (3, 40)])
 def test_confidence_per_frame_has_every_frame(windows: int, frames: int) -> None:
     """Short sound leaves no frame without a number."""
-    found = sync_offset.confidence_per_frame(np.ones((windows, 31), np.float32), frames=frames)
-    assert found.shape == (frames,) and np.isfinite(found).all()
+    confidence = sync_offset.confidence_per_frame(np.ones((windows, 31), np.float32), frames=frames)
+    assert confidence.shape == (frames,) and np.isfinite(confidence).all()
 
 
 def _clip(path: Path, *, frames: int, samples: int | None) -> Path:
@@ -237,7 +237,7 @@ def _clip(path: Path, *, frames: int, samples: int | None) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("frames", "samples", "windows", "said"),
+    ("frames", "samples", "windows", "message"),
     [
         (12, 12 * 640, 7, None),
         (12, 9 * 640, 4, r"WARNING: Audio \(0\.3600s\) and video \(0\.4800s\) lengths are diff"),
@@ -252,17 +252,17 @@ def test_score_clip(
     frames: int,
     samples: int | None,
     windows: int,
-    said: str | None,
+    message: str | None,
 ) -> None:
     """Odd clips give as many windows as they have, and a sentence about what is odd."""
     clip = _clip(tmp_path / "00000.avi", frames=frames, samples=samples)
     score = SyncScorer(device=cpu).score(clip)
     assert score.frames == frames and score.dists.shape == (windows, 31)
     assert (score.sync is None) == (windows == 0)
-    if said is None:
+    if message is None:
         assert score.warning is None
     else:
-        assert score.warning is not None and re.search(said, score.warning)
+        assert score.warning is not None and re.search(message, score.warning)
 
 
 def test_every_track_is_scored_and_written(tmp_path: Path, cpu: torch.device) -> None:
@@ -277,9 +277,12 @@ def test_every_track_is_scored_and_written(tmp_path: Path, cpu: torch.device) ->
     ]
     paths = [CropPath(*(np.ones(len(track.frames)) for _ in "xys")) for track in tracks]
     work.write_tracks(tracks, paths)
-    told: list[TrackScore] = []
-    scores = score_tracks(work, SyncScorer(device=cpu), each=told.append)
-    assert [score.clip.file for score in scores] == ["00000.avi", "00001.avi"] and told == scores
+    notified: list[TrackScore] = []
+    scores = score_tracks(work, SyncScorer(device=cpu), each=notified.append)
+    assert [score.clip.file for score in scores] == [
+        "00000.avi",
+        "00001.avi",
+    ] and notified == scores
     lines = work.offsets_text.read_text().split("\n")
     assert lines[0] == "FILENAME\tOFFSET\tCONF" and lines[2] == "00001.avi\t0\t0.000"
     assert len(lines) == 4 and lines[3] == ""
@@ -300,8 +303,8 @@ def test_other_rates_are_read_at_25(tmp_path: Path, cpu: torch.device) -> None:
     fast = tmp_path / "fast.mkv"
     clip = _clip(tmp_path / "clip.avi", frames=12, samples=12 * 640)
     ffmpeg("-i", clip, "-vf", "fps=50", "-c:v", "ffv1", "-c:a", "copy", fast)
-    found = SyncScorer(device=cpu).score(fast)
-    assert found.frames == 12 and len(found.dists) == 7 and found.warning is None
+    sync = SyncScorer(device=cpu).score(fast)
+    assert sync.frames == 12 and len(sync.dists) == 7 and sync.warning is None
 
 
 # Numbers of the published program.
@@ -343,9 +346,9 @@ def test_features_are_the_published_programs(shared: Path, tmp_path: Path, scrip
     )
     assert done.returncode == 0, done.stderr
     truth = np.load(parity / "syncnet_extract_feature.npz")["feat"]
-    found = np.load(tmp_path / "out.npy")
-    assert found.shape == (42, 512)
-    np.testing.assert_allclose(found, truth[:42], atol=1e-3)
+    features = np.load(tmp_path / "out.npy")
+    assert features.shape == (42, 512)
+    np.testing.assert_allclose(features, truth[:42], atol=1e-3)
     for name in ("out.lip.npy", "out.audio.npy"):
         assert np.load(tmp_path / name).shape == (41, 1024)
 
@@ -365,18 +368,18 @@ def test_the_demo_clip_gives_the_published_lines(
     """All digits, from the pictures that the published program makes of the clip and looks at."""
     with tarfile.open(shared / "parity" / "example_jpegs.tar") as archive:
         archive.extractall(tmp_path, filter="data")
-    model, used = load_syncnet(PUBLISHED, device=cpu)
+    model, weights_file = load_syncnet(PUBLISHED, device=cpu)
     pictures = (cv2.imread(str(path)) for path in sorted(tmp_path.rglob("*.jpg")))
     frames = [picture for picture in pictures if picture is not None]
     (sound,) = tmp_path.rglob("audio.wav")
     samples = wavfile.read(sound)[1]
     windows = sync_offset.window_count(len(frames), len(samples))
     lips = embeddings.embed_lips(model, frames, batch_size=20, device=cpu)[:windows]
-    heard = embeddings.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
-    dists = embeddings.distances(lips, heard, vshift=15)
+    sound_embeddings = embeddings.embed_sound(model, samples, batch_size=20, device=cpu)[:windows]
+    dists = embeddings.distances(lips, sound_embeddings, vshift=15)
     judged = sync_offset.judge(dists, reliable_confidence=3)
     score = ClipScore("example.avi", len(frames), dists, judged, None)
-    words = demo_words(score, used, framewise=True)
+    words = demo_words(score, weights_file, framewise=True)
     assert words.endswith(PUBLISHED_LINES)
 
 
@@ -390,10 +393,12 @@ def test_the_command_gives_the_published_numbers(
     where = ("--initial_model", PUBLISHED, "--data_dir", tmp_path)
     done = script("run_syncnet.py", "--videofile", clip, *where)
     lines = re.compile(r"AV offset: \t(.+) \nMin dist: \t(.+)\nConfidence: \t(.+)")
-    (found,) = lines.findall(done.stdout)
-    (wanted,) = lines.findall(PUBLISHED_LINES)
-    assert int(found[0]) == int(wanted[0])
-    np.testing.assert_allclose(np.array(found[1:], float), np.array(wanted[1:], float), atol=0.05)
+    (values,) = lines.findall(done.stdout)
+    (expected,) = lines.findall(PUBLISHED_LINES)
+    assert int(values[0]) == int(expected[0])
+    np.testing.assert_allclose(
+        np.array(values[1:], float), np.array(expected[1:], float), atol=0.05
+    )
 
 
 def test_bf16_gives_the_same_offset_and_nearly_the_same_distance(

@@ -22,11 +22,11 @@ def _rows(means: np.ndarray = MEANS, *, windows: int = 30, noise: float = 0.0) -
 
 def test_numbers_of_a_matrix_are_those_counted_by_hand() -> None:
     """Offset, min dist, confidence by the median, margin beyond two neighbours."""
-    found = sync_offset.judge(_rows(noise=0.5), reliable_confidence=3)
-    assert (found.offset_frames, found.at_search_edge, found.reliable) == (1, False, True)
-    assert found.min_dist == pytest.approx(1, abs=1e-5)
-    assert found.confidence == pytest.approx(6 - 1, abs=1e-5)
-    assert found.margin == pytest.approx(7 - 1, abs=1e-5)
+    sync = sync_offset.judge(_rows(noise=0.5), reliable_confidence=3)
+    assert (sync.offset_frames, sync.at_search_edge, sync.reliable) == (1, False, True)
+    assert sync.min_dist == pytest.approx(1, abs=1e-5)
+    assert sync.confidence == pytest.approx(6 - 1, abs=1e-5)
+    assert sync.margin == pytest.approx(7 - 1, abs=1e-5)
     # The parabola through 5, 1, 4 has its vertex 1/14 of a frame beyond the shift of 1.
     flat = sync_offset.judge(_rows(), reliable_confidence=3)
     assert flat.offset_ms == pytest.approx((1 - 1 / 14) * 40, abs=1e-3)
@@ -34,11 +34,11 @@ def test_numbers_of_a_matrix_are_those_counted_by_hand() -> None:
 
 def test_framewise_confidence_is_a_median_of_nine_over_zeros() -> None:
     dists = _rows(noise=2.0)
-    wanted = medfilt(6 - dists[:, 2].astype(np.float64), 9)
-    found = sync_offset.judge(dists, reliable_confidence=3).framewise
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    assert found.dtype == np.float32
-    assert np.abs(found - medfilt(6 - dists[:, 2].astype(np.float64), 11)).max() > 0.1
+    expected = medfilt(6 - dists[:, 2].astype(np.float64), 9)
+    framewise = sync_offset.judge(dists, reliable_confidence=3).framewise
+    np.testing.assert_allclose(framewise, expected, atol=1e-5)
+    assert framewise.dtype == np.float32
+    assert np.abs(framewise - medfilt(6 - dists[:, 2].astype(np.float64), 11)).max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_two_equal_valleys_are_not_reliable() -> None:
     means[[8, 20]] = 4
     dists = np.tile(means, (40, 1))
     assert sync_offset.judge(dists, reliable_confidence=3).reliable
-    found = sync_offset.judge(dists, reliable_confidence=3, reliable_margin=1)
-    assert found.confidence == 6 and found.margin == 0 and not found.reliable
+    sync = sync_offset.judge(dists, reliable_confidence=3, reliable_margin=1)
+    assert sync.confidence == 6 and sync.margin == 0 and not sync.reliable
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_two_equal_valleys_are_not_reliable() -> None:
 )
 def test_reliable_from_the_thresholds_on(confidence: float, margin: float, reliable: bool) -> None:
     dists = np.tile(MEANS, (120, 1))  # confidence 5, margin 6, of 5 s
-    found = sync_offset.judge(dists, reliable_confidence=confidence, reliable_margin=margin)
-    assert found.reliable == reliable
+    sync = sync_offset.judge(dists, reliable_confidence=confidence, reliable_margin=margin)
+    assert sync.reliable == reliable
 
 
 def _smooth(at: np.ndarray, *, seed: int = 3, width: int = 32) -> torch.Tensor:
@@ -83,8 +83,8 @@ def test_drift_of_unrelated_sound_is_none() -> None:
     """Half a minute has pieces enough, but offsets that mean nothing have no slope."""
     rng = np.random.default_rng(0)
     lips, sound = (torch.from_numpy(rng.normal(size=(750, 64))).float() for _ in range(2))
-    found = sync_offset.judge(embeddings.distances(lips, sound, vshift=15), reliable_confidence=3)
-    assert not found.reliable and found.drift_ms_per_min is None
+    sync = sync_offset.judge(embeddings.distances(lips, sound, vshift=15), reliable_confidence=3)
+    assert not sync.reliable and sync.drift_ms_per_min is None
 
 
 def test_drift_is_not_moved_by_one_noisy_piece() -> None:
@@ -94,8 +94,8 @@ def test_drift_is_not_moved_by_one_noisy_piece() -> None:
     dists = embeddings.distances(lips, sound, vshift=15)
     dists[250:375] = 20.0
     dists[250:375, 2] = 0.0  # the third piece of six says 13 frames
-    found = sync_offset.judge(dists, reliable_confidence=1)
-    assert found.drift_ms_per_min == pytest.approx(80, abs=15)
+    sync = sync_offset.judge(dists, reliable_confidence=1)
+    assert sync.drift_ms_per_min == pytest.approx(80, abs=15)
 
 
 def test_drift_grows_where_sound_leads_more_and_more() -> None:
@@ -105,8 +105,8 @@ def test_drift_grows_where_sound_leads_more_and_more() -> None:
         sound = _smooth(at + slope * (at - 20) / 1500)
         dists = embeddings.distances(_smooth(at), sound, vshift=15)
         assert sync_offset.judge(dists[:499], reliable_confidence=1).drift_ms_per_min is None
-        found = sync_offset.judge(dists[:500], reliable_confidence=1).drift_ms_per_min
-        assert found == pytest.approx(40 * slope, abs=20)
+        drift = sync_offset.judge(dists[:500], reliable_confidence=1).drift_ms_per_min
+        assert drift == pytest.approx(40 * slope, abs=20)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -117,16 +117,16 @@ def test_offset_in_ms_undoes_what_padding_moved(sign: int) -> None:
     """
     at = np.arange(20, 32.0)
     dists = embeddings.distances(_smooth(at, seed=2), _smooth(at + sign * 10.6, seed=2), vshift=15)
-    found = sync_offset.judge(dists, reliable_confidence=3)
-    assert found.offset_frames == sign * 10
-    assert found.offset_ms == pytest.approx(sign * 440, abs=1)
+    sync = sync_offset.judge(dists, reliable_confidence=3)
+    assert sync.offset_frames == sign * 10
+    assert sync.offset_ms == pytest.approx(sign * 440, abs=1)
 
 
 def test_distance_adds_the_published_epsilon_to_differences() -> None:
     """1e-6 to each of 64, with its sign: between 1e-5 and 0 it is 8.8e-5, not 8.0e-5 or 7.2e-5."""
     lips, sound = torch.full((3, 64), 1e-5), torch.zeros(3, 64)
-    found = embeddings.distances(lips, sound, vshift=1)
-    np.testing.assert_allclose(found, 8.8e-5, rtol=1e-3)
+    result = embeddings.distances(lips, sound, vshift=1)
+    np.testing.assert_allclose(result, 8.8e-5, rtol=1e-3)
     np.testing.assert_allclose(embeddings.distances(sound, lips, vshift=1)[1, 1], 7.2e-5, rtol=1e-3)
 
 
@@ -150,13 +150,13 @@ def test_unheard_windows_have_no_say_and_no_confidence() -> None:
     dists = _rows(noise=0.5, windows=40)
     dists[:16] = 10
     dists[:16, 5] = 0
-    heard = np.arange(40) >= 16
-    found = sync_offset.judge(dists, heard, reliable_confidence=3)
+    with_sound = np.arange(40) >= 16
+    sync = sync_offset.judge(dists, with_sound, reliable_confidence=3)
     alone = sync_offset.judge(dists[16:], reliable_confidence=3)
     for name in ("offset_frames", "min_dist", "confidence", "margin", "reliable"):
-        assert getattr(found, name) == getattr(alone, name), name
-    assert found.offset_ms == pytest.approx(alone.offset_ms, abs=4)
-    assert not found.framewise[:12].any() and found.framewise[20:36].min() > 3
+        assert getattr(sync, name) == getattr(alone, name), name
+    assert sync.offset_ms == pytest.approx(alone.offset_ms, abs=4)
+    assert not sync.framewise[:12].any() and sync.framewise[20:36].min() > 3
 
 
 def test_valid_mean_leaves_out_windows_compared_with_missing_sound() -> None:
@@ -174,13 +174,13 @@ def test_drift_takes_pieces_without_a_gap_only() -> None:
     assert sync_offset.judge(dists, reliable_confidence=1).drift_ms_per_min == pytest.approx(
         0, abs=5
     )
-    heard = np.ones(625, bool)
-    heard[[130, 400]] = False
-    assert sync_offset.judge(dists, heard, reliable_confidence=1).drift_ms_per_min is None
+    with_sound = np.ones(625, bool)
+    with_sound[[130, 400]] = False
+    assert sync_offset.judge(dists, with_sound, reliable_confidence=1).drift_ms_per_min is None
 
 
 @pytest.mark.parametrize(
-    ("missing_s", "unheard"),
+    ("missing_s", "silent_windows"),
     [
         ((1.0, 1.2), [25]),  # exactly one window of 0.2 s
         ((1.0, 1.199), [25]),  # times are written down to a thousandth
@@ -190,10 +190,10 @@ def test_drift_takes_pieces_without_a_gap_only() -> None:
     ],
 )
 def test_window_is_unheard_where_all_of_its_sound_is_missing(
-    missing_s: tuple[float, float], unheard: list[int]
+    missing_s: tuple[float, float], silent_windows: list[int]
 ) -> None:
-    heard = sync_offset.windows_with_sound([missing_s], 50)
-    assert np.flatnonzero(~heard).tolist() == unheard
+    with_sound = sync_offset.windows_with_sound([missing_s], 50)
+    assert np.flatnonzero(~with_sound).tolist() == silent_windows
 
 
 # Frames.
@@ -217,8 +217,8 @@ def test_confidence_of_frames_follows_their_clock(frame_rate: int) -> None:
     dists[:, 12] -= 1
     dists[20:, 12] = 4
     frames = 65 * frame_rate // 25
-    found = sync_offset.confidence_per_frame(dists, frames=frames, frame_rate=frame_rate)
-    assert abs(np.flatnonzero(found > 3)[0] - 22 * frame_rate / 25) <= frame_rate / 50 + 0.01
+    confidence = sync_offset.confidence_per_frame(dists, frames=frames, frame_rate=frame_rate)
+    assert abs(np.flatnonzero(confidence > 3)[0] - 22 * frame_rate / 25) <= frame_rate / 50 + 0.01
 
 
 # Speech.

@@ -25,15 +25,15 @@ def test_tiles_change_nothing(
     model = S3FD(config).eval()
     images = torch.randn(1, 3, *size) * (60 if config == s3fd.PUBLISHED else 1)
     with torch.inference_mode():
-        whole = model(images)
+        at_once = model(images)
         monkeypatch.setattr(s3fd, "AT_ONCE_PIXELS", 1000)
         monkeypatch.setattr(s3fd, "TILE_PX", 64)
         tiled = model(images)
         monkeypatch.setattr(s3fd, "TILE_HALO_PX", 8)
         blind = model(images)
-    for one, other in zip(whole, tiled, strict=True):
+    for one, other in zip(at_once, tiled, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-3)
-    assert not np.allclose(whole[0], blind[0], atol=2e-3)
+    assert not np.allclose(at_once[0], blind[0], atol=2e-3)
 
 
 def test_a_large_picture_has_the_same_faces(
@@ -43,15 +43,15 @@ def test_a_large_picture_has_the_same_faces(
     model, _ = weights.load_s3fd("small", device=cpu)
     frame = next(iter(decode.read_frames(face_clip)))
     scale = (1.2 * s3fd.AT_ONCE_PIXELS / (frame.shape[0] * frame.shape[1])) ** 0.5
-    found = []
+    faces = []
     for limit in (s3fd.AT_ONCE_PIXELS, 10**9):
         monkeypatch.setattr(s3fd, "AT_ONCE_PIXELS", limit)
         detector = stream_of(model, facedet_scale=scale)
         detector.feed(frame)
         ((face,),) = detector.faces()
-        found.append([*face.box, face.confidence])
-    assert found[0][2] - found[0][0] > 50
-    np.testing.assert_allclose(found[0], found[1], atol=0.01)
+        faces.append([*face.box, face.confidence])
+    assert faces[0][2] - faces[0][0] > 50
+    np.testing.assert_allclose(faces[0], faces[1], atol=0.01)
 
 
 @pytest.mark.slow

@@ -60,9 +60,9 @@ def work(tmp_path: Path) -> Workspace:
 
 
 def _score(work: Workspace, cpu: torch.device) -> tuple[list[TrackScore], list[str]]:
-    told: list[str] = []
-    scores = score_tracks(work, SyncScorer(device=cpu), notice=told.append)
-    return scores, told
+    notices: list[str] = []
+    scores = score_tracks(work, SyncScorer(device=cpu), notice=notices.append)
+    return scores, notices
 
 
 def _rows(work: Workspace) -> dict[int, tuple[str, float, float]]:
@@ -116,19 +116,19 @@ def test_strays_change_nothing_and_are_named(work: Workspace, cpu: torch.device)
     assert [len(dists) for dists in work.read_distances()] == [7, 9, 4]
 
 
-@pytest.mark.parametrize("gone", [(0,), (1,), (0, 1), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("missing", [(0,), (1,), (0, 1), (0, 1, 2)], ids=str)
 def test_a_track_without_its_clip_is_refused_and_scores_stay(
-    gone: tuple[int, ...], work: Workspace, cpu: torch.device
+    missing: tuple[int, ...], work: Workspace, cpu: torch.device
 ) -> None:
     """Never another track's times, and never empty scores over those that are there."""
     _score(work, cpu)
     before = snapshot(work.folder("pywork"))
-    for number in gone:
+    for number in missing:
         work.crop(number).unlink()
     with pytest.raises(InputError) as refusal:
         _score(work, cpu)
-    assert f"{gone[0]:05d}.avi" in str(refusal.value) and "--overwrite" in str(refusal.value)
-    assert ("more)" in str(refusal.value)) == (len(gone) > 1) and "\n" not in str(refusal.value)
+    assert f"{missing[0]:05d}.avi" in str(refusal.value) and "--overwrite" in str(refusal.value)
+    assert ("more)" in str(refusal.value)) == (len(missing) > 1) and "\n" not in str(refusal.value)
     assert snapshot(work.folder("pywork")) == before
 
 
@@ -199,7 +199,7 @@ def test_evaluation_names_tracks_by_their_clips(
         work.folder("pycrop").mkdir(parents=True)
         for name in ("00003.avi", "00001.avi", "00000t.avi", "00000 copy.avi"):
             (work.folder("pycrop") / name).touch()
-        return faces_stage.Faces(work, 2, kept=False, notices=[])
+        return faces_stage.Faces(work, 2, was_complete=False, notices=[])
 
     monkeypatch.setattr(evaluate_folder, "find_faces", prepared)
     nothing = ClipScore("", 0, np.zeros((0, 31), np.float32), None, "nothing")

@@ -67,18 +67,20 @@ def test_a_gap_of_num_failed_det_frames_is_bridged_and_one_more_is_not(
 ) -> None:
     """The next face may be num_failed_det frames after the last, as in the demo."""
     missing = tuple(range(10, 10 + gap - 1))
-    found = _tracked(_faces(30, LEFT, missing=missing)).tracks
+    tracks = _tracked(_faces(30, LEFT, missing=missing)).tracks
     expected = [(0, 29)] if joined else [(0, 9), (10 + gap - 1, 29)]
-    assert [(track.frames[0], track.frames[-1]) for track in found] == expected
+    assert [(track.frames[0], track.frames[-1]) for track in tracks] == expected
 
 
-@pytest.mark.parametrize(("detections", "kept"), [(5, 0), (6, 1)])
-def test_a_track_needs_more_detections_than_min_track(detections: int, kept: int) -> None:
+@pytest.mark.parametrize(("detections", "expected_tracks"), [(5, 0), (6, 1)])
+def test_a_track_needs_more_detections_than_min_track(
+    detections: int, expected_tracks: int
+) -> None:
     """Exactly min_track detections are too few, and the miss is told."""
     faces = _faces(detections, LEFT) + _faces(10)
-    found = _tracked(faces, num_failed_det=1)
-    assert len(found.tracks) == kept
-    assert found.longest_short == (0 if kept else 5)
+    tracks = _tracked(faces, num_failed_det=1)
+    assert len(tracks.tracks) == expected_tracks
+    assert tracks.longest_short == (0 if expected_tracks else 5)
 
 
 def test_detections_count_not_frames() -> None:
@@ -88,13 +90,13 @@ def test_detections_count_not_frames() -> None:
     assert len(_tracked(faces, min_track=5).tracks[0].frames) == 11
 
 
-@pytest.mark.parametrize(("size", "kept"), [(40.0, 0), (40.001, 1)])
-def test_a_face_must_be_larger_than_min_face_size(size: float, kept: int) -> None:
+@pytest.mark.parametrize(("size", "expected_tracks"), [(40.0, 0), (40.001, 1)])
+def test_a_face_must_be_larger_than_min_face_size(size: float, expected_tracks: int) -> None:
     """The larger of mean width and mean height counts; equal is too small, and the miss is told."""
     faces = _faces(10, (0.0, 0.0, size / 2, size))
-    found = _tracked(faces, min_face_size=40)
-    assert len(found.tracks) == kept
-    assert found.largest_small_px == pytest.approx(0 if kept else size)
+    tracks = _tracked(faces, min_face_size=40)
+    assert len(tracks.tracks) == expected_tracks
+    assert tracks.largest_small_px == pytest.approx(0 if expected_tracks else size)
 
 
 def test_missing_frames_are_interpolated() -> None:
@@ -122,10 +124,10 @@ def test_two_faces_give_two_whole_tracks_whatever_their_order() -> None:
             for box in (LEFT, RIGHT)
         ]
         faces.append(both if rng.random() < 0.5 else both[::-1])
-    found = _tracked(faces, min_track=79).tracks
-    assert [track.frames.tolist() for track in found] == [list(range(80))] * 2
-    lefts = sorted(track.boxes[:, 0].max() for track in found)
-    assert lefts[0] < 40 and all(np.ptp(track.boxes[:, 0]) < 24 for track in found)
+    tracks = _tracked(faces, min_track=79).tracks
+    assert [track.frames.tolist() for track in tracks] == [list(range(80))] * 2
+    lefts = sorted(track.boxes[:, 0].max() for track in tracks)
+    assert lefts[0] < 40 and all(np.ptp(track.boxes[:, 0]) < 24 for track in tracks)
 
 
 def test_the_best_overlap_wins() -> None:
@@ -139,17 +141,17 @@ def test_the_best_overlap_wins() -> None:
 
 def test_ids_continue_over_scenes_and_tracks_stop_at_cuts() -> None:
     """A face that stays where it is becomes a track per shot, numbered in order of time."""
-    found = _tracked(_faces(60, LEFT, RIGHT), [(0, 25), (25, 60)]).tracks
-    spans = [(int(track.frames[0]), int(track.frames[-1])) for track in found]
+    tracks = _tracked(_faces(60, LEFT, RIGHT), [(0, 25), (25, 60)]).tracks
+    spans = [(int(track.frames[0]), int(track.frames[-1])) for track in tracks]
     assert spans == [(0, 24), (0, 24), (25, 59), (25, 59)]
 
 
-@pytest.mark.parametrize(("length", "used"), [(19, False), (20, False), (21, True)])
-def test_scenes_shorter_than_min_track_are_not_used(length: int, used: bool) -> None:
+@pytest.mark.parametrize(("length", "expected"), [(19, False), (20, False), (21, True)])
+def test_scenes_shorter_than_min_track_are_not_used(length: int, expected: bool) -> None:
     """A shot of min_track frames is looked at but cannot hold a track; the next shot still can."""
-    found = _tracked(_faces(length + 40, LEFT), [(0, length), (length, length + 40)], min_track=20)
-    starts = [int(track.frames[0]) for track in found.tracks]
-    assert starts == ([0, length] if used else [length])
+    tracks = _tracked(_faces(length + 40, LEFT), [(0, length), (length, length + 40)], min_track=20)
+    starts = [int(track.frames[0]) for track in tracks.tracks]
+    assert starts == ([0, length] if expected else [length])
 
 
 def test_no_faces_no_tracks() -> None:
@@ -180,8 +182,8 @@ def test_smoothing_is_a_median_of_13_that_repeats_the_edges() -> None:
     size = 90 + rng.normal(0, 4, (40, 2))
     path = smooth(_track(np.concatenate([corner, corner + size], axis=1)))
     centre = corner + size / 2
-    wanted = {"x": centre[:, 0], "y": centre[:, 1], "s": size.max(axis=1) / 2}
-    for name, series in wanted.items():
+    expected = {"x": centre[:, 0], "y": centre[:, 1], "s": size.max(axis=1) / 2}
+    for name, series in expected.items():
         padded = np.pad(series, 6, mode="edge")
         median = [np.median(padded[i : i + 13]) for i in range(40)]
         np.testing.assert_allclose(getattr(path, name), median, err_msg=name)

@@ -22,7 +22,7 @@ from tests.train_kit import (
     assert_same,
     kill_at,
     kill_seed,
-    said,
+    run_main,
     two_processes,
     write_noise,
 )
@@ -117,18 +117,18 @@ def test_a_killed_and_resumed_run_equals_one_never_killed(
     chance = kill_seed()
     step = chance.randrange(3, 5)  # the first checkpoint is written at 2
     print(f"killed at step {step}")
-    broken, whole = tmp_path / "run", tmp_path / "whole"
+    broken, uninterrupted = tmp_path / "run", tmp_path / "whole"
     log, after_s = broken / "train.jsonl", chance.uniform(0, 0.1)
     kill_at(step, WHOLE_SYNCNET, flags, log, after_s=after_s)
-    code, shown, _ = said(train_syncnet.main, flags, capsys)
-    assert code == 0 and "resumed at step " in shown
-    assert train_syncnet.main([*flags, "--run", str(whole)]) == 0
-    one, other = _state(whole), _state(broken)
+    code, output, _ = run_main(train_syncnet.main, flags, capsys)
+    assert code == 0 and "resumed at step " in output
+    assert train_syncnet.main([*flags, "--run", str(uninterrupted)]) == 0
+    one, other = _state(uninterrupted), _state(broken)
     assert_same(one, other)
     assert one["step"] == 7 and one["best"]["step"] == 4 and one["since_best"] == 0
     rows = [
         [{key: value for key, value in row.items() if key not in CLOCKS} for row in read_rows(file)]
-        for file in (whole / "train.jsonl", broken / "train.jsonl")
+        for file in (uninterrupted / "train.jsonl", broken / "train.jsonl")
     ]
     assert rows[0] == rows[1]
     assert [row["step"] for row in rows[1] if "loss" in row] == list(range(1, 8))
@@ -185,14 +185,16 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 ) -> None:
     """Another objective, other clips, a damaged file: one sentence that names the checkpoint."""
     assert train_syncnet.main([*flags, "--steps", "1"]) == 0
-    code, _, error = said(train_syncnet.main, [*flags, "--objective", "margin"], capsys)
+    code, _, error = run_main(train_syncnet.main, [*flags, "--objective", "margin"], capsys)
     assert code == 2 and "--objective (was multiway, is margin)" in error
     shutil.copytree(tracks, tmp_path / "others")
-    code, _, error = said(train_syncnet.main, [*flags, "--data", str(tmp_path / "others")], capsys)
+    code, _, error = run_main(
+        train_syncnet.main, [*flags, "--data", str(tmp_path / "others")], capsys
+    )
     assert code == 2 and "checkpoint.pt was made with other options: --data (was " in error
     path = tmp_path / "run" / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    code, _, error = said(train_syncnet.main, flags, capsys)
+    code, _, error = run_main(train_syncnet.main, flags, capsys)
     assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
     assert error.count("\n") == 1
 
@@ -231,10 +233,10 @@ def test_two_processes_train_as_one_does(flags: list[str], tmp_path: Path) -> No
         if value.is_floating_point():
             scale = float(value.std()) if value.numel() > 1 else 1.0
             assert float((value - other[key]).abs().mean()) < 0.05 * scale + 1e-3, key
-    moved = torch.cat([one[k] - 1 for k in one if k.endswith("netcnnlip.1.weight")])
+    weights_change = torch.cat([one[k] - 1 for k in one if k.endswith("netcnnlip.1.weight")])
     too = torch.cat([other[k] - 1 for k in one if k.endswith("netcnnlip.1.weight")])
-    assert float(moved.abs().mean()) > 1e-4
-    assert float(torch.cosine_similarity(moved, too, dim=0)) > 0.8
+    assert float(weights_change.abs().mean()) > 1e-4
+    assert float(torch.cosine_similarity(weights_change, too, dim=0)) > 0.8
 
 
 @pytest.mark.slow
@@ -321,17 +323,19 @@ def test_export_loads_and_has_a_card(
     file = tmp_path / "new" / "own.safetensors"
     others = shutil.copytree(tracks, tmp_path / "others")
     flags = [*small_flags, "--val", str(others), "--steps", "1", "--export", str(file)]
-    code, shown, _ = said(train_syncnet.main, flags, capsys)
-    assert code == 0 and "3 of 3 clips, 0.2 minutes" in shown and "no clip left out" in shown
-    assert "step 1/1  loss" in shown
-    model, used = weights.load_syncnet(file, device=torch.device("cpu"))
+    code, output, _ = run_main(train_syncnet.main, flags, capsys)
+    assert code == 0 and "3 of 3 clips, 0.2 minutes" in output and "no clip left out" in output
+    assert "step 1/1  loss" in output
+    model, weights_file = weights.load_syncnet(file, device=torch.device("cpu"))
     assert model.config == SMALL
-    told = json.loads(file.with_suffix(".json").read_text())
-    assert told["sha256"] == used.sha256 and told["data"]["kept"] == 3 and told["steps"] == 1
-    assert told["unseen_people"]["all"]["5s"] is None
-    assert "--excerpts 2" in told["command"] and "--precision auto" in told["command"]
-    assert told["precision"] == native_precision(torch.device("cpu"))
-    assert str(tmp_path) not in json.dumps(told)  # whose machine it was made on says nothing
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert (
+        card["sha256"] == weights_file.sha256 and card["data"]["kept"] == 3 and card["steps"] == 1
+    )
+    assert card["unseen_people"]["all"]["5s"] is None
+    assert "--excerpts 2" in card["command"] and "--precision auto" in card["command"]
+    assert card["precision"] == native_precision(torch.device("cpu"))
+    assert str(tmp_path) not in json.dumps(card)  # whose machine it was made on says nothing
 
 
 # Where it starts.
@@ -405,7 +409,7 @@ def test_unusable_data_is_named_before_the_first_step(
 ) -> None:
     """One sentence, exit code 2, no checkpoint and no log."""
     data = _folder(kind, tmp_path / "data")
-    code, _, error = said(train_syncnet.main, [*flags, "--data", str(data)], capsys)
+    code, _, error = run_main(train_syncnet.main, [*flags, "--data", str(data)], capsys)
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert sentence in error
     assert not list((tmp_path / "run").glob("*"))
@@ -434,7 +438,7 @@ def test_flags_that_make_no_run_are_refused(
 ) -> None:
     """Before anything is read or written."""
     monkeypatch.chdir(REPO)
-    code, _, error = said(train_syncnet.main, [*flags, *wrong], capsys)
+    code, _, error = run_main(train_syncnet.main, [*flags, *wrong], capsys)
     assert code == 2 and sentence in error and error.count("\n") == 1
 
 
@@ -451,10 +455,12 @@ def test_training_goes_on_without_a_broken_clip(
         np.zeros((20, 224, 224, 3), np.uint8),
         np.tile(np.array([900, -900], np.int16), 10 * 640),
     )
-    code, shown, _ = said(train_syncnet.main, [*flags, "--data", str(data), "--steps", "1"], capsys)
-    assert code == 0 and "3 of 5 clips" in shown
-    assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in shown
-    assert "data/noise001/00002: too short (20 frames)" in shown
+    code, output, _ = run_main(
+        train_syncnet.main, [*flags, "--data", str(data), "--steps", "1"], capsys
+    )
+    assert code == 0 and "3 of 5 clips" in output
+    assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in output
+    assert "data/noise001/00002: too short (20 frames)" in output
     assert len(_state(tmp_path / "run")["offsets_ms"]) == 3
 
 

@@ -23,7 +23,7 @@ from tests.train_kit import (
     assert_same,
     kill_at,
     kill_seed,
-    said,
+    run_main,
     two_processes,
     write_noise,
 )
@@ -164,7 +164,7 @@ def test_a_killed_and_resumed_run_equals_one_never_killed(
     last = 6 if how == "killed" else 4
     flags += ["--steps", str(last), "--save_every", "2", "--eval_every", "3", "--sync_from", "1e9"]
     chance = kill_seed()
-    broken, whole = tmp_path / "run", tmp_path / "whole"
+    broken, uninterrupted = tmp_path / "run", tmp_path / "whole"
     if how == "killed":
         step, after_s = chance.randrange(3, 5), chance.uniform(0, 0.05)
         print(f"killed at step {step}, {after_s:.3f} s later")
@@ -173,16 +173,16 @@ def test_a_killed_and_resumed_run_equals_one_never_killed(
         step = chance.randrange(3, 5)
         print(f"stopped at step {step}")
         _stop_at(step, flags, monkeypatch)
-    code, shown, _ = said(train_wav2lip.main, flags, capsys)
-    assert code == 0 and "resumed at step " in shown
-    assert train_wav2lip.main([*flags, "--run", str(whole)]) == 0
-    one, other = _state(whole), _state(broken)
+    code, output, _ = run_main(train_wav2lip.main, flags, capsys)
+    assert code == 0 and "resumed at step " in output
+    assert train_wav2lip.main([*flags, "--run", str(uninterrupted)]) == 0
+    one, other = _state(uninterrupted), _state(broken)
     assert_same(one, other)
     assert one["global_step"] == last and one["sync_weight"] == (0 if stage == "expert" else 0.03)
     assert one["translation"]
     for part in ("discriminator", "rival"):
         assert bool(one[part]) == (stage == "gan")
-    assert _rows(whole) == _rows(broken)
+    assert _rows(uninterrupted) == _rows(broken)
     assert [row["step"] for row in _rows(broken) if "gradient" in row] == list(range(1, last + 1))
     judged = list(range(3, last + 1, 3))
     assert [row["step"] for row in _rows(broken) if "unseen loss" in row] == judged
@@ -197,14 +197,14 @@ def test_generator_learns_from_its_default_teacher(
 ) -> None:
     """Without --teacher it is the SyncNet of run_syncnet.py; its share of the loss is trained."""
     at = flags.index("--teacher")
-    code, shown, _ = said(train_wav2lip.main, [*flags[:at], *flags[at + 2 :]], capsys)
-    assert code == 0 and "2 of 2 clips" in shown
+    code, output, _ = run_main(train_wav2lip.main, [*flags[:at], *flags[at + 2 :]], capsys)
+    assert code == 0 and "2 of 2 clips" in output
     state = _state(tmp_path / "run")
     assert state["translation"]["weight"].shape[0] == 128
     (row,) = _rows(tmp_path / "run")
     assert -1 <= row["taught"] <= 1
-    moved = len(state["optimizer"]["param_groups"][0]["params"])
-    assert moved == sum(1 for _ in Wav2Lip(NARROW).parameters()) + 2  # and the translation's
+    count = len(state["optimizer"]["param_groups"][0]["params"])
+    assert count == sum(1 for _ in Wav2Lip(NARROW).parameters()) + 2  # and the translation's
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(
@@ -218,17 +218,19 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
         changed = (
             f"{wrong[0]} (was {'0.02' if wrong[0] == '--width' else 'generator'}, is {wrong[1]})"
         )
-        code, _, error = said(train_wav2lip.main, [*flags, *wrong, "--batch_size", "12"], capsys)
+        code, _, error = run_main(
+            train_wav2lip.main, [*flags, *wrong, "--batch_size", "12"], capsys
+        )
         assert code == 2 and "checkpoint.pt was made with other options: " in error
         assert changed in error and "--batch_size (was 2, is 12)" in error
         assert error.count("\n") == 1 and path.read_bytes() == before
     path.write_bytes(before[:1000])
-    code, _, error = said(train_wav2lip.main, flags, capsys)
+    code, _, error = run_main(train_wav2lip.main, flags, capsys)
     assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
     path.unlink()
     of_expert = _of_stage("expert", flags, taught)
     assert train_wav2lip.main(of_expert) == 0
-    code, _, error = said(train_wav2lip.main, [*of_expert, "--teacher", "none"], capsys)
+    code, _, error = run_main(train_wav2lip.main, [*of_expert, "--teacher", "none"], capsys)
     assert code == 2 and "--teacher (was teacher.safetensors (SHA-256 " in error
 
 
@@ -305,22 +307,22 @@ def test_the_expert_does_not_change_while_a_generator_learns(
     runs: list[Run] = []
     step = fit.train_step
 
-    def kept(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
+    def step_with_check(run: Run, *rest: Any, **options: Any) -> dict[str, float]:
         runs.append(run)
         return step(run, *rest, **options)
 
     monkeypatch.setattr(SyncNetColor, "forward", watched)
-    monkeypatch.setattr(fit, "train_step", kept)
+    monkeypatch.setattr(fit, "train_step", step_with_check)
     flags += ["--stage", "gan", "--val", str(val), "--eval_every", "2", "--sync_at", "0"]
     assert train_wav2lip.main([*flags, "--steps", "2"]) == 0
     assert len(called) == 2 + 2 and not any(called)  # of steps and of a report
     task = runs[-1].task
     assert isinstance(task, wav2lip_task.Wav2LipTask)
-    lesson = task.lesson
-    assert lesson.expert is not None and lesson.model.training
-    assert_same(weights.read_state(expert), lesson.expert.state_dict())
-    assert not any(p.requires_grad or p.grad is not None for p in lesson.expert.parameters())
-    assert not any(key.startswith("expert") for key in lesson.state_dict())
+    module = task.module
+    assert module.expert is not None and module.model.training
+    assert_same(weights.read_state(expert), module.expert.state_dict())
+    assert not any(p.requires_grad or p.grad is not None for p in module.expert.parameters())
+    assert not any(key.startswith("expert") for key in module.state_dict())
 
 
 def test_resumed_run_remembers_that_the_experts_loss_is_on(
@@ -343,10 +345,14 @@ def test_a_generator_that_is_not_told_about_sync_says_so(
 ) -> None:
     """Without an expert, or without anything that switches it on."""
     plain += ["--stage", "generator"]
-    assert "no --expert: nothing tells the generator" in said(train_wav2lip.main, plain, capsys)[1]
-    told = [*plain, "--expert", str(expert)]
-    assert "neither --val nor --sync_at" in said(train_wav2lip.main, told, capsys)[1]
-    assert "neither" not in said(train_wav2lip.main, [*told, "--sync_at", "0"], capsys)[1]
+    assert (
+        "no --expert: nothing tells the generator" in run_main(train_wav2lip.main, plain, capsys)[1]
+    )
+    with_expert = [*plain, "--expert", str(expert)]
+    assert "neither --val nor --sync_at" in run_main(train_wav2lip.main, with_expert, capsys)[1]
+    assert (
+        "neither" not in run_main(train_wav2lip.main, [*with_expert, "--sync_at", "0"], capsys)[1]
+    )
 
 
 # What a run leaves.
@@ -364,9 +370,9 @@ def test_samples_show_reference_input_output_and_target(
     one, other = (np.stack(np.hsplit(np.asarray(picture), 4)) for picture in pictures)
     assert one.shape == (4, 2 * 96, 96, 3)
     rows = one.reshape(4, 2, 96, 96, 3)
-    reference, shown, drawn, target = rows
-    assert not shown[:, 48:].any() and (shown[:, :48] == target[:, :48]).all()
-    assert (reference != target).any() and (drawn != target).any() and drawn.std() > 0
+    reference, masked_input, generated, target = rows
+    assert not masked_input[:, 48:].any() and (masked_input[:, :48] == target[:, :48]).all()
+    assert (reference != target).any() and (generated != target).any() and generated.std() > 0
     assert (one[[0, 1, 3]] == other[[0, 1, 3]]).all() and (one[2] != other[2]).any()
 
 
@@ -382,17 +388,17 @@ def test_export_loads_and_has_a_card(
     """The averaged network, as pipeline and training load it; its card names what made it."""
     file = tmp_path / "new" / "own.safetensors"
     flags = _of_stage(stage, [*flags, "--export", str(file), "--val", str(val)])
-    code, shown, _ = said(train_wav2lip.main, flags, capsys)
-    assert code == 0 and "2 of 2 clips, 0.1 minutes" in shown and "no clip left out" in shown
+    code, output, _ = run_main(train_wav2lip.main, flags, capsys)
+    assert code == 0 and "2 of 2 clips, 0.1 minutes" in output and "no clip left out" in output
     load = weights.load_expert if stage == "expert" else weights.load_wav2lip
-    model, used = load(file, device=cpu)
+    model, weights_file = load(file, device=cpu)
     assert isinstance(model, SyncNetColor if stage == "expert" else Wav2Lip)
     assert model.config == NARROW
     average = _state(tmp_path / "run")["average"]
     for key, value in model.state_dict().items():
         assert torch.allclose(value, average[key], rtol=1e-3, atol=1e-6), key
     card = json.loads(file.with_suffix(".json").read_text())
-    assert card["sha256"] == used.sha256 and card["licence"].startswith("MIT")
+    assert card["sha256"] == weights_file.sha256 and card["licence"].startswith("MIT")
     assert card["steps"] == 1 and card["minutes"] >= 0 and card["data"]["tracks"] == 2
     assert f"--stage {stage}" in card["command"] and f"--width {NARROW.width}" in card["command"]
     assert card["unseen_people"].keys() >= ({"accuracy"} if stage == "expert" else {"l1", "sync"})
@@ -445,10 +451,10 @@ def test_weights_of_another_network_are_refused(
     flags: list[str], expert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An expert to start a generator from, a generator as the expert: the file is named."""
-    code, _, error = said(train_wav2lip.main, [*flags, "--init", str(expert)], capsys)
+    code, _, error = run_main(train_wav2lip.main, [*flags, "--init", str(expert)], capsys)
     assert code == 2 and "expert.safetensors does not fit Wav2Lip: it lacks" in error
     generator = tmp_path / "generator.safetensors"
     weights.write_own(Wav2Lip(NARROW), generator, config=NARROW)
-    code, _, error = said(train_wav2lip.main, [*flags, "--expert", str(generator)], capsys)
+    code, _, error = run_main(train_wav2lip.main, [*flags, "--expert", str(generator)], capsys)
     assert code == 2 and "generator.safetensors does not fit SyncNetColor: it lacks" in error
     assert error.count("\n") == 1 and not (tmp_path / "run" / "checkpoint.pt").exists()

@@ -11,7 +11,7 @@ import train_wav2lip
 from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from tests.quick_wav2lip import spare
-from tests.train_kit import said, write_noise
+from tests.train_kit import run_main, write_noise
 from training.drawn_tracks import babble, write_track
 from training.loop.journal import read_rows
 
@@ -64,7 +64,7 @@ def test_unusable_data_is_named_before_the_first_step(
 ) -> None:
     """One sentence, exit code 2, no checkpoint and no log."""
     _folder(kind, tmp_path / "data")
-    code, _, error = said(train_wav2lip.main, flags, capsys)
+    code, _, error = run_main(train_wav2lip.main, flags, capsys)
     assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert sentence in error
     assert not list((tmp_path / "run").glob("*"))
@@ -96,7 +96,7 @@ def test_flags_that_make_no_run_are_refused(
 ) -> None:
     """Before anything is read or written."""
     monkeypatch.chdir(REPO)
-    code, _, error = said(train_wav2lip.main, [*flags, *wrong], capsys)
+    code, _, error = run_main(train_wav2lip.main, [*flags, *wrong], capsys)
     assert code == 2 and sentence in error and error.count("\n") == 1
 
 
@@ -112,10 +112,10 @@ def test_training_goes_on_without_a_broken_clip(
         np.zeros((50, 224, 224, 3), np.uint8),
         np.tile(np.array([900, -900], np.int16), 25 * 640),
     )
-    code, shown, _ = said(train_wav2lip.main, [*flags, "--stage", "expert"], capsys)
-    assert code == 0 and "2 of 4 clips" in shown
-    assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in shown
-    assert "data/noise001/00002: too short (50 frames)" in shown
+    code, output, _ = run_main(train_wav2lip.main, [*flags, "--stage", "expert"], capsys)
+    assert code == 0 and "2 of 4 clips" in output
+    assert "2 clips left out (1 unreadable, 1 too short): data/noise001/00001: unread" in output
+    assert "data/noise001/00002: too short (50 frames)" in output
 
 
 def test_a_preprocessed_root_is_trained_on_as_it_is(
@@ -135,16 +135,16 @@ def test_a_preprocessed_root_is_trained_on_as_it_is(
     flags += ["--data", str(tmp_path / "pre"), "--filelists", str(tmp_path), "--eval_every", "1"]
     for stage in ("expert", "generator"):
         run = tmp_path / stage
-        code, shown, _ = said(
+        code, output, _ = run_main(
             train_wav2lip.main,
             [*flags, "--stage", stage, "--teacher", "auto", "--run", str(run)],
             capsys,
         )
-        assert code == 0 and "1 of 2 clips" in shown
-        assert "pre/anna/00002: unreadable (no pictures in" in shown
+        assert code == 0 and "1 of 2 clips" in output
+        assert "pre/anna/00002: unreadable (no pictures in" in output
         rows = read_rows(run / "train.jsonl")
         assert [row["step"] for row in rows if "unseen loss" in row] == [1]
-    code, _, error = said(
+    code, _, error = run_main(
         train_wav2lip.main, [*flags, "--data", str(tmp_path / "pre" / "anna")], capsys
     )
     assert code == 2 and "anna has no pycrop folder" in error

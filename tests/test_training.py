@@ -16,7 +16,7 @@ from models.files import sha256
 from models.syncnet import SMALL
 from pipeline import cli
 from pipeline.media import encode
-from tests.train_kit import assert_same, said
+from tests.train_kit import assert_same, run_main
 from training import detector, drawn_tracks
 from training.batches.face_samples import FaceSample
 from training.data import samples
@@ -168,18 +168,18 @@ def test_detectors_resume_names_what_is_another_run(
 ) -> None:
     """Options that change the result are refused; a picture that is another one is named."""
     flags = [*quick_flags, "--run", str(tmp_path / "run"), "--steps", "1"]
-    assert said(detector.main, flags, capsys)[0] == 0
-    code, _, error = said(detector.main, [*flags, "--seed", "2", "--lr", "0.1"], capsys)
+    assert run_main(detector.main, flags, capsys)[0] == 0
+    code, _, error = run_main(detector.main, [*flags, "--seed", "2", "--lr", "0.1"], capsys)
     assert code == 2 and error.count("\n") == 1
     assert "--seed (was 1, is 2), --lr (was 0.002, is 0.1); give those" in error
     picture = tmp_path / "stills" / "images" / "train" / "0.jpg"
     picture.write_bytes(picture.read_bytes() + b"0")
-    code, shown, error = said(detector.main, [*flags, "--steps", "2"], capsys)
-    assert code == 0 and "1 clip changed since the checkpoint: stills/train/0.jpg" in shown, error
-    assert "goes on with other options: --steps (was 1, is 2)" in shown
-    assert "resumed at step 1" in shown
+    code, output, error = run_main(detector.main, [*flags, "--steps", "2"], capsys)
+    assert code == 0 and "1 clip changed since the checkpoint: stills/train/0.jpg" in output, error
+    assert "goes on with other options: --steps (was 1, is 2)" in output
+    assert "resumed at step 1" in output
     (tmp_path / "run" / "checkpoint.pt").write_text("no")
-    code, _, error = said(detector.main, flags, capsys)
+    code, _, error = run_main(detector.main, flags, capsys)
     assert code == 2 and "checkpoint.pt is no checkpoint of this program" in error
 
 
@@ -204,7 +204,7 @@ def test_detectors_flags_that_make_no_run_are_refused(
     _stills(tmp_path / "stills", tmp_path / "corpus")
     monkeypatch.chdir(tmp_path)
     flags = ["--stills", "stills", "--corpus", "corpus", "--run", "run", *wrong]
-    code, _, error = said(detector.main, flags, capsys)
+    code, _, error = run_main(detector.main, flags, capsys)
     assert code == 2 and sentence in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -227,7 +227,7 @@ FACE = [10.0, 10.0, 50.0, 50.0]
 
 def test_detections_are_compared_with_labels() -> None:
     """Half of the union is a hit, once for each face; ignored regions and small faces count not."""
-    found = np.array(
+    detections = np.array(
         [
             [*FACE, 0.9],
             [12, 10, 52, 50, 0.8],  # the same face again: false
@@ -237,13 +237,13 @@ def test_detections_are_compared_with_labels() -> None:
         np.float32,
     )
     sample = _sample([FACE, [150, 10, 190, 50], [0, 150, 31, 181]], [[90, 90, 150, 150]])
-    false, faces, count = detection.score_detections([found], [sample])
+    false, faces, count = detection.score_detections([detections], [sample])
     assert false.tolist() == pytest.approx([0.8, 0.6])
     assert faces.tolist() == pytest.approx([0.9, 0.0]) and count == 2
     off = np.array([[24.0, 10, 64, 50, 0.5]], np.float32)  # 26 of 54 columns are shared
     false, faces, _ = detection.score_detections([off], [_sample([FACE])])
     assert false.tolist() == [0.5] and faces.tolist() == [0.0]
-    false, faces, count = detection.score_detections([found[:1]], [_sample([])])
+    false, faces, count = detection.score_detections([detections[:1]], [_sample([])])
     assert len(false) == 1 and count == len(faces) == 0
 
 
@@ -256,9 +256,9 @@ def test_recall_is_at_the_confidence_that_allows_so_many_false_boxes(
     )
     monkeypatch.setattr(detection, "detect", lambda *_: next(answers))
     samples = [_sample([FACE])] * 10
-    found = detection.recall_at(None, samples, false_per_image=0.1)  # type: ignore[arg-type]
-    assert found["confidence"] == pytest.approx(0.8) and found["recall"] == 0.2
-    assert (found["faces"], found["images"]) == (10, 10)
+    recall = detection.recall_at(None, samples, false_per_image=0.1)  # type: ignore[arg-type]
+    assert recall["confidence"] == pytest.approx(0.8) and recall["recall"] == 0.2
+    assert (recall["faces"], recall["images"]) == (10, 10)
 
 
 def test_calibration_makes_a_confidence_the_pipelines() -> None:
@@ -293,13 +293,13 @@ def test_detection_loss_asks_the_hardest_background() -> None:
     regressions = torch.randn(1, len(anchors), 4, generator=generator)
     score, box = detection.detection_loss(regressions, logits, anchors, [sample])
     surprise = -torch.log_softmax(logits[0], dim=1)
-    found = int(positive.sum())
-    hard = surprise[negative, 0].sort(descending=True).values[: 3 * found + 24]
-    wanted = (surprise[positive, 1].sum() + hard.sum()) / found
-    assert score.item() == pytest.approx(wanted.item(), rel=1e-5)
+    positives = int(positive.sum())
+    hard = surprise[negative, 0].sort(descending=True).values[: 3 * positives + 24]
+    expected = (surprise[positive, 1].sum() + hard.sum()) / positives
+    assert score.item() == pytest.approx(expected.item(), rel=1e-5)
     off = (regressions[0, positive] - s3fd.encode_boxes(targets[positive], anchors[positive])).abs()
     smooth = torch.where(off < 0.5, off**2, off - 0.25)  # beta is one half
-    assert box.item() == pytest.approx(2 * smooth.sum().item() / 4 / found, rel=1e-5)
+    assert box.item() == pytest.approx(2 * smooth.sum().item() / 4 / positives, rel=1e-5)
 
 
 def test_folding_batch_norm_changes_nothing() -> None:

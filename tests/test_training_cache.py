@@ -20,7 +20,7 @@ from models import weights
 from models.syncnet import SMALL, SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.errors import InputError, PipelineError
-from tests.train_kit import SHORT, said, write_noise
+from tests.train_kit import SHORT, run_main, write_noise
 from training.data import samples
 from training.data.samples import Clip
 from training.loop import checkpoint as checkpoint_files
@@ -83,12 +83,12 @@ def test_least_recently_used_entry_makes_room(tracks: Path, tmp_path: Path) -> N
 def test_entry_in_use_makes_no_room(tracks: Path, tmp_path: Path) -> None:
     """Clips of a run stay, however old, while others are left out; so do those of --val."""
     files, cache = samples.clip_files([tracks]), tmp_path / "cache"
-    held = _load(files[:2], cache, 2.5)
+    entry = _load(files[:2], cache, 2.5)
     _age(cache, 60)
     loaded = _load(files[:1] + files[2:], cache, 2.5)
     assert [clip.name for clip in loaded.clips] == ["tracks/noise000/00000"]
     assert loaded.left_out["tracks/noise002/00000"].startswith("cache full (--cache_gb ")
-    del held, loaded
+    del entry, loaded
     assert not _load(files[:1] + files[2:], cache, 2.5).left_out
 
 
@@ -152,7 +152,7 @@ def test_full_disk_while_decoding_is_no_fault_of_a_clip(
     monkeypatch.setattr(np, "save", _full)
     flags = ["--data", str(tracks), "--run", str(tmp_path / "run"), "--device", "cpu"]
     flags += ["--steps", "1", "--drawn", "0", "--cache", str(tmp_path / "cache")]
-    code, _, error = said(train_syncnet.main, flags, capsys)
+    code, _, error = run_main(train_syncnet.main, flags, capsys)
     assert code == 1 and error.count("\n") == 1
     assert f"The cache {tmp_path / 'cache'} cannot be written (No space left on device)" in error
     assert not list((tmp_path / "cache").iterdir())
@@ -219,15 +219,15 @@ def _heads(
 @pytest.fixture
 def drawings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows with every head that is drawn."""
-    made: list[int] = []
+    calls: list[int] = []
     original = samples.drawn_clip
 
-    def counted(*rest: Any, **options: Any) -> np.ndarray:
-        made.append(1)
+    def counting(*rest: Any, **options: Any) -> np.ndarray:
+        calls.append(1)
         return original(*rest, **options)
 
-    monkeypatch.setattr(samples, "drawn_clip", counted)
-    return made
+    monkeypatch.setattr(samples, "drawn_clip", counting)
+    return calls
 
 
 def test_drawn_heads_are_drawn_once_and_found_by_the_next_run(
@@ -238,9 +238,9 @@ def test_drawn_heads_are_drawn_once_and_found_by_the_next_run(
     clip_cache = samples.ClipCache(tmp_path, limit_bytes=10**9)
     drawings.clear()
     for count in (2, 2):
-        found = _heads(clip_cache)
-        assert len(drawings) == count and [clip.name for clip in found] == ["drawn/0", "drawn/1"]
-        for one, other in zip(plain, found, strict=True):
+        heads = _heads(clip_cache)
+        assert len(drawings) == count and [clip.name for clip in heads] == ["drawn/0", "drawn/1"]
+        for one, other in zip(plain, heads, strict=True):
             assert np.array_equal(one.pictures, other.pictures)
             assert np.array_equal(one.samples, other.samples)
     for changed in (
@@ -252,11 +252,13 @@ def test_drawn_heads_are_drawn_once_and_found_by_the_next_run(
         drawings.clear()
         _heads(clip_cache, **changed)
         assert len(drawings) == 2, changed
-    whole = [replace(_sources()[0], samples=_sources()[0].samples[: 4 * 640])]
-    for seed, drawn in ((3, 2), (3, 0), (4, 2)):  # all with the very same sound
+    sources = [replace(_sources()[0], samples=_sources()[0].samples[: 4 * 640])]
+    for seed, drawings_made in ((3, 2), (3, 0), (4, 2)):  # all with the very same sound
         drawings.clear()
-        _heads(clip_cache, seed=seed, sources=[replace(whole[0], pictures=whole[0].pictures[:4])])
-        assert len(drawings) == drawn, seed
+        _heads(
+            clip_cache, seed=seed, sources=[replace(sources[0], pictures=sources[0].pictures[:4])]
+        )
+        assert len(drawings) == drawings_made, seed
     monkeypatch.setattr(samples, "drawing_version", lambda: "another")
     drawings.clear()
     _heads(clip_cache)
@@ -267,8 +269,8 @@ def test_drawn_heads_that_do_not_fit_the_cache_are_kept_in_memory(
     tmp_path: Path, drawings: list[int]
 ) -> None:
     """A run has all of them, and each is drawn once."""
-    found = _heads(samples.ClipCache(tmp_path, limit_bytes=1))
-    assert len(found) == len(drawings) == 2 and not list(tmp_path.iterdir())
+    heads = _heads(samples.ClipCache(tmp_path, limit_bytes=1))
+    assert len(heads) == len(drawings) == 2 and not list(tmp_path.iterdir())
 
 
 # What is looked at before an hour of decoding.
@@ -290,7 +292,7 @@ def refused(
 
     def run(main: Any, *more: Any) -> str:
         flags = ["--data", str(tracks), "--run", str(tmp_path / "run"), "--device", "cpu"]
-        code, _, error = said(main, [*flags, *map(str, more)], capsys)
+        code, _, error = run_main(main, [*flags, *map(str, more)], capsys)
         assert code == 2 and error.count("\n") == 1, error
         return error
 
@@ -336,11 +338,11 @@ def test_flag_that_means_nothing_is_refused_before_decoding(
 def test_weights_that_do_not_fit_are_refused_before_decoding(refused: Any, tmp_path: Path) -> None:
     """--init, --expert and --teacher of another network or width, or no weights at all."""
     torch.manual_seed(1)
-    made = {"expert": SyncNetColor(NARROW), "generator": Wav2Lip(NARROW)}
-    for name, model in made.items():
+    networks = {"expert": SyncNetColor(NARROW), "generator": Wav2Lip(NARROW)}
+    for name, model in networks.items():
         weights.write_own(model, tmp_path / f"{name}.safetensors", config=NARROW)
     weights.write_own(SyncNet(SHORT), tmp_path / "sync.safetensors", config=SHORT)
-    torch.save(made["generator"].state_dict(), tmp_path / "bare.pth")
+    torch.save(networks["generator"].state_dict(), tmp_path / "bare.pth")
     (tmp_path / "text.pth").write_text("no weights")
     generator = tmp_path / "generator.safetensors"
     run = (train_wav2lip.main, *GENERATOR)

@@ -24,7 +24,7 @@ from training.batches import augment, excerpts
 from training.batches.chances import chances, choose
 from training.batches.excerpts import Draw
 from training.data import people, samples, selection
-from training.data.ahead import made_ahead
+from training.data.ahead import batches_ahead
 from training.data.samples import Clip
 from training.drawn_tracks import write_track
 from training.evaluate import judging
@@ -88,19 +88,19 @@ def test_scored_clips_are_chosen_by_confidence_offset_and_edge(tmp_path: Path) -
         _row(4, None, None, edge=False),
     ]
     files = _scored(tmp_path / "work", json_rows=rows, text="nonsense")
-    known = selection.known_offsets(files)
-    kept, left_out = selection.select(files, known, min_confidence=1.0, max_offset=10)
-    assert [file.stem for file in kept] == ["00000", "00005"]
+    offsets = selection.known_offsets(files)
+    chosen, left_out = selection.select(files, offsets, min_confidence=1.0, max_offset=10)
+    assert [file.stem for file in chosen] == ["00000", "00005"]
     assert left_out == {
         "work/talk/00001": "low confidence (0.9)",
         "work/talk/00002": "too far apart (-444 ms)",
         "work/talk/00003": "no offset within the search range",
         "work/talk/00004": "no offset within the search range",
     }
-    told = selection.in_words(left_out)
-    assert told.startswith("4 clips left out (2 no offset within the search range, 1 low conf")
-    assert "work/talk/00001: low confidence (0.9)" in told and told.endswith(", and 1 more")
-    clips = selection.aligned([_long_clip(1), _long_clip(2, name="work/talk/00005")], known)
+    words = selection.in_words(left_out)
+    assert words.startswith("4 clips left out (2 no offset within the search range, 1 low conf")
+    assert "work/talk/00001: low confidence (0.9)" in words and words.endswith(", and 1 more")
+    clips = selection.aligned([_long_clip(1), _long_clip(2, name="work/talk/00005")], offsets)
     assert [clip.offset_ms for clip in clips] == [43.5, 0.0]
 
 
@@ -110,12 +110,12 @@ def test_the_demos_text_table_is_read(tmp_path: Path) -> None:
         "FILENAME\tOFFSET\tCONF\n00000.avi\t-6\t0.847\n00001.avi\t10\t1.643\n00002.avi\t-11\t3.1\n"
     )
     files = _scored(tmp_path / "work", text=text)[:3]
-    known = selection.known_offsets(files)
-    assert known["work/talk/00000"] == (-240.0, 0.847)
-    kept, left_out = selection.select(files, known, min_confidence=1.0, max_offset=10)
-    assert kept == files[1:2] and len(left_out) == 2
-    kept, _ = selection.select(files, known, min_confidence=0.8, max_offset=11)
-    assert kept == files
+    offsets = selection.known_offsets(files)
+    assert offsets["work/talk/00000"] == (-240.0, 0.847)
+    chosen, left_out = selection.select(files, offsets, min_confidence=1.0, max_offset=10)
+    assert chosen == files[1:2] and len(left_out) == 2
+    chosen, _ = selection.select(files, offsets, min_confidence=0.8, max_offset=11)
+    assert chosen == files
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_folder_without_crops_is_told_apart_by_what_is_in_it(tracks: Path, tmp_p
     (root / "a" / "b" / "audio.wav").touch()
     for name in "abcde":
         (raw / f"{name}.mp4").touch()
-    for folder, found in {
+    for folder, message in {
         tmp_path: rf"{tracks} has one; give that",
         tracks / "pycrop": rf"{tracks} has one; give that",
         tracks / "pycrop" / "anna": rf"{tracks} has one; give that",
@@ -156,7 +156,7 @@ def test_folder_without_crops_is_told_apart_by_what_is_in_it(tracks: Path, tmp_p
         raw: r"there is a\.mp4, b\.mp4, c\.mp4 and 2 more in it; run run_pipeline\.py on",
         empty: r"there is nothing in it; run run_pipeline\.py on",
     }.items():
-        with pytest.raises(InputError, match=rf"{folder} has no pycrop folder; {found}"):
+        with pytest.raises(InputError, match=rf"{folder} has no pycrop folder; {message}"):
             samples.clip_files([folder])
 
 
@@ -214,9 +214,9 @@ def test_shifted_sound_moves_by_whole_frames() -> None:
     marks = np.repeat(np.arange(1, 11, dtype=np.int16), SAMPLES_PER_FRAME)
     clip = Clip("x", np.zeros((10, 1, 62, 62), np.uint8), marks)
     for lead in (-12, -4, 0, 3, 12):
-        heard = samples.shifted_sound(clip, first=2, frames=5, lead_ms=40 * lead)
-        wanted = [frame + lead + 1 for frame in range(2, 7)]
-        assert heard[::SAMPLES_PER_FRAME].tolist() == [w if 1 <= w <= 10 else 0 for w in wanted]
+        sound = samples.shifted_sound(clip, first=2, frames=5, lead_ms=40 * lead)
+        expected = [frame + lead + 1 for frame in range(2, 7)]
+        assert sound[::SAMPLES_PER_FRAME].tolist() == [w if 1 <= w <= 10 else 0 for w in expected]
 
 
 @pytest.mark.parametrize("lead_samples", [400, -400])
@@ -226,17 +226,17 @@ def test_a_known_offset_below_a_frame_is_taken_out(
     """Sound that leads or lags by 25 ms, and a clip that says so: the batch of a clip in sync."""
     monkeypatch.setattr(excerpts, "_starts", lambda *_, **__: range(4, 12))
     aligned = _long_clip(3)
-    moved = replace(
+    shifted = replace(
         aligned, samples=np.roll(aligned.samples, -lead_samples), offset_ms=lead_samples / 16
     )
     for step in range(3):
         one, other = (
             excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=2), step=step)
-            for clip in (aligned, moved)
+            for clip in (aligned, shifted)
         )
         assert torch.equal(one.sound, other.sound) and torch.equal(one.lips, other.lips)
     forgotten = excerpts.draw_batch(
-        [replace(moved, offset_ms=0.0)], SMALL, Draw(seed=1, excerpts=2), step=2
+        [replace(shifted, offset_ms=0.0)], SMALL, Draw(seed=1, excerpts=2), step=2
     )
     assert not torch.equal(forgotten.sound, one.sound)
 
@@ -256,19 +256,19 @@ class _Cut:
 
     first: int
     pace: float
-    heard: np.ndarray
+    sound: np.ndarray
 
 
 @pytest.fixture
 def cuts(monkeypatch: pytest.MonkeyPatch) -> list[_Cut]:
     """What excerpts are cut to before they are augmented, of clips of `_numbered`."""
-    found: list[_Cut] = []
+    calls: list[_Cut] = []
     sounds: list[np.ndarray] = []
 
     def see(pictures: torch.Tensor, _rng: object, **_: object) -> torch.Tensor:
         numbers = pictures[:, 0, 0, 0].float()
         pace = float(numbers[-1] - numbers[0]) / (len(numbers) - 1)
-        found.append(_Cut(int(numbers[0]), pace, sounds[-1]))
+        calls.append(_Cut(int(numbers[0]), pace, sounds[-1]))
         return torch.zeros(len(pictures), 1, 1, 1)
 
     def hear(values: np.ndarray, _rng: object) -> np.ndarray:
@@ -279,7 +279,7 @@ def cuts(monkeypatch: pytest.MonkeyPatch) -> list[_Cut]:
     monkeypatch.setattr(excerpts, "augment_sound", hear)
     monkeypatch.setattr(features, "mfcc", lambda values: np.zeros((len(values) // 160, 13)))
     monkeypatch.setattr(excerpts, "_windows", lambda *_, **__: (torch.zeros(0), torch.zeros(0)))
-    return found
+    return calls
 
 
 @pytest.mark.parametrize("split", [0.0, 1.0])
@@ -297,10 +297,10 @@ def test_excerpts_hear_their_own_sound_and_never_silence(
         excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=1), step=step)
     before = 160 + (2 * SAMPLES_PER_FRAME if split else 0)
     for cut in cuts:
-        at = cut.heard[before + 320 :: SAMPLES_PER_FRAME][:96]
-        wanted = cut.first - lead_frames + cut.pace * np.arange(96)
-        assert np.abs(at - wanted)[:-1].max() < 1
-        rising = np.diff(cut.heard[: -2 * SAMPLES_PER_FRAME])
+        at = cut.sound[before + 320 :: SAMPLES_PER_FRAME][:96]
+        expected = cut.first - lead_frames + cut.pace * np.arange(96)
+        assert np.abs(at - expected)[:-1].max() < 1
+        rising = np.diff(cut.sound[: -2 * SAMPLES_PER_FRAME])
         assert (rising[160:] >= 0).all() and rising.min() >= (0 if split else -1)
     assert len(cuts) == 12 and len({cut.first for cut in cuts}) > 3
 
@@ -310,9 +310,9 @@ def test_a_clip_too_short_for_its_lag_has_no_silence_either(cuts: list[_Cut]) ->
     for lead_frames in (9, -9, 0):
         clip = _numbered(96, offset_ms=40.0 * lead_frames)
         excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=4), step=0)
-    assert len(cuts) == 12 and all(cut.heard.min() >= 0 for cut in cuts)
-    lost = _numbered(96, offset_ms=9000.0)
-    excerpts.draw_batch([lost], SMALL, Draw(seed=1, excerpts=1), step=0)
+    assert len(cuts) == 12 and all(cut.sound.min() >= 0 for cut in cuts)
+    without_start = _numbered(96, offset_ms=9000.0)
+    excerpts.draw_batch([without_start], SMALL, Draw(seed=1, excerpts=1), step=0)
 
 
 def test_a_drifting_clip_is_heard_with_the_lag_of_the_excerpts_middle(cuts: list[_Cut]) -> None:
@@ -320,14 +320,14 @@ def test_a_drifting_clip_is_heard_with_the_lag_of_the_excerpts_middle(cuts: list
     frames = 250
     clip = _numbered(frames, drift_ms_per_min=6 * 40 / (frames / 1500))
     leads = 6 * (np.arange(frames) / frames - 0.5)
-    heard = 100 * (np.arange(frames) + leads + 1)
-    clip = replace(clip, samples=heard.repeat(SAMPLES_PER_FRAME).astype(np.int16))
+    expected_sound = 100 * (np.arange(frames) + leads + 1)
+    clip = replace(clip, samples=expected_sound.repeat(SAMPLES_PER_FRAME).astype(np.int16))
     for step in range(12):
         excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=1), step=step)
     for cut in cuts:
-        middle = len(cut.heard) // 2
-        wanted = cut.first + cut.pace * 48
-        assert cut.heard[middle] == pytest.approx(wanted, abs=1)
+        middle = len(cut.sound) // 2
+        expected = cut.first + cut.pace * 48
+        assert cut.sound[middle] == pytest.approx(expected, abs=1)
     assert min(cut.first for cut in cuts) < 50 and max(cut.first for cut in cuts) > 90
 
 
@@ -341,7 +341,7 @@ def test_ends_of_halves_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(excerpts, name, lambda values, _rng: values)
     monkeypatch.setattr(excerpts, "_stretch", lambda _rng, frames: frames)
     clip = _long_clip(5)
-    whole = torch.from_numpy(np.diff(features.mfcc(clip.samples), axis=0).T)
+    steps_of_clip = torch.from_numpy(np.diff(features.mfcc(clip.samples), axis=0).T)
     deviations = torch.tensor([3.0, *[10.0] * 12])[:, None]
     batch = excerpts.draw_batch([clip], SMALL, Draw(seed=3, excerpts=1), step=0)
     for half in (slice(0, 15), slice(15, 30)):
@@ -349,13 +349,13 @@ def test_ends_of_halves_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(lips[0, :, 0], lips[0, :, 2]) and not torch.equal(
             lips[5, :, 0], lips[5, :, 2]
         )
-        places = []
+        indices = []
         for window in (sound[0], sound[-1]):
             steps = window.diff(dim=1) * deviations
-            found = (whole.unfold(1, 35, 1) - steps[:, None]).abs().amax(dim=(0, 2))
-            assert float(found.min()) < 1e-3  # as it is in the file
-            places.append(int(found.argmin()))
-        assert places[1] - places[0] == 14 * 3 * 4
+            difference = (steps_of_clip.unfold(1, 35, 1) - steps[:, None]).abs().amax(dim=(0, 2))
+            assert float(difference.min()) < 1e-3  # as it is in the file
+            indices.append(int(difference.argmin()))
+        assert indices[1] - indices[0] == 14 * 3 * 4
 
 
 def test_short_clips_without_neighbours_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,8 +421,8 @@ def test_nobody_comes_up_twice_where_excerpts_are_compared() -> None:
         for seed in range(400)
         for index in choose(np.random.default_rng(seed), lengths, persons, count=4, across=False)
     )
-    drawn = np.array([counts[index] for index in range(10)]) / 1600
-    assert drawn == pytest.approx(chances(lengths, persons), abs=0.03)
+    shares = np.array([counts[index] for index in range(10)]) / 1600
+    assert shares == pytest.approx(chances(lengths, persons), abs=0.03)
 
 
 def test_people_weigh_by_the_root_of_their_minutes() -> None:
@@ -453,11 +453,11 @@ def test_decoded_clips_are_mapped_and_not_decoded_again(
     decoded: list[Path] = []
     original = decode.read_frames
 
-    def counted(path: Path, **options: object) -> Iterator[np.ndarray]:
+    def counting(path: Path, **options: object) -> Iterator[np.ndarray]:
         decoded.append(path)
         return original(path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(decode, "read_frames", counted)
+    monkeypatch.setattr(decode, "read_frames", counting)
     again = samples.load_clips(files, SMALL, cache=cache, margin=True).clips
     assert not decoded
     for one, other in zip(first, again, strict=True):
@@ -549,11 +549,11 @@ def test_margin_and_middle_are_what_the_network_sees(
     torch.manual_seed(1)
     model = SyncNet(SMALL).eval()
     (clip,) = samples.load_clips([file], SMALL, cache=tmp_path / "cache", margin=False).clips
-    found = judging.score_piece(model, clip, first=0, frames=FRAMES, device=cpu)
+    sync = judging.score_piece(model, clip, first=0, frames=FRAMES, device=cpu)
     scored = scorer_of(model).score(file)
-    assert found is not None and scored.sync is not None
-    assert found.framewise == pytest.approx(scored.sync.framewise, abs=1e-4)
-    assert found.offset_frames == scored.sync.offset_frames
+    assert sync is not None and scored.sync is not None
+    assert sync.framewise == pytest.approx(scored.sync.framewise, abs=1e-4)
+    assert sync.offset_frames == scored.sync.offset_frames
 
 
 # Batches.
@@ -599,28 +599,31 @@ def test_grey_takes_the_colour_of_a_colour_clip(grey: float) -> None:
 def test_processes_share_the_batch_a_single_one_makes() -> None:
     """Every second excerpt each; nothing else differs."""
     clips = [_long_clip(seed) for seed in range(3)]
-    whole = excerpts.draw_batch(clips, SMALL, Draw(seed=3, excerpts=4), step=5)
+    whole_batch = excerpts.draw_batch(clips, SMALL, Draw(seed=3, excerpts=4), step=5)
     for rank in range(2):
         part = excerpts.draw_batch(
             clips, SMALL, Draw(seed=3, excerpts=4, rank=rank, world=2), step=5
         )
-        assert torch.equal(part.lips, whole.lips[rank::2]) and part.seeds == whole.seeds[rank::2]
-        assert torch.equal(part.sound, whole.sound[rank::2])
+        assert (
+            torch.equal(part.lips, whole_batch.lips[rank::2])
+            and part.seeds == whole_batch.seeds[rank::2]
+        )
+        assert torch.equal(part.sound, whole_batch.sound[rank::2])
 
 
 def test_threads_make_the_same_batches_in_order() -> None:
     """Workers change when a batch is made, not what is in it; their errors arrive."""
 
-    def drawn(step: int) -> tuple[int, int]:
+    def batch_of(step: int) -> tuple[int, int]:
         if step == 9:
             raise OSError("gone")
         return 2, step
 
     for workers in (0, 1, 3):
-        made = made_ahead(drawn, first_step=4, last_step=8, workers=workers)
-        assert list(made) == [(2, 4), (2, 5), (2, 6), (2, 7)]
+        batches = batches_ahead(batch_of, first_step=4, last_step=8, workers=workers)
+        assert list(batches) == [(2, 4), (2, 5), (2, 6), (2, 7)]
         with pytest.raises(OSError, match="gone"):
-            list(made_ahead(drawn, first_step=8, last_step=11, workers=workers))
+            list(batches_ahead(batch_of, first_step=8, last_step=11, workers=workers))
 
 
 @pytest.mark.parametrize("frames", [85, 96, 109])
@@ -629,11 +632,13 @@ def test_another_pace_keeps_lips_and_sound_together(frames: int) -> None:
     pictures = np.zeros((96, 1, 4, 4), np.uint8)
     sound = np.zeros(98 * SAMPLES_PER_FRAME, np.int16)
     pictures[60], sound[60 * SAMPLES_PER_FRAME : 60 * SAMPLES_PER_FRAME + 40] = 255, 20_000
-    seen, heard = augment.change_speed(pictures, sound, frames=frames)
-    assert len(seen) == frames and len(heard) == round(98 * SAMPLES_PER_FRAME * frames / 96)
-    light = seen[:, 0, 0, 0].astype(float)
+    faster, faster_sound = augment.change_speed(pictures, sound, frames=frames)
+    assert len(faster) == frames and len(faster_sound) == round(
+        98 * SAMPLES_PER_FRAME * frames / 96
+    )
+    light = faster[:, 0, 0, 0].astype(float)
     flash = float(light @ np.arange(frames) / light.sum())
-    click = float(np.abs(heard.astype(float)).argmax() / SAMPLES_PER_FRAME)
+    click = float(np.abs(faster_sound.astype(float)).argmax() / SAMPLES_PER_FRAME)
     assert flash == pytest.approx(60 * frames / 96, abs=0.6)
     assert flash == pytest.approx(click, abs=0.6)
 
@@ -673,9 +678,9 @@ def test_a_resumed_log_has_every_step_once(
     assert rows[4]["seconds"] >= 100 and resumed.seconds >= 100
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.glob("*.partial*"))
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[0].startswith("step 1/8  loss 1  left_out a, b, c and 2 more  (")
-    assert shown[0].endswith(" min left)")
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].startswith("step 1/8  loss 1  left_out a, b, c and 2 more  (")
+    assert output[0].endswith(" min left)")
     assert rows[0]["left_out"] == list("abcde")
 
 

@@ -49,18 +49,18 @@ def _face(name: str = "val/a/00000", frames: int = 130, *, offset_ms: float = 0.
 
 def test_separation_counts_both_kinds_alike_and_ties_half() -> None:
     """Two of three right pairs above 0.5, three of four wrong ones not; 9.5 of 12 in order."""
-    found = evaluate_expert.separation(np.array([0.9, 0.6, 0.5]), np.array([0.5, 0.4, 0.7, 0.1]))
-    assert found == {"accuracy": round((2 / 3 + 3 / 4) / 2, 4), "roc_area": round(9.5 / 12, 4)}
+    figures = evaluate_expert.separation(np.array([0.9, 0.6, 0.5]), np.array([0.5, 0.4, 0.7, 0.1]))
+    assert figures == {"accuracy": round((2 / 3 + 3 / 4) / 2, 4), "roc_area": round(9.5 / 12, 4)}
 
 
 def test_wrong_sound_of_the_same_clip_is_five_frames_away() -> None:
     """Any such window may be it; where there is none, minus one."""
     starts = np.array([0, 3, 5, 20])
-    drawn = {
+    choices = {
         tuple(evaluate_expert.far_windows(starts, np.random.default_rng(seed)).tolist())
         for seed in range(60)
     }
-    assert [sorted(set(column)) for column in zip(*drawn, strict=True)] == [
+    assert [sorted(set(column)) for column in zip(*choices, strict=True)] == [
         [2, 3],
         [3],
         [0, 3],
@@ -74,18 +74,18 @@ def test_expert_is_asked_about_five_frames_and_the_first_ones_sound() -> None:
     """In every window, more of them than go into one batch, in order."""
     face = _face()
     starts = face.starts[:100]
-    asked: list[int] = []
+    calls: list[int] = []
 
-    def expert(mels: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        asked.append(len(mels))
-        shown = seen.unflatten(1, (5, 3)).mean(dim=(2, 3, 4)) * 255
-        return mels.flatten(1), shown
+    def expert(mels: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(mels))
+        levels = faces.unflatten(1, (5, 3)).mean(dim=(2, 3, 4)) * 255
+        return mels.flatten(1), levels
 
     sound, mouths = evaluate_expert.embed(expert, face, starts, torch.device("cpu"))  # type: ignore[arg-type]
-    assert max(asked) <= 64 and sum(asked) == 100
+    assert max(calls) <= 64 and sum(calls) == 100
     np.testing.assert_array_equal(sound, face.sound(starts).flatten(1).numpy())
-    wanted = starts[:, None] + np.arange(5)
-    np.testing.assert_allclose(mouths, wanted, atol=0.01)
+    expected = starts[:, None] + np.arange(5)
+    np.testing.assert_allclose(mouths, expected, atol=0.01)
 
 
 @pytest.mark.parametrize("knows", ["times", "clips"])
@@ -111,13 +111,13 @@ def test_expert_that_knows_one_thing_is_right_about_that_alone(
     )
     windows = len(faces[0].starts[::5])
     assert table["windows"] == 3 * windows and list(table["clips"]) == [f.clip.name for f in faces]
-    known, guessed = {"accuracy": 1.0, "roc_area": 1.0}, {"accuracy": 0.5, "roc_area": 0.5}
+    perfect, guessed = {"accuracy": 1.0, "roc_area": 1.0}, {"accuracy": 0.5, "roc_area": 0.5}
     if knows == "times":
-        assert table["other_times"] == known
+        assert table["other_times"] == perfect
         # A stranger's window may have the number of this one by chance.
         assert 0.9 < table["other_clips"]["accuracy"] <= 1
     else:
-        assert table["other_times"] == guessed and table["other_clips"] == known
+        assert table["other_times"] == guessed and table["other_clips"] == perfect
     for row in table["clips"].values():
         assert row == {"windows": windows} | table["other_times"]
 
@@ -127,13 +127,13 @@ def test_expert_without_wrong_sound_has_no_figure(monkeypatch: pytest.MonkeyPatc
     vectors = np.eye(130)
     monkeypatch.setattr(evaluate_expert, "embed", lambda _e, _f, starts, _d: (vectors[starts],) * 2)
     nothing = {"accuracy": None, "roc_area": None}
-    for frames, known in ((130, {"accuracy": 1.0, "roc_area": 1.0}), (11, nothing)):
+    for frames, expected in ((130, {"accuracy": 1.0, "roc_area": 1.0}), (11, nothing)):
         table = evaluate_expert.evaluate(
             None,  # type: ignore[arg-type]
             [_face(frames=frames)],
             device=torch.device("cpu"),
         )
-        assert table["other_clips"] == nothing and table["other_times"] == known
+        assert table["other_clips"] == nothing and table["other_times"] == expected
 
 
 # Generators with the face's own sound.
@@ -144,12 +144,12 @@ class _Drawing:
 
     def __init__(self, change: Any) -> None:
         self.change = change
-        self.asked: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+        self.calls: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
 
     def draw(
         self, faces: np.ndarray, windows: np.ndarray, *, reference: np.ndarray | None = None
     ) -> np.ndarray:
-        self.asked.append((faces.copy(), windows, reference))
+        self.calls.append((faces.copy(), windows, reference))
         return np.asarray(self.change(faces))
 
 
@@ -173,15 +173,21 @@ def test_mouth_box_is_where_the_mask_is() -> None:
 def test_own_sound_is_drawn_from_a_face_a_second_away() -> None:
     """Fifty frames over the whole clip, each with its own sound."""
     face, drawing = _face(), _Drawing(lambda faces: faces + 1)
-    found = evaluate_mouths.with_own_sound(face, drawing, seed=1)  # type: ignore[arg-type]
-    assert found is not None
-    ((real, windows, reference),) = drawing.asked
+    redrawn = evaluate_mouths.with_own_sound(face, drawing, seed=1)  # type: ignore[arg-type]
+    assert redrawn is not None
+    ((real, windows, reference),) = drawing.calls
     assert reference is not None
-    shown, known = (np.rint(faces.mean(axis=(1, 2, 3))).astype(int) for faces in (real, reference))
-    wanted = face.starts[np.linspace(0, len(face.starts) - 1, 50).astype(int)]
-    assert shown.tolist() == wanted.tolist() and shown[0] == 0 and shown[-1] == face.starts[-1]
-    assert np.abs(shown - known).min() >= 25
-    np.testing.assert_array_equal(windows, face.sound(wanted).numpy())
+    real_levels, reference_levels = (
+        np.rint(faces.mean(axis=(1, 2, 3))).astype(int) for faces in (real, reference)
+    )
+    expected = face.starts[np.linspace(0, len(face.starts) - 1, 50).astype(int)]
+    assert (
+        real_levels.tolist() == expected.tolist()
+        and real_levels[0] == 0
+        and real_levels[-1] == face.starts[-1]
+    )
+    assert np.abs(real_levels - reference_levels).min() >= 25
+    np.testing.assert_array_equal(windows, face.sound(expected).numpy())
     assert len(face.starts[:50]) == 50
     short = _face(frames=10 + 49)  # 49 starts: half of fifty and a second take 50
     assert len(short.starts) == 49
@@ -194,39 +200,39 @@ def test_own_sound_figures_of_a_face_that_is_brighter_by_ten() -> None:
     """L1 10 of 255, PSNR 28.1 dB, as sharp as before; what is no mouth does not count."""
 
     def brighter(faces: np.ndarray) -> np.ndarray:
-        made = faces + 10
-        made[:, :40] = 0
-        return made
+        brighter_faces = faces + 10
+        brighter_faces[:, :40] = 0
+        return brighter_faces
 
-    found = evaluate_mouths.with_own_sound(_textured(), _Drawing(brighter), seed=1)  # type: ignore[arg-type]
-    assert found is not None
-    assert found.figures["l1"] == pytest.approx(10 / 255)
-    assert found.figures["psnr_db"] == pytest.approx(20 * np.log10(255 / 10))
-    assert found.figures["sharpness"] == pytest.approx(1.0)
+    redrawn = evaluate_mouths.with_own_sound(_textured(), _Drawing(brighter), seed=1)  # type: ignore[arg-type]
+    assert redrawn is not None
+    assert redrawn.figures["l1"] == pytest.approx(10 / 255)
+    assert redrawn.figures["psnr_db"] == pytest.approx(20 * np.log10(255 / 10))
+    assert redrawn.figures["sharpness"] == pytest.approx(1.0)
     rows, columns = evaluate_mouths.mouth_box()
     both = (
         torch.from_numpy(faces.transpose(0, 3, 1, 2)).double() / 255
-        for faces in (found.drawn, found.real)
+        for faces in (redrawn.generated, redrawn.real)
     )
     alike = ssim(*both)[..., rows, columns]
-    assert found.figures["ssim"] == pytest.approx(float(alike.mean()), abs=1e-5)
-    assert found.figures["ssim"] < 0.999
+    assert redrawn.figures["ssim"] == pytest.approx(float(alike.mean()), abs=1e-5)
+    assert redrawn.figures["ssim"] < 0.999
 
 
 def test_own_sound_psnr_is_the_mean_of_the_frames() -> None:
     """Half of the frames are off by 1, half by 10: the mean of their decibels, not of errors."""
 
     def uneven(faces: np.ndarray) -> np.ndarray:
-        made = faces.copy()
-        made[::2] += 1
-        made[1::2] += 10
-        return made
+        changed_faces = faces.copy()
+        changed_faces[::2] += 1
+        changed_faces[1::2] += 10
+        return changed_faces
 
-    found = evaluate_mouths.with_own_sound(_textured(), _Drawing(uneven), seed=1)  # type: ignore[arg-type]
-    assert found is not None
+    redrawn = evaluate_mouths.with_own_sound(_textured(), _Drawing(uneven), seed=1)  # type: ignore[arg-type]
+    assert redrawn is not None
     each = [20 * np.log10(255 / off) for off in (1, 10)]
-    assert found.figures["psnr_db"] == pytest.approx(np.mean(each))
-    assert found.figures["l1"] == pytest.approx(5.5 / 255)
+    assert redrawn.figures["psnr_db"] == pytest.approx(np.mean(each))
+    assert redrawn.figures["l1"] == pytest.approx(5.5 / 255)
 
 
 def test_sharpness_of_half_the_contrast_is_a_quarter() -> None:
@@ -235,8 +241,8 @@ def test_sharpness_of_half_the_contrast_is_a_quarter() -> None:
     def flatter(faces: np.ndarray) -> np.ndarray:
         return np.rint(120 + (faces.astype(float) - 120) / 2).astype(np.uint8)
 
-    found = evaluate_mouths.with_own_sound(_textured(), _Drawing(flatter), seed=1)  # type: ignore[arg-type]
-    assert found is not None and found.figures["sharpness"] == pytest.approx(0.25, abs=0.01)
+    redrawn = evaluate_mouths.with_own_sound(_textured(), _Drawing(flatter), seed=1)  # type: ignore[arg-type]
+    assert redrawn is not None and redrawn.figures["sharpness"] == pytest.approx(0.25, abs=0.01)
     stripes = np.zeros((2, 8, 8, 3), np.uint8)
     stripes[:, :, ::2] = 100  # its Laplacian is -200 and 200 in turn
     assert evaluate_mouths.sharpness(stripes) == pytest.approx(200.0**2, rel=0.01)
@@ -246,11 +252,11 @@ def test_sharpness_of_half_the_contrast_is_a_quarter() -> None:
 
 def test_strip_shows_real_faces_above_drawn_ones() -> None:
     """Five of fifty, ten frames apart."""
-    found = evaluate_mouths.with_own_sound(_textured(), _Drawing(np.zeros_like), seed=1)  # type: ignore[arg-type]
-    assert found is not None
-    strip = found.strip()
+    redrawn = evaluate_mouths.with_own_sound(_textured(), _Drawing(np.zeros_like), seed=1)  # type: ignore[arg-type]
+    assert redrawn is not None
+    strip = redrawn.strip()
     assert strip.shape == (2 * FACE_PX, 5 * FACE_PX, 3) and not strip[FACE_PX:].any()
-    np.testing.assert_array_equal(strip[:FACE_PX, FACE_PX : 2 * FACE_PX], found.real[10])
+    np.testing.assert_array_equal(strip[:FACE_PX, FACE_PX : 2 * FACE_PX], redrawn.real[10])
 
 
 # Generators with foreign sound.
@@ -273,12 +279,12 @@ def test_dubbed_crops_get_a_mouth_where_the_face_is() -> None:
     face = replace(face, clip=replace(face.clip, pictures=pictures))
     drawing = _Drawing(lambda faces: 255 - faces)
     windows = np.zeros((2, 1, 80, 16), np.float32)
-    made = evaluate_mouths.dubbed_crops(crops, face, windows, drawing)  # type: ignore[arg-type]
-    ((seen, heard, _),) = drawing.asked
-    assert heard is windows
-    wanted = face.faces(np.arange(2), face.box)
-    assert np.abs(seen.astype(int) - wanted).mean() < 3
-    for crop, old, new in zip(crops, before, made, strict=True):
+    dubbed = evaluate_mouths.dubbed_crops(crops, face, windows, drawing)  # type: ignore[arg-type]
+    ((inputs, sound, _),) = drawing.calls
+    assert sound is windows
+    expected = face.faces(np.arange(2), face.box)
+    assert np.abs(inputs.astype(int) - expected).mean() < 3
+    for crop, old, new in zip(crops, before, dubbed, strict=True):
         np.testing.assert_array_equal(crop, old)
         changed = np.argwhere((new != old).any(axis=2))
         top, left = changed.min(axis=0)
@@ -301,12 +307,12 @@ def test_clips_exchange_sound_with_another_video_far_along_the_list() -> None:
     short, surplus = _face("val/d/00000", 34), _face("val/e/00000", 60)
     assert len(short.starts) < 25 <= len(long[0].starts)
     faces = [long[0], short, *long[1:], late, surplus]
-    found = evaluate_mouths.exchanges(faces, {f.clip.name: Path(f.clip.name) for f in faces})
-    used = [*long, late]
+    pairs = evaluate_mouths.exchanges(faces, {f.clip.name: Path(f.clip.name) for f in faces})
+    usable = [*long, late]
     strangers = {0: 2, 1: 3, 2: 4, 3: 0, 4: 1}  # two further along, round the end
-    assert [exchange.face for exchange in found] == used
-    for number, exchange in enumerate(found):
-        stranger = used[strangers[number]]
+    assert [exchange.face for exchange in pairs] == usable
+    for number, exchange in enumerate(pairs):
+        stranger = usable[strangers[number]]
         start = int(stranger.starts[0])
         frames = np.arange(start, start + 25)
         np.testing.assert_array_equal(exchange.windows, stranger.sound(frames).numpy())
@@ -329,10 +335,10 @@ class _Judge:
     device = torch.device("cpu")
 
     def __init__(self) -> None:
-        self.heard: list[np.ndarray] = []
+        self.sounds: list[np.ndarray] = []
 
     def score_frames(self, crops: list[np.ndarray], sound: np.ndarray) -> Sync:
-        self.heard.append(sound)
+        self.sounds.append(sound)
         assert len(sound) == len(crops) * SAMPLES_PER_FRAME
         return _sync(3, 9.0, 2.0) if crops[0].mean() < 100 else _sync(-1, 6.0, 7.0)
 
@@ -351,13 +357,13 @@ def test_foreign_sound_figures_are_of_the_clip_as_it_was_and_as_it_is(
     foreign = np.full(25 * SAMPLES_PER_FRAME, 7, np.int16)
     exchange = Exchange(work.crop(0), face, np.zeros((25, 1, 80, 16), np.float32), foreign)
     judge = _Judge()
-    figures, crops, made = evaluate_mouths.with_foreign_sound(exchange, None, judge)  # type: ignore[arg-type]
+    figures, crops, dubbed = evaluate_mouths.with_foreign_sound(exchange, None, judge)  # type: ignore[arg-type]
     assert figures == {
         **{"real_lse_c": 7.0, "real_lse_d": 6.0, "lse_c": 2.0, "lse_d": 9.0, "offset": 3}
     }
-    assert len(crops) == 25 and made is dark
-    np.testing.assert_array_equal(judge.heard[0], face.clip.samples[: 25 * SAMPLES_PER_FRAME])
-    assert judge.heard[1] is foreign
+    assert len(crops) == 25 and dubbed is dark
+    np.testing.assert_array_equal(judge.sounds[0], face.clip.samples[: 25 * SAMPLES_PER_FRAME])
+    assert judge.sounds[1] is foreign
 
 
 def test_table_of_mouths_is_the_mean_of_its_clips() -> None:
@@ -395,10 +401,10 @@ def test_evaluate_mouths_writes_figures_and_pictures(
     torch.manual_seed(1)
     weights.write_own(SyncNet(TINY), tmp_path / "judge.safetensors", config=TINY)
     weights.write_own(Wav2Lip(NARROW), tmp_path / "generator.safetensors", config=NARROW)
-    shown, file = tmp_path / "shown", tmp_path / "table.json"
+    folder, file = tmp_path / "shown", tmp_path / "table.json"
     flags = ["--data", str(tmp_path / "val"), "--device", "cpu", "--json", str(file)]
     flags += ["--checkpoint", str(tmp_path / "generator.safetensors")]
-    flags += ["--initial_model", str(tmp_path / "judge.safetensors"), "--pictures", str(shown)]
+    flags += ["--initial_model", str(tmp_path / "judge.safetensors"), "--pictures", str(folder)]
     assert evaluate_mouths.main(flags) == 0
     table = json.loads(file.read_text())
     assert (table["generator"], table["syncnet"]) == ("generator.safetensors", "judge.safetensors")
@@ -406,17 +412,17 @@ def test_evaluate_mouths_writes_figures_and_pictures(
     assert list(table["clips"]) == ["val/a/00000", "val/b/00000"] and "fid" not in table
     assert 0 < table["l1"] < 1 and 5 < table["psnr_db"] < 40 and -1 <= table["ssim"] <= 1
     assert capsys.readouterr().out.startswith("val/a/00000 {")
-    sheet = np.asarray(cv2.imread(str(shown / "own_sound.png")))
+    sheet = np.asarray(cv2.imread(str(folder / "own_sound.png")))
     assert sheet.shape == (2 * 2 * FACE_PX, 5 * FACE_PX, 3)
-    frames = [frame.copy() for frame in decode.read_frames(shown / "side_by_side.mp4")]
+    frames = [frame.copy() for frame in decode.read_frames(folder / "side_by_side.mp4")]
     assert len(frames) == 50 and frames[0].shape == (CROP_PX, 2 * CROP_PX, 3)
     for number, frame in ((0, frames[10]), (1, frames[40])):
         left, right = frame[:, :CROP_PX].astype(int), frame[:, CROP_PX:].astype(int)
         assert np.abs(left - _photo(number)).mean() < 6
         assert np.abs(right[:60] - _photo(number)[:60]).mean() < 6
         assert np.abs(right - left)[110:150, 90:130].mean() > 8  # an untrained mouth
-    heard = decode.read_audio(shown / "side_by_side.mp4").astype(float)
-    quiet, loud = heard[2000:14000].std(), heard[18000:30000].std()
+    sounds = decode.read_audio(folder / "side_by_side.mp4").astype(float)
+    quiet, loud = sounds[2000:14000].std(), sounds[18000:30000].std()
     assert loud > 5 * quiet  # the loud clip has got the quiet one's sound, and came first
 
 
@@ -426,9 +432,9 @@ def test_scorer_judges_crops_held_in_memory(cpu: torch.device) -> None:
     rng = np.random.default_rng(1)
     crops = [_photo(number) for number in range(20)]
     sound = rng.integers(-9000, 9000, 20 * SAMPLES_PER_FRAME, dtype=np.int16)
-    found = scorer_of(SyncNet(TINY).eval()).score_frames(crops, sound)
-    assert found and np.isfinite(found.confidence) and abs(found.offset_frames) <= 15
-    assert len(found.framewise) == 14
+    sync = scorer_of(SyncNet(TINY).eval()).score_frames(crops, sound)
+    assert sync and np.isfinite(sync.confidence) and abs(sync.offset_frames) <= 15
+    assert len(sync.framewise) == 14
 
 
 # Distance of the pictures' distributions.
@@ -437,7 +443,7 @@ def test_scorer_judges_crops_held_in_memory(cpu: torch.device) -> None:
 @pytest.fixture
 def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """In place of pytorch-fid and its weights: features are the mean of each channel."""
-    seen: list[torch.Tensor] = []
+    inputs: list[torch.Tensor] = []
 
     class Inception(torch.nn.Module):
         BLOCK_INDEX_BY_DIM: dict[int, int] = {2048: 3}  # noqa: RUF012
@@ -448,7 +454,7 @@ def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[torch.Ten
 
         def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
             assert not self.training
-            seen.append(pictures)
+            inputs.append(pictures)
             return [pictures.mean(dim=(2, 3), keepdim=True)]
 
     def frechet(m1: np.ndarray, c1: np.ndarray, m2: np.ndarray, c2: np.ndarray) -> float:
@@ -464,7 +470,7 @@ def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[torch.Ten
     (tmp_path / "checkpoints").mkdir()
     fid.weights_file().touch()
     assert fid.weights_file().parent == tmp_path / "checkpoints"
-    return seen
+    return inputs
 
 
 def test_fid_of_known_distributions(inception: list[torch.Tensor], cpu: torch.device) -> None:
@@ -499,10 +505,10 @@ def test_fid_goes_into_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device
 ) -> None:
     """Of real and drawn faces, all clips together, two digits."""
-    asked: list[tuple[np.ndarray, np.ndarray]] = []
+    calls: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def distance(real: np.ndarray, drawn: np.ndarray, *, device: torch.device) -> float:
-        asked.append((real, drawn))
+    def distance(real: np.ndarray, generated: np.ndarray, *, device: torch.device) -> float:
+        calls.append((real, generated))
         return 12.3456
 
     loaded = SimpleNamespace(clips=[_face().clip, _face("val/b/00000").clip])
@@ -519,9 +525,9 @@ def test_fid_goes_into_the_table(
         seed=1,
     )
     assert table["fid"] == 12.35 and table["own_sound_clips"] == 2
-    ((real, drawn),) = asked
+    ((real, generated),) = calls
     assert len(real) == 100
-    np.testing.assert_array_equal(drawn, real + 1)
+    np.testing.assert_array_equal(generated, real + 1)
 
 
 def test_evaluate_mouths_of_short_clips(
@@ -544,9 +550,9 @@ def test_evaluate_mouths_of_short_clips(
     with pytest.raises(InputError, match=r"No clip has the 50 frames .*; give longer videos"):
         table(59)
     assert not list(tmp_path.iterdir())
-    found = table(60)
-    assert (found["own_sound_clips"], found["foreign_sound_clips"]) == (1, 0)
-    assert found["sharpness"] == 0  # of a face without a detail, drawn without one
+    figures = table(60)
+    assert (figures["own_sound_clips"], figures["foreign_sound_clips"]) == (1, 0)
+    assert figures["sharpness"] == 0  # of a face without a detail, drawn without one
     assert [path.name for path in tmp_path.iterdir()] == ["own_sound.png"]
 
 

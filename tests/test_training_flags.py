@@ -19,7 +19,7 @@ from models import weights
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.store.workspace import Workspace
-from tests.train_kit import TINY, said, watch_devices
+from tests.train_kit import TINY, run_main, watch_devices
 from tests.training_flag_kit import FlagTable
 from training.batches import excerpts
 from training.batches.face_batches import FaceBatch
@@ -51,7 +51,7 @@ class Ran:
         data: it was made on.
         steps: batch and arguments of every step.
         saved: steps at which checkpoints were written.
-        drawn: (step, made in the main thread, names of the clips drawn from) of every batch.
+        batch_clips: (step, made in the main thread, names of the clips drawn from) of every batch.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class Ran:
     data: Any = None
     steps: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     saved: list[int] = field(default_factory=list)
-    drawn: list[tuple[int, bool, list[str]]] = field(default_factory=list)
+    batch_clips: list[tuple[int, bool, list[str]]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -168,10 +168,10 @@ class Kit:
         return Ran(self.tmp_path / f"run{self.count}")
 
     def _flags(self, ran: Ran, base: dict[str, Any], flags: tuple[Any, ...]) -> list[str]:
-        given = [str(flag) for flag in flags]
-        left = {name: value for name, value in base.items() if name not in given}
-        words = [str(word) for item in left.items() for word in item if word is not None]
-        return [*words, "--run", str(ran.folder), *given]
+        named = [str(flag) for flag in flags]
+        remaining = {name: value for name, value in base.items() if name not in named}
+        words = [str(word) for item in remaining.items() for word in item if word is not None]
+        return [*words, "--run", str(ran.folder), *named]
 
     def syncnet(
         self, *flags: Any, learns: bool = False, without: tuple[str, ...] = (), saves: bool = False
@@ -192,7 +192,7 @@ class Kit:
 
         def draw(clips: Any, *rest: Any, step: int) -> Any:
             main = threading.current_thread() is threading.main_thread()
-            ran.drawn.append((step, main, [clip.name for clip in clips]))
+            ran.batch_clips.append((step, main, [clip.name for clip in clips]))
             return self._originals["draw"](clips, *rest, step=step)
 
         def step(run: Any, batch: Any, **options: Any) -> dict[str, float]:
@@ -231,7 +231,7 @@ class Kit:
         def draw(stage: str, clips: Any, **rest: Any) -> Any:
             if rest.get("augmented", True):
                 main = threading.current_thread() is threading.main_thread()
-                ran.drawn.append((rest["step"], main, [face.clip.name for face in clips]))
+                ran.batch_clips.append((rest["step"], main, [face.clip.name for face in clips]))
             return self._originals["batch"](stage, clips, **rest)
 
         def step(run: Any, batch: Any, **options: Any) -> dict[str, float]:
@@ -255,7 +255,7 @@ class Kit:
                 self._originals["save"](path, state)
 
         self.patch.setattr(checkpoint_files, "save_checkpoint", save)
-        ran.code, ran.out, ran.err = said(main, flags, self.capsys)
+        ran.code, ran.out, ran.err = run_main(main, flags, self.capsys)
         ran.rows = read_rows(ran.folder / "train.jsonl")
         return ran
 
@@ -293,12 +293,12 @@ def _with(test: Any, script: str, kit: Any) -> None:
 
 
 def _both(flag: str) -> Any:
-    def put(test: Any) -> Any:
+    def wrapper(test: Any) -> Any:
         for script in (SYNCNET, WAV2LIP):
             TABLE.row(script, flag)(partial(_with, test, script))
         return test
 
-    return put
+    return wrapper
 
 
 @_both("data")
@@ -307,7 +307,7 @@ def _data(kit: Kit, script: str) -> None:
     assert kit.either(script).names == ["anna/00000", "carl/00000"]
     ran = kit.either(script, *both)
     assert ran.names == ["anna/00000", "carl/00000", "dora/00000"]
-    assert len(ran.drawn[0][2]) == 3
+    assert len(ran.batch_clips[0][2]) == 3
 
 
 @_both("min_confidence")
@@ -350,8 +350,8 @@ def _cache_gb(kit: Kit, script: str) -> None:
 @_both("workers")
 def _workers(kit: Kit, script: str) -> None:
     none, two = (kit.either(script, "--workers", n, "--steps", 2) for n in (0, 2))
-    assert [main for _, main, _ in none.drawn] == [True, True]
-    assert [main for _, main, _ in two.drawn] == [False, False]
+    assert [main for _, main, _ in none.batch_clips] == [True, True]
+    assert [main for _, main, _ in two.batch_clips] == [False, False]
     for (one, _), (other, _) in zip(none.steps, two.steps, strict=True):
         assert torch.equal(_picture(one), _picture(other))
 
@@ -414,7 +414,9 @@ def _save_every(kit: Kit, script: str) -> None:
 def _steps(kit: Kit, script: str) -> None:
     for steps in (1, 3):
         ran = kit.either(script, "--steps", steps)
-        assert len(ran.steps) == steps and [step for step, _, _ in ran.drawn] == list(range(steps))
+        assert len(ran.steps) == steps and [step for step, _, _ in ran.batch_clips] == list(
+            range(steps)
+        )
 
 
 @_both("lr")
@@ -436,9 +438,9 @@ def _warmup(kit: Kit, script: str) -> None:
 @_both("average")
 def _average(kit: Kit, script: str) -> None:
     ran = kit.either(script, "--average", 0, "--lr", 0.1, learns=True)
-    assert _same(ran.run.average.model, ran.task.lesson.model)
+    assert _same(ran.run.average.model, ran.task.module.model)
     ran = kit.either(script, "--average", 0.05, "--lr", 0.1, learns=True)
-    assert not _same(ran.run.average.model, ran.task.lesson.model)
+    assert not _same(ran.run.average.model, ran.task.module.model)
 
 
 @_both("weight_decay")
@@ -453,11 +455,15 @@ def _precision(kit: Kit, script: str) -> None:
     ran = {word: kit.either(script, "--precision", word, learns=True) for word in ("fp32", "bf16")}
     exact, rough = (ran[word].losses for word in ("fp32", "bf16"))
     assert rough != exact and rough == pytest.approx(exact, rel=0.05)
-    for units, wanted in (({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")):
+    for units, expected in (
+        ({}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"avx2": True}, "fp32"),
+    ):
         kit.patch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
         auto = kit.either(script, without=("--precision",), learns=True)
-        assert auto.losses == ran[wanted].losses and f"on cpu, precision {wanted}" in auto.out
-        assert auto.task.precision == wanted
+        assert auto.losses == ran[expected].losses and f"on cpu, precision {expected}" in auto.out
+        assert auto.task.precision == expected
 
 
 # Of train_syncnet.py.
@@ -491,16 +497,16 @@ def _val_without(kit: Kit) -> None:
 
 @_row("drawn")
 def _drawn(kit: Kit) -> None:
-    assert [names for _, _, names in kit.syncnet("--drawn", 0).drawn] == [
+    assert [names for _, _, names in kit.syncnet("--drawn", 0).batch_clips] == [
         ["tracks/anna/00000", "tracks/carl/00000"]
     ]
     ran = kit.syncnet("--drawn", 2)
-    assert len(ran.data.drawn) == 2 and len(ran.drawn[0][2]) == 4
-    assert {clip.name for clip in ran.data.drawn} < set(ran.drawn[0][2])
+    assert len(ran.data.drawn) == 2 and len(ran.batch_clips[0][2]) == 4
+    assert {clip.name for clip in ran.data.drawn} < set(ran.batch_clips[0][2])
     assert {clip.frames for clip in ran.data.drawn} == {FRAMES}
     # Unset: as many as clips, up to a largest number.
-    for most, count in ((60, 2), (1, 1)):
-        kit.patch.setattr(syncnet_data, "MOST_DRAWN", most)
+    for count_limit, count in ((60, 2), (1, 1)):
+        kit.patch.setattr(syncnet_data, "MOST_DRAWN", count_limit)
         assert len(kit.syncnet(without=("--drawn",)).data.drawn) == count
 
 
@@ -520,7 +526,7 @@ def _init(kit: Kit) -> None:
     weights.fill(own, kit.folders / "own.safetensors")
     ran = kit.syncnet("--init", kit.folders / "own.safetensors")
     assert _same(ran.run.average.model, own) and "starts from own.safetensors" in ran.out
-    assert all(p.requires_grad for p in ran.task.lesson.model.parameters())
+    assert all(p.requires_grad for p in ran.task.module.model.parameters())
     ran = kit.syncnet()
     assert not _same(ran.run.average.model, own) and "starts from" not in ran.out
 
@@ -556,7 +562,7 @@ def _patience(kit: Kit) -> None:
 def _objective(kit: Kit) -> None:
     kinds = {"multiway": MultiWay, "margin": Margin, "bce": DistanceBCE, "cosine": CosineBCE}
     for name, kind in kinds.items():
-        assert type(kit.syncnet("--objective", name).task.lesson.objective) is kind
+        assert type(kit.syncnet("--objective", name).task.module.objective) is kind
 
 
 @_row("negatives")
@@ -564,25 +570,25 @@ def _negatives(kit: Kit) -> None:
     losses = []
     for kind in ("same", "cross", "both"):
         ran = kit.syncnet("--negatives", kind, learns=True)
-        assert ran.task.lesson.objective.negatives == kind
+        assert ran.task.module.objective.negatives == kind
         losses += ran.losses
     assert len(set(losses)) == 3
 
 
 @_row("refine_at")
 def _refine_at(kit: Kit) -> None:
-    asked: list[list[str]] = []
+    calls: list[list[str]] = []
 
     def refine(_model: Any, clips: Any, _group: Any, **_: Any) -> Any:
-        asked.append([clip.name for clip in clips])
+        calls.append([clip.name for clip in clips])
         return clips[1:], [clips[0].name]
 
     kit.patch.setattr(syncnet_task.judging, "refine", refine)
-    assert kit.syncnet("--refine_at", "--steps", 4).at("kept") == [] == asked
+    assert kit.syncnet("--refine_at", "--steps", 4).at("kept") == [] == calls
     ran = kit.syncnet("--refine_at", 1, 3, "--steps", 4)
-    assert ran.at("kept") == [2, 4] and len(asked) == 2  # of the steps to come
-    assert asked == [["tracks/anna/00000", "tracks/carl/00000"]] * 2
-    assert [len(names) for _, _, names in ran.drawn] == [2, 1, 1, 1]
+    assert ran.at("kept") == [2, 4] and len(calls) == 2  # of the steps to come
+    assert calls == [["tracks/anna/00000", "tracks/carl/00000"]] * 2
+    assert [len(names) for _, _, names in ran.batch_clips] == [2, 1, 1, 1]
     assert ran.names == ["carl/00000"] and ran.task.dropped == ["tracks/anna/00000"]
 
 
@@ -598,7 +604,7 @@ def _dropout(kit: Kit) -> None:
     losses = []
     for flags, share in (((), 0.3), (("--dropout", 0.6), 0.6), (("--dropout", 0), 0.0)):
         ran = kit.syncnet(*flags, learns=True)
-        assert ran.task.lesson.model.config.dropout == share
+        assert ran.task.module.model.config.dropout == share
         losses += ran.losses
     assert len(set(losses)) == 3
 
@@ -614,8 +620,8 @@ def _val_faces(kit: Kit) -> None:
     assert isinstance(batch, FaceBatch) and float(batch.target.min()) > 0.9  # white faces
     assert ran.names == ["anna/00000", "carl/00000"]
     assert float(ran.steps[0][0].target.min()) < 0.5
-    shown = np.asarray(cv2.imread(str(ran.folder / "samples_000001.png")))
-    assert shown[:96, -96:].min() > 230 and ran.at("unseen l1") == [1]
+    picture = np.asarray(cv2.imread(str(ran.folder / "samples_000001.png")))
+    assert picture[:96, -96:].min() > 230 and ran.at("unseen l1") == [1]
 
 
 @_row("filelists", WAV2LIP)
@@ -634,9 +640,9 @@ def _stage(kit: Kit) -> None:
     kinds = {"expert": SyncNetColor, "generator": Wav2Lip, "gan": Wav2Lip}
     for stage, kind in kinds.items():
         task = kit.wav2lip("--stage", stage).task
-        assert type(task.lesson.model) is kind
+        assert type(task.module.model) is kind
         rival = task.optimizers["rival"]
-        assert bool(task.lesson.discriminator) == bool(rival) == (stage == "gan")
+        assert bool(task.module.discriminator) == bool(rival) == (stage == "gan")
 
 
 @_row("teacher", WAV2LIP)
@@ -644,9 +650,13 @@ def _teacher(kit: Kit) -> None:
     assert kit.wav2lip("--teacher", "none").data.taught_size == 0
     own = kit.wav2lip("--teacher", kit.folders / "own.safetensors")
     assert own.data.taught_size == SHORT.embedding_size == own.steps[0][0].taught.shape[2]
-    assert own.task.lesson.translation.out_features == SHORT.embedding_size
-    ours = kit.wav2lip(without=("--teacher",))  # auto: what run_syncnet.py takes
-    assert ours.data.taught_size == ours.task.lesson.translation.out_features == 128
+    assert own.task.module.translation.out_features == SHORT.embedding_size
+    default_teacher = kit.wav2lip(without=("--teacher",))  # auto: what run_syncnet.py takes
+    assert (
+        default_teacher.data.taught_size
+        == default_teacher.task.module.translation.out_features
+        == 128
+    )
 
 
 @_row("taught_steps", WAV2LIP)
@@ -666,11 +676,11 @@ def _taught_steps(kit: Kit) -> None:
 @_row("expert", WAV2LIP)
 def _expert(kit: Kit) -> None:
     ran = kit.wav2lip()
-    assert ran.task.lesson.expert is None and "no --expert" in ran.out
+    assert ran.task.module.expert is None and "no --expert" in ran.out
     ran = kit.wav2lip("--expert", kit.folders / "expert.safetensors")
     own = SyncNetColor(NARROW)
     weights.fill(own, kit.folders / "expert.safetensors")
-    assert _same(ran.task.lesson.expert, own) and "no --expert" not in ran.out
+    assert _same(ran.task.module.expert, own) and "no --expert" not in ran.out
 
 
 @_row("init", WAV2LIP)
@@ -678,8 +688,8 @@ def _init_faces(kit: Kit) -> None:
     own = Wav2Lip(NARROW)
     weights.fill(own, kit.folders / "generator.safetensors")
     ran = kit.wav2lip("--init", kit.folders / "generator.safetensors")
-    assert _same(ran.task.lesson.model, own) and _same(ran.run.average.model, own)
-    assert not _same(kit.wav2lip().task.lesson.model, own)
+    assert _same(ran.task.module.model, own) and _same(ran.run.average.model, own)
+    assert not _same(kit.wav2lip().task.module.model, own)
 
 
 @_row("eval_every", WAV2LIP)
@@ -694,13 +704,13 @@ def _eval_every_faces(kit: Kit) -> None:
 @_row("width", WAV2LIP)
 def _width(kit: Kit) -> None:
     for width in (0.02, 0.2):
-        lesson = kit.wav2lip("--width", width, "--stage", "gan").task.lesson
+        module = kit.wav2lip("--width", width, "--stage", "gan").task.module
         config = Wav2LipConfig(width)
-        assert lesson.model.config == config
-        assert lesson.model.face_decoder_blocks[0][0].conv_block[0].out_channels == (
+        assert module.model.config == config
+        assert module.model.face_decoder_blocks[0][0].conv_block[0].out_channels == (
             config.channels(512)
         )
-        last = [p for p in lesson.discriminator.parameters() if p.dim() == 4][-2]
+        last = [p for p in module.discriminator.parameters() if p.dim() == 4][-2]
         assert len(last) == config.channels(512)
 
 
@@ -746,8 +756,8 @@ def _adversarial_weight(kit: Kit) -> None:
     for weight in (0.0, 0.3):
         flags = ("--stage", "gan", "--adversarial_weight", weight)
         (row,) = kit.wav2lip(*flags, learns=True).rows
-        wanted = (1 - weight) * row["l1"] + weight * row["adversarial"]
-        assert row["loss"] == pytest.approx(wanted)
+        expected = (1 - weight) * row["l1"] + weight * row["adversarial"]
+        assert row["loss"] == pytest.approx(expected)
     (row,) = kit.wav2lip("--adversarial_weight", 0.3, learns=True).rows
     assert row["loss"] == pytest.approx(row["l1"])  # of a generator alone: nobody to fool
 

@@ -19,7 +19,7 @@ from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.media import encode
 from pipeline.store.workspace import Workspace
-from tests.train_kit import TINY, said, watch_devices
+from tests.train_kit import TINY, run_main, watch_devices
 from tests.training_flag_kit import FlagTable
 from training import detector, drawn_tracks, evaluate_expert, evaluate_mouths, evaluate_sync
 from training.data import samples
@@ -102,7 +102,7 @@ class Kit:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         self.folders, self.tmp_path, self.patch, self.capsys = folders, tmp_path, patch, capsys
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
         self.devices = watch_devices(patch)
         self.count = 0
 
@@ -116,7 +116,7 @@ class Kit:
             names = [getattr(clip, "clip", clip) for clip in clips]
             names = [clip if isinstance(clip, Path) else clip.name for clip in names]
             options |= {"model": model, "names": names, "rest": rest, "clips": clips}
-            self.asked.append(options)
+            self.calls.append(options)
             row = {"all": {"5s": 1}, "speaker_on_screen": {}, "clips": {"a": {"x": 1}}}
             return row | {"left_out": []}
 
@@ -133,45 +133,45 @@ class Kit:
                 "--initial_model": self.folders / "syncnet.safetensors",
             },
         }[name]
-        given = [str(flag) for flag in flags]
-        left = {flag: value for flag, value in base.items() if flag not in (*given, *without)}
-        words = [str(word) for item in left.items() for word in item]
-        self.code, self.out, self.err = said(module.main, [*words, *given], self.capsys)
-        return self.asked[-1] if self.code == 0 else {}
+        named = [str(flag) for flag in flags]
+        remaining = {flag: value for flag, value in base.items() if flag not in (*named, *without)}
+        words = [str(word) for item in remaining.items() for word in item]
+        self.code, self.out, self.err = run_main(module.main, [*words, *named], self.capsys)
+        return self.calls[-1] if self.code == 0 else {}
 
     def detector(self, *flags: Any) -> SimpleNamespace:
         """A run whose steps and figures are made up: what it was made of."""
-        seen = SimpleNamespace(views=[], rates=[], judged=[], model=None, saved=[])
+        record = SimpleNamespace(views=[], rates=[], judged=[], model=None, saved=[])
         self.count += 1
-        seen.folder = self.tmp_path / f"run{self.count}"
+        record.folder = self.tmp_path / f"run{self.count}"
 
         def step(run: Any, views: Any, *, lr: float, group: Any) -> dict[str, float]:
-            seen.run, seen.task, seen.model = run, run.task, run.task.network
-            seen.views.append(views)
-            seen.rates.append(lr)
+            record.run, record.task, record.model = run, run.task, run.task.network
+            record.views.append(views)
+            record.rates.append(lr)
             run.step += 1
             return {"loss": 2.0, "score_loss": 1.0, "box_loss": 1.0}
 
         def recall(_model: Any, pictures: Any, **_: Any) -> dict[str, float]:
-            seen.judged.append(len(pictures))
+            record.judged.append(len(pictures))
             return {"recall": 1.0, "confidence": 0.5}
 
         self.patch.setattr(fit, "train_step", step)
         self.patch.setattr(Journal, "draw", lambda _: None)
         self.patch.setattr(detector, "recall_at", recall)
         self.patch.setattr(
-            checkpoint_files, "save_checkpoint", lambda _, state: seen.saved.append(state["step"])
+            checkpoint_files, "save_checkpoint", lambda _, state: record.saved.append(state["step"])
         )
         base: Any = {
             "--stills": self.folders / "stills",
             "--corpus": self.folders / "corpus",
         }
-        base |= {"--drawn": 1, "--steps": 1, "--batch_size": 1, "--run": seen.folder}
-        given = [str(flag) for flag in flags]
-        left = {flag: value for flag, value in base.items() if flag not in given}
-        words = [str(word) for item in left.items() for word in item]
-        seen.code, seen.out, seen.err = said(detector.main, [*words, *given], self.capsys)
-        return seen
+        base |= {"--drawn": 1, "--steps": 1, "--batch_size": 1, "--run": record.folder}
+        named = [str(flag) for flag in flags]
+        remaining = {flag: value for flag, value in base.items() if flag not in named}
+        words = [str(word) for item in remaining.items() for word in item]
+        record.code, record.out, record.err = run_main(detector.main, [*words, *named], self.capsys)
+        return record
 
 
 @pytest.fixture
@@ -201,12 +201,12 @@ def _with(test: Any, name: str, kit: Any) -> None:
 def _of_all(flag: str) -> Callable[[Any], Any]:
     """The same test for each evaluation."""
 
-    def put(test: Any) -> Any:
+    def wrapper(test: Any) -> Any:
         for name in EVALUATIONS:
             TABLE.row(name, flag)(partial(_with, test, name))
         return test
 
-    return put
+    return wrapper
 
 
 # Flags of every evaluation.
@@ -262,12 +262,14 @@ def _weights_of(kit: Kit, script: str, flag: str, own: torch.nn.Module, key: str
     """A file's weights are those that are evaluated; without the flag the bundled ones."""
     weights.fill(own, kit.folders / f"{key}.safetensors")
 
-    found = kit.evaluated(script)["model"]
+    model_name = kit.evaluated(script)["model"]
     assert f"{key}.safetensors" in kit.out
-    assert _same(found, own)
-    found = kit.evaluated(script, without=(f"--{flag}",))["model"]
+    assert _same(model_name, own)
+    model_name = kit.evaluated(script, without=(f"--{flag}",))["model"]
     assert f"{key}.safetensors" not in kit.out
-    assert sum(p.numel() for p in found.parameters()) > 2 * sum(p.numel() for p in own.parameters())
+    assert sum(p.numel() for p in model_name.parameters()) > 2 * sum(
+        p.numel() for p in own.parameters()
+    )
 
 
 @_row("evaluate_sync", "weights")
@@ -278,8 +280,8 @@ def _weights(kit: Kit) -> None:
 @_row("evaluate_sync", "without")
 def _without(kit: Kit) -> None:
     assert kit.evaluated("evaluate_sync")["without"] == frozenset()
-    asked = kit.evaluated("evaluate_sync", "--without", "anna", "nobody")
-    assert asked["without"] == {"val/anna"} and len(asked["names"]) == 2
+    arguments = kit.evaluated("evaluate_sync", "--without", "anna", "nobody")
+    assert arguments["without"] == {"val/anna"} and len(arguments["names"]) == 2
 
 
 @_row("evaluate_sync", "seed")
@@ -302,17 +304,17 @@ def _min_confidence(kit: Kit) -> None:
 
 @_row("evaluate_expert", "max_offset")
 def _max_offset(kit: Kit) -> None:
-    asked = kit.evaluated("evaluate_expert", "--max_offset", 3)
-    assert [face.clip.offset_ms for face in asked["clips"]] == [120.0, 0.0]
-    asked = kit.evaluated("evaluate_expert", "--max_offset", 2.9)
-    assert asked["names"] == ["val/carl/00000"]
+    arguments = kit.evaluated("evaluate_expert", "--max_offset", 3)
+    assert [face.clip.offset_ms for face in arguments["clips"]] == [120.0, 0.0]
+    arguments = kit.evaluated("evaluate_expert", "--max_offset", 2.9)
+    assert arguments["names"] == ["val/carl/00000"]
 
 
 @_row("evaluate_expert", "without")
 def _without_faces(kit: Kit) -> None:
     assert len(kit.evaluated("evaluate_expert")["names"]) == 2
-    asked = kit.evaluated("evaluate_expert", "--without", "carl")
-    assert asked["names"] == ["val/anna/00000"]
+    arguments = kit.evaluated("evaluate_expert", "--without", "carl")
+    assert arguments["names"] == ["val/anna/00000"]
 
 
 @_row("evaluate_expert", "cache_gb")
@@ -324,7 +326,7 @@ def _cache_gb(kit: Kit) -> None:
 
 @_row("evaluate_mouths", "checkpoint")
 def _checkpoint(kit: Kit) -> None:
-    drawn = []
+    pictures = []
     for name in ("generator", "other"):
         file = kit.tmp_path / f"{name}.safetensors"
         torch.manual_seed(len(name))
@@ -333,12 +335,12 @@ def _checkpoint(kit: Kit) -> None:
         model = kit.evaluated("evaluate_mouths", "--checkpoint", file)["rest"][0]
         assert f'"generator": "{name}.safetensors"' in kit.out
         with torch.inference_mode():
-            drawn.append(model(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96)))
+            pictures.append(model(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96)))
             own = Wav2Lip(NARROW)
             weights.fill(own, file)
-            wanted = own.eval()(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96))
-        assert torch.allclose(drawn[-1], wanted, atol=1e-4)
-    assert not torch.allclose(drawn[0], drawn[1], atol=1e-4)
+            expected = own.eval()(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96))
+        assert torch.allclose(pictures[-1], expected, atol=1e-4)
+    assert not torch.allclose(pictures[0], pictures[1], atol=1e-4)
 
 
 @_row("evaluate_mouths", "initial_model")
@@ -368,7 +370,7 @@ def _seed_mouths(kit: Kit) -> None:
 # Drawn tracks.
 
 
-def _drawn(kit: Kit, *flags: Any) -> list[tuple[str, int, bytes]]:
+def _drawn_tracks(kit: Kit, *flags: Any) -> list[tuple[str, int, bytes]]:
     """Name, frames and sound of every track written."""
     kit.count += 1
     folder = kit.tmp_path / f"drawn{kit.count}"
@@ -390,8 +392,8 @@ def _data_dir(kit: Kit) -> None:
 
 @_row("drawn_tracks", "clips")
 def _clips(kit: Kit) -> None:
-    assert [name for name, _, _ in _drawn(kit)] == ["drawn000/00000"]
-    two = _drawn(kit, "--clips", 2)
+    assert [name for name, _, _ in _drawn_tracks(kit)] == ["drawn000/00000"]
+    two = _drawn_tracks(kit, "--clips", 2)
     assert [name for name, _, _ in two] == ["drawn000/00000", "drawn001/00000"]
     assert two[0][2] != two[1][2]
 
@@ -399,13 +401,13 @@ def _clips(kit: Kit) -> None:
 @_row("drawn_tracks", "seconds")
 def _seconds(kit: Kit) -> None:
     for seconds, frames in ((1, 25), (1.4, 35)):
-        ((_, found, sound),) = _drawn(kit, "--seconds", seconds)
-        assert (found, len(sound)) == (frames, 2 * 640 * frames)
+        ((_, length, sound),) = _drawn_tracks(kit, "--seconds", seconds)
+        assert (length, len(sound)) == (frames, 2 * 640 * frames)
 
 
 @_row("drawn_tracks", "seed")
 def _seed_drawn(kit: Kit) -> None:
-    one, same, other = (_drawn(kit, "--seed", seed) for seed in (1, 1, 2))
+    one, same, other = (_drawn_tracks(kit, "--seed", seed) for seed in (1, 1, 2))
     assert one == same and one != other
 
 
@@ -420,8 +422,8 @@ def _pools(out: str) -> tuple[int, ...]:
 @_row("detector", "stills")
 def _stills_flag(kit: Kit) -> None:
     assert _pools(kit.detector().out) == (9, 4, 1, 1)
-    seen = kit.detector("--stills", kit.folders / "others")
-    assert _pools(seen.out) == (18, 4, 1, 2) and seen.judged == [2]
+    record = kit.detector("--stills", kit.folders / "others")
+    assert _pools(record.out) == (18, 4, 1, 2) and record.judged == [2]
 
 
 @_row("detector", "corpus")
@@ -445,8 +447,8 @@ def _drawn_flag(kit: Kit) -> None:
 @_row("detector", "run")
 def _run_flag(kit: Kit) -> None:
     one, other = kit.detector(), kit.detector()
-    for seen in (one, other):
-        assert [row["step"] for row in read_rows(seen.folder / "train.jsonl")] == [1]
+    for record in (one, other):
+        assert [row["step"] for row in read_rows(record.folder / "train.jsonl")] == [1]
 
 
 @_row("detector", "export")
@@ -454,12 +456,12 @@ def _export_flag(kit: Kit) -> None:
     file = kit.tmp_path / "own.safetensors"
     kit.detector()
     assert not file.exists()
-    seen = kit.detector("--export", file)
+    record = kit.detector("--export", file)
     weights.fill(s3fd.S3FD(s3fd.SMALL), file)
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["sha256"] == sha256(file)
     # After the last step; to calibrate the folded network; of what is in the file, and held out.
-    assert seen.judged == [1, 1, 1, 1]
+    assert record.judged == [1, 1, 1, 1]
     words = card["command"].split()
     assert words[:3] == ["python", "-m", "training.detector"]
     assert vars(detector.build_parser().parse_args(words[3:]))["stills"] == Path("stills")
@@ -469,7 +471,7 @@ def _export_flag(kit: Kit) -> None:
 def _seed_flag(kit: Kit) -> None:
     one, same, other = (kit.detector("--seed", seed) for seed in (1, 1, 2))
     assert _same(one.model, same.model) and not _same(one.model, other.model)
-    pictures = [seen.views[0][0].image for seen in (one, same, other)]
+    pictures = [record.views[0][0].image for record in (one, same, other)]
     assert np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
 
@@ -485,8 +487,8 @@ def _device_flag(kit: Kit) -> None:
 @_row("detector", "eval_every")
 def _eval_every_flag(kit: Kit) -> None:
     for every, steps in ((2, [2, 4, 5]), (-1, [5]), (9, [5])):
-        seen = kit.detector("--steps", 5, "--eval_every", every)
-        rows = read_rows(seen.folder / "train.jsonl")
+        record = kit.detector("--steps", 5, "--eval_every", every)
+        rows = read_rows(record.folder / "train.jsonl")
         assert [row["step"] for row in rows if "recall" in row] == steps
 
 
@@ -521,15 +523,15 @@ def _workers_flag(kit: Kit) -> None:
 
 @_row("detector", "precision")
 def _precision_flag(kit: Kit) -> None:
-    for given, wanted in (("fp32", False), ("bf16", True)):
-        seen = kit.detector("--precision", given)
-        asked: list[bool] = []
-        seen.model.register_forward_hook(
-            lambda *_, asked=asked: asked.append(torch.is_autocast_enabled("cpu"))
+    for words, expected in (("fp32", False), ("bf16", True)):
+        record = kit.detector("--precision", words)
+        autocast: list[bool] = []
+        record.model.register_forward_hook(
+            lambda *_, autocast=autocast: autocast.append(torch.is_autocast_enabled("cpu"))
         )
-        losses, _ = seen.task.losses(seen.views[0], 0)
-        assert asked == [wanted] and losses["optimizer"].dtype == torch.float32
-        assert f"precision {given}" in seen.out
+        losses, _ = record.task.losses(record.views[0], 0)
+        assert autocast == [expected] and losses["optimizer"].dtype == torch.float32
+        assert f"precision {words}" in record.out
 
 
 @_row("detector", "steps")

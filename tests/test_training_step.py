@@ -30,7 +30,7 @@ from training.objectives.contrastive import MultiWay, Objective
 from training.tasks import calibration
 from training.tasks import syncnet as syncnet_task
 from training.tasks.syncnet import Data, SyncNetTask
-from training.tasks.syncnet_module import Lesson, still_guessing
+from training.tasks.syncnet_module import TrainingModule, still_guessing
 from training.tasks.syncnet_options import TrainOptions
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -55,16 +55,18 @@ class _Constant(Objective):
         return self.factor * (lips + sound)[..., 0].sum(), torch.tensor(0.5)
 
 
-def _task(model: SyncNet, asked: Objective, clips: Data | None = None, **flags: Any) -> SyncNetTask:
+def _task(
+    model: SyncNet, objective: Objective, clips: Data | None = None, **flags: Any
+) -> SyncNetTask:
     """A task of options that report nothing; without clips unless they are given."""
     words = ["--data", ".", "--run", ".", "--excerpts", "4", "--seed", "5", "--precision", "fp32"]
-    given = vars(train_syncnet.build_parser().parse_args(words)) | flags
-    options = TrainOptions(**given)
-    return SyncNetTask(model, asked, options, clips or Data([], [], [], {}), ALONE)
+    values = vars(train_syncnet.build_parser().parse_args(words)) | flags
+    options = TrainOptions(**values)
+    return SyncNetTask(model, objective, options, clips or Data([], [], [], {}), ALONE)
 
 
-def _run(model: SyncNet, asked: Objective, **flags: Any) -> tuple[Run, SyncNetTask]:
-    task = _task(model, asked, **flags)
+def _run(model: SyncNet, objective: Objective, **flags: Any) -> tuple[Run, SyncNetTask]:
+    task = _task(model, objective, **flags)
     return Run(task, decay=0.9), task
 
 
@@ -76,8 +78,8 @@ def test_weights_decay_where_the_loss_asks_for_nothing(weight_decay: float) -> N
     """By rate times decay a step; those of the objective do not."""
     torch.manual_seed(1)
     run, task = _run(SyncNet(TINY), MultiWay(), weight_decay=weight_decay)
-    scale: Any = task.lesson.objective.log_scale
-    task.lesson.objective.forward = _Constant(0.0).forward  # type: ignore[method-assign]
+    scale: Any = task.module.objective.log_scale
+    task.module.objective.forward = _Constant(0.0).forward  # type: ignore[method-assign]
     before = {name: value.clone() for name, value in task.network.named_parameters()}
     old_scale = scale.item()
     scale.grad = torch.zeros_like(scale)
@@ -85,8 +87,8 @@ def test_weights_decay_where_the_loss_asks_for_nothing(weight_decay: float) -> N
     for name, value in task.network.named_parameters():
         assert torch.allclose(value, before[name] * (1 - 0.1 * weight_decay), rtol=1e-5), name
     assert scale.item() == old_scale
-    kept = [part["weight_decay"] for part in task.optimizers["optimizer"].param_groups]
-    assert kept == [weight_decay, 0.0]
+    decays = [part["weight_decay"] for part in task.optimizers["optimizer"].param_groups]
+    assert decays == [weight_decay, 0.0]
 
 
 @pytest.mark.parametrize(("factor", "clipped"), [(1e3, True), (1e-4, False)])
@@ -97,7 +99,7 @@ def test_large_gradients_are_clipped_to_three_and_reported_as_they_were(
     torch.manual_seed(1)
     run, task = _run(SyncNet(TINY), _Constant(factor))
     row = train_step(run, _batch(), lr=0.1, group=ALONE)
-    gradients = [p.grad.flatten() for p in task.lesson.parameters() if p.grad is not None]
+    gradients = [p.grad.flatten() for p in task.module.parameters() if p.grad is not None]
     norm = torch.cat(gradients).norm().item()
     assert norm == pytest.approx(3.0 if clipped else row["gradient"], rel=1e-3)
     assert (row["gradient"] > 30) == clipped and row["accuracy"] == 0.5
@@ -105,11 +107,11 @@ def test_large_gradients_are_clipped_to_three_and_reported_as_they_were(
 
 def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
     """Linear over ten steps, then half a cosine to step 110, and no further."""
-    found = [
+    rates = [
         checkpoint_files.learning_rate(step, peak=2.0, warmup_steps=10, total_steps=110)
         for step in (0, 4, 9, 10, 60, 110, 200)
     ]
-    assert found == pytest.approx([0.2, 1.0, 2.0, 2.0, 2 * (0.01 + 0.99 / 2), 0.02, 0.02])
+    assert rates == pytest.approx([0.2, 1.0, 2.0, 2.0, 2 * (0.01 + 0.99 / 2), 0.02, 0.02])
     assert checkpoint_files.learning_rate(0, peak=2.0, warmup_steps=0, total_steps=1) == 2.0
 
 
@@ -137,17 +139,17 @@ def test_clips_and_other_people_are_judged_by_the_network_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All clips, those dropped before as well; other people with the run's seed."""
-    asked: list[tuple[str, object, object, object]] = []
+    calls: list[tuple[str, object, object, object]] = []
 
     def refine(
         model: object, clips: object, _group: object, *, current: object
     ) -> tuple[list[Any], list[str]]:
         assert current == ["kept"]
-        asked.append(("clips", model, clips, None))
+        calls.append(("clips", model, clips, None))
         return [], ["a"]
 
     def agreement(model: object, clips: object, _group: object, *, seed: int) -> Agreement:
-        asked.append(("others", model, clips, seed))
+        calls.append(("others", model, clips, seed))
         return Agreement([(JudgedPiece("c", "t", 5, 0, 0, 9.0, 9.0, True), True)])
 
     monkeypatch.setattr(syncnet_task.judging, "refine", refine)
@@ -160,7 +162,7 @@ def test_clips_and_other_people_are_judged_by_the_network_given(
     assert task.clips == [] and task.dropped == ["a"]
     report = task.report(average, 9)
     assert report.score == 1.0 and report.figures["unseen 5s"] == 1.0
-    assert asked == [("clips", average, ["real"], None), ("others", average, ["unseen"], 5)]
+    assert calls == [("clips", average, ["real"], None), ("others", average, ["unseen"], 5)]
 
 
 @pytest.mark.parametrize(
@@ -214,9 +216,9 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
 
 def test_dropout_hangs_on_the_excerpt_alone() -> None:
     """An excerpt keeps the features it keeps, whoever else is in the batch."""
-    lesson = Lesson(SyncNet(SMALL), MultiWay())
-    both, _ = lesson._kept([3, 4], 30, 256, 256)
-    alone, _ = lesson._kept([4], 30, 256, 256)
+    module = TrainingModule(SyncNet(SMALL), MultiWay())
+    both, _ = module._dropout_masks([3, 4], 30, 256, 256)
+    alone, _ = module._dropout_masks([4], 30, 256, 256)
     assert torch.equal(both[30:], alone) and not torch.equal(both[:30], alone)
     assert float((both == 0).float().mean()) == pytest.approx(SMALL.dropout, abs=0.02)
     assert float(both.mean()) == pytest.approx(1, abs=0.05)
@@ -263,7 +265,7 @@ def test_shared_batch_statistics_are_torchs_own(
 def _measured(people_from: int, seed: int) -> list[Piece]:
     """Pieces of twelve persons whose own sound stands out, at two lengths."""
     rng = np.random.default_rng(seed)
-    made = []
+    pieces = []
     for frames in (50, 125):
         for index in range(96):
             for foreign in (False, True):
@@ -271,19 +273,19 @@ def _measured(people_from: int, seed: int) -> list[Piece]:
                 dists[:, 12] -= 0 if foreign else 2
                 numbers = reliability.numbers(dists, audible_share=1)
                 person = f"p{people_from + index % 12}"
-                made.append(Piece(person, frames, frames - 5, numbers, foreign, not foreign))
-    return made
+                pieces.append(Piece(person, frames, frames - 5, numbers, foreign, not foreign))
+    return pieces
 
 
 def test_export_makes_confidence_3_mean_reliable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One half of the people decides, the other half is reported; embeddings grow by half."""
-    asked: list[set[str]] = []
+    calls: list[set[str]] = []
 
     def measure(_: object, clips: list[Any], **options: Any) -> list[Piece]:
-        asked.append({clip.reference for clip in clips})
-        return _measured(12 * len(asked), seed=options["options"].seed)
+        calls.append({clip.reference for clip in clips})
+        return _measured(12 * len(calls), seed=options["options"].seed)
 
     reported: list[set[str]] = []
 
@@ -297,9 +299,12 @@ def test_export_makes_confidence_3_mean_reliable(
     model = SyncNet(SMALL)
     clips: Any = [SimpleNamespace(reference=f"val/{number}") for number in range(4)]
     options: Any = SimpleNamespace(seed=1, val=[])
-    found = calibration.calibrate(model, clips, options, device=ALONE.device)
-    assert asked == [{"val/0", "val/2"}, {"val/1", "val/3"}]
-    assert found is not None and found["table"][1]["own_reliable"][0] > 0.95
+    calibration_figures = calibration.calibrate(model, clips, options, device=ALONE.device)
+    assert calls == [{"val/0", "val/2"}, {"val/1", "val/3"}]
+    assert (
+        calibration_figures is not None
+        and calibration_figures["table"][1]["own_reliable"][0] > 0.95
+    )
     # Two of ten stand out: reliable pieces of 5 s begin at a confidence of about 1.8.
     assert model.config.embedding_scale == pytest.approx(10 * 3 / 1.8, rel=0.1)
     assert model.config.reliable_confidence == 3.0 and model.config.is_calibrated
@@ -336,19 +341,19 @@ def test_export_with_few_people_calls_nothing_reliable_and_says_so(
 
 def test_clips_left_out_of_the_card_do_not_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
     """--val_without: the calibration does not see them, the figures do."""
-    asked: list[tuple[str, list[str]]] = []
+    calls: list[tuple[str, list[str]]] = []
 
-    def seen(name: str, answer: Any) -> Any:
+    def recording(name: str, answer: Any) -> Any:
         def stub(_model: object, clips: list[Any], *_: object, **options: Any) -> Any:
-            asked.append((name, [clip.name for clip in clips]))
+            calls.append((name, [clip.name for clip in clips]))
             if "without" in options:
                 assert options["without"] == {"val/anna"}
             return answer
 
         return stub
 
-    monkeypatch.setattr(syncnet_task, "calibrate", seen("calibration", None))
-    monkeypatch.setattr(syncnet_task, "figures", seen("figures", {"all": 1}))
+    monkeypatch.setattr(syncnet_task, "calibrate", recording("calibration", None))
+    monkeypatch.setattr(syncnet_task, "figures", recording("figures", {"all": 1}))
     clips = [
         SimpleNamespace(name=f"val/{name}/00000", reference=f"val/{name}")
         for name in ("anna", "carl")
@@ -358,4 +363,4 @@ def test_clips_left_out_of_the_card_do_not_calibrate(monkeypatch: pytest.MonkeyP
     network = task.finished(SyncNet(TINY))
     assert task.facts(network)["unseen_people"] == {"all": 1}
     carl, both = ["val/carl/00000"], ["val/anna/00000", "val/carl/00000"]
-    assert asked == [("calibration", carl), ("figures", both)]
+    assert calls == [("calibration", carl), ("figures", both)]

@@ -16,13 +16,13 @@ class _Network:
     """A step that takes so many seconds of a clock that is set by hand."""
 
     def __init__(self, patch: pytest.MonkeyPatch, fp32_s: list[float], bf16_s: list[float]) -> None:
-        self.now, self.asked = 0.0, list[bool]()
-        self.left = {False: list(fp32_s), True: list(bf16_s)}
+        self.now, self.calls = 0.0, list[bool]()
+        self.remaining_s = {False: list(fp32_s), True: list(bf16_s)}
         patch.setattr(training_steps.time, "process_time", lambda: self.now)
 
     def step(self, bf16: bool) -> None:
-        self.asked.append(bf16)
-        self.now += self.left[bf16].pop(0)
+        self.calls.append(bf16)
+        self.now += self.remaining_s[bf16].pop(0)
 
 
 def test_precisions_take_turns_and_first_steps_do_not_count(
@@ -30,8 +30,8 @@ def test_precisions_take_turns_and_first_steps_do_not_count(
 ) -> None:
     """Medians of the others."""
     network = _Network(monkeypatch, [99, 1, 5, 2], [99, 10, 50, 20])
-    found = training_steps.seconds_of(network.step, (False, True), steps=3, device=cpu)
-    assert found == (2, 20) and network.asked == [False, True] * 4
+    times_s = training_steps.seconds_of(network.step, (False, True), steps=3, device=cpu)
+    assert times_s == (2, 20) and network.calls == [False, True] * 4
 
 
 @pytest.mark.parametrize(("units", "code"), [({}, 0), ({"avx512_bf16": True}, 1)])
@@ -47,21 +47,21 @@ def test_slow_precision_of_auto_misses_its_bar(
     threads = torch.get_num_threads()
     clock = _Network(monkeypatch, [], [])
 
-    def made(*_: Any, **__: Any) -> Any:
+    def make(*_: Any, **__: Any) -> Any:
         def step(bf16: bool) -> None:
             clock.now += 10.0 if bf16 else 1.0
 
         return step
 
     for name in ("syncnet_step", "expert_step", "generator_step"):
-        monkeypatch.setattr(training_steps, name, made)
+        monkeypatch.setattr(training_steps, name, make)
     flags = ["--device", "cpu", "--threads", str(threads), "--json", str(tmp_path / "found.json")]
     assert cli.run(lambda: training_steps.main(flags)) == code
-    shown = capsys.readouterr().out
-    assert f"--precision auto is {native_precision(torch.device('cpu'))} on cpu" in shown
-    assert shown.count("MISSED" if code else "ok") == 4
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["gan"] == {"fp32_s": 1.0, "auto_s": 10.0 if code else 1.0}
+    output = capsys.readouterr().out
+    assert f"--precision auto is {native_precision(torch.device('cpu'))} on cpu" in output
+    assert output.count("MISSED" if code else "ok") == 4
+    table = json.loads((tmp_path / "found.json").read_text())
+    assert table["gan"] == {"fp32_s": 1.0, "auto_s": 10.0 if code else 1.0}
 
 
 @pytest.mark.slow

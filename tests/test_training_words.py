@@ -13,7 +13,7 @@ from models import weights
 from models.files import sha256
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
-from tests.train_kit import SHORT, said, write_noise
+from tests.train_kit import SHORT, run_main, write_noise
 from training.loop import journal
 from training.loop.journal import Beginning, Journal
 from training.tasks import syncnet as syncnet_task
@@ -22,14 +22,14 @@ RUN = Path("RUN")
 
 
 def _beginning(**changed: Any) -> list[str]:
-    known: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "network": "SyncNet",
         "parameters": 1_234_567,
         "device": "cpu",
         "precision": "fp32",
     }
-    known |= {"clips": 3, "videos": {"a", "b"}, "minutes": 200.0}
-    return Beginning(**(known | changed)).lines(RUN)
+    fields |= {"clips": 3, "videos": {"a", "b"}, "minutes": 200.0}
+    return Beginning(**(fields | changed)).lines(RUN)
 
 
 def test_beginning_tells_network_device_precision_clips_videos_minutes_and_files() -> None:
@@ -73,7 +73,7 @@ class _Clock:
 
 
 @pytest.mark.parametrize(
-    ("step_s", "told_at", "words"),
+    ("step_s", "step_told", "words"),
     [
         (2.0, 3, "about 3.9 hours to go: 6997 steps of 2 s, and reports"),
         (0.01, 3, "about 1 min to go: 6997 steps of 0.01 s, and reports"),
@@ -83,7 +83,7 @@ class _Clock:
 )
 def test_estimate_comes_once_after_the_first_steps(
     step_s: float,
-    told_at: int,
+    step_told: int,
     words: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -95,8 +95,8 @@ def test_estimate_comes_once_after_the_first_steps(
     for step in range(1, 6):
         clock.now += step_s
         log.estimate(100 + step)
-        shown = capsys.readouterr().out
-        assert shown == (words + "\n" if step == told_at else ""), step
+        output = capsys.readouterr().out
+        assert output == (words + "\n" if step == step_told else ""), step
 
 
 def test_screen_shows_what_matters_and_the_log_everything(
@@ -127,7 +127,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tracks of two videos, and a small SyncNet to learn from."""
     root = tmp_path_factory.mktemp("made")
     write_noise(root / "tracks", clips=2, frames=75, seed=7)
@@ -136,21 +136,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _flags(made: Path, tmp_path: Path, *more: Any) -> list[str]:
-    flags = ["--data", made / "tracks", "--cache", made / "cache", "--run", tmp_path / "run"]
+def _flags(tracks: Path, tmp_path: Path, *more: Any) -> list[str]:
+    flags = ["--data", tracks / "tracks", "--cache", tracks / "cache", "--run", tmp_path / "run"]
     flags += ["--device", "cpu", "--precision", "fp32", "--steps", 1, "--log_every", 1, *more]
     return [str(flag) for flag in flags]
 
 
 def test_run_of_syncnet_tells_its_beginning_and_its_end(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Network and a guess before the first step; then that the checkpoint is weights; --export."""
-    flags = _flags(made, tmp_path, "--drawn", 0, "--excerpts", 2, "--refine_at")
-    code, shown, error = said(train_syncnet.main, flags, capsys)
+    flags = _flags(tracks, tmp_path, "--drawn", 0, "--excerpts", 2, "--refine_at")
+    code, output, error = run_main(train_syncnet.main, flags, capsys)
     assert code == 0, error
     count = sum(p.numel() for p in SyncNet(SHORT).parameters())
-    before, _, after = shown.partition("step 1/1")
+    before, _, after = output.partition("step 1/1")
     run = tmp_path / "run"
     for words in (
         f"SyncNet of 48 px lips, {count:,} parameters, on cpu, precision fp32",
@@ -162,9 +162,9 @@ def test_run_of_syncnet_tells_its_beginning_and_its_end(
         assert words in before, words
     assert f"{run / 'checkpoint.pt'} holds the weights, and --initial_model of run_sync" in after
     file = tmp_path / "own.safetensors"
-    code, shown, _ = said(train_syncnet.main, [*flags, "--export", str(file)], capsys)
-    assert code == 0 and f"{file} written; the model card is own.json beside it" in shown
-    assert f"next: python run_syncnet.py --initial_model {file} --videofile VIDEO" in shown
+    code, output, _ = run_main(train_syncnet.main, [*flags, "--export", str(file)], capsys)
+    assert code == 0 and f"{file} written; the model card is own.json beside it" in output
+    assert f"next: python run_syncnet.py --initial_model {file} --videofile VIDEO" in output
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["precision"] == "fp32" and "--precision fp32" in card["command"]
     assert "--refine_at --excerpts " in card["command"] and card["weights_used"] == {}
@@ -172,36 +172,36 @@ def test_run_of_syncnet_tells_its_beginning_and_its_end(
 
 @pytest.mark.parametrize(("steps", "silent"), [(1, True), (2, False)])
 def test_expert_that_was_asked_about_no_pair_is_warned_of(
-    steps: int, silent: bool, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    steps: int, silent: bool, tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before the first step that none will be for a while, at the end that none was."""
-    flags = _flags(made, tmp_path, "--stage", "expert", "--batch_size", 12, "--width", 0.02)
-    flags += ["--teacher", str(made / "teacher.safetensors"), "--taught_steps", "1"]
+    flags = _flags(tracks, tmp_path, "--stage", "expert", "--batch_size", 12, "--width", 0.02)
+    flags += ["--teacher", str(tracks / "teacher.safetensors"), "--taught_steps", "1"]
     flags += ["--steps", str(steps), "--export", str(tmp_path / "own.safetensors")]
-    code, shown, error = said(train_wav2lip.main, flags, capsys)
+    code, output, error = run_main(train_wav2lip.main, flags, capsys)
     assert code == 0, error
-    assert "expert of width 0.02, " in shown
-    assert "up to step 1 the expert learns from --teacher alone: accuracy is a coin's" in shown
-    assert ("WARNING: this expert has been asked about no pair" in shown) == silent
-    assert "next: python train_wav2lip.py --stage generator --expert " in shown
+    assert "expert of width 0.02, " in output
+    assert "up to step 1 the expert learns from --teacher alone: accuracy is a coin's" in output
+    assert ("WARNING: this expert has been asked about no pair" in output) == silent
+    assert "next: python train_wav2lip.py --stage generator --expert " in output
     card = json.loads((tmp_path / "own.json").read_text())
-    digest = sha256(made / "teacher.safetensors")
+    digest = sha256(tracks / "teacher.safetensors")
     assert card["weights_used"] == {"teacher": f"teacher.safetensors (SHA-256 {digest[:12]})"}
 
 
 def test_run_of_a_generator_tells_that_the_experts_loss_is_off(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cpu: torch.device
+    tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cpu: torch.device
 ) -> None:
     """And where its weights are."""
     narrow = Wav2LipConfig(0.02)
     weights.write_own(SyncNetColor(narrow), tmp_path / "expert.safetensors", config=narrow)
-    flags = _flags(made, tmp_path, "--stage", "generator", "--batch_size", 1, "--width", 0.02)
+    flags = _flags(tracks, tmp_path, "--stage", "generator", "--batch_size", 1, "--width", 0.02)
     flags += ["--teacher", "none", "--expert", str(tmp_path / "expert.safetensors")]
-    code, shown, error = said(train_wav2lip.main, flags, capsys)
+    code, output, error = run_main(train_wav2lip.main, flags, capsys)
     assert code == 0, error
-    assert "sync is the expert's loss: reported, and of no weight until it is switched" in shown
-    assert "--checkpoint of run_wav2lip.py takes it; the same command with --export" in shown
-    code, shown, _ = said(train_wav2lip.main, [*flags, "--sync_at", "-1"], capsys)
-    assert code == 0 and "generator of width" not in shown  # nothing is left to begin
+    assert "sync is the expert's loss: reported, and of no weight until it is switched" in output
+    assert "--checkpoint of run_wav2lip.py takes it; the same command with --export" in output
+    code, output, _ = run_main(train_wav2lip.main, [*flags, "--sync_at", "-1"], capsys)
+    assert code == 0 and "generator of width" not in output  # nothing is left to begin
     model, _ = weights.load_wav2lip(tmp_path / "run" / "checkpoint.pt", device=cpu)
     assert type(model) is Wav2Lip and model.config == narrow

@@ -110,9 +110,9 @@ def test_the_discriminator_has_the_published_shape() -> None:
     assert state["binary_pred.0.weight"].shape == (1, 512, 1, 1)
     faces = torch.rand(2, 3, 2, 96, 96)
     with torch.inference_mode():
-        found = model(faces)
-        assert found.shape == (4, 1) and found.min() > 0 and found.max() < 1
-        torch.testing.assert_close(found[2:], model(faces[:, :, 1]))
+        probability = model(faces)
+        assert probability.shape == (4, 1) and probability.min() > 0 and probability.max() < 1
+        torch.testing.assert_close(probability[2:], model(faces[:, :, 1]))
 
 
 def test_the_discriminator_sees_the_mouth_half_only() -> None:
@@ -222,15 +222,15 @@ def test_the_generator_does_not_see_the_mouth() -> None:
     """Rows from 48 on are hidden in the face and whole in the reference; blue stays first."""
     faces = np.random.default_rng(0).integers(1, 256, (2, 96, 96, 3), np.uint8)
     kept = faces.copy()
-    found = wav2lip.generator_input(faces)
-    assert found.shape == (2, 6, 96, 96) and found.dtype == torch.float32
-    assert (found[:, :3, 48:] == 0).all()
+    inputs = wav2lip.generator_input(faces)
+    assert inputs.shape == (2, 6, 96, 96) and inputs.dtype == torch.float32
+    assert (inputs[:, :3, 48:] == 0).all()
     np.testing.assert_array_equal(faces, kept)
-    np.testing.assert_allclose(found[1, 0, :48], faces[1, :48, :, 0] / 255, rtol=1e-6)
-    np.testing.assert_allclose(found[1, 5], faces[1, :, :, 2] / 255, rtol=1e-6)
+    np.testing.assert_allclose(inputs[1, 0, :48], faces[1, :48, :, 0] / 255, rtol=1e-6)
+    np.testing.assert_allclose(inputs[1, 5], faces[1, :, :, 2] / 255, rtol=1e-6)
     other = wav2lip.generator_input(torch.from_numpy(faces), faces[::-1].copy())
-    assert torch.equal(other[:, :3], found[:, :3])
-    assert torch.equal(other[:, 3:], found[:, 3:].flip(0))
+    assert torch.equal(other[:, :3], inputs[:, :3])
+    assert torch.equal(other[:, 3:], inputs[:, 3:].flip(0))
 
 
 def test_the_expert_sees_five_mouths_frame_by_frame() -> None:
@@ -240,11 +240,11 @@ def test_the_expert_sees_five_mouths_frame_by_frame() -> None:
         for colour in range(3):
             faces[1, time, colour, 48:] = 3 * time + colour
     faces[1, :, :, 47] = 99
-    found = wav2lip.expert_faces(faces.requires_grad_())
-    assert found.shape == (2, 15, 48, 96)
+    inputs = wav2lip.expert_faces(faces.requires_grad_())
+    assert inputs.shape == (2, 15, 48, 96)
     for channel in range(15):
-        assert (found[1, channel] == channel).all()
-    found.sum().backward()
+        assert (inputs[1, channel] == channel).all()
+    inputs.sum().backward()
     assert faces.grad is not None
     assert (faces.grad[..., 48:, :] == 1).all() and (faces.grad[..., :48, :] == 0).all()
 

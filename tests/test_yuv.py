@@ -58,15 +58,15 @@ def test_colours_are_those_ffmpeg_converts_to(
         *("-f", "rawvideo", "-pix_fmt", "bgr24", converted),
     )
     middles = slice(PATCH_PX // 2, None, PATCH_PX)
-    wanted = np.fromfile(converted, np.uint8).reshape(*size_px, 3)[middles, middles].astype(int)
-    whole = slice(0, size_px[1]), slice(0, size_px[0])
-    found = yuv.cut_bgr(chart, *whole, matrix=matrix, full_range=full_range)
-    assert found.dtype == np.uint8
-    assert np.abs(found[middles, middles] - wanted).max() <= 2
+    expected = np.fromfile(converted, np.uint8).reshape(*size_px, 3)[middles, middles].astype(int)
+    whole_picture = slice(0, size_px[1]), slice(0, size_px[0])
+    colours = yuv.cut_bgr(chart, *whole_picture, matrix=matrix, full_range=full_range)
+    assert colours.dtype == np.uint8
+    assert np.abs(colours[middles, middles] - expected).max() <= 2
     others = [m for m in MATRICES if m != matrix]
     for other in others:
-        wrong = yuv.cut_bgr(chart, *whole, matrix=other, full_range=full_range)
-        assert np.abs(wrong[middles, middles] - wanted).max() > 6
+        wrong = yuv.cut_bgr(chart, *whole_picture, matrix=other, full_range=full_range)
+        assert np.abs(wrong[middles, middles] - expected).max() > 6
 
 
 @pytest.mark.parametrize("rows", [(0, 41), (3, 38), (4, 41), (17, 18)])
@@ -76,10 +76,10 @@ def test_a_cut_rectangle_is_that_of_the_whole_picture(
 ) -> None:
     """Even or odd, at the edge of an odd picture too; and it is a copy."""
     picture = _picture(1)
-    whole = yuv.cut_bgr(picture, slice(0, 41), slice(0, 63), matrix="bt709")
+    whole_picture = yuv.cut_bgr(picture, slice(0, 41), slice(0, 63), matrix="bt709")
     where = slice(*rows), slice(*columns)
     cut = yuv.cut_bgr(picture, *where, matrix="bt709")
-    np.testing.assert_array_equal(cut, whole[where])
+    np.testing.assert_array_equal(cut, whole_picture[where])
     exact = yuv.cut_bgr(picture, *where, matrix="bt709", exact=True)
     assert exact.dtype == np.float32 and np.abs(exact.clip(0, 255) - cut).max() < 1
     before = picture.buffer.copy()
@@ -128,9 +128,9 @@ def test_new_colours_are_seen_as_they_were_put(
     before = yuv.cut_bgr(picture, *where, **kind, exact=True)
     after = yuv.cut_bgr(_smooth(5), *where, **kind)
     yuv.put_bgr(picture, *where, before, after, **kind)
-    found = yuv.cut_bgr(picture, *where, **kind)
-    whole = slice(rows[0] % 2, None if rows[1] in (41, 30) else -1)
-    assert np.abs(found.astype(int) - after)[whole].max() <= 2
+    colours = yuv.cut_bgr(picture, *where, **kind)
+    whole_picture = slice(rows[0] % 2, None if rows[1] in (41, 30) else -1)
+    assert np.abs(colours.astype(int) - after)[whole_picture].max() <= 2
 
 
 def test_a_block_takes_the_share_of_its_changed_pixels() -> None:
@@ -142,8 +142,8 @@ def test_a_block_takes_the_share_of_its_changed_pixels() -> None:
         before = yuv.cut_bgr(picture, one, one, matrix="bt709", exact=True)
         after = before + np.array([60, 0, 0], np.float32)
         yuv.put_bgr(picture, one, one, before, after, matrix="bt709")
-        moved = int(picture.u[pixel // 2, pixel // 2]) - 128
-        assert moved == round(share * 60 * 0.5 * 224 / 255)
+        change = int(picture.u[pixel // 2, pixel // 2]) - 128
+        assert change == round(share * 60 * 0.5 * 224 / 255)
 
 
 def test_highlights_above_white_go_on_under_a_mask() -> None:

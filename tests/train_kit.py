@@ -54,14 +54,14 @@ def watch_devices(patch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def said(
+def run_main(
     main: Callable[[list[str]], int], flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a script."""
     capsys.readouterr()
     code = cli.run(lambda: main(flags))
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def assert_same(one: Any, other: Any, where: str = "state") -> None:
@@ -75,8 +75,8 @@ def assert_same(one: Any, other: Any, where: str = "state") -> None:
                 assert_same(one[key], other[key], f"{where}[{key!r}]")
     elif isinstance(one, list | tuple):
         assert len(one) == len(other), where
-        for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            assert_same(left, right, f"{where}[{index}]")
+        for index, (one_item, right) in enumerate(zip(one, other, strict=True)):
+            assert_same(one_item, right, f"{where}[{index}]")
     else:
         assert one == other, where
 
@@ -99,7 +99,7 @@ def kill_at(
         try:
             give_up_s = time.monotonic() + LONGEST_WAIT_S
             while not any(row["step"] >= step for row in read_rows(log)):
-                assert process.poll() is None, _said(errors)
+                assert process.poll() is None, _stderr_of(errors)
                 assert time.monotonic() < give_up_s, f"no step {step} in {LONGEST_WAIT_S} s"
                 time.sleep(0.01)
             time.sleep(after_s)
@@ -107,10 +107,10 @@ def kill_at(
         finally:
             process.kill()
             code = process.wait(timeout=LONGEST_WAIT_S)
-        assert code == -signal.SIGKILL, _said(errors)
+        assert code == -signal.SIGKILL, _stderr_of(errors)
 
 
-def _said(errors: IO[bytes]) -> str:
+def _stderr_of(errors: IO[bytes]) -> str:
     errors.seek(0)
     return f"ended by itself: {errors.read()[-2000:]!r}"
 

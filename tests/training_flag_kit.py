@@ -27,12 +27,12 @@ class FlagTable:
     def row(self, script: str, flag: str) -> Callable[[Row], Row]:
         """Decorates the test of one flag."""
 
-        def put(test: Row) -> Row:
+        def register(test: Row) -> Row:
             assert (script, flag) not in self.rows, f"two rows for --{flag} of {script}"
             self.rows[script, flag] = test
             return test
 
-        return put
+        return register
 
     def flags(self) -> set[tuple[str, str]]:
         """Every flag of every parser, --help aside."""

@@ -43,7 +43,7 @@ def export(run: Run, options: RunOptions, group: Processes) -> None:
         **task.facts(network),
         "parameters": sum(p.numel() for p in network.parameters()),
         "command": command(task.script, options),
-        "options": {name: _shown(name, value) for name, value in vars(options).items()},
+        "options": {name: _recorded(name, value) for name, value in vars(options).items()},
         "weights_used": run.origin.weights() if run.origin else {},
         "precision": task.precision,
         "device": str(group.device),
@@ -72,16 +72,16 @@ def command(script: str, options: object) -> str:
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
             continue
-        shown = _shown(name, value)
-        listed = shown if isinstance(shown, list) else [shown]
-        words.append(" ".join([f"--{name}", *(shlex.quote(str(one)) for one in listed)]))
+        value_text = _recorded(name, value)
+        values = value_text if isinstance(value_text, list) else [value_text]
+        words.append(" ".join([f"--{name}", *(shlex.quote(str(one)) for one in values)]))
     return " ".join(words)
 
 
-def _shown(name: str, value: Any) -> Any:
+def _recorded(name: str, value: Any) -> Any:
     """Files and folders by their last name: whose machine they were on says nothing."""
     if isinstance(value, list):
-        return [_shown(name, one) for one in value]
+        return [_recorded(name, one) for one in value]
     if isinstance(value, Path) or (isinstance(value, str) and name in NAMES_OF_FILES):
         return Path(value).name
     return value
@@ -101,10 +101,10 @@ def commit(folder: Path) -> str | None:
     """The commit of the code in `folder`, marked where files differ from it; None without git."""
 
     def git(*arguments: str) -> list[str]:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
         )
-        return done.stdout.splitlines()
+        return process.stdout.splitlines()
 
     try:
         root, revision = git("rev-parse", "--show-toplevel", "HEAD")

@@ -156,8 +156,8 @@ class DetectorTask(Task):
     def beginning(self, step: int) -> list[str]:
         """Network, processor and arithmetic."""
         count = sum(p.numel() for p in self.network.parameters())
-        workspace = f"on {self._group.device}, precision {self.precision}"
-        return [f"small face detector, {count:,} parameters, {workspace}"]
+        setting = f"on {self._group.device}, precision {self.precision}"
+        return [f"small face detector, {count:,} parameters, {setting}"]
 
     def batch(self, step: int) -> list[FaceSample]:
         """The views of a step."""
@@ -182,8 +182,8 @@ class DetectorTask(Task):
 
     def report(self, average: s3fd.S3FD, step: int) -> Report:
         """Faces found on the photographs set aside."""
-        found = recall_at(average, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE)
-        return Report(dict(found))
+        recall = recall_at(average, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE)
+        return Report(dict(recall))
 
     def ending(self, step: int) -> list[str]:
         """Where the weights are."""
@@ -194,8 +194,8 @@ class DetectorTask(Task):
     def finished(self, average: s3fd.S3FD) -> s3fd.S3FD:
         """Without batch normalisation; its 0.9 gives the false boxes that are allowed."""
         plain = fold_batch_norm(average)
-        found = recall_at(plain, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE)
-        calibrate(plain, found["confidence"])
+        recall = recall_at(plain, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE)
+        calibrate(plain, recall["confidence"])
         return plain
 
     def facts(self, network: s3fd.S3FD) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def train(options: TrainOptions) -> int:
         if group.world > 1:
             raise InputError("The detector is trained by one process; start it without torchrun.")
         origin = resume.origin(options, picture_sizes(options), {})
-        state = resume.begun(options, origin, needed=NEEDED, say=True)
+        state = resume.earlier_checkpoint(options, origin, needed=NEEDED, say=True)
         torch.manual_seed(options.seed)
         task = DetectorTask(options, load_data(options), group)
         return fit(task, options, group, origin=origin, state=state)

@@ -48,10 +48,10 @@ def babble(rng: np.random.Generator, *, seconds: float) -> np.ndarray:
         (16000 seconds,) int16, mono at 16 kHz.
     """
     pitch_hz, tract = rng.uniform(*PITCH_HZ), rng.uniform(0.88, 1.14)
-    wanted = round(seconds * SAMPLE_RATE)
+    length = round(seconds * SAMPLE_RATE)
     parts: list[np.ndarray] = []
-    made = 0
-    while made < wanted:
+    total = 0
+    while total < length:
         phrase = [_silence(rng, PAUSE_S)]
         for _ in range(rng.integers(*PHRASE_SYLLABLES)):
             if rng.random() < 0.5:
@@ -60,9 +60,9 @@ def babble(rng: np.random.Generator, *, seconds: float) -> np.ndarray:
                 phrase.append(_hiss(rng))
             phrase.append(_vowel(rng, pitch_hz=pitch_hz, tract=tract))
         parts += phrase
-        made += sum(map(len, phrase))
-    sound = np.concatenate(parts)[:wanted]
-    sound = sound * (PEAK / max(np.abs(sound).max(), 1e-9)) + rng.normal(0, ROOM_NOISE, wanted)
+        total += sum(map(len, phrase))
+    sound = np.concatenate(parts)[:length]
+    sound = sound * (PEAK / max(np.abs(sound).max(), 1e-9)) + rng.normal(0, ROOM_NOISE, length)
     return sound.clip(-32768, 32767).astype(np.int16)
 
 
@@ -178,14 +178,14 @@ def main(argv: list[str] | None = None) -> int:
             "--clips must be at least 1, --seconds 1 to 600 and --seed not negative; see --help."
         )
     with cli.progress_bars() as progress:
-        written = write_tracks(
+        files = write_tracks(
             args.data_dir,
             clips=args.clips,
             seconds=args.seconds,
             seed=args.seed,
             progress=progress,
         )
-    print(f"{len(written)} clips of {args.seconds:g} s: {written[0]} to {written[-1]}")
+    print(f"{len(files)} clips of {args.seconds:g} s: {files[0]} to {files[-1]}")
     return 0
 
 

@@ -39,8 +39,8 @@ def embed(
     for some in np.array_split(starts, -(-len(starts) // BATCH_WINDOWS)):
         frames = (some[:, None] + np.arange(EXPERT_FRAMES)).ravel()
         faces = wav2lip.face_tensor(face.faces(frames, face.box))
-        seen = wav2lip.expert_faces(faces.unflatten(0, (len(some), EXPERT_FRAMES)))
-        a, v = expert(face.sound(some).to(device), seen.to(device))
+        inputs = wav2lip.expert_faces(faces.unflatten(0, (len(some), EXPERT_FRAMES)))
+        a, v = expert(face.sound(some).to(device), inputs.to(device))
         sound.append(a.cpu().numpy())
         mouths.append(v.cpu().numpy())
     return np.concatenate(sound), np.concatenate(mouths)
@@ -49,8 +49,8 @@ def embed(
 def far_windows(starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """For every window the index of one at least five frames away; minus one where none is."""
     far = np.abs(starts[:, None] - starts) >= EXPERT_FRAMES
-    drawn = np.where(far, rng.random(far.shape), -1.0)
-    return np.where(far.any(axis=1), drawn.argmax(axis=1), -1)
+    ranks = np.where(far, rng.random(far.shape), -1.0)
+    return np.where(far.any(axis=1), ranks.argmax(axis=1), -1)
 
 
 def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:
@@ -85,8 +85,8 @@ def evaluate(
         near.append(late)
         if len(names) > 1:
             stranger = embedded[names[(number + 1 + rng.integers(len(names) - 1)) % len(names)]][1]
-            drawn = stranger[rng.integers(len(stranger), size=len(mouths))]
-            far.append((drawn * mouths).sum(axis=1))
+            strangers = stranger[rng.integers(len(stranger), size=len(mouths))]
+            far.append((strangers * mouths).sum(axis=1))
     own = np.concatenate(right)
     return {
         "windows": len(own),

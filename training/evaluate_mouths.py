@@ -60,18 +60,18 @@ class Redrawn:
     """Some frames of one clip, drawn with their own sound.
 
     Attributes:
-        real, drawn: (N, 96, 96, 3) uint8 BGR.
+        real, generated: (N, 96, 96, 3) uint8 BGR.
         figures: of the mouth, by name.
     """
 
     real: np.ndarray
-    drawn: np.ndarray
+    generated: np.ndarray
     figures: dict[str, float]
 
     def strip(self) -> np.ndarray:
         """Some real faces above their drawn ones."""
-        shown = slice(None, None, OWN_FRAMES // 5)
-        both = zip(self.real[shown], self.drawn[shown], strict=True)
+        choice = slice(None, None, OWN_FRAMES // 5)
+        both = zip(self.real[choice], self.generated[choice], strict=True)
         return np.hstack([np.vstack(pair) for pair in both])
 
 
@@ -89,10 +89,10 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
     far = [starts[np.abs(starts - frame) >= LEAST_APART_FRAMES] for frame in frames]
     others = np.array([rng.choice(choice) for choice in far])
     real, reference = face.faces(frames, face.box), face.faces(others, face.box)
-    drawn = generator.draw(real, face.sound(frames).numpy(), reference=reference)
+    generated = generator.draw(real, face.sound(frames).numpy(), reference=reference)
     rows, columns = mouth_box()
-    alike = ssim(*(face_tensor(faces).double() for faces in (drawn, real)))[..., rows, columns]
-    a, b = drawn[:, rows, columns], real[:, rows, columns]
+    alike = ssim(*(face_tensor(faces).double() for faces in (generated, real)))[..., rows, columns]
+    a, b = generated[:, rows, columns], real[:, rows, columns]
     error = a.astype(np.float64) - b
     figures = {
         "l1": float(np.abs(error).mean() / 255),
@@ -100,7 +100,7 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
         "ssim": float(alike.mean()),
         "sharpness": sharpness(a) / max(sharpness(b), LEAST_SHARPNESS),
     }
-    return Redrawn(real, drawn, figures)
+    return Redrawn(real, generated, figures)
 
 
 def sharpness(faces: np.ndarray) -> float:
@@ -126,11 +126,11 @@ def dubbed_crops(
     y1, y2, x1, x2 = (round(edge / STORED_PER_CROP) for edge in edges)
     region = Region(top + y1, min(CROP_PX, top + y2), left + x1, min(CROP_PX, left + x2))
     originals = np.stack([face_path.shrink(region.cut(crop)) for crop in crops])
-    drawn = generator.draw(originals, windows)
-    made = [crop.copy() for crop in crops]
-    for crop, generated, original in zip(made, drawn, originals, strict=True):
+    faces = generator.draw(originals, windows)
+    dubbed = [crop.copy() for crop in crops]
+    for crop, generated, original in zip(dubbed, faces, originals, strict=True):
         blend.blend(crop, region, generated, original)
-    return made
+    return dubbed
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def exchanges(faces: list[FaceClip], by_name: dict[str, Path]) -> list[Exchange]
     """Every clip that is long enough, with the sound of one far along the list."""
     frames = FOREIGN_S * FRAME_RATE
     long_enough = [face for face in faces if len(face.starts) >= frames][:LARGEST_CLIPS]
-    found = []
+    result = []
     for number, face in enumerate(long_enough):
         stranger = long_enough[(number + len(long_enough) // 2) % len(long_enough)]
         if stranger.clip.reference == face.clip.reference:
@@ -163,8 +163,8 @@ def exchanges(faces: list[FaceClip], by_name: dict[str, Path]) -> list[Exchange]
         sound = samples.shifted_sound(
             stranger.clip, first=start, frames=frames, lead_ms=-stranger.clip.offset_ms
         )
-        found.append(Exchange(by_name[face.clip.name], face, windows, sound))
-    return found
+        result.append(Exchange(by_name[face.clip.name], face, windows, sound))
+    return result
 
 
 def with_foreign_sound(
@@ -178,8 +178,8 @@ def with_foreign_sound(
     frames = len(exchange.windows)
     crops = [f.copy() for f in islice(decode.read_frames(exchange.file, frame_rate=None), frames)]
     own = exchange.face.clip.samples[: len(crops) * SAMPLES_PER_FRAME]
-    made = dubbed_crops(crops, exchange.face, exchange.windows, generator)
-    real, new = scorer.score_frames(crops, own), scorer.score_frames(made, exchange.sound)
+    dubbed = dubbed_crops(crops, exchange.face, exchange.windows, generator)
+    real, new = scorer.score_frames(crops, own), scorer.score_frames(dubbed, exchange.sound)
     assert real and new, f"clips of {FOREIGN_S} s have windows"
     figures = {
         "real_lse_c": real.confidence,
@@ -188,7 +188,7 @@ def with_foreign_sound(
         "lse_d": new.min_dist,
         "offset": new.offset_frames,
     }
-    return figures, crops, made
+    return figures, crops, dubbed
 
 
 def evaluate(
@@ -205,14 +205,18 @@ def evaluate(
     Raises:
         InputError: no clip is long enough.
     """
-    known = selection.known_offsets(files)
+    offsets = selection.known_offsets(files)
     clips = samples.load_clips(files, VIEW, cache=cache, margin=False).clips
     by_name = {samples.clip_name(file): file for file in files}
     faces = [
         FaceClip(clip, track_box(box_aspect(by_name[clip.name])))
-        for clip in selection.aligned(clips, known)
+        for clip in selection.aligned(clips, offsets)
     ]
-    redrawn = [found for face in faces if (found := with_own_sound(face, generator, seed=seed))]
+    redrawn = [
+        redrawn_clip
+        for face in faces
+        if (redrawn_clip := with_own_sound(face, generator, seed=seed))
+    ]
     if not redrawn:
         raise InputError(
             f"No clip has the {OWN_FRAMES // 2 + LEAST_APART_FRAMES} frames with sound that it "
@@ -221,7 +225,7 @@ def evaluate(
     own = [one.figures for one in redrawn]
     distance = fid.distance(
         np.concatenate([one.real for one in redrawn]),
-        np.concatenate([one.drawn for one in redrawn]),
+        np.concatenate([one.generated for one in redrawn]),
         device=scorer.device,
     )
     if pictures:
@@ -231,10 +235,10 @@ def evaluate(
     with ExitStack() as stack:
         writer = stack.enter_context(_side_by_side(pairs, pictures)) if pictures and pairs else None
         for pair in pairs:
-            figures, crops, made = with_foreign_sound(pair, generator, scorer)
+            figures, crops, dubbed = with_foreign_sound(pair, generator, scorer)
             foreign[pair.face.clip.name] = figures
             if writer:
-                for crop, new in zip(crops, made, strict=True):
+                for crop, new in zip(crops, dubbed, strict=True):
                     writer.write(np.hstack([crop, new]))
     return _table(own, foreign) | ({} if distance is None else {"fid": round(distance, 2)})
 

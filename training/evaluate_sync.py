@@ -75,14 +75,14 @@ def piece_frames(clips: list[Clip], *, length_s: int) -> int:
 def pairs(clips: list[Clip], *, frames: int, seed: int) -> list[Pair]:
     """Every piece of every clip, each with sound of a random clip of another video."""
     rng = np.random.default_rng(seed)
-    found = []
+    result = []
     for clip in clips:
         strangers = [c for c in clips if c.reference != clip.reference and c.frames >= frames]
         for first in range(0, clip.frames - frames + 1, frames) if strangers else ():
             stranger = strangers[rng.integers(len(strangers))]
             start = int(rng.integers(stranger.frames - frames + 1))
-            found.append(Pair(clip, first, stranger, start))
-    return found
+            result.append(Pair(clip, first, stranger, start))
+    return result
 
 
 def strangers_called_reliable(
@@ -98,10 +98,10 @@ def strangers_called_reliable(
     for pair in pairs(clips, frames=frames, seed=seed):
         strange = pair.with_strange_sound(frames)
         mute = Clip(strange.name, strange.pictures, np.zeros_like(strange.samples))
-        for clip, found in ((strange, foreign), (mute, silent)):
-            judged = score_piece(model, clip, first=0, frames=frames, device=device)
-            assert judged is not None, "pieces are longer than a window"
-            found.append(judged.reliable)
+        for clip, results in ((strange, foreign), (mute, silent)):
+            sync = score_piece(model, clip, first=0, frames=frames, device=device)
+            assert sync is not None, "pieces are longer than a window"
+            results.append(sync.reliable)
     return {
         "foreign_length_s": frames / FRAME_RATE,
         "foreign_pieces": len(foreign),
@@ -125,13 +125,13 @@ def fine_error_ms(
         for first in range(0, clip.frames - frames + 1, frames):
             moved_samples = int(rng.integers(LARGEST_FINE_SHIFT_MS * SAMPLE_RATE // 1000 + 1))
             shift_ms = moved_samples * 1000 / SAMPLE_RATE
-            plain, moved = (
+            plain, shifted = (
                 score_piece(model, clip, first=first, frames=frames, lead_ms=lead_ms, device=device)
                 for lead_ms in (0.0, shift_ms)
             )
-            assert plain is not None and moved is not None, "pieces are longer than a window"
+            assert plain is not None and shifted is not None, "pieces are longer than a window"
             if plain.reliable:
-                errors_ms.append(abs(moved.offset_ms - plain.offset_ms - shift_ms))
+                errors_ms.append(abs(shifted.offset_ms - plain.offset_ms - shift_ms))
     return {"fine_pieces": len(errors_ms), "fine_error_ms": _mean(errors_ms)}
 
 
@@ -152,12 +152,12 @@ def speaking_auc(
             pair.clip.pictures[pair.first : pair.first + frames],
             samples.shifted_sound(pair.clip, first=pair.first, frames=frames),
         )
-        for clip, found in ((plain, own), (pair.with_strange_sound(frames), strange)):
+        for clip, scores in ((plain, own), (pair.with_strange_sound(frames), strange)):
             lips, sound = embed_piece(model, clip, first=0, frames=frames, device=device)
             dists = embeddings.distances(lips, sound, vshift=VSHIFT)
             per_frame = speaking.speaking_score(dists, frames=frames)
-            found.append(per_frame[audible(clip.samples)])
-    positive, negative = (np.concatenate([np.zeros(0), *found]) for found in (own, strange))
+            scores.append(per_frame[audible(clip.samples)])
+    positive, negative = (np.concatenate([np.zeros(0), *scores]) for scores in (own, strange))
     if not (len(positive) and len(negative)):
         return {"speaking_frames": 0, "speaking_auc": None}
     return {
@@ -190,15 +190,15 @@ def figures(
         device: where the model is.
     """
     on_screen = [clip for clip in clips if clip.reference not in without]
-    judged = agreement(model, clips, Processes(0, 1, device), seed=seed)
+    agreeing = agreement(model, clips, Processes(0, 1, device), seed=seed)
     return {
-        "all": judged.summary(),
+        "all": agreeing.summary(),
         "left_out": sorted(without),
-        "speaker_on_screen": judged.summary(without=without)
+        "speaker_on_screen": agreeing.summary(without=without)
         | strangers_called_reliable(model, on_screen, seed=seed, device=device)
         | fine_error_ms(model, on_screen, seed=seed, device=device)
         | speaking_auc(model, on_screen, seed=seed, device=device),
-        "clips": judged.by_clip(),
+        "clips": agreeing.by_clip(),
     }
 
 
@@ -227,16 +227,16 @@ def main(argv: list[str] | None = None) -> int:
         without = frozenset(
             clip.reference for clip in clips if Path(clip.reference).name in args.without
         )
-        found = figures(model, clips, without=without, seed=args.seed, device=device)
-    for clip, row in found["clips"].items():
+        table = figures(model, clips, without=without, seed=args.seed, device=device)
+    for clip, row in table["clips"].items():
         print(clip, row)
     print(
         json.dumps(
-            {"weights": weights_file.file} | {k: found[k] for k in ("all", "speaker_on_screen")}
+            {"weights": weights_file.file} | {k: table[k] for k in ("all", "speaker_on_screen")}
         )
     )
     if args.json:
-        write_json(args.json, {"weights": weights_file.file, "sha256": weights_file.sha256} | found)
+        write_json(args.json, {"weights": weights_file.file, "sha256": weights_file.sha256} | table)
     return 0
 
 

@@ -88,9 +88,9 @@ def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np
     rows = slice(visible.top - region.top, visible.bottom - region.top)
     columns = slice(visible.left - region.left, visible.right - region.left)
     face = visible.cut(frame)
-    drawn = _enlarge(match_colour(generated, original), *region.size_px)[rows, columns]
+    generated_px = _enlarge(match_colour(generated, original), *region.size_px)[rows, columns]
     mask = _mask_part(*region.size_px, rows, columns)[..., None]
-    mixed = face + (drawn - face) * mask  # where the mask is 0, exactly what it was
+    mixed = face + (generated_px - face) * mask  # where the mask is 0, exactly what it was
     face[:] = np.clip(np.rint(mixed), 0, GREY_LEVELS) if frame.dtype == np.uint8 else mixed
 
 

@@ -112,12 +112,12 @@ class Source:
     duration_s: float | None
 
 
-def find_source(workspace: Workspace, given: Path | None = None) -> tuple[Source, list[str]]:
+def find_source(workspace: Workspace, video_file: Path | None = None) -> tuple[Source, list[str]]:
     """The input of run_pipeline.py, else video.avi of the workspace.
 
     Args:
         workspace: where run_pipeline.py has been.
-        given: looked at before the path where the input was.
+        video_file: looked at before the path where the input was.
 
     Returns:
         The video, and sentences for the user.
@@ -129,12 +129,12 @@ def find_source(workspace: Workspace, given: Path | None = None) -> tuple[Source
     path = workspace.video
     if original := record.get("file"):
         identity = record.get("input", {})
-        if given is not None and given.is_file() and not is_file_of(given, identity):
+        if video_file is not None and video_file.is_file() and not is_file_of(video_file, identity):
             raise InputError(
-                f"{given} is not what run_pipeline.py was given for {workspace.reference}; "
+                f"{video_file} is not what run_pipeline.py was given for {workspace.reference}; "
                 "run it again, or leave --videofile out."
             )
-        candidates = [file for file in (given, *_recorded_paths(workspace, original)) if file]
+        candidates = [file for file in (video_file, *_recorded_paths(workspace, original)) if file]
         path = next((file for file in candidates if is_file_of(file, identity)), workspace.video)
         if path == workspace.video:
             notices = [
@@ -231,14 +231,14 @@ def voices_of(
     unknown = [n for n in options.audio if n is not None and n not in chosen]
     if unknown:
         raise InputError(f"--audio {unknown[0]}=...: track {unknown[0]} is not among --tracks.")
-    given = {number: options.audio.get(number, options.audio.get(None)) for number in chosen}
-    own = [number for number, path in given.items() if path is None]
+    files = {number: options.audio.get(number, options.audio.get(None)) for number in chosen}
+    own = [number for number, path in files.items() if path is None]
     if own and source.audio_stream is None:
         raise InputError(f"{source.path} has no sound; give some by --audio.")
     own_delay_s = _own_delay_s(workspace, own)
     own_sound = Sound(source.path, own_delay_s, audio_stream=source.audio_stream)
     sound_of = {
-        number: Sound(path) if path is not None else own_sound for number, path in given.items()
+        number: Sound(path) if path is not None else own_sound for number, path in files.items()
     }
     voices = {
         sound: read_voice(

@@ -104,10 +104,10 @@ def speech(samples: np.ndarray) -> np.ndarray:
     Returns:
         (1 + n // 200,) bool, one value per mel column.
     """
-    whole = samples[: len(samples) // MEL_STEP * MEL_STEP].reshape(-1, MEL_STEP)
-    rest = samples[whole.size :].astype(np.float32)
+    blocks = samples[: len(samples) // MEL_STEP * MEL_STEP].reshape(-1, MEL_STEP)
+    rest = samples[blocks.size :].astype(np.float32)
     # Without a copy of all samples as floats: hours of sound are read here.
-    energy = np.append(np.einsum("ij,ij->i", whole, whole, dtype=np.float32), rest @ rest)
+    energy = np.append(np.einsum("ij,ij->i", blocks, blocks, dtype=np.float32), rest @ rest)
     level = uniform_filter1d(energy / (MEL_STEP * FULL_SCALE**2), max(1, round(LEVEL_S * MEL_RATE)))
     level_db = 10 * np.log10(level + 1e-12)
     reach = round(HANGOVER_S * MEL_RATE)

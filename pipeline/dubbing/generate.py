@@ -144,7 +144,7 @@ def _finished(
         originals = np.stack([face.original for face in faces])
         mouths = generator.draw(originals, np.stack([face.sound for face in faces]))
         for face, generated in zip(faces, mouths, strict=True):
-            _put(face, generated, matrix=matrix, blended=blended)
+            _paste(face, generated, matrix=matrix, blended=blended)
     return waiting
 
 
@@ -155,7 +155,7 @@ def _cut(picture: Picture, region: Region, matrix: str) -> np.ndarray:
     return region.completed(bgr, part)
 
 
-def _put(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) -> None:
+def _paste(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) -> None:
     """The generated face, (96, 96, 3) uint8 BGR, into its picture, in place."""
     changed = blend.mouth_region(face.region) if blended else face.region
     part = changed.inside(face.picture.y)

@@ -111,16 +111,16 @@ def _fastest(times_s: np.ndarray) -> Fraction:
 
 def _moved_s(times_s: np.ndarray, rate: Fraction) -> float:
     """How far frames are from their places in the mean."""
-    places = np.floor(times_s * float(rate) + 0.5)
-    return float(np.abs(places / float(rate) - times_s).mean())
+    positions = np.floor(times_s * float(rate) + 0.5)
+    return float(np.abs(positions / float(rate) - times_s).mean())
 
 
 def _dropped(times_s: np.ndarray, rate: Fraction) -> int:
     """How many frames share their place with another, however half a place is rounded."""
-    places = [
+    positions = [
         np.floor((times_s + lead_s) * float(rate) + 0.5) for lead_s in (0.0, TIME_TOLERANCE_S)
     ]
-    return max(len(times_s) - len(np.unique(workspace)) for workspace in places)
+    return max(len(times_s) - len(np.unique(workspace)) for workspace in positions)
 
 
 def playback(
@@ -155,19 +155,19 @@ def playback(
     source = functools.partial(read, video, frame_rate=frame_rate)
     count = 0
     last: np.ndarray | None = None
-    most_kept = 0
+    capacity = 0
     for frame in source():
         if frames is not None and count == frames:
             return
         if last is None and fit == "loop" and frames is not None:
-            most_kept = _most_kept(frame_store, frame.nbytes)
+            capacity = _capacity_frames(frame_store, frame.nbytes)
         last = frame
         yield count, frame.copy()
         count += 1
     if last is None:
         raise PipelineError(f"{video} gave no frame; check that it plays.")
     if frames is not None and fit == "loop":
-        again = _Again(video, source, count=count, frame_store=frame_store, most_kept=most_kept)
+        again = _Again(video, source, count=count, frame_store=frame_store, capacity=capacity)
         yield from again.shown(count, frames)
     elif frames is not None:
         for _ in range(count, frames):
@@ -183,19 +183,19 @@ class _Again:
         source: reads it from its start.
         count: frames it has.
         frame_store: folder for some of them.
-        most_kept: how many those may be.
+        capacity: how many those may be.
     """
 
     video: Path
     source: Callable[[], Iterator[np.ndarray]]
     count: int
     frame_store: Path
-    most_kept: int
+    capacity: int
 
     def shown(self, position: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
         """The frames of these output positions, back and forth."""
         order = [there_and_back(at, self.count) for at in range(position, end)]
-        if order and max(order) - min(order) < self.most_kept:
+        if order and max(order) - min(order) < self.capacity:
             self._keep(min(order), max(order) + 1)
             for index in order:
                 yield index, _load(self._file(index))
@@ -209,7 +209,7 @@ class _Again:
             turn = 0 if backwards else self.count - 1
             run = min(len(order), abs(turn - order[0]) + 1)
             if backwards:
-                run = min(run, self.most_kept)
+                run = min(run, self.capacity)
                 self._keep(order[run - 1], order[0] + 1)
                 for index in order[:run]:
                     yield index, _load(self._file(index))
@@ -244,7 +244,7 @@ class _Again:
             path.unlink()
 
 
-def _most_kept(folder: Path, frame_bytes: int) -> int:
+def _capacity_frames(folder: Path, frame_bytes: int) -> int:
     """How many frames may be kept, at least `LEAST_KEPT_FRAMES`."""
     try:
         free = shutil.disk_usage(folder).free

@@ -148,8 +148,8 @@ def _rows(
     """The rows of a video by one route, from the journal where it has them; raises nothing."""
     try:
         key = video_key(video, name, route)
-        if journal is not None and (known := journal.finished(key)) is not None:
-            return [Row(**row) for row in known]
+        if journal is not None and (finished := journal.finished(key)) is not None:
+            return [Row(**row) for row in finished]
         with _passing(route, tmp_dir) as data_dir:
             rows = score_in(data_dir)
     except InputError as error:  # the same the next time

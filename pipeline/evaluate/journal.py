@@ -21,8 +21,8 @@ def video_key(video: Path, name: str, route: str) -> dict[str, Any]:
     Raises:
         OSError: it is gone.
     """
-    known = video.stat()
-    return {"file": name, "route": route, "bytes": known.st_size, "mtime_ns": known.st_mtime_ns}
+    status = video.stat()
+    return {"file": name, "route": route, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 class Journal:

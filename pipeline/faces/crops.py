@@ -125,12 +125,12 @@ def crop_passes(tracks: list[Track]) -> list[list[int]]:
     by_start = sorted(range(len(tracks)), key=lambda n: int(tracks[n].frames[0]))
     passes: list[list[int]] = []
     free: list[int] = []  # slots that were taken before, the lowest first
-    taken: list[tuple[int, int]] = []  # last frame and slot of the tracks that go on
+    slots: list[tuple[int, int]] = []  # last frame and slot of the tracks that go on
     for number in by_start:
-        while taken and taken[0][0] < int(tracks[number].frames[0]):
-            heappush(free, heappop(taken)[1])
-        slot = heappop(free) if free else len(taken)
-        heappush(taken, (int(tracks[number].frames[-1]), slot))
+        while slots and slots[0][0] < int(tracks[number].frames[0]):
+            heappush(free, heappop(slots)[1])
+        slot = heappop(free) if free else len(slots)
+        heappush(slots, (int(tracks[number].frames[-1]), slot))
         if slot // OPEN_CLIPS == len(passes):
             passes.append([])
         passes[slot // OPEN_CLIPS].append(number)

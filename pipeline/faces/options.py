@@ -94,7 +94,7 @@ def _rounded_down(scale: float) -> float:
 
 def why_nothing(
     faces: list[list[Face]],
-    found_scenes: list[tuple[int, int]],
+    shots: list[tuple[int, int]],
     tracking: Tracking,
     options: FaceOptions,
     *,
@@ -110,8 +110,8 @@ def why_nothing(
         sentence = f"No track: no face was found in any of {len(faces)} frames"
         return [sentence + _smaller_faces(options, frame_size_px) + "."]
     if tracking.largest_small_px:
-        return [_smaller_than_wanted(tracking.largest_small_px, options, frame_size_px)]
-    longest_scene = max(end - start for start, end in found_scenes)
+        return [_below_minimum(tracking.largest_small_px, options, frame_size_px)]
+    longest_scene = max(end - start for start, end in shots)
     limit = f"the longest shot has {longest_scene} frames, "
     return [
         f"No track: {limit if longest_scene < options.min_track else ''}the longest track has "
@@ -137,9 +137,7 @@ def _smaller_faces(options: FaceOptions, frame_size_px: tuple[int, int]) -> str:
     return ""
 
 
-def _smaller_than_wanted(
-    size_px: float, options: FaceOptions, frame_size_px: tuple[int, int]
-) -> str:
+def _below_minimum(size_px: float, options: FaceOptions, frame_size_px: tuple[int, int]) -> str:
     largest = f"No track: the largest face is {size_px:.0f} pixels"
     needed = math.ceil(size_px) - 1  # faces must be larger than this
     if needed < 1:

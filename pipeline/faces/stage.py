@@ -27,13 +27,13 @@ class Faces:
     Attributes:
         workspace: its folders.
         tracks: how many tracks there are.
-        kept: complete results of the same input and settings were there already.
+        was_complete: complete results of the same input and settings were there already.
         notices: sentences for the user: what was not found and why, what was damaged.
     """
 
     workspace: Workspace
     tracks: int
-    kept: bool
+    was_complete: bool
     notices: list[str]
 
 
@@ -68,7 +68,7 @@ def find_faces(
     check_scale(options, (info.width_px, info.height_px))
     where = torch_device(device)
     weights_file = detector.weights_file if detector else detector_weights(options.detector)
-    made_from = {
+    source = {
         "input": provenance.identity(video),
         "settings": asdict(options) | {"facedet_scale": options.detection_scale},
         "detector": asdict(weights_file),
@@ -77,14 +77,17 @@ def find_faces(
         workspace.finish_commit()
         record = workspace.read_record()
         again: list[str] = []
-        same = record is not None and all(record.get(key) == made_from[key] for key in made_from)
+        same = record is not None and all(record.get(key) == source[key] for key in source)
         if record is not None and same and not overwrite:
             missing = workspace.missing()
             if not missing:
                 return Faces(
-                    workspace, record["counts"]["tracks"], kept=True, notices=record["notices"]
+                    workspace,
+                    record["counts"]["tracks"],
+                    was_complete=True,
+                    notices=record["notices"],
                 )
-            again = [f"{_listed(missing)} missing: everything was made again."]
+            again = [f"{_names(missing)} missing: everything was made again."]
         if workspace.occupied() and not (overwrite or same):
             raise InputError(
                 f"{workspace.folder('pywork')} and its siblings hold other results; "
@@ -95,7 +98,7 @@ def find_faces(
                 options.detector, device=where, precision=options.precision
             )
             made = _make(video, info, staging, options, detector, progress=progress)
-            _write_record(staging, made_from, made, video=video, detector=detector, device=where)
+            _write_record(staging, source, made, video=video, detector=detector, device=where)
             if again:
                 _keep_later_results(workspace, staging)
             workspace.commit()
@@ -126,12 +129,12 @@ def _write_record(
     )
     if missing := staging.missing():
         raise PipelineError(
-            f"{_listed(missing)} missing at the end of the run: is the disk full, or was "
+            f"{_names(missing)} missing at the end of the run: is the disk full, or was "
             "something deleted? Run it again."
         )
 
 
-def _listed(paths: list[Path]) -> str:
+def _names(paths: list[Path]) -> str:
     if len(paths) == 1:
         return f"{paths[0]} is"
     return f"{paths[0]} and {len(paths) - 1} more files are"

@@ -98,8 +98,8 @@ def grid_times_s(picture_times_s: np.ndarray, *, frames: int, frame_rate: float)
     """
     if not len(picture_times_s):
         return np.arange(frames) / frame_rate
-    places = np.floor((picture_times_s + GRID_LEAD_S) * frame_rate + 0.5)
-    last = np.searchsorted(places, np.arange(frames), side="right") - 1
+    positions = np.floor((picture_times_s + GRID_LEAD_S) * frame_rate + 0.5)
+    last = np.searchsorted(positions, np.arange(frames), side="right") - 1
     return np.asarray(picture_times_s[np.maximum(last, 0)])
 
 
@@ -221,7 +221,7 @@ def read_contents(
             )
         messages = process.messages()
     starts_s, ends_s = _packet_times_s(packets_file, info)
-    _check_gaps(path, "picture", _shown_s(starts_s))
+    _check_gaps(path, "picture", _presented_s(starts_s))
     sound = None
     if info.has_audio:
         rows = _sound_rows(rows_file, channels=info.sound.channels)
@@ -253,7 +253,7 @@ def read_packet_times(path: Path, info: MediaInfo, folder: Path) -> np.ndarray:
     with Process(command, files=[packets_file], source=path) as process:
         process.check(f"Reading {path}")
     starts_s, _ = _packet_times_s(packets_file, info)
-    return _shown_s(starts_s)
+    return _presented_s(starts_s)
 
 
 def _check_gaps(path: Path, what: str, times_s: np.ndarray) -> None:
@@ -290,7 +290,7 @@ def _packet_times_s(path: Path, info: MediaInfo) -> tuple[np.ndarray, np.ndarray
     return starts * tick_s - first_s, (starts + duration) * tick_s - first_s
 
 
-def _shown_s(starts_s: np.ndarray) -> np.ndarray:
+def _presented_s(starts_s: np.ndarray) -> np.ndarray:
     """Times of pictures, ascending, without those before the first that can be decoded."""
     times_s = np.sort(starts_s)
     return np.asarray(times_s[times_s > -GRID_LEAD_S])
@@ -316,22 +316,22 @@ def segments(
         the output, at or after 0, each goes to. What would overlap is left out.
     """
     stretches: list[tuple[int, int, int]] = []
-    taken = 0  # samples of the decoded sound so far
+    total = 0  # samples of the decoded sound so far
     for position, length in rows:
-        workspace = position - zero
+        offset = position - zero
         if stretches:
             start, target, before = stretches[-1]
             end = target + before
-            if abs(workspace - end) <= tolerance and start + before == taken:
+            if abs(offset - end) <= tolerance and start + before == total:
                 stretches[-1] = (start, target, before + length)
-                taken += length
+                total += length
                 continue
-            overlap = max(0, end - workspace)
+            overlap = max(0, end - offset)
         else:
-            overlap = max(0, -workspace)
+            overlap = max(0, -offset)
         if overlap < length:
-            stretches.append((taken + overlap, workspace + overlap, length - overlap))
-        taken += length
+            stretches.append((total + overlap, offset + overlap, length - overlap))
+        total += length
     return stretches
 
 
@@ -376,13 +376,13 @@ def _copy_stretches(
             for source, target, length in stretches:
                 source_file.seek(source * frame_bytes)
                 target_file.seek(target * frame_bytes)  # what is skipped reads as zeros: silence
-                left = length * frame_bytes
-                while left:
-                    data = source_file.read(min(left, BLOCK_SAMPLES * frame_bytes))
+                remaining = length * frame_bytes
+                while remaining:
+                    data = source_file.read(min(remaining, BLOCK_SAMPLES * frame_bytes))
                     if not data:
                         break
                     target_file.write(data)
-                    left -= len(data)
+                    remaining -= len(data)
 
 
 def _channel_to_hear(sound: Sound) -> int | None:

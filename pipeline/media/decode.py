@@ -205,7 +205,7 @@ def picture_late_s(path: Path, info: MediaInfo, *, frames: int) -> float:
     """
     if not frames or info.frame_rate == FRAME_RATE:
         return 0.0
-    shown_s = clock.grid_times_s(
+    times_s = clock.grid_times_s(
         frame_times_s(path, info=info), frames=frames, frame_rate=FRAME_RATE
     )
-    return float(np.mean(np.arange(frames) / FRAME_RATE - shown_s))
+    return float(np.mean(np.arange(frames) / FRAME_RATE - times_s))

@@ -152,13 +152,13 @@ class Mp4Writer(encode.FrameWriter):
             audio_bitrate=AUDIO_BITRATE,
             movflags="+faststart",
         )
-        doing = f"Writing {self._path}"
+        task = f"Writing {self._path}"
         samples = round(self._frames / self._frame_rate * AUDIO_RATE)
         with Process(arguments(output), stdin=subprocess.PIPE) as process:
             for start in range(0, samples, clock.BLOCK_SAMPLES):
                 end = min(start + clock.BLOCK_SAMPLES, samples)
-                process.write(self._mixed(start, end).data, doing)
-            process.check(doing)
+                process.write(self._mixed(start, end).data, task)
+            process.check(task)
         both.replace(self._path)
 
     def _mixed(self, start: int, end: int) -> np.ndarray:

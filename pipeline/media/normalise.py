@@ -139,18 +139,18 @@ class Normalisation:
             failed = process.wait() != 0
             reason, messages = process.reason(), process.messages()
             self._check_count(reason)
-            shown_s = clock.read_picture_times(folder, self._info)
-        self.times_s = clock.grid_times_s(shown_s, frames=self.frames, frame_rate=self._frame_rate)
+            times_s = clock.read_picture_times(folder, self._info)
+        self.times_s = clock.grid_times_s(times_s, frames=self.frames, frame_rate=self._frame_rate)
         self.damage = self._damage(contents, messages, reason, failed=failed)
         if contents.sound is not None:
             self.sound = self._sound_report(contents.sound)
 
     def _check_count(self, reason: str) -> None:
-        written = self.frames
+        stored = self.frames
         if self._pictures is not None:
-            written = sum(1 for _ in self._pictures.glob("*.jpg"))
-        if not self.frames or written != self.frames:
-            raise PipelineError(f"Decoding {self._path} failed after {written} frames: {reason}.")
+            stored = sum(1 for _ in self._pictures.glob("*.jpg"))
+        if not self.frames or stored != self.frames:
+            raise PipelineError(f"Decoding {self._path} failed after {stored} frames: {reason}.")
 
     def again(self) -> Generator[np.ndarray]:
         """The same frames a second time, decoded again, so without the loss of JPEG.
@@ -243,10 +243,10 @@ class Normalisation:
         seconds = self.frames / self._frame_rate
         sound_s = contents.sound.samples / contents.sound.sample_rate if contents.sound else 0.0
         end_s = max(contents.picture_s, sound_s)
-        lost = seconds < contents.picture_s - SHORT_S and messages.strip()
+        damaged = seconds < contents.picture_s - SHORT_S and messages.strip()
         claimed_s = self._info.duration_s or 0.0
         cut = end_s < claimed_s - SHORT_S and (messages + contents.messages).strip()
-        if not (failed or lost or cut):
+        if not (failed or damaged or cut):
             return None
         if not messages.strip():
             reason = last_line(contents.messages)

@@ -197,8 +197,8 @@ def _header(path: Path) -> _Header:
     # Without an output ffmpeg describes its input and stops.
     # Nothing of a refused format is read: some ffmpegs would follow a manifest to other machines.
     source = open_input(path, format_whitelist=_formats())
-    whole = arguments(ffmpeg.output(source, "-"), log_level="info")
-    opened = whole[: whole.index("-i") + 2]
+    command = arguments(ffmpeg.output(source, "-"), log_level="info")
+    opened = command[: command.index("-i") + 2]
     log = _run(path, [*opened, "-hide_banner", "-nostdin", "-loglevel", "info"])
     text = log.stderr.decode(errors="replace")
     if "Format not on whitelist" in text:
@@ -227,8 +227,8 @@ def _run(path: Path, command: list[str]) -> "subprocess.CompletedProcess[bytes]"
         code = process.wait()
         if process.stopped:
             raise InputError(f"{path} may be damaged: {process.reason()} before the first frame.")
-        said = process.messages().encode()
-    return subprocess.CompletedProcess(command, code, printed, said)
+        log = process.messages().encode()
+    return subprocess.CompletedProcess(command, code, printed, log)
 
 
 def _parsed(path: Path, format_name: str, described: str) -> _Header:

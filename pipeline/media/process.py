@@ -171,10 +171,10 @@ def arguments(stream: Any, *, log_level: str = "error") -> list[str]:
     limits = ("-max_alloc", str(LARGEST_BLOCK_BYTES))
     stream = stream.global_args("-hide_banner", "-nostdin", *limits, "-loglevel", log_level)
     compiled = stream.compile(cmd=find_ffmpeg(), overwrite_output=True)
-    return [_own_name(argument) for argument in compiled]
+    return [_without_protocol(argument) for argument in compiled]
 
 
-def _own_name(argument: str) -> str:
+def _without_protocol(argument: str) -> str:
     if not argument.startswith(FILE_PREFIX):
         return argument
     name = argument.removeprefix(FILE_PREFIX).encode("latin-1")
@@ -184,8 +184,8 @@ def _own_name(argument: str) -> str:
 def last_line(log: str) -> str:
     """Last line of ffmpeg's log without the [component] prefix."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if "At least one output" not in line]
-    return re.sub(r"^(\[[^]]*\] *)+", "", telling[-1]) if telling else "no message"
+    specific = [line for line in lines if "At least one output" not in line]
+    return re.sub(r"^(\[[^]]*\] *)+", "", specific[-1]) if specific else "no message"
 
 
 class Process:
@@ -268,17 +268,17 @@ class Process:
     def _watched(self) -> None:
         """Stops a process that stands still or writes without end; runs in a thread."""
         state: tuple[int, ...] = ()
-        moved = time.monotonic()
+        changed_s = time.monotonic()
         while not self._ended.wait(WATCH_EVERY_S):
             sizes = [size_bytes(path) for path in self._files]
             latest = (*sizes, *map(_changed_ns, self._files), self._passed_bytes)
             since = self._waiting_since
             if latest != state or since is None:
-                state, moved = latest, time.monotonic()
+                state, changed_s = latest, time.monotonic()
             explained = self._passed_bytes + self._explained_bytes
             if explained and sum(sizes) > explained + OUTPUT_SLACK_BYTES:
                 self._stop("wrote more than its input can explain")
-            elif since is not None and time.monotonic() - max(since, moved) > STALL_S:
+            elif since is not None and time.monotonic() - max(since, changed_s) > STALL_S:
                 self._stop(f"made no progress for {STALL_S:.0f} s")
 
     def _stop(self, reason: str) -> None:
@@ -306,7 +306,7 @@ class Process:
         while len(data := self.read(size)) == size:
             yield np.frombuffer(data, np.uint8).reshape(shape)
 
-    def write(self, data: memoryview, doing: str) -> None:
+    def write(self, data: memoryview, task: str) -> None:
         """Feeds the process; its own reason is raised when it has gone."""
         pipe = self._running().stdin
         assert pipe is not None
@@ -315,8 +315,8 @@ class Process:
                 pipe.write(data)
             self._passed_bytes += data.nbytes
         except BrokenPipeError:
-            self.check(doing)
-            raise PipelineError(f"{doing} failed: ffmpeg stopped early.") from None
+            self.check(task)
+            raise PipelineError(f"{task} failed: ffmpeg stopped early.") from None
 
     def wait(self) -> int:
         """Ends the input, waits for the process and gives its exit status."""
@@ -327,14 +327,14 @@ class Process:
                     process.stdin.close()
             return process.wait()
 
-    def check(self, doing: str) -> None:
+    def check(self, task: str) -> None:
         """Waits for the process to end.
 
         Raises:
             PipelineError: it failed; the sentence ends with ffmpeg's last message.
         """
         if self.wait() != 0:
-            raise PipelineError(f"{doing} failed: {self.reason()}.")
+            raise PipelineError(f"{task} failed: {self.reason()}.")
 
     @property
     def stopped(self) -> bool:

@@ -216,10 +216,10 @@ def put_bgr(
         slice((columns.start - left) // 2, (columns.stop + right) // 2),
     )
     for plane, levels in ((picture.u, u), (picture.v, v)):
-        whole = cv2.copyMakeBorder(levels, top, bottom, 0, 0, vertical)
-        whole = cv2.copyMakeBorder(whole, 0, 0, left, right, horizontal)
-        shape = whole.shape[1] // 2, whole.shape[0] // 2
-        _add(plane[half], cv2.resize(whole, shape, interpolation=cv2.INTER_AREA))
+        padded = cv2.copyMakeBorder(levels, top, bottom, 0, 0, vertical)
+        padded = cv2.copyMakeBorder(padded, 0, 0, left, right, horizontal)
+        shape = padded.shape[1] // 2, padded.shape[0] // 2
+        _add(plane[half], cv2.resize(padded, shape, interpolation=cv2.INTER_AREA))
 
 
 def _doubled(plane: np.ndarray) -> np.ndarray:

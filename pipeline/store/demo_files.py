@@ -37,7 +37,7 @@ def tracks(
     if not stored:
         return []
     boxes = np.concatenate([track.boxes for track, _ in stored])
-    if not _are_fractions(boxes, listed=any(isinstance(row, list) for row in rows)):
+    if not _are_fractions(boxes, as_lists=any(isinstance(row, list) for row in rows)):
         return stored
     size_px = frame_size_px or _frame_size_px(boxes, [path for _, path in stored])
     return [(Track(t.frames, _in_pixels(t.boxes, size_px)), path) for t, path in stored]
@@ -68,11 +68,11 @@ def distances(rows: Any) -> list[np.ndarray]:
     return arrays
 
 
-def _are_fractions(boxes: np.ndarray, *, listed: bool) -> bool:
+def _are_fractions(boxes: np.ndarray, *, as_lists: bool) -> bool:
     """Of a whole file: a box in pixels is never as small as all of these would have to be."""
     low, high = NORMALISED
     inside = bool(((boxes >= low) & (boxes <= high)).all())
-    if listed and not inside:
+    if as_lists and not inside:
         raise ValueError("boxes of the older form are not fractions")
     return inside and len(boxes) > 0
 

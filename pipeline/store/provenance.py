@@ -25,10 +25,10 @@ def identity(file: Path) -> dict[str, Any]:
     return {"sha256": sha256(file), "bytes": file.stat().st_size}
 
 
-def is_file_of(file: Path, known: dict[str, Any]) -> bool:
+def is_file_of(file: Path, recorded: dict[str, Any]) -> bool:
     """Whether a file is there and has this `identity`; most others differ in size already."""
     return (
         file.is_file()
-        and file.stat().st_size == known.get("bytes")
-        and sha256(file) == known.get("sha256")
+        and file.stat().st_size == recorded.get("bytes")
+        and sha256(file) == recorded.get("sha256")
     )

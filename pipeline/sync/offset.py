@@ -150,16 +150,16 @@ def valid_mean(dists: np.ndarray, has_sound: np.ndarray | None = None) -> np.nda
     """Mean distance per shift over the windows whose sound exists; NaN where none does."""
     windows, shifts = dists.shape
     vshift = shifts // 2
-    counted, total = np.zeros(shifts, np.int64), np.zeros(shifts)
+    counts, total = np.zeros(shifts, np.int64), np.zeros(shifts)
     for start in range(0, windows, ROWS_AT_ONCE):
         block = dists[start : start + ROWS_AT_ONCE]
         source = np.arange(start, start + len(block))[:, None] + np.arange(shifts) - vshift
         inside = (source >= 0) & (source < windows)
         if has_sound is not None:
             inside &= has_sound[source.clip(0, windows - 1)]
-        counted += inside.sum(axis=0)
+        counts += inside.sum(axis=0)
         total += np.where(inside, block, 0).sum(axis=0, dtype=np.float64)
-    return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
 
 
 def _subframe_offset(

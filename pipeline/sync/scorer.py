@@ -331,8 +331,8 @@ def crop_frames(clip: Path, info: decode.MediaInfo | None = None) -> Iterator[np
     Other sizes are resized by bilinear interpolation, as crops are cut and as LSE is published.
     """
     for frame in decode.read_frames(clip, info=info):
-        whole = frame.shape[:2] == (CROP_PX, CROP_PX)
-        yield frame if whole else cv2.resize(frame, (CROP_PX, CROP_PX))
+        right_size = frame.shape[:2] == (CROP_PX, CROP_PX)
+        yield frame if right_size else cv2.resize(frame, (CROP_PX, CROP_PX))
 
 
 def _warning(embedded: Embedded) -> str | None:

@@ -50,12 +50,12 @@ class Boxes:
     squares: np.ndarray
     boxes: np.ndarray
 
-    def overlaps(self, other: "Boxes", mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def overlaps(self, other: "Boxes", rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Per frame of this track the overlap of its box with the other's; 0 where that is not."""
         ious = np.zeros(len(self.frames))
-        _, here, there = np.intersect1d(self.frames, other.frames, return_indices=True)
-        for i, j in zip(here.tolist(), there.tolist(), strict=True):
-            ious[i] = box_iou(mine[i : i + 1], others[j : j + 1])[0, 0]
+        _, own_rows, there = np.intersect1d(self.frames, other.frames, return_indices=True)
+        for i, j in zip(own_rows.tolist(), there.tolist(), strict=True):
+            ious[i] = box_iou(rows[i : i + 1], others[j : j + 1])[0, 0]
         return ious
 
 
@@ -148,21 +148,21 @@ def make(video: Path, work: Workspace, options: FaceOptions, *, device: torch.de
 def compare(video: Path, folder: Path, options: FaceOptions, *, device: torch.device) -> Clip:
     """Makes one clip both ways and finds for every track of the reference its best counterpart."""
     all_frames = dataclasses.replace(options, detect_every=1, precision="fp32")
-    wanted = make(video, Workspace(folder, "all"), all_frames, device=device)
-    found = make(video, Workspace(folder, "asked"), options, device=device)
+    every_frame = make(video, Workspace(folder, "all"), all_frames, device=device)
+    adaptive = make(video, Workspace(folder, "asked"), options, device=device)
     compared = []
-    for track, row in zip(wanted.tracks, wanted.offsets, strict=True):
+    for track, row in zip(every_frame.tracks, every_frame.offsets, strict=True):
         ious = box_ious = np.zeros(len(track.frames))
         offset = None
-        for other, other_row in zip(found.tracks, found.offsets, strict=True):
+        for other, other_row in zip(adaptive.tracks, adaptive.offsets, strict=True):
             overlaps = track.overlaps(other, track.squares, other.squares)
             if overlaps.sum() > ious.sum():
                 ious, offset = overlaps, other_row["offset_frames"]
                 box_ious = track.overlaps(other, track.boxes, other.boxes)
         compared.append(Compared(ious, box_ious, (row["offset_frames"], offset), row["reliable"]))
-    counts = found.counts
+    counts = adaptive.counts
     return Clip(
-        video.stem, counts["frames"], counts["detected_frames"], len(found.tracks), compared
+        video.stem, counts["frames"], counts["detected_frames"], len(adaptive.tracks), compared
     )
 
 

@@ -158,8 +158,8 @@ def outputs(folder: Path) -> None:
         clip = clock_kit.make(work, kind, RATES[rate], irregular=irregular)
         truth_s = clock_kit.skew_of_file_s(clip)
         errors_s = [skew - truth_s for _, skew in output_clock_kit.skews_s(clip, work)]
-        shown = " | ".join(f"{1000 * error_s:+.2f}" for error_s in errors_s)
-        print(f"| {kind} {rate}{' varying' * irregular} | {shown} |", flush=True)
+        errors_text = " | ".join(f"{1000 * error_s:+.2f}" for error_s in errors_s)
+        print(f"| {kind} {rate}{' varying' * irregular} | {errors_text} |", flush=True)
         shutil.rmtree(work)
 
 

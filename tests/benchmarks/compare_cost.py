@@ -56,10 +56,10 @@ def pairs(
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
     by_name = {clip["file"]: clip for clip in after}
-    found = [(clip, by_name[clip["file"]]) for clip in before if clip["file"] in by_name]
-    if not found:
+    result = [(clip, by_name[clip["file"]]) for clip in before if clip["file"] in by_name]
+    if not result:
         raise InputError("The two files have no clip in common; measure the same clips.")
-    return found
+    return result
 
 
 def ratios(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, float | None]]:
@@ -84,11 +84,11 @@ def _ratio(old: float, new: float) -> float | None:
 
 
 def table(
-    before: dict[str, Any], after: dict[str, Any], found: dict[str, dict[str, float | None]]
+    before: dict[str, Any], after: dict[str, Any], result: dict[str, dict[str, float | None]]
 ) -> list[list[object]]:
     """A row per stage; CPU seconds are per second of video."""
     rows: list[list[object]] = []
-    for stage, row in found.items():
+    for stage, row in result.items():
         seconds = [clip["per_video_s"][stage]["cpu_s"] for clip in (before, after)]
         keys = ("cpu_s", "wall_s", "peak_mib", "written_mb", "left_mb")
         rows.append([stage, *seconds, *("-" if row[key] is None else row[key] for key in keys)])
@@ -111,12 +111,12 @@ def main(argv: list[str] | None = None) -> int:
     before, after = read(args.before), read(args.after)
     clips = []
     for old, new in pairs(before["clips"], after["clips"]):
-        found = ratios(old, new)
+        result = ratios(old, new)
         names = sorted({old["file"], new["file"]})
         print(f"{' and '.join(names)}: {old['video_s']:.2f} s before, {new['video_s']:.2f} s after")
-        report.print_table(["stage", *HEADER], table(old, new, found))
+        report.print_table(["stage", *HEADER], table(old, new, result))
         print()
-        clips.append({"before": old["file"], "after": new["file"], "ratios": found})
+        clips.append({"before": old["file"], "after": new["file"], "ratios": result})
     for sentence in differing(before, after):
         print(sentence)
     if args.json:

@@ -88,10 +88,10 @@ def matrices(model: SyncNet, clips: list[Clip], *, pieces: int, seed: int) -> It
         margin = (one.pictures.shape[2] - size) // 2
         inner = slice(margin, margin + size)
         sound = other.samples[foreign * SAMPLES_PER_FRAME :][: PIECE_FRAMES * SAMPLES_PER_FRAME]
-        shown = one.pictures[first : first + PIECE_FRAMES, :, inner, inner]
-        piece = Clip("piece", shown, sound)
-        lips, heard = embed_piece(model, piece, first=0, frames=PIECE_FRAMES, device=CPU)
-        yield torch.cdist(lips.float(), heard.float()).numpy()
+        pictures = one.pictures[first : first + PIECE_FRAMES, :, inner, inner]
+        piece = Clip("piece", pictures, sound)
+        lips, sound_embeddings = embed_piece(model, piece, first=0, frames=PIECE_FRAMES, device=CPU)
+        yield torch.cdist(lips.float(), sound_embeddings.float()).numpy()
 
 
 def corner_table(dists: list[np.ndarray]) -> dict[str, tuple[float, float]]:
@@ -99,11 +99,11 @@ def corner_table(dists: list[np.ndarray]) -> dict[str, tuple[float, float]]:
     rows = np.stack(dists)
     rows = (rows - rows.mean(axis=2, keepdims=True)) / (rows.std(axis=2, keepdims=True) + 1e-6)
     rows = rows - rows.mean(axis=1, keepdims=True)
-    found = {}
+    figures = {}
     for name, (lips, sound) in CORNERS.items():
         values = rows[:, lips, sound]
-        found[name] = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-    return found
+        figures[name] = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return figures
 
 
 def measured(*, steps: int, heads: int, pieces: int, seed: int) -> dict[str, tuple[float, float]]:

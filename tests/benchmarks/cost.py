@@ -117,21 +117,21 @@ def run_once(
 ) -> dict[str, Cost]:
     """Runs every stage once into an empty folder."""
     costs = {}
-    left = pyframes = 0
+    bytes_kept = pyframes = 0
     for stage, command in commands.items():
-        doing = f"run_{stage}.py on {clip}"
-        used = measured(command, threads=threads, doing=doing)
-        left_before, pyframes_before = left, pyframes
-        left, pyframes = (
+        task = f"run_{stage}.py on {clip}"
+        usage = measured(command, threads=threads, task=task)
+        left_before, pyframes_before = bytes_kept, pyframes
+        bytes_kept, pyframes = (
             folder_bytes(workspace.data_dir),
             folder_bytes(workspace.folder("pyframes")),
         )
-        grown = left - left_before
+        grown = bytes_kept - left_before
         costs[stage] = Cost(
-            used.cpu_s,
-            used.wall_s,
-            used.peak_bytes / MIB,
-            max(used.written_bytes, grown) / MB,
+            usage.cpu_s,
+            usage.wall_s,
+            usage.peak_bytes / MIB,
+            max(usage.written_bytes, grown) / MB,
             grown / MB,
             (pyframes - pyframes_before) / MB,
         )
@@ -139,7 +139,12 @@ def run_once(
 
 
 def stage_commands(
-    video: Path, data_dir: Path, args: argparse.Namespace, *, given: Path | None, rule: Path | None
+    video: Path,
+    data_dir: Path,
+    args: argparse.Namespace,
+    *,
+    boxes_file: Path | None,
+    rule: Path | None,
 ) -> dict[str, list[str]]:
     """The command line of every stage.
 
@@ -147,7 +152,7 @@ def stage_commands(
         video: input.
         data_dir: results folder.
         args: of this script.
-        given: file of `with_boxes.write_given`, None where the detector's own faces count.
+        boxes_file: of `with_boxes.write_boxes`, None where the detector's own faces count.
         rule: folder of `with_boxes.write_rule_weights`, None for the toolkit's weights.
     """
     results = ["--data_dir", str(data_dir), "--reference", REFERENCE]
@@ -164,8 +169,8 @@ def stage_commands(
         stage: [sys.executable, str(report.ROOT / f"run_{stage}.py"), *results, *flags[stage]]
         for stage in args.stages
     }
-    if given:
-        wrapper = ["-m", with_boxes.__name__, str(given), str(rule or weights.PUBLISHED_DIR)]
+    if boxes_file:
+        wrapper = ["-m", with_boxes.__name__, str(boxes_file), str(rule or weights.PUBLISHED_DIR)]
         commands["pipeline"][1:2] = wrapper
     return commands
 
@@ -177,7 +182,7 @@ def startup_cpu_s(stages: tuple[str, ...], *, threads: int, runs: int) -> dict[s
             measured(
                 [sys.executable, str(report.ROOT / f"run_{stage}.py"), "--help"],
                 threads=threads,
-                doing=f"run_{stage}.py --help",
+                task=f"run_{stage}.py --help",
             ).cpu_s
             for _ in range(runs)
         )
@@ -195,10 +200,10 @@ def measure_clip(video: Path, args: argparse.Namespace, *, work: Path) -> dict[s
     if args.seconds:
         source = work / f"{video.stem}.mp4"
         cut(video, source, seconds=args.seconds)
-    given = rule = None
+    boxes_file = rule = None
     if args.boxes:
-        given = work / "given.npz"
-        with_boxes.write_given(given, source, args.boxes)
+        boxes_file = work / "given.npz"
+        with_boxes.write_boxes(boxes_file, source, args.boxes)
     if args.published_size:
         rule = work
         with_boxes.write_rule_weights(rule)
@@ -206,7 +211,9 @@ def measure_clip(video: Path, args: argparse.Namespace, *, work: Path) -> dict[s
     for _ in range(args.runs):
         with tempfile.TemporaryDirectory(dir=work) as name:
             workspace = Workspace(Path(name), REFERENCE)
-            commands = stage_commands(source, workspace.data_dir, args, given=given, rule=rule)
+            commands = stage_commands(
+                source, workspace.data_dir, args, boxes_file=boxes_file, rule=rule
+            )
             runs.append(run_once(commands, workspace, threads=args.threads, clip=video.name))
             record = workspace.read_record()
     if record is None:

@@ -114,12 +114,12 @@ def colours(buffer: np.ndarray, source: Source) -> np.ndarray:
 def full_mask(region: Region, frame: np.ndarray) -> np.ndarray:
     """The mask of one face on the whole frame, (H, W) float32."""
     mask = np.zeros(frame.shape[:2], np.float32)
-    shown = region.inside(frame)
+    visible = region.inside(frame)
     of_face = blend.mouth_mask(*region.size_px)[
-        shown.top - region.top : shown.bottom - region.top,
-        shown.left - region.left : shown.right - region.left,
+        visible.top - region.top : visible.bottom - region.top,
+        visible.left - region.left : visible.right - region.left,
     ]
-    shown.cut(mask)[:] = of_face
+    visible.cut(mask)[:] = of_face
     return mask
 
 
@@ -131,22 +131,22 @@ def seam_of(work: Workspace, number: int, sound: Path, generator: Generator) -> 
     )
     part = DubTrack(number, path, driving_audio.read_voice(sound), np.ones(len(track.frames), bool))
     first, end = (round(time_s * source.frame_rate) for time_s in (path.start_s, path.end_s))
-    wanted = range(first, min(first + FRAMES, end))
+    frame_range = range(first, min(first + FRAMES, end))
     untouched: dict[int, np.ndarray] = {}
 
-    def shown() -> Iterator[tuple[int, np.ndarray]]:
+    def source_frames() -> Iterator[tuple[int, np.ndarray]]:
         frames = decode.read_planes(
             source.path, size_px=source.size_px, frame_rate=source.frame_rate
         )
         for index, buffer in enumerate(frames):
-            if index >= wanted.stop:
+            if index >= frame_range.stop:
                 return
-            if index in wanted:
+            if index in frame_range:
                 untouched[index] = buffer
                 yield index, buffer.copy()
 
-    made = regenerated(
-        shown(),
+    dubbed = regenerated(
+        source_frames(),
         [part],
         generator,
         size_px=source.size_px,
@@ -156,7 +156,7 @@ def seam_of(work: Workspace, number: int, sound: Path, generator: Generator) -> 
     )
     sums = np.zeros((2, 2))  # edge and half; new and untouched
     changed = pixels = 0
-    for index, (buffer, _) in zip(wanted, made, strict=False):
+    for index, (buffer, _) in zip(frame_range, dubbed, strict=False):
         stored, region = untouched.pop(index), part.region(index / source.frame_rate)
         if region is None:
             continue
@@ -175,18 +175,18 @@ def seam_of(work: Workspace, number: int, sound: Path, generator: Generator) -> 
 def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
     """Every track's figures, at most so many, each with the sound of the next video."""
     named = sorted(folder.name for folder in (data_dir / "pywork").iterdir())
-    places = [Workspace(data_dir, name) for name in named]
+    workspaces = [Workspace(data_dir, name) for name in named]
     sounds = [
         source.path if (source := find_source(work)[0]).audio_stream is not None else SAMPLE
-        for work in places
+        for work in workspaces
     ]
-    found: list[Seam] = []
+    seam_list: list[Seam] = []
     with tqdm(desc="tracks", total=most, unit=" tracks", disable=None, leave=False) as bar:
-        for work, sound in zip(places, [*sounds[1:], *sounds[:1]], strict=True):
-            for number in range(min(len(work.read_tracks()), most - len(found))):
-                found.append(seam_of(work, number, sound, generator))
+        for work, sound in zip(workspaces, [*sounds[1:], *sounds[:1]], strict=True):
+            for number in range(min(len(work.read_tracks()), most - len(seam_list))):
+                seam_list.append(seam_of(work, number, sound, generator))
                 bar.update(1)
-    return found
+    return seam_list
 
 
 def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
@@ -252,14 +252,14 @@ def main(argv: list[str] | None = None) -> int:
     """Measures, prints, and fails when a bar is missed."""
     args = build_parser().parse_args(argv)
     device = torch_device(args.device)
-    model, used = weights.load_wav2lip(args.checkpoint, device=device)
+    model, weights_file = weights.load_wav2lip(args.checkpoint, device=device)
     generator = Generator(folding.fold_batch_norms(model), device, batch_size=16)
     with tempfile.TemporaryDirectory(dir=args.work) as name:
         folder = Path(name).resolve()
         sample = Workspace(folder / "sample", "sample")
         if args.minutes or not (args.no_cpu and args.data_dir):
             find_faces(SAMPLE, sample, FaceOptions(detector="small"), device=device)
-        found = seams(args.data_dir or sample.data_dir, generator, most=args.tracks)
+        seam_list = seams(args.data_dir or sample.data_dir, generator, most=args.tracks)
         costs = {}
         for minutes in args.minutes:
             work = looped(sample, folder / f"{minutes:g}", minutes=minutes)
@@ -270,10 +270,13 @@ def main(argv: list[str] | None = None) -> int:
             work = looped(sample, folder / "published", minutes=PUBLISHED_S / 60)
             checkpoint = write_published_size(folder / "published_size.pth")
             _, published_cpu_s = cost(work, str(checkpoint), args.device)
-    print(f"generator {used.file}")
+    print(f"generator {weights_file.file}")
     report.print_table(
         ["track", "edge", "half", "changed outside"],
-        [[f"{seam.reference}/{seam.track}", seam.edge, seam.half, seam.outside] for seam in found],
+        [
+            [f"{seam.reference}/{seam.track}", seam.edge, seam.half, seam.outside]
+            for seam in seam_list
+        ],
     )
     print()
     rows = [[f"{m:g}", peak / MIB, cpu_s / (60 * m)] for m, (peak, cpu_s) in costs.items()]
@@ -281,9 +284,9 @@ def main(argv: list[str] | None = None) -> int:
         report.print_table(["minutes", "peak MiB", "CPU s per video s"], rows)
         print()
     figures = {
-        "seam at the edge": (float(np.mean([seam.edge for seam in found])), SEAM_BAR),
-        "seam at half": (float(np.mean([seam.half for seam in found])), SEAM_BAR),
-        "changed outside": (max(seam.outside for seam in found), 0.0),
+        "seam at the edge": (float(np.mean([seam.edge for seam in seam_list])), SEAM_BAR),
+        "seam at half": (float(np.mean([seam.half for seam in seam_list])), SEAM_BAR),
+        "changed outside": (max(seam.outside for seam in seam_list), 0.0),
     }
     if published_cpu_s is not None:
         figures["CPU s for 10 s, published size"] = (published_cpu_s, CPU_BAR_S)
@@ -292,9 +295,9 @@ def main(argv: list[str] | None = None) -> int:
         figures["memory, longest to shortest"] = (peaks[-1] / peaks[0], RATIO_BAR)
     met = [report.verdict(name, value, bar, at_most=True) for name, (value, bar) in figures.items()]
     if args.json:
-        listed = {"tracks": [asdict(seam) for seam in found], "costs": rows, "met": all(met)}
+        table = {"tracks": [asdict(seam) for seam in seam_list], "costs": rows, "met": all(met)}
         values = {name: value for name, (value, _) in figures.items()}
-        write_json(args.json, {"generator": asdict(used), **values, **listed})
+        write_json(args.json, {"generator": asdict(weights_file), **values, **table})
     return 0 if all(met) else 1
 
 

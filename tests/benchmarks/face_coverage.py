@@ -220,7 +220,7 @@ def compare(clip: TeacherClip, work: Workspace) -> ClipResult:
     result = ClipResult(clip.file, tracks=tracks)
     rows = range(min(len(clip.faces), -(-len(tracked) // clip.every)))
     for chain in lasting_faces(clip, record["scenes"]):
-        missed = []
+        misses = []
         for row, face in chain:
             if row not in rows:
                 continue
@@ -231,8 +231,8 @@ def compare(clip: TeacherClip, work: Workspace) -> ClipResult:
                 result.covered += 1
                 result.ious.append(overlap)
             else:
-                missed.append((row, box, best_overlap(box, detections[row * clip.every])))
-        result.misses += runs_of_misses(clip, missed)
+                misses.append((row, box, best_overlap(box, detections[row * clip.every])))
+        result.misses += runs_of_misses(clip, misses)
     for row in rows:
         count_false(result, row * clip.every, clip.faces[row], tracked, detections)
     return result
@@ -245,11 +245,11 @@ def why_missed(detection_iou: float) -> str:
     return "box differs" if detection_iou > FALSE_IOU else "not detected"
 
 
-def runs_of_misses(clip: TeacherClip, missed: list[tuple[int, np.ndarray, float]]) -> list[Miss]:
+def runs_of_misses(clip: TeacherClip, misses: list[tuple[int, np.ndarray, float]]) -> list[Miss]:
     """Joins misses of one chain: (row, teacher box, best overlap of a detection)."""
     runs: list[Miss] = []
     last_row = -1
-    for row, box, iou in missed:
+    for row, box, iou in misses:
         why = why_missed(iou)
         if runs and row == last_row + 1 and runs[-1].why == why:
             runs[-1] = dataclasses.replace(runs[-1], labelled_frames=runs[-1].labelled_frames + 1)
@@ -268,13 +268,13 @@ def count_false(
 ) -> None:
     """Adds one frame's boxes and those where the teacher sees nothing."""
     in_tracks = box_iou(tracked[frame], teacher).max(axis=1, initial=0)
-    found = box_iou(detections[frame], teacher).max(axis=1, initial=0)
+    overlap = box_iou(detections[frame], teacher).max(axis=1, initial=0)
     result.boxes += len(in_tracks)
     result.false += int((in_tracks <= FALSE_IOU).sum())
     result.false_strict += int((in_tracks <= FALSE_IOU_STRICT).sum())
-    result.detections += len(found)
-    result.detections_false += int((found <= FALSE_IOU).sum())
-    result.detections_false_strict += int((found <= FALSE_IOU_STRICT).sum())
+    result.detections += len(overlap)
+    result.detections_false += int((overlap <= FALSE_IOU).sum())
+    result.detections_false_strict += int((overlap <= FALSE_IOU_STRICT).sum())
     if (in_tracks <= FALSE_IOU).any():
         result.false_frames.append(frame)
 
@@ -307,25 +307,25 @@ def figures(result: ClipResult) -> dict[str, object]:
     }
 
 
-def show_misses(total: ClipResult, listed: int) -> None:
+def show_misses(total: ClipResult, most: int) -> None:
     """Prints the reasons and the longest misses."""
     reasons: collections.Counter[str] = collections.Counter()
     for miss in total.misses:
         reasons[miss.why] += miss.labelled_frames
     print("\nmissed faces: " + (", ".join(f"{n} {why}" for why, n in reasons.items()) or "none"))
     rows = [
-        [m.file, m.frame, m.labelled_frames, m.why, m.detection_iou] for m in total.misses[:listed]
+        [m.file, m.frame, m.labelled_frames, m.why, m.detection_iou] for m in total.misses[:most]
     ]
     if rows:
         report.print_table(["worst misses", "frame", "rows", "why", "best iou"], rows)
 
 
 def draw_worst(
-    folder: Path, clips: list[TeacherClip], places: list[Workspace], results: list[ClipResult]
+    folder: Path, clips: list[TeacherClip], workspaces: list[Workspace], results: list[ClipResult]
 ) -> None:
     """Writes frames with misses and false boxes: teacher green, tracks red, detections magenta."""
     folder.mkdir(parents=True, exist_ok=True)
-    for clip, work, result in zip(clips, places, results, strict=True):
+    for clip, work, result in zip(clips, workspaces, results, strict=True):
         detections, tracked, _ = boxes_by_frame(work)
         worst = sorted(result.misses, key=lambda miss: -miss.labelled_frames)[:6]
         frames = {miss.frame: f"miss_{miss.why.replace(' ', '_')}" for miss in worst}
@@ -346,10 +346,10 @@ def measure(args: argparse.Namespace, data_dir: Path) -> list[ClipResult]:
     run = functools.partial(run_pipeline, args=args, data_dir=data_dir)
     with ThreadPoolExecutor(args.jobs) as pool:
         done = tqdm(pool.map(run, clips), desc="clips", total=len(clips), disable=None, leave=False)
-        places = list(done)
-    results = [compare(clip, work) for clip, work in zip(clips, places, strict=True)]
+        workspaces = list(done)
+    results = [compare(clip, work) for clip, work in zip(clips, workspaces, strict=True)]
     if args.worst:
-        draw_worst(args.worst, clips, places, results)
+        draw_worst(args.worst, clips, workspaces, results)
     return results
 
 

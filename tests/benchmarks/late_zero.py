@@ -94,11 +94,11 @@ def main(argv: list[str] | None = None) -> int:
     before_ms, late_ms, end_ms = medians_ms.values()
     if args.json:
         write_json(args.json, medians_ms)
-    moved = report.verdict(
+    shifted = report.verdict(
         "moved by the late run, ms", abs(late_ms - before_ms), LATE_MS / 2, at_most=False
     )
     back = report.verdict("apart from before, ms", abs(end_ms - before_ms), BAR_MS, at_most=True)
-    return 0 if moved and back else 1
+    return 0 if shifted and back else 1
 
 
 if __name__ == "__main__":

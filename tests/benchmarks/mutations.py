@@ -131,15 +131,15 @@ def run_case(seed: int, clip: Path, folder: Path, *, audio: Path, stages: int = 
     faults = [f"hung for {HANG_S:.0f} s"] if hung else []
     if peak > MEMORY_BAR_MIB * MIB:
         faults.append(f"took {peak / MIB:.0f} MiB")
-    if _left_behind(child):
+    if _has_survivors(child):
         faults.append("left a process behind")
     codes: list[int] = []
     offset_ms = None
     if not hung:
         with contextlib.suppress(OSError):
             codes = json.loads((folder / "codes.json").read_text())
-        said = (folder / "stderr").read_text(errors="replace")
-        faults += _faults(folder, codes, said)
+        output = (folder / "stderr").read_text(errors="replace")
+        faults += _faults(folder, codes, output)
         if not faults and len(codes) > 1 and codes[1] == 0:
             rows = json.loads((folder / "work/pywork/x/offsets.json").read_text())
             offset_ms = rows[0]["offset_ms"] if rows and rows[0]["reliable"] else None
@@ -148,7 +148,7 @@ def run_case(seed: int, clip: Path, folder: Path, *, audio: Path, stages: int = 
         clip=clip.name,
         mutation=mutation,
         codes=codes,
-        sentences=_said(folder),
+        sentences=_stderr_of(folder),
         offset_ms=offset_ms,
         faults=faults,
         seconds=seconds,
@@ -195,7 +195,7 @@ def _watched(child: int, started: float) -> tuple[bool, int]:
     return False, peak
 
 
-def _left_behind(session: int) -> bool:
+def _has_survivors(session: int) -> bool:
     """Whether a process of a session lives on, five seconds after its first; kills it."""
     deadline = time.monotonic() + LEFT_BEHIND_S
     while members := _members(session):
@@ -208,17 +208,17 @@ def _left_behind(session: int) -> bool:
 
 
 def _members(session: int) -> list[int]:
-    found = []
+    members = []
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 if int(fields[3]) == session and fields[0] != "Z":
-                    found.append(int(folder.name))
-    return found
+                    members.append(int(folder.name))
+    return members
 
 
-def _said(folder: Path) -> str:
+def _stderr_of(folder: Path) -> str:
     parts = []
     with contextlib.suppress(OSError):
         parts.append((folder / "stderr").read_text(errors="replace").strip())
@@ -228,28 +228,28 @@ def _said(folder: Path) -> str:
     return " | ".join(part for part in parts if part)[-600:]
 
 
-def _faults(folder: Path, codes: list[int], said: str) -> list[str]:
+def _faults(folder: Path, codes: list[int], output: str) -> list[str]:
     """What is wrong with what the scripts said and left."""
-    if "Traceback" in said:
-        return ["traceback: " + said.strip().splitlines()[-1]]
+    if "Traceback" in output:
+        return ["traceback: " + output.strip().splitlines()[-1]]
     if not codes:
         return ["ended without an exit code"]
     faults = []
     if any(code not in (0, 1, 2) for code in codes):
         faults.append(f"exit codes {codes}")
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     if codes[-1] and (len(lines) != 1 or not lines[0].startswith("error: ")):
         faults.append(f"{len(lines)} lines instead of one sentence")
     if not codes[-1] and lines:
         faults.append(f"succeeded and said: {lines[0]}")
     work = Workspace(folder / "work", "x")
-    left = [path for path in work.data_dir.rglob("*") if ".partial" in path.name]
-    left += list(work.scratch.rglob("*")) if work.scratch.exists() else []
-    if left:
-        faults.append(f"left {left[0]}")
+    leftovers = [path for path in work.data_dir.rglob("*") if ".partial" in path.name]
+    leftovers += list(work.scratch.rglob("*")) if work.scratch.exists() else []
+    if leftovers:
+        faults.append(f"left {leftovers[0]}")
     if codes[0]:
-        rooms = [work.folder(name) for name in FOLDERS]
-        return faults + [f"failed and left {name}" for name in rooms if name.exists()]
+        folders = [work.folder(name) for name in FOLDERS]
+        return faults + [f"failed and left {name}" for name in folders if name.exists()]
     return faults + _inconsistencies(work, codes)
 
 
@@ -272,7 +272,7 @@ def _inconsistencies(work: Workspace, codes: list[int]) -> list[str]:
         expected.append(("frames of video_out.avi", frame_count(work.labelled_video), frames))
     if len(codes) > 3:
         expected.append(("video_wav2lip.mp4", work.dubbed_video.is_file(), codes[3] == 0))
-    return [f"{what}: {found}, not {wanted}" for what, found, wanted in expected if found != wanted]
+    return [f"{what}: {value}, not {truth}" for what, value, truth in expected if value != truth]
 
 
 def measure(
@@ -310,9 +310,9 @@ def main(argv: list[str] | None = None) -> int:
     rows = []
     for kind in kinds:
         of_kind = [case for case in cases if case.mutation == kind]
-        ended = Counter("used" if not any(case.codes) else "refused" for case in of_kind)
+        outcomes = Counter("used" if not any(case.codes) else "refused" for case in of_kind)
         failed = sum(bool(case.faults) for case in of_kind)
-        rows.append([kind, len(of_kind), ended["used"], ended["refused"], failed])
+        rows.append([kind, len(of_kind), outcomes["used"], outcomes["refused"], failed])
     report.print_table(["damage", "copies", "used", "refused", "failed"], rows)
     longest, largest = max(c.seconds for c in cases), max(c.peak_mib for c in cases)
     met = [

@@ -66,22 +66,22 @@ def make_unit(
     """What is looped: the source in its cells, as quickly as x264 can."""
     columns, rows = grid
     width, height = size_px[0] // columns // 2 * 2, size_px[1] // rows // 2 * 2
-    given = ffmpeg.input(f"file:{source}")
-    picture = given["v:0"].filter("scale", width, height).filter("setsar", 1)
+    source_stream = ffmpeg.input(f"file:{source}")
+    picture = source_stream["v:0"].filter("scale", width, height).filter("setsar", 1)
     if columns * rows > 1:
         cells = picture.filter_multi_output("split", columns * rows)
-        places = [f"{c * width}_{r * height}" for r in range(rows) for c in range(columns)]
+        positions = [f"{c * width}_{r * height}" for r in range(rows) for c in range(columns)]
         picture = ffmpeg.filter(
             [cells[i] for i in range(columns * rows)],
             "xstack",
             inputs=columns * rows,
-            layout="|".join(places),
+            layout="|".join(positions),
         )
-    sound = given["a:0"]
+    sound = source_stream["a:0"]
     if seamless:
-        split, heard = picture.filter_multi_output("split", 2), sound.asplit()
+        split, sounds = picture.filter_multi_output("split", 2), sound.asplit()
         picture = ffmpeg.concat(split[0], split[1].filter("reverse"))
-        sound = ffmpeg.concat(heard[0], heard[1], v=0, a=1)
+        sound = ffmpeg.concat(sounds[0], sounds[1], v=0, a=1)
     codecs = {"vcodec": "libx264", "preset": "ultrafast", "pix_fmt": "yuv420p", "acodec": "aac"}
     stream = ffmpeg.output(picture, sound, f"file:{path}", **codecs)
     subprocess.run(process.arguments(stream), stdin=subprocess.DEVNULL, check=True)
@@ -136,11 +136,11 @@ def peak_rss(command: list[str]) -> tuple[int, float]:
         process = subprocess.Popen(
             command, cwd=report.ROOT, stdout=subprocess.DEVNULL, stderr=messages
         )
-        peak, ended = 0, threading.Event()
+        peak, stop = 0, threading.Event()
 
         def poll() -> None:
             nonlocal peak
-            while not ended.wait(POLL_S):
+            while not stop.wait(POLL_S):
                 peak = max(peak, tree_rss(process.pid))
 
         watcher = threading.Thread(target=poll, daemon=True)
@@ -148,7 +148,7 @@ def peak_rss(command: list[str]) -> tuple[int, float]:
             watcher.start()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        ended.set()
+        stop.set()
         if PROC.is_dir():
             watcher.join()
         # What the system keeps is exact, if only for the largest process: no short peak is lost.
@@ -188,10 +188,10 @@ def measure(args: argparse.Namespace, minutes: float) -> dict[str, tuple[int, fl
             face_px=max(1, int(FACE_SHARE * args.size[1] / args.grid[1])),
             stages=args.stages,
         )
-        found = {stage: peak_rss(command) for stage, command in commands.items()}
+        peaks = {stage: peak_rss(command) for stage, command in commands.items()}
         tracks = len(list((folder / "work" / "pycrop" / "looped").iterdir()))
         print(f"{minutes:g} minutes: {tracks} tracks", flush=True)
-        return found
+        return peaks
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -219,8 +219,8 @@ def main(argv: list[str] | None = None) -> int:
     ]
     if args.json:
         keys = ("stage", "minutes", "peak_mib", "seconds")
-        listed = [dict(zip(keys, row, strict=True)) for row in rows]
-        write_json(args.json, {"rows": listed, "ratios": ratios, "met": all(met)})
+        table_rows = [dict(zip(keys, row, strict=True)) for row in rows]
+        write_json(args.json, {"rows": table_rows, "ratios": ratios, "met": all(met)})
     return 0 if all(met) else 1
 
 

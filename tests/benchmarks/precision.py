@@ -36,12 +36,12 @@ def compare(files: list[Path], initial_model: str, *, device: torch.device) -> l
             scores = [scorer.score(file) for scorer in scorers]
             bar.update(1)
             # Whether there are windows is the clip's matter, not the arithmetic's.
-            if found := [score.sync for score in scores if score.sync]:
+            if syncs := [score.sync for score in scores if score.sync]:
                 rows.append(
                     {
                         "clip": clip_name(file),
-                        "offsets": [one.offset_frames for one in found],
-                        "min_dists": [one.min_dist for one in found],
+                        "offsets": [one.offset_frames for one in syncs],
+                        "min_dists": [one.min_dist for one in syncs],
                     }
                 )
     return rows

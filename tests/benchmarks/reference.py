@@ -57,12 +57,12 @@ def lip_tower() -> nn.Sequential:
 
 def cpu_s(run: Callable[[], object], *, runs: int) -> float:
     """Median CPU-seconds of one call, after one that warms up."""
-    taken = []
+    times_s = []
     for _ in range(runs + 1):
         started = time.process_time()
         run()
-        taken.append(time.process_time() - started)
-    return statistics.median(taken[1:])
+        times_s.append(time.process_time() - started)
+    return statistics.median(times_s[1:])
 
 
 @torch.inference_mode()
@@ -81,10 +81,10 @@ def kernels(*, runs: int) -> dict[str, float]:
     }
 
 
-def whole_s(found: dict[str, float], faces: str) -> float:
+def whole_s(kernel_s: dict[str, float], faces: str) -> float:
     """What the reference's 10 s would take here: its networks as found, its rest as it was."""
     rest = WHOLE_S[faces] - FRAMES * S3FD_FRAME_S - WINDOWS[faces] * SYNCNET_WINDOW_S
-    return FRAMES * found["s3fd_frame_s"] + WINDOWS[faces] * found["syncnet_window_s"] + rest
+    return FRAMES * kernel_s["s3fd_frame_s"] + WINDOWS[faces] * kernel_s["syncnet_window_s"] + rest
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,17 +93,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5, help="of which medians are taken")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    found = kernels(runs=args.runs)
+    kernel_s = kernels(runs=args.runs)
     print(
-        f"S3FD, {DETECTOR_PX[0]}x{DETECTOR_PX[1]}: {found['s3fd_frame_s']:.3f} s per frame "
+        f"S3FD, {DETECTOR_PX[0]}x{DETECTOR_PX[1]}: {kernel_s['s3fd_frame_s']:.3f} s per frame "
         f"(there {S3FD_FRAME_S})"
     )
-    print(f"SyncNet: {found['syncnet_window_s']:.4f} s per window (there {SYNCNET_WINDOW_S})")
-    whole = {faces: whole_s(found, faces) for faces in WHOLE_S}
-    for faces, seconds in whole.items():
+    print(f"SyncNet: {kernel_s['syncnet_window_s']:.4f} s per window (there {SYNCNET_WINDOW_S})")
+    totals_s = {faces: whole_s(kernel_s, faces) for faces in WHOLE_S}
+    for faces, seconds in totals_s.items():
         print(f"10 s of 720p, {faces}: {seconds:.0f} CPU s (there {WHOLE_S[faces]})")
     if args.json:
-        write_json(args.json, {"kernels": found, "whole_s": whole})
+        write_json(args.json, {"kernels": kernel_s, "whole_s": totals_s})
     return 0
 
 

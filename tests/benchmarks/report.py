@@ -15,12 +15,12 @@ GREEN, RED, MAGENTA, GREY = (0, 200, 0), (0, 0, 255), (255, 0, 255), (160, 160, 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows defaults, with the flag every script has."""
-    made = argparse.ArgumentParser(
+    command_parser = argparse.ArgumentParser(
         description=(description or "").partition("\n\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("--json", type=Path, help="file for the figures")
-    return made
+    command_parser.add_argument("--json", type=Path, help="file for the figures")
+    return command_parser
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -35,14 +35,14 @@ class Scored:
 
     Attributes:
         samples: the pictures.
-        found: per picture (n, 5) boxes and scores, best first.
+        detections: per picture (n, 5) boxes and scores, best first.
         false_scores: scores of false boxes, highest first.
         face_scores: per labelled face the score at which it is found, 0 where never.
         sides_px: longer sides of these faces.
     """
 
     samples: list[FaceSample]
-    found: list[np.ndarray]
+    detections: list[np.ndarray]
     false_scores: np.ndarray
     face_scores: np.ndarray
     sides_px: np.ndarray
@@ -77,17 +77,17 @@ def build_parser() -> argparse.ArgumentParser:
 def score(samples: list[FaceSample], *, detector: str, device: torch.device) -> Scored:
     """Runs the detector on every picture at its own size."""
     model, _ = weights.load_s3fd(detector, device=device)
-    found = [
+    detections = [
         detect(model, sample.image, confidence=LOWEST_CONFIDENCE)
         for sample in tqdm(samples, desc="photographs", disable=None, leave=False)
     ]
-    false_scores, face_scores, _ = score_detections(found, samples, min_face_px=MIN_FACE_PX)
+    false_scores, face_scores, _ = score_detections(detections, samples, min_face_px=MIN_FACE_PX)
     sides = [
         (sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1, initial=0) for sample in samples
     ]
     sides_px = np.concatenate([side[side >= MIN_FACE_PX] for side in sides])
     assert len(sides_px) == len(face_scores)
-    return Scored(samples, found, false_scores, face_scores, sides_px)
+    return Scored(samples, detections, false_scores, face_scores, sides_px)
 
 
 def figures(scored: Scored) -> list[dict[str, object]]:
@@ -115,21 +115,25 @@ def draw_worst(folder: Path, scored: Scored, confidence: float, count: int) -> N
     """Writes the worst pictures: found green, missed red, false magenta, ignored grey."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
-    for index, (sample, found) in enumerate(zip(scored.samples, scored.found, strict=True)):
-        false_scores, face_scores, _ = score_detections([found], [sample], min_face_px=0)
+    for index, (sample, detections) in enumerate(
+        zip(scored.samples, scored.detections, strict=True)
+    ):
+        false_scores, face_scores, _ = score_detections([detections], [sample], min_face_px=0)
         sides = (sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1, initial=0)
-        missed = (face_scores <= confidence) & (sides >= MIN_FACE_PX)
-        false = found[np.isin(found[:, 4], false_scores) & (found[:, 4] > confidence)]
-        if missed.any() or len(false):
-            pictures.append((int(missed.sum()) + len(false), index, missed, false))
-    for mistakes, index, missed, false in sorted(pictures, key=lambda row: -row[0])[:count]:
-        sample, found = scored.samples[index], scored.found[index]
+        misses = (face_scores <= confidence) & (sides >= MIN_FACE_PX)
+        false = detections[
+            np.isin(detections[:, 4], false_scores) & (detections[:, 4] > confidence)
+        ]
+        if misses.any() or len(false):
+            pictures.append((int(misses.sum()) + len(false), index, misses, false))
+    for mistakes, index, misses, false in sorted(pictures, key=lambda row: -row[0])[:count]:
+        sample, detections = scored.samples[index], scored.detections[index]
         image = cv2.resize(sample.image, None, fx=WORST_ENLARGED, fy=WORST_ENLARGED)
-        above = found[found[:, 4] > confidence]
+        above = detections[detections[:, 4] > confidence]
         for boxes, colour in (
             (sample.ignore, report.GREY),
             (above, report.GREEN),
-            (sample.boxes[missed], report.RED),
+            (sample.boxes[misses], report.RED),
             (false, report.MAGENTA),
         ):
             report.draw_boxes(image, boxes, colour, enlarged=WORST_ENLARGED)

@@ -41,7 +41,7 @@ from training.objectives.contrastive import MultiWay
 from training.tasks import syncnet as syncnet_task
 from training.tasks import syncnet_options, wav2lip_options
 from training.tasks import wav2lip as wav2lip_task
-from training.tasks.wav2lip_module import AnyBatch, Lesson
+from training.tasks.wav2lip_module import AnyBatch, TrainingModule
 
 Step = Callable[[bool], object]  # bf16 or not
 
@@ -80,13 +80,13 @@ def expert_step(windows: int, device: torch.device) -> Step:
 
     faces = random(3 * EXPERT_FRAMES, FACE_PX // 2, FACE_PX)
     batch = ExpertBatch(faces, random(1, 80, 16), random(2, TEACHER_SIZE))
-    lesson = Lesson(
+    module = TrainingModule(
         SyncNetColor(Wav2LipConfig(WIDTH)),
         expert=None,
         discriminator=None,
         taught_size=TEACHER_SIZE,
     )
-    return _wav2lip_step(lesson, batch, "expert", device)
+    return _wav2lip_step(module, batch, "expert", device)
 
 
 def generator_step(windows: int, device: torch.device, *, gan: bool) -> Step:
@@ -98,22 +98,24 @@ def generator_step(windows: int, device: torch.device, *, gan: bool) -> Step:
 
     pictures = (3, FACE_PX, FACE_PX)
     batch = FaceBatch(random(*pictures), random(*pictures), random(1, 80, 16), random(TEACHER_SIZE))
-    lesson = Lesson(
+    module = TrainingModule(
         Wav2Lip(config),
         expert=SyncNetColor(config),
         discriminator=Wav2LipDiscriminator(config) if gan else None,
         taught_size=TEACHER_SIZE,
     )
-    return _wav2lip_step(lesson, batch, "gan" if gan else "generator", device)
+    return _wav2lip_step(module, batch, "gan" if gan else "generator", device)
 
 
-def _wav2lip_step(lesson: Lesson, batch: AnyBatch, stage: str, device: torch.device) -> Step:
-    placed = lesson.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _wav2lip_step(
+    module: TrainingModule, batch: AnyBatch, stage: str, device: torch.device
+) -> Step:
+    placed = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     flags = ["--data", ".", "--run", ".", "--stage", stage, "--device", device.type]
     flags += ["--taught_steps", "0", "--sync_at", "0"]
     options = wav2lip_options.TrainOptions(**vars(train_wav2lip.build_parser().parse_args(flags)))
-    if lesson.expert is not None:
-        lesson.expert.to(device)
+    if module.expert is not None:
+        module.expert.to(device)
     group = Processes(0, 1, device)
     task = wav2lip_task.Wav2LipTask(placed, options, wav2lip_task.Data([], []), group)
     return _step(task, batch, group)
@@ -122,11 +124,11 @@ def _wav2lip_step(lesson: Lesson, batch: AnyBatch, stage: str, device: torch.dev
 def _step(task: Task, batch: object, group: Processes) -> Step:
     run = Run(task, decay=0.998)
 
-    def made(bf16: bool) -> object:
+    def random_batch(bf16: bool) -> object:
         task.precision = "bf16" if bf16 else "fp32"
         return fit.train_step(run, batch, lr=1e-4, group=group)
 
-    return made
+    return random_batch
 
 
 def seconds_of(
@@ -137,16 +139,16 @@ def seconds_of(
     On a CPU its own seconds: other work of the machine is not in them.
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    taken: tuple[list[float], list[float]] = ([], [])
+    times_s: tuple[list[float], list[float]] = ([], [])
     for turn in range(steps + 1):
-        for bf16, times in zip(kinds, taken, strict=True):
+        for bf16, times in zip(kinds, times_s, strict=True):
             started = clock()
             step(bf16)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if turn:
                 times.append(clock() - started)
-    return statistics.median(taken[0]), statistics.median(taken[1])
+    return statistics.median(times_s[0]), statistics.median(times_s[1])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -170,19 +172,19 @@ def main(argv: list[str] | None = None) -> int:
         "generator": lambda: generator_step(args.batch_size, device, gan=False),
         "gan": lambda: generator_step(args.batch_size, device, gan=True),
     }
-    found = {}
+    ratios = {}
     for name, make in stages.items():
         pair = seconds_of(make(), (False, chosen == "bf16"), steps=args.steps, device=device)
-        found[name] = {"fp32_s": pair[0], "auto_s": pair[1]}
+        ratios[name] = {"fp32_s": pair[0], "auto_s": pair[1]}
     print(f"--precision auto is {chosen} on {device}")
-    rows = [(name, row["fp32_s"], row["auto_s"]) for name, row in found.items()]
+    rows = [(name, row["fp32_s"], row["auto_s"]) for name, row in ratios.items()]
     report.print_table(("seconds a step", "fp32", "auto"), rows)
     met = [
         report.verdict(f"{name}: auto by fp32", auto_s / fp32_s, BAR, at_most=True)
         for name, fp32_s, auto_s in rows
     ]
     if args.json:
-        write_json(args.json, {"precision": chosen, "device": str(device)} | found)
+        write_json(args.json, {"precision": chosen, "device": str(device)} | ratios)
     return 0 if all(met) else 1
 
 

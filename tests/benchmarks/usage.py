@@ -69,13 +69,13 @@ def high_water(pid: int) -> int:
     return 0
 
 
-def measured(command: list[str], *, threads: int, doing: str) -> Usage:
+def measured(command: list[str], *, threads: int, task: str) -> Usage:
     """Runs a command to its end.
 
     Args:
         command: program and arguments; runs in the repository's root.
         threads: it may use.
-        doing: what an error says was done.
+        task: what an error says was done.
 
     Raises:
         PipelineError: it failed; the sentence ends with the last thing it said.
@@ -92,29 +92,29 @@ def measured(command: list[str], *, threads: int, doing: str) -> Usage:
                 stdout=subprocess.DEVNULL,
                 stderr=messages,
             )
-        peak, ended = 0, threading.Event()
+        peak, stop = 0, threading.Event()
 
         def poll() -> None:
             nonlocal peak
-            while not ended.wait(POLL_S):
+            while not stop.wait(POLL_S):
                 peak = max(peak, tree_rss(child.pid), high_water(child.pid))
 
         watcher = threading.Thread(target=poll, daemon=True)
         if PROC.is_dir():
             watcher.start()
         # Unlike RUSAGE_CHILDREN this is of one child, and of all that it has waited for.
-        _, status, used = os.wait4(child.pid, 0)
+        _, status, resources = os.wait4(child.pid, 0)
         wall_s = time.monotonic() - started
         child.returncode = os.waitstatus_to_exitcode(status)
-        ended.set()
+        stop.set()
         if PROC.is_dir():
             watcher.join()
         if child.returncode:
             messages.seek(0)
             lines = messages.read().decode(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else "no message"
-            raise PipelineError(f"{doing} failed with exit code {child.returncode}: {said}")
+            message = lines[-1] if lines else "no message"
+            raise PipelineError(f"{task} failed with exit code {child.returncode}: {message}")
     if not PROC.is_dir():  # else not: Linux counts what this process had when it forked
-        peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    written = used.ru_oublock * BLOCK_BYTES if sys.platform == "linux" else 0
-    return Usage(used.ru_utime + used.ru_stime, wall_s, peak, written)
+        peak = resources.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    written_bytes = resources.ru_oublock * BLOCK_BYTES if sys.platform == "linux" else 0
+    return Usage(resources.ru_utime + resources.ru_stime, wall_s, peak, written_bytes)

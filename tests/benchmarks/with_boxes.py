@@ -92,7 +92,7 @@ def _face(row: Any, info: decode.MediaInfo) -> Face:
     return Face((left * width, top * height, right * width, bottom * height), float(score))
 
 
-def write_given(path: Path, video: Path, faces_file: Path) -> None:
+def write_boxes(path: Path, video: Path, faces_file: Path) -> None:
     """Joins the faces of a faces.pckl with what their frames look like.
 
     Args:
@@ -118,12 +118,12 @@ def write_given(path: Path, video: Path, faces_file: Path) -> None:
             f"{faces_file} has {len(faces)} frames and {video} has {len(thumbs)}; "
             "give the faces of this video."
         )
-    given = [(frame, face.box) for frame in range(len(thumbs)) for face in faces[frame]]
+    face_rows = [(frame, face.box) for frame in range(len(thumbs)) for face in faces[frame]]
     np.savez(
         path,
         thumbs=np.stack(thumbs),
-        frames=np.array([frame for frame, _ in given], np.int64),
-        boxes=np.array([box for _, box in given], np.float32).reshape(-1, 4),
+        frames=np.array([frame for frame, _ in face_rows], np.int64),
+        boxes=np.array([box for _, box in face_rows], np.float32).reshape(-1, 4),
         longer_side_px=max(info.width_px, info.height_px),
     )
 
@@ -155,7 +155,7 @@ def rule_weights(folder: Path, name: str) -> Path:
     return folder / published.table()[name].file
 
 
-def answer_with(given: GivenFaces) -> None:
+def answer_with(faces_file: GivenFaces) -> None:
     """From now on every S3FD of this process computes as ever, and answers with given faces."""
     computed = s3fd.S3FD.forward
 
@@ -163,7 +163,7 @@ def answer_with(given: GivenFaces) -> None:
         model: s3fd.S3FD, images: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         _, _, anchors = computed(model, images)
-        regressions, logits = given.answer(images, anchors, config=model.config)
+        regressions, logits = faces_file.answer(images, anchors, config=model.config)
         return regressions, logits, anchors
 
     s3fd.S3FD.forward = forward  # type: ignore[assignment, method-assign]
@@ -171,8 +171,8 @@ def answer_with(given: GivenFaces) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the script with its detector's answers replaced."""
-    given_file, weights_dir, *flags = sys.argv[1:] if argv is None else argv
-    answer_with(GivenFaces(Path(given_file)))
+    faces_file, weights_dir, *flags = sys.argv[1:] if argv is None else argv
+    answer_with(GivenFaces(Path(faces_file)))
     weights.PUBLISHED_DIR = Path(weights_dir)
     return run_pipeline.main(flags)
 

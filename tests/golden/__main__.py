@@ -23,7 +23,7 @@ from models import weights
 from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
 from tests.golden import measure
-from tests.golden.kept import DIGITS, DISTANCES_FILE, MOUTH_FILE, NUMBERS_FILE
+from tests.golden.stored import DIGITS, DISTANCES_FILE, MOUTH_FILE, NUMBERS_FILE
 
 
 def run_example(data_dir: Path) -> Workspace:
@@ -69,7 +69,7 @@ def main() -> int:
             "embeddings": measure.of_embeddings(work.crop(0)),
             "distances": measure.of_distances(),
             "judgement": measure.of_judgement(dists),
-            "judgement_of_drift": measure.of_judgement(measure.made_distances()),
+            "judgement_of_drift": measure.of_judgement(measure.synthetic_distances()),
         }
     np.savez_compressed(DISTANCES_FILE, dists=dists)
     NUMBERS_FILE.write_text(json.dumps(rounded(numbers), indent=1) + "\n")

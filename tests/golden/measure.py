@@ -83,8 +83,8 @@ def of_boxes(example: Path) -> dict[str, Any]:
     for frame in _frames(example, BOX_FRAMES):
         detector.feed(frame)
     return {
-        str(index): [[*face.box, face.confidence] for face in found]
-        for index, found in zip(BOX_FRAMES, detector.faces(), strict=True)
+        str(index): [[*face.box, face.confidence] for face in faces]
+        for index, faces in zip(BOX_FRAMES, detector.faces(), strict=True)
     }
 
 
@@ -114,7 +114,7 @@ def of_embeddings(clip: Path) -> dict[str, Any]:
     return {name: {"first": v[0].tolist(), "last": v[-1].tolist()} for name, v in pairs.items()}
 
 
-def made_distances() -> np.ndarray:
+def synthetic_distances() -> np.ndarray:
     """(750, 31) float32: windows that prefer a shift which moves by half a frame every 5 s."""
     lead_frames = 2 + 0.5 * (np.arange(750) // 125)
     shifts = 15 - np.arange(31)
@@ -125,15 +125,15 @@ def made_distances() -> np.ndarray:
 
 def of_judgement(dists: np.ndarray) -> dict[str, Any]:
     """Everything `judge` says of a distance matrix, and confidence per frame, every 20th."""
-    heard = np.arange(len(dists)) % 4 > 0
+    with_sound = np.arange(len(dists)) % 4 > 0
     return _judged(dists) | {
-        "without_a_quarter": _judged(dists, heard),
+        "without_a_quarter": _judged(dists, with_sound),
         "per_frame": sync_offset.confidence_per_frame(dists, frames=len(dists) + 5)[::20].tolist(),
     }
 
 
-def _judged(dists: np.ndarray, heard: np.ndarray | None = None) -> dict[str, Any]:
-    judged = asdict(sync_offset.judge(dists, heard, **RELIABLE))
+def _judged(dists: np.ndarray, with_sound: np.ndarray | None = None) -> dict[str, Any]:
+    judged = asdict(sync_offset.judge(dists, with_sound, **RELIABLE))
     return judged | {"framewise": judged["framewise"][::20].tolist()}
 
 
@@ -167,5 +167,5 @@ def _scorer_config() -> syncnet.SyncNetConfig:
     return model.config
 
 
-def _frames(video: Path, wanted: tuple[int, ...]) -> list[np.ndarray]:
-    return [frame for index, frame in enumerate(decode.read_frames(video)) if index in wanted]
+def _frames(video: Path, indices: tuple[int, ...]) -> list[np.ndarray]:
+    return [frame for index, frame in enumerate(decode.read_frames(video)) if index in indices]

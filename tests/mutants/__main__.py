@@ -68,8 +68,8 @@ def replay(mutant: Mutant) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         root = copy_of_the_tree(Path(folder))
         mutant.change(root)
-        code, said = run_tests(root, mutant.tests)
-    return code in (1, -1), said
+        code, summary = run_tests(root, mutant.tests)
+    return code in (1, -1), summary
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,16 +85,16 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         root = copy_of_the_tree(Path(folder))
         tests = tuple(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
-        code, said = run_tests(root, tests)
+        code, summary = run_tests(root, tests)
     if code != 0:
-        print(f"the tests fail without any fault: {said}")
+        print(f"the tests fail without any fault: {summary}")
         return 1
     survivors = 0
     with ThreadPoolExecutor(max_workers=args.workers) as pool:
-        for mutant, (killed, said) in zip(chosen, pool.map(replay, chosen), strict=True):
+        for mutant, (killed, summary) in zip(chosen, pool.map(replay, chosen), strict=True):
             survivors += not killed
             verdict = "killed  " if killed else "SURVIVED"
-            print(f"{verdict}  {mutant.file}: {mutant.fault}  [{said[:120]}]", flush=True)
+            print(f"{verdict}  {mutant.file}: {mutant.fault}  [{summary[:120]}]", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} killed, {time.monotonic() - started:.0f} s")
     return 1 if survivors else 0
 

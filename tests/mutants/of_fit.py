@@ -196,8 +196,8 @@ FIT = (
     Mutant(
         "a task's own state is not restored",
         "training/loop/task.py",
-        "said = self.task.restore(state, self.origin)",
-        'said = ""',
+        "remark = self.task.restore(state, self.origin)",
+        'remark = ""',
         (f"{LOOP}::test_run_that_was_stopped_is_saved_and_goes_on_with_the_next_step",),
     ),
     Mutant(

@@ -79,14 +79,14 @@ JUDGING = (
     Mutant(
         "a clip of one piece is believed whatever it says",
         "training/evaluate/judging.py",
-        "        return whole.reliable\n",
+        "        return sync.reliable\n",
         "        return True\n",
         (f"{SYNC}::test_own_offset_of_a_clip_of_one_piece_is_believed_where_it_is_reliable",),
     ),
     Mutant(
         "a clip of one piece is believed at the search edge",
         "training/evaluate/judging.py",
-        "    if whole.at_search_edge:\n        return False\n",
+        "    if sync.at_search_edge:\n        return False\n",
         "",
         (f"{SYNC}::test_own_offset_of_a_clip_of_one_piece_is_believed_where_it_is_reliable",),
     ),
@@ -100,8 +100,8 @@ JUDGING = (
     Mutant(
         "the margin of a short clip is the same at every length",
         "training/evaluate/judging.py",
-        "whole.margin * windows**0.5 >=",
-        "whole.margin * 11 >=",
+        "sync.margin * windows**0.5 >=",
+        "sync.margin * 11 >=",
         (f"{SYNC}::test_own_offset_of_one_piece_without_a_calibration_needs_a_margin",),
     ),
     Mutant(
@@ -114,7 +114,7 @@ JUDGING = (
     Mutant(
         "nothing holds the zero of all clips",
         "training/evaluate/judging.py",
-        "    zero_ms = population_lag(kept)\n",
+        "    zero_ms = population_lag(followers)\n",
         "    zero_ms = 0.0\n",
         (f"{SYNC}::test_refine_holds_the_zero_at_the_median_person",),
     ),
@@ -261,7 +261,7 @@ JUDGING = (
     Mutant(
         "one file may be on both sides",
         "training/data/people.py",
-        "    if both := sorted(mine.keys() & theirs.keys()):\n",
+        "    if both := sorted(data_clips.keys() & val_clips.keys()):\n",
         "    if both := []:\n",
         (f"{DATA}::test_lists_that_share_a_video_or_a_person_are_refused",),
     ),
@@ -338,15 +338,15 @@ JUDGING = (
     Mutant(
         "the known shift is added instead of taken away",
         "training/evaluate/agreement.py",
-        "found.offset_frames - lead",
-        "found.offset_frames + lead",
+        "sync.offset_frames - lead",
+        "sync.offset_frames + lead",
         (f"{SYNC}::test_a_perfect_network_agrees_whatever_the_native_lag",),
     ),
     Mutant(
         "the fine shift is not taken away from the answer",
         "training/evaluate_sync.py",
-        "abs(moved.offset_ms - plain.offset_ms - shift_ms)",
-        "abs(moved.offset_ms - plain.offset_ms)",
+        "abs(shifted.offset_ms - plain.offset_ms - shift_ms)",
+        "abs(shifted.offset_ms - plain.offset_ms)",
         (f"{SYNC}::test_fine_error_is_measured_against_the_unmoved_estimate",),
     ),
     Mutant(
@@ -406,8 +406,8 @@ RESUME = (
     Mutant(
         "a dropped clip joins at every resume",
         "training/tasks/syncnet.py",
-        "if c.name not in known and c.name not in self.dropped]",
-        "if c.name not in known]",
+        "if c.name not in offsets_ms and c.name not in self.dropped]",
+        "if c.name not in offsets_ms]",
         (f"{RESUMED}::test_dropped_clip_stays_out_of_a_resumed_run_until_it_is_another",),
     ),
     Mutant(
@@ -427,8 +427,8 @@ RESUME = (
     Mutant(
         "a checkpoint as weights is the network in training, not the averaged one",
         "models/weights.py",
-        'best, average = held.get("best"), held.get("average")',
-        'best, average = None, held.get("lesson")',
+        'best, average = content.get("best"), content.get("average")',
+        'best, average = None, content.get("lesson")',
         ("tests/test_stopping.py::test_checkpoint_of_a_run_is_weights_of_its_averaged_network",),
     ),
 )
@@ -667,7 +667,7 @@ SYNCNET = (
     Mutant(
         "the rate never falls",
         "training/loop/checkpoint.py",
-        "return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))",
+        "return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))",
         "return peak",
         (f"{STEP}::test_learning_rate_warms_up_and_falls_to_a_hundredth",),
     ),
@@ -719,15 +719,15 @@ LOSSES = (
     Mutant(
         "the discriminator's loss reaches the generator",
         "training/objectives/wav2lip_objectives.py",
-        "fake = discriminator(drawn.detach().flatten(0, 1))",
-        "fake = discriminator(drawn.flatten(0, 1))",
+        "fake = discriminator(generated.detach().flatten(0, 1))",
+        "fake = discriminator(generated.flatten(0, 1))",
         (f"{FACES}::test_discriminator_learns_that_real_faces_are_real",),
     ),
     Mutant(
         "the generator wants to be found out",
         "training/objectives/wav2lip_objectives.py",
-        "_cross_entropy(discriminator(drawn.flatten(0, 1)), real=True)",
-        "_cross_entropy(discriminator(drawn.flatten(0, 1)), real=False)",
+        "_cross_entropy(discriminator(generated.flatten(0, 1)), real=True)",
+        "_cross_entropy(discriminator(generated.flatten(0, 1)), real=False)",
         (f"{FACES}::test_discriminator_learns_that_real_faces_are_real",),
     ),
     Mutant(
@@ -938,8 +938,8 @@ TOOLS = (
     Mutant(
         "the new mouth is scored against the old sound",
         "training/evaluate_mouths.py",
-        "scorer.score_frames(made, exchange.sound)",
-        "scorer.score_frames(made, own)",
+        "scorer.score_frames(dubbed, exchange.sound)",
+        "scorer.score_frames(dubbed, own)",
         (f"{EVALUATIONS}::test_foreign_sound_figures_are_of_the_clip_as_it_was_and_as_it_is",),
     ),
     Mutant(

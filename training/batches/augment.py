@@ -35,8 +35,8 @@ def change_speed(
     after = np.minimum(before + 1, len(pictures) - 1)
     share = (position - before).astype(np.float32)[:, None, None, None]
     mixed = pictures[before] * (1 - share) + pictures[after] * share
-    heard_at = np.arange(round(len(samples) * frames / len(pictures))) * (len(pictures) / frames)
-    changed = np.interp(heard_at, np.arange(len(samples)), samples)
+    positions = np.arange(round(len(samples) * frames / len(pictures))) * (len(pictures) / frames)
+    changed = np.interp(positions, np.arange(len(samples)), samples)
     return mixed.round().astype(np.uint8), changed.clip(-32768, 32767).astype(np.int16)
 
 

@@ -81,8 +81,8 @@ def _at_most(odds: np.ndarray, largest: float) -> np.ndarray:
         return np.full(len(odds), 1 / len(odds))
     capped = np.zeros(len(odds), bool)
     while True:
-        left = 1 - largest * capped.sum()
-        found = np.where(capped, largest, odds * left / odds[~capped].sum())
-        if not (found > largest * (1 + ROUNDING)).any():
-            return found
-        capped |= found > largest * (1 + ROUNDING)
+        rest = 1 - largest * capped.sum()
+        limited = np.where(capped, largest, odds * rest / odds[~capped].sum())
+        if not (limited > largest * (1 + ROUNDING)).any():
+            return limited
+        capped |= limited > largest * (1 + ROUNDING)

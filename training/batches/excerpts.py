@@ -103,13 +103,13 @@ def draw_batch(clips: list[Clip], config: SyncNetConfig, draw: Draw, *, step: in
     if draw.across:  # another pace leaves its trace in lips and sound: none may stand out
         shortest = min(clips[index].frames for index in chosen)
         stretch = min(_stretch(rng, excerpt_frames(config)), shortest)
-    mine = slice(draw.rank, None, draw.world)
+    share = slice(draw.rank, None, draw.world)
     pairs = [
         _excerpt(clips[index], np.random.default_rng(seed), config, grey=draw.grey, stretch=stretch)
-        for index, seed in zip(chosen[mine], seeds[mine], strict=True)
+        for index, seed in zip(chosen[share], seeds[share], strict=True)
     ]
     lips, sound = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-    return Batch(lips, sound, [int(seed) for seed in seeds[mine]])
+    return Batch(lips, sound, [int(seed) for seed in seeds[share]])
 
 
 def _stretch(rng: np.random.Generator, frames: int) -> int:
@@ -135,23 +135,23 @@ def _excerpt(
     starts = starts or _starts(clip, stretch) or _nearest_start(clip, stretch)
     first = int(rng.integers(starts.start, starts.stop))
     side = config.side_frames if split else 0
-    seen = np.array(clip.pictures[first : first + stretch])  # out of the read-only map
+    pictures = np.array(clip.pictures[first : first + stretch])  # out of the read-only map
     sound = _sound(clip, first, stretch, frames=frames, side=side)
     if stretch != frames:
-        seen, sound = change_speed(seen, sound, frames=frames)
+        pictures, sound = change_speed(pictures, sound, frames=frames)
     # The first column has no sample before it to be emphasised against, which shows.
     columns = features.mfcc(augment_sound(sound, rng))[1:]
-    lips = augment_lips(torch.from_numpy(seen), rng, size_px=config.lip_size_px, grey=grey)
+    lips = augment_lips(torch.from_numpy(pictures), rng, size_px=config.lip_size_px, grey=grey)
     parts = []
     for part in torch.arange(frames).chunk(1 + split):
         start, stop = int(part[0]), int(part[-1]) + 1
-        heard = columns[start * MFCC_PER_FRAME : (stop + 2 * side) * MFCC_PER_FRAME]
-        parts.append(_windows(lips[start:stop], heard, rng, config, side=side))
+        around = columns[start * MFCC_PER_FRAME : (stop + 2 * side) * MFCC_PER_FRAME]
+        parts.append(_windows(lips[start:stop], around, rng, config, side=side))
     count = window_count(config)
-    seen_windows, windows_with_sound = (
+    lip_windows, windows_with_sound = (
         torch.cat(streams)[:count] for streams in zip(*parts, strict=True)
     )
-    return seen_windows, windows_with_sound
+    return lip_windows, windows_with_sound
 
 
 def _starts(clip: Clip, stretch: int, *, beyond: float = 0.0) -> range:
@@ -221,7 +221,7 @@ def _windows(
         lips = disturb_normalised(lips / (lips.square().mean().sqrt() + STILL), rng)
     else:
         lips = lips * 255
-    heard = torch.from_numpy(columns).unfold(0, config.window_columns, MFCC_PER_FRAME)[:, None]
+    windows = torch.from_numpy(columns).unfold(0, config.window_columns, MFCC_PER_FRAME)[:, None]
     if side:
         lips = syncnet.repeat_ends(lips, config)
-    return syncnet.lip_windows(lips, config)[::WINDOW_STEP], heard[::WINDOW_STEP]
+    return syncnet.lip_windows(lips, config)[::WINDOW_STEP], windows[::WINDOW_STEP]

@@ -66,10 +66,12 @@ def expert_batch(
     """
     excerpts = max(1, size // EXCERPT_WINDOWS)
     every = slice(None)  # of all processes: their excerpts are each other's wrong sound
-    drawn = list(drawn_clips(clips, seed=seed, step=step, count=excerpts, share=every, across=True))
+    chosen = list(
+        drawn_clips(clips, seed=seed, step=step, count=excerpts, share=every, across=True)
+    )
     pace_rng = np.random.default_rng((seed, step, PACE))
-    stretch = _stretch([face for face, _ in drawn], pace_rng) if augmented else EXCERPT_FRAMES
-    rows = [_excerpt(face, rng, stretch, augmented=augmented) for face, rng in drawn[share]]
+    stretch = _stretch([face for face, _ in chosen], pace_rng) if augmented else EXCERPT_FRAMES
+    rows = [_excerpt(face, rng, stretch, augmented=augmented) for face, rng in chosen[share]]
     return ExpertBatch(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 
@@ -100,13 +102,13 @@ def _excerpt(
     pictures = faces.transpose(0, 3, 1, 2)
     if stretch != EXCERPT_FRAMES:
         pictures, sound = change_speed(pictures, sound, frames=EXCERPT_FRAMES)
-    seen = torch.from_numpy(np.ascontiguousarray(pictures))
+    values = torch.from_numpy(np.ascontiguousarray(pictures))
     if augmented:
         sound = augment_sound(sound, rng)
-        seen = augment_lips(seen, rng, size_px=FACE_PX, grey=GREY, turn=TURN)
+        values = augment_lips(values, rng, size_px=FACE_PX, grey=GREY, turn=TURN)
     else:
-        seen = seen.float() / 255
-    mouths = seen[:, :, MASKED_FROM_PX:].unflatten(0, (EXCERPT_WINDOWS, EXPERT_FRAMES))
+        values = values.float() / 255
+    mouths = values[:, :, MASKED_FROM_PX:].unflatten(0, (EXCERPT_WINDOWS, EXPERT_FRAMES))
     times_s = np.arange(0, EXCERPT_FRAMES, EXPERT_FRAMES) / FRAME_RATE
     mels = features.mel_windows(features.mel(sound), times_s)
     at = first + np.arange(EXCERPT_WINDOWS) * EXPERT_FRAMES * stretch / EXCERPT_FRAMES

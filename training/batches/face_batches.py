@@ -56,8 +56,8 @@ def face_batch(
         augmented: other boxes and other light; without, what run_wav2lip.py would see.
         share: of this process.
     """
-    drawn = drawn_clips(clips, seed=seed, step=step, count=size, share=share)
-    rows = [_window(clip, rng, augmented=augmented) for clip, rng in drawn]
+    chosen = drawn_clips(clips, seed=seed, step=step, count=size, share=share)
+    rows = [_window(clip, rng, augmented=augmented) for clip, rng in chosen]
     return FaceBatch(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 
@@ -85,5 +85,5 @@ def _other_start(starts: np.ndarray, start: int, rng: np.random.Generator) -> in
 def _other_light(faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     gain = np.exp(rng.normal(0, 0.08, 3))
     table = 255 * (np.arange(256)[:, None] / 255) ** np.exp(rng.normal(0, 0.15)) * gain
-    looked_up = table.clip(0, 255).astype(np.uint8)
-    return np.stack([looked_up[:, c][faces[..., c]] for c in range(3)], axis=-1)
+    levels = table.clip(0, 255).astype(np.uint8)
+    return np.stack([levels[:, c][faces[..., c]] for c in range(3)], axis=-1)

@@ -103,9 +103,9 @@ def augment(sample: FaceSample, rng: np.random.Generator, *, size_px: int) -> Fa
         side = max(box[2] - box[0], box[3] - box[1])
         target = np.exp(rng.uniform(np.log(13), np.log(0.95 * size_px)))
         scale = float(np.clip(target / side, 0.15, 2.5))
-        clip_cache = max(0.0, size_px - side * scale)
-        x = box[0] * scale - rng.uniform(0, clip_cache)
-        y = box[1] * scale - rng.uniform(0, clip_cache)
+        slack = max(0.0, size_px - side * scale)
+        x = box[0] * scale - rng.uniform(0, slack)
+        y = box[1] * scale - rng.uniform(0, slack)
     else:
         scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.5))))
         x = rng.uniform(min(0, width * scale - size_px), max(0, width * scale - size_px))
@@ -140,9 +140,9 @@ def _visible(boxes: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Splits boxes into faces and remains (cut off or tiny), which do not count."""
     clipped = boxes.clip(0, size_px)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    shown = (clipped[:, 2:] - clipped[:, :2]).prod(axis=1) / np.maximum(area, 1e-6)
+    visible_share = (clipped[:, 2:] - clipped[:, :2]).prod(axis=1) / np.maximum(area, 1e-6)
     large = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) >= SMALLEST_FACE_PX
-    keep = (shown > 0.5) & large
+    keep = (visible_share > 0.5) & large
     return clipped[keep].astype(np.float32), clipped[~keep].astype(np.float32)
 
 

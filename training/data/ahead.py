@@ -8,7 +8,7 @@ from typing import TypeVar
 Made = TypeVar("Made")
 
 
-def made_ahead(
+def batches_ahead(
     make: Callable[[int], Made], *, first_step: int, last_step: int, workers: int
 ) -> Iterator[Made]:
     """What is made for the steps `first_step` to `last_step` - 1, in their order.
@@ -36,12 +36,12 @@ def made_ahead(
         pool.shutdown()
 
 
-def timed(made: Iterator[Made]) -> Iterator[tuple[Made, float]]:
+def timed(batches: Iterator[Made]) -> Iterator[tuple[Made, float]]:
     """Each with the seconds the step had to wait for it."""
     while True:
         started = time.perf_counter()
         try:
-            one = next(made)
+            one = next(batches)
         except StopIteration:
             return
         yield one, time.perf_counter() - started

@@ -30,18 +30,20 @@ class ClipCache:
             raise CacheUnwritable(folder, error) from error
         self.folder = folder
         self.limit_bytes = limit_bytes
-        for left in folder.glob(".*.partial"):  # of a writer that was killed
+        for file in folder.glob(".*.partial"):  # of a writer that was killed
             with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > LONGEST_WRITE_S:
-                    left.unlink()
+                if time.time() - file.stat().st_mtime > LONGEST_WRITE_S:
+                    file.unlink()
         entries: dict[str, list[os.stat_result]] = {}
         for path in folder.glob("*.npy"):
             with contextlib.suppress(FileNotFoundError):  # another run has just made room
                 entries.setdefault(_key(path), []).append(path.stat())
         sizes = {key: sum(status.st_size for status in files) for key, files in entries.items()}
-        used_ns = {key: max(one.st_mtime_ns for one in files) for key, files in entries.items()}
+        last_use_ns = {key: max(one.st_mtime_ns for one in files) for key, files in entries.items()}
         self._left_bytes = limit_bytes - sum(sizes.values())
-        self._oldest_first = {key: sizes[key] for key in sorted(sizes, key=lambda k: used_ns[k])}
+        self._oldest_first = {
+            key: sizes[key] for key in sorted(sizes, key=lambda k: last_use_ns[k])
+        }
 
     def take(self, size_bytes: int) -> bool:
         """Whether there is, or can be made, room for so much more, which is then taken."""

@@ -28,7 +28,7 @@ class FaceSource:
         min_confidence: of clips that run_syncnet.py scored; see `selection.select`.
         max_offset: of such clips, frames.
         least_frames: shorter stretches are of no use.
-        listed: "dir/video" names to use of a preprocessed_root; None: all that are there.
+        video_names: "dir/video" names to use of a preprocessed_root; None: all that are there.
     """
 
     cache: Path
@@ -36,7 +36,7 @@ class FaceSource:
     min_confidence: float
     max_offset: float
     least_frames: int
-    listed: list[str] | None = None
+    video_names: list[str] | None = None
 
 
 def load_faces(
@@ -65,7 +65,7 @@ def load_faces(
         total = len(faces) + len(left_out)
     else:
         files = samples.clip_files(data_dirs)
-        if source.listed is not None:
+        if source.video_names is not None:
             raise InputError(
                 f"{data_dirs[0]} is no preprocessed_root; give --val instead of --filelists."
             )
@@ -95,22 +95,22 @@ def load_faces(
 def _of_tracks(
     files: list[Path], source: FaceSource, progress: Progress
 ) -> tuple[list[FaceClip], dict[str, str]]:
-    known = selection.known_offsets(files)
-    kept, left_out = selection.select(
-        files, known, min_confidence=source.min_confidence, max_offset=source.max_offset
+    offsets = selection.known_offsets(files)
+    chosen, left_out = selection.select(
+        files, offsets, min_confidence=source.min_confidence, max_offset=source.max_offset
     )
     loaded = samples.load_clips(
-        kept,
+        chosen,
         VIEW,
         cache=source.cache,
         margin=False,
         cache_gb=source.cache_gb,
         progress=progress,
     )
-    by_name = {samples.clip_name(file): file for file in kept}
+    by_name = {samples.clip_name(file): file for file in chosen}
     left_out |= loaded.left_out
     faces = []
-    for clip in selection.aligned(loaded.clips, known):
+    for clip in selection.aligned(loaded.clips, offsets):
         try:
             faces.append(FaceClip(clip, track_box(box_aspect(by_name[clip.name]))))
         except PipelineError as error:
@@ -127,7 +127,7 @@ def _of_preprocessed(
         )
     return preprocessed.load_videos(
         roots,
-        listed=source.listed,
+        video_names=source.video_names,
         cache=source.cache,
         cache_gb=source.cache_gb,
         progress=progress,

@@ -49,13 +49,13 @@ class FaceClip:
     Attributes:
         clip: pictures, sound, and by how much the sound leads.
         box: the face in every picture, as Wav2Lip wants it.
-        seen: (T,) bool, frames whose picture shows the face; None: all.
+        shows_face: (T,) bool, frames whose picture shows the face; None: all.
         taught: a SyncNet's embeddings of it, where an expert learns from one.
     """
 
     clip: Clip
     box: Cut
-    seen: np.ndarray | None = None
+    shows_face: np.ndarray | None = None
     taught: Taught | None = None
 
     @cached_property
@@ -78,10 +78,10 @@ class FaceClip:
         # The sound of the last frame's own window reaches so much further.
         end = int(min(self.clip.frames, sound_frames + late)) - EXPERT_FRAMES
         starts = np.arange(first, max(first, end - frames))
-        if self.seen is None or not len(starts):
+        if self.shows_face is None or not len(starts):
             return starts
-        shown = np.concatenate([[0], np.cumsum(self.seen)])
-        return starts[shown[starts + frames] - shown[starts] == frames]
+        visible = np.concatenate([[0], np.cumsum(self.shows_face)])
+        return starts[visible[starts + frames] - visible[starts] == frames]
 
     def sound(self, frames: np.ndarray) -> torch.Tensor:
         """The mel windows (N, 1, 80, 16) of the sound that belongs to some video frames."""
@@ -94,9 +94,9 @@ class FaceClip:
             return torch.zeros(len(frames), 2, 0)
         last = len(self.taught.lips) - 1
         leads = self.clip.offset_at(frames) / 1000 * FRAME_RATE
-        heard = frames - np.round(leads).astype(int)
+        heard_frames = frames - np.round(leads).astype(int)
         lips = self.taught.lips[frames.clip(0, last)]
-        sound = self.taught.sound[heard.clip(0, last)]
+        sound = self.taught.sound[heard_frames.clip(0, last)]
         return torch.from_numpy(np.stack([lips, sound], axis=1)).float()
 
     def faces(self, frames: np.ndarray, cut: Cut) -> np.ndarray:

@@ -29,8 +29,8 @@ def read(data_dirs: list[Path]) -> dict[str, str]:
         file = folder / FILE
         if not file.is_file():
             continue
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            rows = csv.DictReader(opened)
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.DictReader(stream)
             if not set(COLUMNS) <= set(rows.fieldnames or ()):
                 raise InputError(f"{file} needs the columns {' and '.join(COLUMNS)} in its head.")
             for row in rows:
@@ -75,11 +75,11 @@ def check_folders_apart(data: list[Path], val: list[Path], filelists: Path | Non
     val = val or (data if filelists else [])
     if not val:
         return
-    mine, theirs = (
+    data_clips, val_clips = (
         _clips(folders, filelists, part)
         for folders, part in ((data, "train.txt"), (val, "val.txt"))
     )
-    if both := sorted(mine.keys() & theirs.keys()):
+    if both := sorted(data_clips.keys() & val_clips.keys()):
         raise InputError(
             f"{both[0]} is in --data and in --val; figures on clips that were learned from say "
             "nothing, so give other folders or lists."
@@ -88,16 +88,16 @@ def check_folders_apart(data: list[Path], val: list[Path], filelists: Path | Non
     persons = read([*data, *(folder for folder in val if folder not in data)])
     clips, others = (
         [clip for clip in side.values() if not filelists or clip.reference in persons]
-        for side in (mine, theirs)
+        for side in (data_clips, val_clips)
     )
     check_apart(clips, others, persons)
 
 
 def _clips(folders: list[Path], filelists: Path | None, part: str) -> dict[Path, Clip]:
     """A clip of that name, with nothing in it, for every file."""
-    listed = preprocessed.listed_videos(filelists / part) if filelists else None
+    video_names = preprocessed.listed_videos(filelists / part) if filelists else None
     if any(preprocessed.is_root(folder) for folder in folders):
-        videos = preprocessed.video_folders(folders, listed)
+        videos = preprocessed.video_folders(folders, video_names)
         return {path.resolve(): _empty(preprocessed.video_name(path)) for path in videos}
     files = samples.clip_files(folders)
     return {file.resolve(): _empty(samples.clip_name(file)) for file in files}

@@ -68,7 +68,7 @@ def _decoded(data: bytes) -> str:
 def load_videos(
     roots: list[Path],
     *,
-    listed: list[str] | None,
+    video_names: list[str] | None,
     cache: Path,
     cache_gb: float,
     progress: Progress = silent,
@@ -77,7 +77,7 @@ def load_videos(
 
     Args:
         roots: preprocessed_root folders.
-        listed: names to read; None: all.
+        video_names: names to read; None: all.
         cache: folder of decoded faces.
         cache_gb: its largest size.
         progress: called after each video.
@@ -88,18 +88,18 @@ def load_videos(
     Raises:
         InputError: not one video can be used; the sentence names the first and why.
     """
-    folders = video_folders(roots, listed)
+    folders = video_folders(roots, video_names)
     clip_cache = samples.ClipCache(cache, limit_bytes=int(cache_gb * 1e9))
     faces: list[FaceClip] = []
     left_out: dict[str, str] = {}
-    for done, folder in enumerate(folders, start=1):
+    for count, folder in enumerate(folders, start=1):
         name = video_name(folder)
         clip = samples.attempt(partial(_clip, folder, name, clip_cache))
         if isinstance(clip, samples.Clip):
-            faces.append(FaceClip(clip, WHOLE, seen=_seen(folder, clip.frames)))
+            faces.append(FaceClip(clip, WHOLE, shows_face=_seen(folder, clip.frames)))
         else:
             left_out[name] = clip
-        progress("face folders read", done, len(folders))
+        progress("face folders read", count, len(folders))
     if not faces:
         name, reason = next(iter(left_out.items()))
         raise InputError(f"None of {len(folders)} videos can be used: {name}: {reason}.")
@@ -111,21 +111,21 @@ def video_name(folder: Path) -> str:
     return "/".join(folder.absolute().parts[-3:])
 
 
-def video_folders(roots: list[Path], listed: list[str] | None) -> list[Path]:
+def video_folders(roots: list[Path], video_names: list[str] | None) -> list[Path]:
     """The folder of each video, listed or all that have sound.
 
     Lists of some data sets have a word after the name, and names may have spaces: what is there
     decides. A name that is nowhere stands for a folder of the first root.
     """
-    if listed is None:
+    if video_names is None:
         return [sound.parent for root in roots for sound in sorted(root.glob("*/*/audio.wav"))]
-    return [folder for line in listed for folder in _listed_folders(roots, line)]
+    return [folder for line in video_names for folder in _listed_folders(roots, line)]
 
 
 def _listed_folders(roots: list[Path], line: str) -> list[Path]:
     for end in (len(line), *reversed([space.start() for space in re.finditer(r"\s+", line)])):
-        if found := [root / line[:end] for root in roots if (root / line[:end]).is_dir()]:
-            return found
+        if folders := [root / line[:end] for root in roots if (root / line[:end]).is_dir()]:
+            return folders
     return [roots[0] / line]
 
 
@@ -151,11 +151,11 @@ def _clip(folder: Path, name: str, clip_cache: samples.ClipCache) -> samples.Cli
 
 def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndarray]:
     spoken = decode.read_audio(sound)
-    heard = {n: file for n, file in pictures.items() if n * SAMPLES_PER_FRAME < len(spoken)}
-    if spoken.size and not heard:
+    used = {n: file for n, file in pictures.items() if n * SAMPLES_PER_FRAME < len(spoken)}
+    if spoken.size and not used:
         raise ValueError(f"no picture while there is sound in {sound}")
-    faces = np.zeros((max(heard, default=0) + 1, 3, FACE_PX, FACE_PX), np.uint8)
-    for number, file in heard.items():
+    faces = np.zeros((max(used, default=0) + 1, 3, FACE_PX, FACE_PX), np.uint8)
+    for number, file in used.items():
         picture = cv2.imread(str(file))
         if picture is None:
             raise ValueError(f"{file} is no picture")
@@ -164,10 +164,10 @@ def _decode(pictures: dict[int, Path], sound: Path) -> tuple[np.ndarray, np.ndar
     return faces, spoken
 
 
-def sizes(roots: list[Path], listed: list[str] | None) -> dict[str, int]:
+def sizes(roots: list[Path], video_names: list[str] | None) -> dict[str, int]:
     """Bytes of the sound of each video that `load_videos` would read, by its name there."""
-    found = {}
-    for folder in video_folders(roots, listed):
+    sizes_bytes = {}
+    for folder in video_folders(roots, video_names):
         sound = folder / "audio.wav"
-        found[video_name(folder)] = sound.stat().st_size if sound.is_file() else 0
-    return found
+        sizes_bytes[video_name(folder)] = sound.stat().st_size if sound.is_file() else 0
+    return sizes_bytes

@@ -150,9 +150,9 @@ def _instead_of_crops(folder: Path) -> str:
     if any(folder.glob("*/*/audio.wav")):
         return "it is a preprocessed_root, which train_wav2lip.py reads."
     names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    content = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (
-        f"there is {shown or 'nothing'} in it; run run_pipeline.py on the videos and give its "
+        f"there is {content or 'nothing'} in it; run run_pipeline.py on the videos and give its "
         "data_dir."
     )
 
@@ -188,13 +188,13 @@ def load_clips(
     clips: list[Clip] = []
     left_out: dict[str, str] = {}
     clip_cache = ClipCache(cache, limit_bytes=int(cache_gb * 1e9))
-    for done, file in enumerate(files, start=1):
+    for count, file in enumerate(files, start=1):
         clip = attempt(partial(_cached_clip, file, view, clip_cache))
         if isinstance(clip, Clip):
             clips.append(clip)
         else:
             left_out[clip_name(file)] = clip
-        progress("face clips read", done, len(files))
+        progress("face clips read", count, len(files))
     if not clips:
         name, reason = next(iter(left_out.items()))
         raise InputError(f"None of {len(files)} face clips can be used: {name}: {reason}.")
@@ -243,7 +243,7 @@ def cached(
     pictures_file = clip_cache.folder / f"{key}.pictures.npy"
     samples_file = clip_cache.folder / f"{key}.samples.npy"
 
-    def found() -> Clip:
+    def read() -> Clip:
         pictures = np.load(pictures_file, mmap_mode="r", allow_pickle=False)
         clip = Clip(name, pictures, np.load(samples_file, allow_pickle=False))
         MAPPED[pictures_file.absolute()] = pictures
@@ -251,7 +251,7 @@ def cached(
         return clip
 
     with contextlib.suppress(FileNotFoundError):
-        return found()
+        return read()
     pictures, sound = decode()
     sound = _fitted(sound, len(pictures))
     if not clip_cache.take(pictures.nbytes + sound.nbytes):
@@ -260,25 +260,25 @@ def cached(
         raise CacheFullError(f"{clip_cache.limit_bytes / 1e9:g}")
     write_array(samples_file, sound)
     write_array(pictures_file, pictures)
-    return found()
+    return read()
 
 
 def _cached_clip(file: Path, view: SyncNetConfig, clip_cache: ClipCache) -> Clip:
     status = file.stat()
-    seen = (view.lip_region_px, view.lip_size_px, view.grey)
+    view_key = (view.lip_region_px, view.lip_size_px, view.grey)
 
     def decoded() -> tuple[np.ndarray, np.ndarray]:
         sound = decode.read_audio(file)
         frames = decode.read_frames(file, frame_rate=None, size_px=(CROP_PX, CROP_PX))
         return np.stack([syncnet.lip_pixels(frame, view) for frame in frames]), sound
 
-    about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {seen}"
+    about = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {view_key}"
     return cached(clip_name(file), about, decoded, clip_cache)
 
 
 def _fitted(samples: np.ndarray, frames: int) -> np.ndarray:
-    wanted = frames * SAMPLES_PER_FRAME
-    return np.pad(samples[:wanted], (0, max(0, wanted - len(samples)))) if samples.size else samples
+    length = frames * SAMPLES_PER_FRAME
+    return np.pad(samples[:length], (0, max(0, length - len(samples)))) if samples.size else samples
 
 
 def drawn_clips(
@@ -311,15 +311,15 @@ def drawn_clips(
         def draw(
             rng: np.random.Generator = rng, samples: np.ndarray = samples
         ) -> tuple[np.ndarray, np.ndarray]:
-            drawn = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
-            return np.stack([syncnet.lip_pixels(picture, view) for picture in drawn]), samples
+            pictures = drawn_clip(rng, samples, frames=frames, size_px=CROP_PX)
+            return np.stack([syncnet.lip_pixels(picture, view) for picture in pictures]), samples
 
         if clip_cache is None:
             yield Clip(f"{DRAWN}/{number}", *draw())
             continue
-        heard = hashlib.sha256(samples.tobytes()).hexdigest()
-        seen = (view.lip_region_px, view.lip_size_px, view.grey)
-        about = f"drawn {drawing_version()} {seed} {number} {frames} {seen} {heard}"
+        digest = hashlib.sha256(samples.tobytes()).hexdigest()
+        view_key = (view.lip_region_px, view.lip_size_px, view.grey)
+        about = f"drawn {drawing_version()} {seed} {number} {frames} {view_key} {digest}"
         yield cached(f"{DRAWN}/{number}", about, draw, clip_cache, needed=False)
 
 

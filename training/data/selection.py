@@ -26,7 +26,7 @@ def known_offsets(files: list[Path]) -> dict[str, tuple[float, float]]:
     Raises:
         InputError: a table is not in its format.
     """
-    found: dict[str, tuple[float, float]] = {}
+    offsets: dict[str, tuple[float, float]] = {}
     for crops in dict.fromkeys(file.parent for file in files):
         pywork = crops.parents[1] / "pywork" / crops.name
         if (pywork / "offsets.json").is_file():
@@ -35,8 +35,8 @@ def known_offsets(files: list[Path]) -> dict[str, tuple[float, float]]:
             rows = _rows_of_text(pywork / "offsets.txt")
         else:
             continue
-        found |= {clip_name(crops / name): values for name, values in rows.items()}
-    return found
+        offsets |= {clip_name(crops / name): values for name, values in rows.items()}
+    return offsets
 
 
 def _rows_of_json(path: Path) -> dict[str, tuple[float, float]]:
@@ -64,7 +64,7 @@ def _rows_of_text(path: Path) -> dict[str, tuple[float, float]]:
 
 def select(
     files: list[Path],
-    known: dict[str, tuple[float, float]],
+    offsets: dict[str, tuple[float, float]],
     *,
     min_confidence: float,
     max_offset: float,
@@ -73,7 +73,7 @@ def select(
 
     Args:
         files: face clips.
-        known: of `known_offsets`; a clip that is not in it is kept.
+        offsets: of `known_offsets`; a clip that is not in it is kept.
         min_confidence: least confidence.
         max_offset: largest offset either way, frames of 40 ms.
 
@@ -83,10 +83,10 @@ def select(
     Raises:
         InputError: none is left; the sentence says why.
     """
-    kept, left_out = [], {}
+    chosen, left_out = [], {}
     for file in files:
         name = clip_name(file)
-        offset_ms, confidence = known.get(name, (0.0, float("inf")))
+        offset_ms, confidence = offsets.get(name, (0.0, float("inf")))
         if confidence == float("-inf"):
             left_out[name] = "no offset within the search range"
         elif confidence < min_confidence:
@@ -94,18 +94,18 @@ def select(
         elif abs(offset_ms) > max_offset * FRAME_MS:
             left_out[name] = f"too far apart ({offset_ms:.0f} ms)"
         else:
-            kept.append(file)
-    if not kept:
+            chosen.append(file)
+    if not chosen:
         raise InputError(
             f"No clip is left of {len(files)}: {in_words(left_out)}; "
             "lower --min_confidence or raise --max_offset."
         )
-    return kept, left_out
+    return chosen, left_out
 
 
-def aligned(clips: list[Clip], known: dict[str, tuple[float, float]]) -> list[Clip]:
+def aligned(clips: list[Clip], offsets: dict[str, tuple[float, float]]) -> list[Clip]:
     """The clips with their known offsets."""
-    return [replace(clip, offset_ms=known.get(clip.name, (0.0, 0.0))[0]) for clip in clips]
+    return [replace(clip, offset_ms=offsets.get(clip.name, (0.0, 0.0))[0]) for clip in clips]
 
 
 def with_people(clips: list[Clip], data_dirs: list[Path]) -> list[Clip]:
@@ -114,13 +114,13 @@ def with_people(clips: list[Clip], data_dirs: list[Path]) -> list[Clip]:
     return [replace(clip, person=persons.get(clip.reference, "")) for clip in clips]
 
 
-def in_words(left_out: dict[str, str], *, shown: int = 3) -> str:
+def in_words(left_out: dict[str, str], *, most: int = 3) -> str:
     """One line that counts the clips left out, by reason; empty without any."""
     if not left_out:
         return ""
     kinds = Counter(reason.partition(" (")[0] for reason in left_out.values())
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    names = ", ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:shown])
+    names = ", ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:most])
     return f"{len(left_out)} clips left out ({counts}): {names}" + (
-        f", and {len(left_out) - shown} more" if len(left_out) > shown else ""
+        f", and {len(left_out) - most} more" if len(left_out) > most else ""
     )

@@ -214,9 +214,9 @@ def mouth_motion(samples: NDArray[np.generic], *, frames: int) -> NDArray[np.flo
     front = bands @ (0.0, 0.0, 0.5, 1.0, 0.6) + 1e-12
     back = bands @ (0.3, 1.0, 0.0, 0.0, 0.0) + 1e-12
     colour_db = 10 * np.log10(front / back)
-    heard = (10 * np.log10(bands.sum(1) + 1e-12) > max(floor_db - 6, _QUIET_DB)).astype(float)
-    usual_db = float(np.median(colour_db[heard > 0])) if heard.any() else 0.0
-    spread = 0.5 + heard * 0.5 * np.tanh((colour_db - usual_db) / 9.0)
+    audible = (10 * np.log10(bands.sum(1) + 1e-12) > max(floor_db - 6, _QUIET_DB)).astype(float)
+    usual_db = float(np.median(colour_db[audible > 0])) if audible.any() else 0.0
+    spread = 0.5 + audible * 0.5 * np.tanh((colour_db - usual_db) / 9.0)
     motion: NDArray[np.float32] = np.stack([opening, spread], 1).clip(0, 1).astype(np.float32)
     return motion
 
@@ -257,8 +257,8 @@ def _weathered(rng: np.random.Generator, images: Image) -> Image:
     for index, image in enumerate(images):
         soft = cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
         # The grain of every frame is one of two fields, moved: chance for each pixel costs more.
-        moved = np.roll(noise[index % 2], (index * 37, index * 53), (0, 1))
-        out[index] = cv2.add(soft, moved, dtype=cv2.CV_8U)
+        grain_field = np.roll(noise[index % 2], (index * 37, index * 53), (0, 1))
+        out[index] = cv2.add(soft, grain_field, dtype=cv2.CV_8U)
     return out
 
 
@@ -283,7 +283,7 @@ def drawn_clip(
     side = int(1.9 * height)
     background = random_background(rng, width_px=side, height_px=side)
     mouth, idle = mouth_motion(samples, frames=frames), idle_motion(rng, frames=frames)
-    followed = _blurred(idle[:, :2].astype(np.float64), float(rng.uniform(2, 8)))
+    view_centre = _blurred(idle[:, :2].astype(np.float64), float(rng.uniform(2, 8)))
     articulation, smile = float(rng.uniform(0.65, 1.0)), float(rng.uniform(-0.2, 0.6))
     calm, centre = float(rng.uniform(0.3, 1.0)), side * np.array([0.5, 0.44])
     crops = np.empty((frames, size_px, size_px, 3), np.uint8)
@@ -302,7 +302,7 @@ def drawn_clip(
         )
         image = background.copy()
         draw_head(image, head, pose)
-        x, y = centre + followed[index] * calm * height
+        x, y = centre + view_centre[index] * calm * height
         scale = size_px / (1.4 * height)
         # Pixel centres lie half a pixel in, hence the halves.
         matrix = np.array(
@@ -343,7 +343,7 @@ def drawn_scene(
     image = random_background(rng, width_px=width_px, height_px=height_px)
     largest = max(18.0, 0.7 * height_px / math.sqrt(max(1, heads)))
     chosen: list[tuple[float, DrawnHead, Pose]] = []
-    taken: list[NDArray[np.float64]] = []
+    extents: list[NDArray[np.float64]] = []
     while len(chosen) < heads:
         head = random_head(rng)
         for attempt in range(200):
@@ -362,12 +362,12 @@ def drawn_scene(
             )
             # The head with its hair and shoulders must leave the other faces free.
             w, h = 0.95 * height, 0.8 * height
-            clip_cache = np.array(
+            extent = np.array(
                 [pose.centre_x - w, pose.centre_y - h, pose.centre_x + w, pose.centre_y + 1.3 * h]
             )
-            if attempt == 199 or all(_overlap(clip_cache, other) < 0.12 for other in taken):
+            if attempt == 199 or all(_overlap(extent, other) < 0.12 for other in extents):
                 break
-        taken.append(clip_cache)
+        extents.append(extent)
         chosen.append((pose.centre_y + pose.height, head, pose))
     for _, head, pose in sorted(chosen, key=lambda item: item[0]):  # the nearer ones last
         draw_head(image, head, pose)

@@ -123,22 +123,22 @@ def agreement(model: SyncNet, clips: list[Clip], group: Processes, *, seed: int)
         for length_s in PIECE_LENGTHS_S
         for first in range(0, clip.frames - length_s * FRAME_RATE + 1, length_s * FRAME_RATE)
     ]
-    mine = [
+    own_pieces = [
         scored_piece(model, clip, group, length_s=length_s, first=first, lead=lead)
         for clip, length_s, first, lead in planned[group.rank :: group.world]
     ]
     pieces: dict[str, list[Piece]] = defaultdict(list)
-    for part in gathered(mine, group):
+    for part in gathered(own_pieces, group):
         for piece in part:
             pieces[piece.clip].append(piece)
-    return Agreement([judged for _, found in sorted(pieces.items()) for judged in _judged(found)])
+    return Agreement([rated for _, of_clip in sorted(pieces.items()) for rated in _judged(of_clip)])
 
 
 def scored_piece(
     model: SyncNet, clip: Clip, group: Processes, *, length_s: int, first: int, lead: int
 ) -> Piece:
     """One piece, its sound moved to lead by `lead` more frames."""
-    found = score_piece(
+    sync = score_piece(
         model,
         clip,
         first=first,
@@ -146,17 +146,17 @@ def scored_piece(
         lead_ms=lead * FRAME_MS,
         device=group.device,
     )
-    assert found is not None, "pieces are longer than a window"
+    assert sync is not None, "pieces are longer than a window"
     return Piece(
         clip.reference,
         clip.name,
         length_s,
         first,
-        found.offset_frames - lead,
-        found.confidence,
-        found.margin,
-        found.reliable,
-        found.at_search_edge,
+        sync.offset_frames - lead,
+        sync.confidence,
+        sync.margin,
+        sync.reliable,
+        sync.at_search_edge,
     )
 
 

@@ -42,18 +42,18 @@ def distance(real: np.ndarray, generated: np.ndarray, *, device: torch.device) -
     model = inception.InceptionV3([block]).to(device).eval()
     statistics = []
     for faces in (real, generated):
-        seen = np.concatenate(
+        features = np.concatenate(
             [
                 _features(model, faces[start : start + BATCH_FACES], device)
                 for start in range(0, len(faces), BATCH_FACES)
             ]
         ).astype(np.float64)
-        statistics += [seen.mean(axis=0), np.cov(seen, rowvar=False)]
+        statistics += [features.mean(axis=0), np.cov(features, rowvar=False)]
     return float(score.calculate_frechet_distance(*statistics))
 
 
 @torch.inference_mode()
 def _features(model: torch.nn.Module, faces: np.ndarray, device: torch.device) -> np.ndarray:
     rgb = torch.from_numpy(np.ascontiguousarray(faces[..., ::-1])).to(device)
-    seen: torch.Tensor = model(rgb.permute(0, 3, 1, 2).float() / 255)[0]
-    return seen.flatten(1).cpu().numpy()
+    features: torch.Tensor = model(rgb.permute(0, 3, 1, 2).float() / 255)[0]
+    return features.flatten(1).cpu().numpy()

@@ -124,9 +124,9 @@ def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | Non
     offset is taken where it stands out. An offset at the edge of the search does not count.
     """
     if clip.frames < LEAST_FRAMES:
-        whole = score_piece(model, clip, first=0, frames=clip.frames, device=device)
-        sure = whole is not None and _stands_out(whole, clip.frames, model.config)
-        return _plausible(Lag(whole.offset_ms)) if whole is not None and sure else None
+        sync = score_piece(model, clip, first=0, frames=clip.frames, device=device)
+        sure = sync is not None and _stands_out(sync, clip.frames, model.config)
+        return _plausible(Lag(sync.offset_ms)) if sync is not None and sure else None
     length = min(PIECE_FRAMES, clip.frames // 2)
     step = length if clip.frames >= LEAST_AGREEING * PIECE_FRAMES else length // 2
     pieces = min(LARGEST_JUDGED, (clip.frames - length) // step + 1)
@@ -141,18 +141,18 @@ def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | Non
     return _agreed(np.array(answers).reshape(-1, 2), needed=needed)
 
 
-def _stands_out(whole: sync_offset.Sync, frames: int, config: SyncNetConfig) -> bool:
+def _stands_out(sync: sync_offset.Sync, frames: int, config: SyncNetConfig) -> bool:
     """Whether the one answer of a short clip can be believed.
 
     A network in training is not calibrated yet, so nothing of it is `reliable`: then the margin
     decides, by the scale of the embeddings and the root of the length.
     """
-    if whole.at_search_edge:
+    if sync.at_search_edge:
         return False
     if config.is_calibrated:
-        return whole.reliable
+        return sync.reliable
     windows = frames - WINDOW_FRAMES
-    return whole.margin * windows**0.5 >= LEAST_MARGIN * config.embedding_scale
+    return sync.margin * windows**0.5 >= LEAST_MARGIN * config.embedding_scale
 
 
 def _agreed(answers: np.ndarray, *, needed: int) -> Lag | None:
@@ -206,20 +206,20 @@ def refine(
     Returns:
         Clips to go on with, and the names of those dropped.
     """
-    mine = {
+    own_lags = {
         clip.name: own_offset(model, clip, device=group.device)
         for clip in clips[group.rank :: group.world]
     }
-    lags = {name: lag for part in gathered(mine, group) for name, lag in part.items()}
-    kept = [
+    lags = {name: lag for part in gathered(own_lags, group) for name, lag in part.items()}
+    followers = [
         replace(clip, offset_ms=lag.offset_ms, drift_ms_per_min=lag.drift_ms_per_min)
         for clip in clips
         if (lag := lags[clip.name]) is not None
     ]
-    if not kept:  # such a network has not learned enough to judge anybody
+    if not followers:  # such a network has not learned enough to judge anybody
         return clips if current is None else current, []
-    zero_ms = population_lag(kept)
-    centred = [replace(clip, offset_ms=clip.offset_ms - zero_ms) for clip in kept]
+    zero_ms = population_lag(followers)
+    centred = [replace(clip, offset_ms=clip.offset_ms - zero_ms) for clip in followers]
     return centred, [clip.name for clip in clips if lags[clip.name] is None]
 
 

@@ -104,10 +104,10 @@ def measure(
     total, counter = len(FRAMES) * options.pieces, itertools.count(1)
     for frames in FRAMES:
         stretches = []
-        for clip, first in _drawn(sure, frames, options.pieces, persons, rng):
-            stretches.append(_embedded(model, clip, first, frames, own[clip.name], persons, device))
+        for clip, first in _random_pieces(sure, frames, options.pieces, persons, rng):
+            stretches.append(_embed(model, clip, first, frames, own[clip.name], persons, device))
             progress("pieces embedded", next(counter), total)
-        pieces += _paired(stretches, options, rng)
+        pieces += _pairs(stretches, options, rng)
     return pieces
 
 
@@ -121,8 +121,8 @@ def own_offsets(
 ) -> dict[str, float]:
     """The offset in frames of every clip whose pieces of 5 s (or thirds) agree, by its name."""
     own = {}
-    for done, clip in enumerate(clips, start=1):
-        progress("clips compared with themselves", done, len(clips))
+    for count, clip in enumerate(clips, start=1):
+        progress("clips compared with themselves", count, len(clips))
         length = min(REFERENCE_FRAMES, clip.frames // FEWEST_REFERENCES)
         if length < LEAST_REFERENCE_FRAMES:
             continue
@@ -158,7 +158,7 @@ class _Stretch:
     audible_share: float
 
 
-def _drawn(
+def _random_pieces(
     clips: list[Clip], frames: int, count: int, persons: dict[str, str], rng: np.random.Generator
 ) -> list[tuple[Clip, int]]:
     """Pieces of one length, as many of each person as of the others: clip and first frame."""
@@ -169,15 +169,15 @@ def _drawn(
     names = sorted(by_person)
     if len(names) < 2:
         return []
-    drawn = []
+    chosen = []
     for index in range(count):
         choices = by_person[names[index % len(names)]]
         clip = choices[rng.integers(len(choices))]
-        drawn.append((clip, int(rng.integers(clip.frames - frames + 1))))
-    return drawn
+        chosen.append((clip, int(rng.integers(clip.frames - frames + 1))))
+    return chosen
 
 
-def _embedded(
+def _embed(
     model: SyncNet,
     clip: Clip,
     first: int,
@@ -191,7 +191,7 @@ def _embedded(
     return _Stretch(person_of(clip, persons), frames, own_frames, lips, sound, share)
 
 
-def _paired(stretches: list[_Stretch], options: Options, rng: np.random.Generator) -> list[Piece]:
+def _pairs(stretches: list[_Stretch], options: Options, rng: np.random.Generator) -> list[Piece]:
     """Each with its own sound, and with that of some other persons' stretches."""
     pieces = []
     for stretch in stretches:
@@ -266,10 +266,10 @@ def _regression(inputs: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.
         gradient = -(share * signs * expit(-margins)) @ inputs + penalty * weights
         return value, gradient
 
-    found: np.ndarray = minimize(
+    optimum: np.ndarray = minimize(
         loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 2000}
     ).x
-    return found
+    return optimum
 
 
 def _threshold(pieces: list[Piece], fitted: Calibration) -> tuple[float, float, float]:
@@ -299,16 +299,22 @@ def table(pieces: list[Piece], calibration: Calibration, *, seed: int) -> list[d
     """
     rows = []
     for frames in sorted({piece.frames for piece in pieces}):
-        here = [piece for piece in pieces if piece.frames == frames]
+        same_length = [piece for piece in pieces if piece.frames == frames]
         reliable = [
             not piece.at_search_edge and calibration.trusts(piece.numbers, piece.windows)
-            for piece in here
+            for piece in same_length
         ]
-        own = [(p.person, float(ok)) for p, ok in zip(here, reliable, strict=True) if not p.foreign]
-        foreign = [(p.person, float(ok)) for p, ok in zip(here, reliable, strict=True) if p.foreign]
+        own = [
+            (p.person, float(ok))
+            for p, ok in zip(same_length, reliable, strict=True)
+            if not p.foreign
+        ]
+        foreign = [
+            (p.person, float(ok)) for p, ok in zip(same_length, reliable, strict=True) if p.foreign
+        ]
         right = [
             (p.person, float(bool(p.right)))
-            for p, ok in zip(here, reliable, strict=True)
+            for p, ok in zip(same_length, reliable, strict=True)
             if ok and not p.foreign
         ]
         rows.append(
@@ -333,6 +339,6 @@ def _with_interval(values: list[tuple[str, float]], seed: int) -> list[float] | 
         by_person[person].append(value)
     sums = np.array([[sum(v), len(v)] for v in by_person.values()])
     rng = np.random.default_rng(seed)
-    drawn = sums[rng.integers(len(sums), size=(BOOTSTRAPS, len(sums)))].sum(axis=1)
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
+    resampled = sums[rng.integers(len(sums), size=(BOOTSTRAPS, len(sums)))].sum(axis=1)
+    low, high = np.quantile(resampled[:, 0] / resampled[:, 1], (0.025, 0.975))
     return [round(float(x), 4) for x in (sums[:, 0].sum() / sums[:, 1].sum(), low, high)]

@@ -18,14 +18,14 @@ def parser(
     doc: str | None, *, data: str = "Results folders of run_pipeline.py."
 ) -> argparse.ArgumentParser:
     """A parser with the flags every evaluation on cropped tracks has; `data` is --data's help."""
-    made = cli.plain_parser(doc)
-    made.add_argument("--data", type=Path, nargs="+", required=True, help=data)
-    made.add_argument(
+    command_parser = cli.plain_parser(doc)
+    command_parser.add_argument("--data", type=Path, nargs="+", required=True, help=data)
+    command_parser.add_argument(
         "--cache", type=Path, help="Folder of decoded clips. Without it, a temporary one."
     )
-    cli.add_device(made)
-    made.add_argument("--json", type=Path, help="File for the figures.")
-    return made
+    cli.add_device(command_parser)
+    command_parser.add_argument("--json", type=Path, help="File for the figures.")
+    return command_parser
 
 
 def tracks(

@@ -21,8 +21,8 @@ def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int
     """Linear warm-up to `peak`, then half a cosine down to 1 % of it."""
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 class AveragedWeights(Generic[Network]):
@@ -46,7 +46,7 @@ class AveragedWeights(Generic[Network]):
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Where to write what becomes `path` when all of it is there; nothing is left of a half.
 
     Raises:
@@ -78,7 +78,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         PipelineError: it cannot be written.
     """
-    with written(path) as partial:
+    with replacing(path) as partial:
         torch.save(state, partial)
 
 

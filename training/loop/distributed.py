@@ -103,18 +103,18 @@ def largest(value: int, group: Processes) -> int:
     """The largest of all processes' numbers, in every process."""
     if group.world == 1:
         return value
-    found = torch.tensor([value], device=group.device)
-    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
-    return int(found)
+    maximum = torch.tensor([value], device=group.device)
+    distributed.all_reduce(maximum, op=distributed.ReduceOp.MAX)
+    return int(maximum)
 
 
 def gathered(value: Any, group: Processes) -> list[Any]:
     """The plain values of all processes, in their order, in every process."""
     if group.world == 1:
         return [value]
-    found: list[Any] = [None] * group.world
-    distributed.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * group.world
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def share_batch_statistics(model: nn.Module, group: Processes) -> None:
@@ -148,11 +148,13 @@ class _SharedBatchNorm(_BatchNorm):
 
     @staticmethod
     def like(original: _BatchNorm) -> "_SharedBatchNorm":
-        made = _SharedBatchNorm(original.num_features, eps=original.eps, momentum=original.momentum)
-        made.weight, made.bias = original.weight, original.bias  # an optimizer may hold them
-        made.to(original.weight.device)
-        made.load_state_dict(original.state_dict())
-        return made.train(original.training)
+        shared = _SharedBatchNorm(
+            original.num_features, eps=original.eps, momentum=original.momentum
+        )
+        shared.weight, shared.bias = original.weight, original.bias  # an optimizer may hold them
+        shared.to(original.weight.device)
+        shared.load_state_dict(original.state_dict())
+        return shared.train(original.training)
 
     def _check_input_dim(self, x: torch.Tensor) -> None:
         pass  # any of (N, C) and (N, C, H, W)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from pipeline.errors import PipelineError
 from training import card
-from training.data.ahead import made_ahead, timed
+from training.data.ahead import batches_ahead, timed
 from training.loop import checkpoint as checkpoint_files
 from training.loop.distributed import (
     Processes,
@@ -92,7 +92,7 @@ def _steps(
             if journal:  # a run resumed here changes them again, and says so once
                 journal.write(run.step + 1, changed)
         last = min(step for step in [*task.changes_at, options.steps] if step > run.step)
-        batches = made_ahead(
+        batches = batches_ahead(
             task.batch, first_step=run.step, last_step=last, workers=options.workers
         )
         for batch, data_s in timed(batches):

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.store.files import write_text
-from training.loop.checkpoint import unwritable, written
+from training.loop.checkpoint import replacing, unwritable
 
 SMOOTHED_ROWS = 25
 SHOWN_NAMES = 3  # of a list, on the screen
@@ -104,16 +104,18 @@ class Journal:
 
     def estimate(self, step: int) -> None:
         """Says once, after the first steps, how long the rest will take."""
-        done, spent_s = step - self._first_step, time.monotonic() - self._started_s
-        if self._estimated or not done or (done < ESTIMATE_STEPS and spent_s < LONG_STEP_S):
+        steps_so_far, spent_s = step - self._first_step, time.monotonic() - self._started_s
+        if (
+            self._estimated
+            or not steps_so_far
+            or (steps_so_far < ESTIMATE_STEPS and spent_s < LONG_STEP_S)
+        ):
             return
         self._estimated = True
-        if left := self._total_steps - step:
-            left_s = spent_s / done * left
-            print(
-                f"{_duration(left_s)} to go: {left} steps of {spent_s / done:.2g} s, and reports",
-                flush=True,
-            )
+        if rest := self._total_steps - step:
+            step_s = spent_s / steps_so_far
+            remaining = f"{rest} steps of {step_s:.2g} s, and reports"
+            print(f"{_duration(step_s * rest)} to go: {remaining}", flush=True)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """One row: to the log, to TensorBoard (numbers only) and to the screen.
@@ -135,13 +137,13 @@ class Journal:
         print(self._line(step, values), flush=True)
 
     def _line(self, step: int, values: dict[str, Any]) -> str:
-        done = step - self._first_step
+        steps_so_far = step - self._first_step
         spent_s = time.monotonic() - self._started_s
-        left_s = spent_s / done * (self._total_steps - step) if done else 0.0
+        remaining_s = spent_s / steps_so_far * (self._total_steps - step) if steps_so_far else 0.0
         named = {name: value for name, value in values.items() if name not in FILED_NAMES}
-        shown = "  ".join(f"{name} {_short(value)}" for name, value in named.items())
-        left = f"  ({_minutes(left_s)} left)" if step < self._total_steps else ""
-        return f"step {step}/{self._total_steps}  {shown}{left}"
+        numbers = "  ".join(f"{name} {_short(value)}" for name, value in named.items())
+        remaining = f"  ({_minutes(remaining_s)} left)" if step < self._total_steps else ""
+        return f"step {step}/{self._total_steps}  {numbers}{remaining}"
 
     def draw(self) -> None:
         """The curves of every number so far, as a picture."""
@@ -158,7 +160,7 @@ class Journal:
             axis.plot(steps, _smoothed(values), linewidth=1.5)
             axis.set_ylabel(name)
         axes[-1].set_xlabel("step")
-        with written(self._picture) as partial:
+        with replacing(self._picture) as partial:
             figure.savefig(partial, dpi=80, format="png")
 
     def close(self) -> None:

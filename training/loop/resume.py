@@ -87,26 +87,28 @@ def described_weights(weights_file: WeightsFile) -> str:
 def described_folders(data_dirs: list[Path], clips: dict[str, int]) -> str:
     """Folders of clips in words: those with the same clips in another place are the same."""
     names = " ".join(folder.absolute().name for folder in data_dirs)
-    return f"{names} ({counted(list(clips))} of {sum(clips.values())} bytes)"
+    return f"{names} ({count_words(list(clips))} of {sum(clips.values())} bytes)"
 
 
 def _kind(one: Field[Any]) -> str:
     return str(one.metadata.get("resume", "fixed"))
 
 
-def clip_sizes(data_dirs: list[Path], listed: list[str] | None = None) -> dict[str, int]:
+def clip_sizes(data_dirs: list[Path], first_names: list[str] | None = None) -> dict[str, int]:
     """Bytes of every clip in the folders, by name: enough to notice another one; no clip is read.
 
     Raises:
         InputError: a folder is none of run_pipeline.py, or holds no clip.
     """
     if any(preprocessed.is_root(folder) for folder in data_dirs):
-        return preprocessed.sizes(data_dirs, listed)
+        return preprocessed.sizes(data_dirs, first_names)
     files = samples.clip_files(data_dirs)
     return {samples.clip_name(file): file.stat().st_size for file in files}
 
 
-def begun(options: Any, now: Origin, *, needed: Iterable[str], say: bool) -> dict[str, Any] | None:
+def earlier_checkpoint(
+    options: Any, now: Origin, *, needed: Iterable[str], say: bool
+) -> dict[str, Any] | None:
     """The checkpoint of a run, if there is one; prints what has changed since.
 
     Args:
@@ -145,14 +147,14 @@ def check(state: dict[str, Any], now: Origin, options: Any, checkpoint: Path) ->
         return [f"{checkpoint} does not say which options it was made with: those given are taken"]
     before: dict[str, Any] = state["options"]
     clips: dict[str, int] = state["clips"]
-    refused, taken = [], []
+    refused, accepted = [], []
     for one in fields(options):
         kind, name = _kind(one), one.name
         if kind == "own folder" or name not in before or before[name] == now.options[name]:
             continue
-        change = f"--{name} (was {_shown(before[name])}, is {_shown(now.options[name])})"
+        change = f"--{name} (was {_text(before[name])}, is {_text(now.options[name])})"
         if kind == "free" or (kind == "fixed once given" and before[name] in ([], None)):
-            taken.append(change)
+            accepted.append(change)
         elif kind != "clips" or clips != now.clips:  # the same clips in another place are the same
             refused.append(change)
     if refused:
@@ -164,7 +166,7 @@ def check(state: dict[str, Any], now: Origin, options: Any, checkpoint: Path) ->
         raise InputError(
             f"{checkpoint} was trained on none of these clips; give its --data or another --run."
         )
-    lines = [f"goes on with other options: {', '.join(taken)}"] if taken else []
+    lines = [f"goes on with other options: {', '.join(accepted)}"] if accepted else []
     return lines + _clip_lines(clips, now.clips)
 
 
@@ -177,16 +179,18 @@ def _clip_lines(before: dict[str, int], now: dict[str, int]) -> list[str]:
         ],
     }
     return [
-        f"{counted(names)} {words}: {listed(names)}" for words, names in groups.items() if names
+        f"{count_words(names)} {words}: {first_names(names)}"
+        for words, names in groups.items()
+        if names
     ]
 
 
-def counted(names: list[str]) -> str:
+def count_words(names: list[str]) -> str:
     """1 clip, 2 clips."""
     return f"{len(names)} clip{'s' * (len(names) != 1)}"
 
 
-def listed(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
     """The first few of some names."""
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(names[:SHOWN_NAMES]) + more
@@ -213,7 +217,7 @@ def _plain(value: Any, *, whole: bool = False) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None or value == []:
         return "not given" if value is None else "none"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

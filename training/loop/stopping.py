@@ -42,13 +42,13 @@ def stopped_between_steps(*, say: bool) -> Iterator[Stop]:
         stop.number = stop.number or number
 
     earlier = {number: signal.getsignal(number) for number in SIGNALS}
-    taken = {number for number, handler in earlier.items() if handler != signal.SIG_IGN}
-    for number in taken:
+    handled = {number for number, handler in earlier.items() if handler != signal.SIG_IGN}
+    for number in handled:
         signal.signal(number, note)
     try:
         yield stop
     finally:
-        for number in taken:
+        for number in handled:
             signal.signal(number, earlier[number])
 
 

@@ -147,8 +147,8 @@ class Run:
                 part.load_state_dict(state[name])
         self.step, self.seconds = state[self.task.step_name], state["seconds"]
         self.best, self.since_best = state.get("best"), state.get("since_best", 0)
-        said = self.task.restore(state, self.origin)
-        return f"resumed at step {self.step}{said}"
+        remark = self.task.restore(state, self.origin)
+        return f"resumed at step {self.step}{remark}"
 
     def keep_best(self, score: float | None) -> None:
         """Remembers the averaged network where no report before had so high a score."""

@@ -113,8 +113,10 @@ class Margin(Objective):
         right = (lips - sound).norm(dim=2)
         wrong = (lips - self.wrong_sound(sound, generator)).norm(dim=2)
         loss = (right**2).mean() + (F.relu(self.margin - wrong) ** 2).mean()
-        known = (right < self.margin / 2).float().mean() + (wrong > self.margin / 2).float().mean()
-        return loss / 2, known / 2
+        accuracy = (right < self.margin / 2).float().mean() + (
+            wrong > self.margin / 2
+        ).float().mean()
+        return loss / 2, accuracy / 2
 
 
 class DistanceBCE(Objective):
@@ -157,11 +159,11 @@ class CosineBCE(Objective):
         wrong = self.wrong_sound(sound, generator)
         together = F.cosine_similarity(lips, sound, dim=2)
         apart = 1 - F.cosine_similarity(lips, wrong, dim=2).clamp(min=0)
-        loss = self._surprise(together).mean() + self._surprise(apart).mean()
-        known = (together > 0.5).float().mean() + (apart > 0.5).float().mean()
-        return loss / 2, known / 2
+        loss = self._log_loss(together).mean() + self._log_loss(apart).mean()
+        accuracy = (together > 0.5).float().mean() + (apart > 0.5).float().mean()
+        return loss / 2, accuracy / 2
 
-    def _surprise(self, probability: torch.Tensor) -> torch.Tensor:
+    def _log_loss(self, probability: torch.Tensor) -> torch.Tensor:
         # A clamp alone would leave the pairs that are most wrong without a gradient.
         inside = probability.clamp(min=self.floor)
         return (inside - probability) / self.floor - inside.log()

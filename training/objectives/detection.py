@@ -80,16 +80,16 @@ def detection_loss(
     positive, negative, targets = (
         torch.stack(part).to(device) for part in zip(*assigned, strict=True)
     )
-    found = max(1, int(positive.sum()))
+    positives = max(1, int(positive.sum()))
     score_loss = -F.log_softmax(logits, dim=2)
     face_loss = score_loss[..., 1][positive].sum()
     background = score_loss[..., 0].masked_fill(~negative, 0.0)
-    hardest = NEGATIVES_PER_POSITIVE * found + NEGATIVES_AT_LEAST * len(samples)
+    hardest = NEGATIVES_PER_POSITIVE * positives + NEGATIVES_AT_LEAST * len(samples)
     background_loss = background.flatten().topk(min(hardest, background.numel())).values.sum()
     which = positive.nonzero()[:, 1]
-    wanted = s3fd.encode_boxes(targets[positive], anchors[which])
-    box_loss = F.smooth_l1_loss(regressions[positive], wanted, reduction="sum", beta=0.5) / 4
-    return (face_loss + background_loss) / found, BOX_WEIGHT * box_loss / found
+    box_targets = s3fd.encode_boxes(targets[positive], anchors[which])
+    box_loss = F.smooth_l1_loss(regressions[positive], box_targets, reduction="sum", beta=0.5) / 4
+    return (face_loss + background_loss) / positives, BOX_WEIGHT * box_loss / positives
 
 
 @torch.inference_mode()
@@ -102,7 +102,7 @@ def detect(model: s3fd.S3FD, image: np.ndarray, *, confidence: float = 0.05) -> 
 
 
 def score_detections(
-    found: list[np.ndarray], samples: list[FaceSample], *, min_face_px: float = 32
+    detections: list[np.ndarray], samples: list[FaceSample], *, min_face_px: float = 32
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Compares detections with labels at every confidence at once.
 
@@ -112,17 +112,17 @@ def score_detections(
     """
     false_scores: list[float] = []
     face_scores: list[float] = []
-    for faces, sample in zip(found, samples, strict=True):
+    for faces, sample in zip(detections, samples, strict=True):
         iou = box_iou(faces[:, :4], sample.boxes) if len(sample.boxes) else None
-        taken: dict[int, float] = {}
+        matches: dict[int, float] = {}
         for i, face in enumerate(faces):  # best score first
             match = int(iou[i].argmax()) if iou is not None else -1
-            if iou is not None and iou[i, match] >= 0.5 and match not in taken:
-                taken[match] = face[4]
+            if iou is not None and iou[i, match] >= 0.5 and match not in matches:
+                matches[match] = face[4]
             elif not _in_ignored(face, sample.ignore):
                 false_scores.append(face[4])
         sides = (sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1, initial=0)
-        face_scores += [taken.get(int(i), 0.0) for i in np.flatnonzero(sides >= min_face_px)]
+        face_scores += [matches.get(int(i), 0.0) for i in np.flatnonzero(sides >= min_face_px)]
     return np.sort(false_scores)[::-1], np.array(face_scores), len(face_scores)
 
 
@@ -138,8 +138,8 @@ def recall_at(
     model: s3fd.S3FD, samples: list[FaceSample], *, false_per_image: float
 ) -> dict[str, float]:
     """Recall of faces >= 32 px at the confidence that gives so many false boxes per picture."""
-    found = [detect(model, sample.image) for sample in samples]
-    false_scores, face_scores, faces = score_detections(found, samples)
+    detections = [detect(model, sample.image) for sample in samples]
+    false_scores, face_scores, faces = score_detections(detections, samples)
     allowed = int(false_per_image * len(samples))
     confidence = float(false_scores[allowed]) if len(false_scores) > allowed else 0.05
     recall = float((face_scores > confidence).mean()) if faces else 0.0

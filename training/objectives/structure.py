@@ -46,8 +46,8 @@ def fine_contrast(pictures: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     grey = (pictures * pictures.new_tensor(GREY_OF_BGR).view(3, 1, 1)).sum(dim=1)
     beside = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] + grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
     squares = (beside - 4 * grey[:, 1:-1, 1:-1]) ** 2
-    counted = weight[1:-1, 1:-1]
-    mean = (squares * counted).sum(dim=(1, 2)) / counted.sum()
+    weight_inside = weight[1:-1, 1:-1]
+    mean = (squares * weight_inside).sum(dim=(1, 2)) / weight_inside.sum()
     return (mean + TINY).sqrt()
 
 
@@ -64,6 +64,6 @@ def _blur(size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """(size, size): row i weighs the neighbours of i. A product with it beats a convolution."""
     steps = torch.arange(-RADIUS_PX, RADIUS_PX + 1)
     window = torch.exp(-(steps.double() ** 2) / (2 * SIGMA_PX**2))
-    places = (torch.arange(size)[:, None] + steps).clamp(0, size - 1)
+    indices = (torch.arange(size)[:, None] + steps).clamp(0, size - 1)
     rows = (window / window.sum()).expand(size, -1)
-    return torch.zeros(size, size).double().scatter_add(1, places, rows).to(device, dtype)
+    return torch.zeros(size, size).double().scatter_add(1, indices, rows).to(device, dtype)

@@ -36,7 +36,7 @@ class Taught:
     sound: np.ndarray
 
 
-def teach(
+def teacher_embeddings(
     files: list[Path],
     model: SyncNet,
     *,

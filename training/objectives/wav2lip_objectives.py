@@ -90,15 +90,15 @@ def expert_loss(
 
     excerpt = torch.arange(excerpts, device=cosine.device)
     own = cosine.view(excerpts, windows, excerpts, windows)[excerpt, :, excerpt]
-    wanted = torch.arange(windows, device=cosine.device).repeat(excerpts)
-    forth = F.cross_entropy((own * SHARPER).flatten(0, 1), wanted)
-    back = F.cross_entropy((own * SHARPER).transpose(1, 2).flatten(0, 1), wanted)
-    known = ((cosine[right] > 0.5).float().mean() + (cosine[near] <= 0.5).float().mean()) / 2
-    loss = pairs * (loss + (forth + back) / 2)
-    parts = {"accuracy": known.detach()}
+    targets = torch.arange(windows, device=cosine.device).repeat(excerpts)
+    forward = F.cross_entropy((own * SHARPER).flatten(0, 1), targets)
+    backward = F.cross_entropy((own * SHARPER).transpose(1, 2).flatten(0, 1), targets)
+    accuracy = ((cosine[right] > 0.5).float().mean() + (cosine[near] <= 0.5).float().mean()) / 2
+    loss = pairs * (loss + (forward + backward) / 2)
+    parts = {"accuracy": accuracy.detach()}
     if translation is not None:
-        said = translation(torch.stack([mouths, sound], dim=1)).float()
-        alike = _alike_in_excerpt(said.unflatten(0, (excerpts, windows)), batch.taught).mean()
+        translated = translation(torch.stack([mouths, sound], dim=1)).float()
+        alike = _alike_in_excerpt(translated.unflatten(0, (excerpts, windows)), batch.taught).mean()
         loss = loss + 2 * (1 - alike)
         parts["taught"] = alike.detach()
     return loss, parts
@@ -116,14 +116,14 @@ def _alike_in_excerpt(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def draw(generator: Wav2Lip, batch: FaceBatch) -> torch.Tensor:
     """The generator's faces (B, 5, 3, 96, 96) for the sound of the target."""
-    seen = torch.cat([wav2lip.without_mouths(batch.target), batch.reference], dim=2)
-    drawn = generator(batch.mels.flatten(0, 1), seen.flatten(0, 1))
-    return drawn.unflatten(0, batch.target.shape[:2])
+    inputs = torch.cat([wav2lip.without_mouths(batch.target), batch.reference], dim=2)
+    faces = generator(batch.mels.flatten(0, 1), inputs.flatten(0, 1))
+    return faces.unflatten(0, batch.target.shape[:2])
 
 
-def sync_loss(expert: SyncNetColor, drawn: torch.Tensor, batch: FaceBatch) -> torch.Tensor:
+def sync_loss(expert: SyncNetColor, generated: torch.Tensor, batch: FaceBatch) -> torch.Tensor:
     """How little the expert believes that drawn lips say the sound: -log cosine."""
-    sound, mouths = expert(batch.mels[:, 0], wav2lip.expert_faces(drawn.float()))
+    sound, mouths = expert(batch.mels[:, 0], wav2lip.expert_faces(generated.float()))
     cosine = (sound.float() * mouths.float()).sum(dim=1)
     return -cosine.clamp(1e-6, 1).log().mean()
 
@@ -136,9 +136,9 @@ def taught_loss(
     A face says more of itself than its sound does: without this the generator does not listen for
     thousands of steps.
     """
-    heard = generator.audio_encoder(batch.mels.flatten(0, 1)).flatten(1)
-    said = translation(heard).float()
-    alike = F.cosine_similarity(said, batch.taught.flatten(0, 1), dim=1).mean()
+    embeddings = generator.audio_encoder(batch.mels.flatten(0, 1)).flatten(1)
+    translated = translation(embeddings).float()
+    alike = F.cosine_similarity(translated, batch.taught.flatten(0, 1), dim=1).mean()
     return 1 - alike, alike.detach()
 
 
@@ -155,28 +155,28 @@ def _mouth(device: torch.device) -> torch.Tensor:
     return torch.from_numpy(mouth_mask(FACE_PX, FACE_PX)).to(device)
 
 
-def structure_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def structure_loss(generated: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - structural similarity, where the mouth mask counts.
 
     L1 is content with a smooth mouth that is never far off; this asks for edges and contrast where
     the real mouth has them ("Loss functions for image restoration", Zhao et al., 2017).
     """
-    (one, other), mask = _lower_halves(drawn, target)
-    with torch.autocast(drawn.device.type, enabled=False):
+    (one, other), mask = _lower_halves(generated, target)
+    with torch.autocast(generated.device.type, enabled=False):
         alike = ssim(one, other).mean(dim=(0, 1))
     return 1 - (alike * mask).sum() / mask.sum()
 
 
-def detail_loss(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def detail_loss(generated: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """By which share the mouth's fine contrast is off, wherever in the mouth it is.
 
     What cannot be known from sound and another frame, where a tooth or a hair of the beard is,
     any loss of pixels answers with a blur. This one is content with the right amount of it.
     """
-    (one, other), mask = _lower_halves(drawn, target)
-    with torch.autocast(drawn.device.type, enabled=False):
-        wanted = fine_contrast(other, mask).clamp(min=LEAST_CONTRAST)
-        return (1 - fine_contrast(one, mask) / wanted).abs().mean()
+    (one, other), mask = _lower_halves(generated, target)
+    with torch.autocast(generated.device.type, enabled=False):
+        target_detail = fine_contrast(other, mask).clamp(min=LEAST_CONTRAST)
+        return (1 - fine_contrast(one, mask) / target_detail).abs().mean()
 
 
 def _lower_halves(*faces: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -192,7 +192,7 @@ def _learnt(weight: float) -> torch.set_grad_enabled:
 
 
 def generator_loss(
-    drawn: torch.Tensor,
+    generated: torch.Tensor,
     batch: FaceBatch,
     weights: LossWeights,
     *,
@@ -202,7 +202,7 @@ def generator_loss(
     """The generator's loss and its parts.
 
     Args:
-        drawn: of `draw`.
+        generated: of `draw`.
         batch: it was drawn from.
         weights: of the parts.
         expert: frozen, in eval mode; None where there is none yet.
@@ -212,34 +212,34 @@ def generator_loss(
         The loss, and its parts as far as there are, detached: "l1", "structure", "detail", "sync",
         "adversarial".
     """
-    error = (drawn.float() - batch.target).abs()
-    counted = (error * _pixel_weights(weights.mouth, error.device)).mean()
-    loss = (1 - weights.sync - weights.adversarial) * counted
+    error = (generated.float() - batch.target).abs()
+    l1 = (error * _pixel_weights(weights.mouth, error.device)).mean()
+    loss = (1 - weights.sync - weights.adversarial) * l1
     parts = {"l1": error.mean().detach()}
     with _learnt(weights.structure):
-        unlike = structure_loss(drawn, batch.target)
+        unlike = structure_loss(generated, batch.target)
     with _learnt(weights.detail):
-        unsharp = detail_loss(drawn, batch.target)
+        unsharp = detail_loss(generated, batch.target)
     loss = loss + weights.structure * unlike + weights.detail * unsharp
     parts |= {"structure": unlike.detach(), "detail": unsharp.detach()}
     if expert is not None:
         with _learnt(weights.sync):
-            sync = sync_loss(expert, drawn, batch)
+            sync = sync_loss(expert, generated, batch)
         loss = loss + weights.sync * sync
         parts["sync"] = sync.detach()
     if discriminator is not None:
-        fooled = _cross_entropy(discriminator(drawn.flatten(0, 1)), real=True)
+        fooled = _cross_entropy(discriminator(generated.flatten(0, 1)), real=True)
         loss = loss + weights.adversarial * fooled
         parts["adversarial"] = fooled.detach()
     return loss, parts
 
 
 def discriminator_loss(
-    discriminator: Wav2LipDiscriminator, drawn: torch.Tensor, batch: FaceBatch
+    discriminator: Wav2LipDiscriminator, generated: torch.Tensor, batch: FaceBatch
 ) -> torch.Tensor:
     """Real faces are real, drawn ones are not."""
     real = discriminator(batch.target.flatten(0, 1))
-    fake = discriminator(drawn.detach().flatten(0, 1))
+    fake = discriminator(generated.detach().flatten(0, 1))
     return _cross_entropy(real, real=True) + _cross_entropy(fake, real=False)
 
 

@@ -28,7 +28,7 @@ from training.loop.task import Report, Task
 from training.objectives.contrastive import OBJECTIVES, Objective
 from training.tasks.calibration import calibrate
 from training.tasks.syncnet_data import Data, load_data
-from training.tasks.syncnet_module import Lesson, still_guessing
+from training.tasks.syncnet_module import TrainingModule, still_guessing
 from training.tasks.syncnet_options import TrainOptions, check_options
 
 NEEDED = ("lesson", "optimizer", "average", "config", "offsets_ms", "dropped", "step", "best")
@@ -39,7 +39,7 @@ class SyncNetTask(Task):
     """A SyncNet as `fit` trains it.
 
     Attributes:
-        lesson: network and objective.
+        module: network and objective.
         clips: those trained on, with the lags known so far.
         dropped: names of clips left out by the network's own judgement.
         data: training clips, drawn heads and clips of --val.
@@ -58,14 +58,14 @@ class SyncNetTask(Task):
         group: Processes,
     ) -> None:
         """Before the first step; network and objective are on the device they are trained on."""
-        self.lesson, self.network = Lesson(model, objective), model
+        self.module, self.network = TrainingModule(model, objective), model
         optimizer = torch.optim.AdamW(
             [
                 {"params": model.parameters(), "weight_decay": options.weight_decay},
                 {"params": objective.parameters(), "weight_decay": 0.0},
             ]
         )
-        self.networks = {"lesson": self.lesson}
+        self.networks = {"lesson": self.module}
         self.optimizers = {"optimizer": optimizer}
         self.changes_at = options.refine_at
         self.pace = "excerpts_per_s", options.excerpts
@@ -124,11 +124,11 @@ class SyncNetTask(Task):
         self, batch: Batch, step: int
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The objective's loss and accuracy."""
-        self.lesson.train()
+        self.module.train()
         lips, sound = (
             part.to(self._group.device, non_blocking=True) for part in (batch.lips, batch.sound)
         )
-        loss, accuracy = self.lesson(lips, sound, batch.seeds, self.precision == "bf16")
+        loss, accuracy = self.module(lips, sound, batch.seeds, self.precision == "bf16")
         return {"optimizer": loss}, {"accuracy": accuracy}
 
     def change_clips(self, average: SyncNet) -> dict[str, Any]:
@@ -144,9 +144,9 @@ class SyncNetTask(Task):
 
     def report(self, average: SyncNet, step: int) -> Report:
         """Sync accuracy of the averaged network on other people."""
-        found = agreement(average, self.data.unseen, self._group, seed=self._options.seed)
-        figures = {f"unseen {k}": v for k, v in found.summary().items() if v is not None}
-        return Report(figures, found.share_right())
+        agreeing = agreement(average, self.data.unseen, self._group, seed=self._options.seed)
+        figures = {f"unseen {k}": v for k, v in agreeing.summary().items() if v is not None}
+        return Report(figures, agreeing.share_right())
 
     def after_step(self, step: int, row: dict[str, float], report: Report | None) -> dict[str, Any]:
         """Says once whether the network has left chance behind."""
@@ -172,13 +172,13 @@ class SyncNetTask(Task):
         changed = {name for name in earlier if name in now and now[name] != earlier[name]}
         by_name = {clip.name: clip for clip in self.clips}
         drifts = state.get("drifts_ms_per_min", {})  # checkpoints of before know of none
-        known = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
+        offsets_ms = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
         self.dropped = [name for name in state["dropped"] if name not in changed]
-        joining = [c for c in self.clips if c.name not in known and c.name not in self.dropped]
+        joining = [c for c in self.clips if c.name not in offsets_ms and c.name not in self.dropped]
         self.clips = [
             *(
                 replace(by_name[name], offset_ms=ms, drift_ms_per_min=drifts.get(name, 0.0))
-                for name, ms in known.items()
+                for name, ms in offsets_ms.items()
                 if name in by_name
             ),
             *joining,
@@ -216,10 +216,10 @@ class SyncNetTask(Task):
 
     def facts(self, network: SyncNet) -> dict[str, Any]:
         """Data, calibration and figures, for the model card."""
-        options, config, found = self._options, network.config, self._calibrated
-        unseen = None
+        options, config, calibrated = self._options, network.config, self._calibrated
+        unseen_figures = None
         if self.data.unseen:
-            unseen = figures(
+            unseen_figures = figures(
                 network,
                 self.data.unseen,
                 without=self._without(),
@@ -240,9 +240,9 @@ class SyncNetTask(Task):
             },
             "starts_from": options.init and Path(options.init).name,
             "reliable_from": config.reliable_from,
-            "calibrated_on": "half of the unseen people" if found else None,
-            "reliable_on_the_other_half": found and found["table"],
-            "unseen_people": unseen,
+            "calibrated_on": "half of the unseen people" if calibrated else None,
+            "reliable_on_the_other_half": calibrated and calibrated["table"],
+            "unseen_people": unseen_figures,
         }
 
 
@@ -251,7 +251,7 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
     with processes(torch_device(options.device)) as group:
         check_options(options, group)
         origin = _origin(options)
-        state = resume.begun(options, origin, needed=NEEDED, say=group.leads)
+        state = resume.earlier_checkpoint(options, origin, needed=NEEDED, say=group.leads)
         model = _network(options, say=group.leads)
         checkpoint = options.run / "checkpoint.pt"
         if state and not _is_of(state["config"], model.config):
@@ -260,9 +260,9 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
         objective = OBJECTIVES[options.objective](
             negatives=options.negatives, embedding_scale=model.config.embedding_scale
         )
-        places = model.to(group.device), objective.to(group.device)
-        task = SyncNetTask(*places, options, data, group)
-        if state and state["lesson"].keys() != task.lesson.state_dict().keys():
+        modules = model.to(group.device), objective.to(group.device)
+        task = SyncNetTask(*modules, options, data, group)
+        if state and state["lesson"].keys() != task.module.state_dict().keys():
             raise InputError(f"{checkpoint} is of another objective; use another --run.")
         return fit(task, options, group, origin=origin, state=state)
 

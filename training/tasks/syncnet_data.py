@@ -44,12 +44,12 @@ def load_data(
         InputError: nothing is left to train on; the sentence says why.
     """
     files = samples.clip_files(options.data)
-    known = selection.known_offsets(files)
+    offsets = selection.known_offsets(files)
     chosen, left_out = selection.select(
-        files, known, min_confidence=options.min_confidence, max_offset=options.max_offset
+        files, offsets, min_confidence=options.min_confidence, max_offset=options.max_offset
     )
     if group.leads:
-        count = resume.counted([file.name for file in files])
+        count = resume.count_words([file.name for file in files])
         print(f"{count} found; what the cache lacks is decoded now", flush=True)
     loaded = _decoded(chosen, options, config, group, margin=True, progress=progress)
     shortest = excerpts.excerpt_frames(config)
@@ -62,7 +62,7 @@ def load_data(
     if not real:
         raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
     unseen = _unseen(options, config, group, progress=progress) if options.val else []
-    real = selection.with_people(selection.aligned(real, known), options.data)
+    real = selection.with_people(selection.aligned(real, offsets), options.data)
     drawn = _drawn_heads(options, real, config, group, progress=progress)
     return Data(real, drawn, unseen, left_out)
 

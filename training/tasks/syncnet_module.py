@@ -7,7 +7,7 @@ from models.syncnet import SyncNet
 from training.objectives.contrastive import Objective
 
 
-class Lesson(nn.Module):
+class TrainingModule(nn.Module):
     """Network and objective as one module: windows in, loss out.
 
     Dropout is drawn here, from each excerpt's own seed, so that it does not depend on how excerpts
@@ -28,30 +28,37 @@ class Lesson(nn.Module):
         """
         excerpts, windows = lips.shape[:2]
         with torch.autocast(lips.device.type, dtype=torch.bfloat16, enabled=bf16):
-            seen = self.model.forward_lipfeat(lips.flatten(0, 1))
-            heard = self.model.forward_audfeat(sound.flatten(0, 1))
+            lip_features = self.model.forward_lipfeat(lips.flatten(0, 1))
+            sound_features = self.model.forward_audfeat(sound.flatten(0, 1))
             if self.model.config.dropout:
-                kept_seen, kept_heard = self._kept(seeds, windows, seen.shape[1], heard.shape[1])
-                seen, heard = seen * kept_seen.to(seen), heard * kept_heard.to(heard)
-            v, a = self.model.lip_head(seen), self.model.sound_head(heard)
+                lip_mask, sound_mask = self._dropout_masks(
+                    seeds, windows, lip_features.shape[1], sound_features.shape[1]
+                )
+                lip_features, sound_features = (
+                    lip_features * lip_mask.to(lip_features),
+                    sound_features * sound_mask.to(sound_features),
+                )
+            v, a = self.model.lip_head(lip_features), self.model.sound_head(sound_features)
         v, a = (x.float().unflatten(0, (excerpts, windows)) for x in (v, a))
         last = v.shape[2] - bool(self.model.config.embedding_scale)  # without the constant one
         generator = torch.Generator().manual_seed(seeds[0])
         loss, accuracy = self.objective(v[..., :last], a[..., :last], generator)
         return loss, accuracy.detach()
 
-    def _kept(
-        self, seeds: list[int], windows: int, seen: int, heard: int
+    def _dropout_masks(
+        self, seeds: list[int], windows: int, lip_size: int, sound_size: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         share = 1 - self.model.config.dropout
-        drawn = torch.cat(
+        chances = torch.cat(
             [
-                torch.rand(windows, seen + heard, generator=torch.Generator().manual_seed(seed))
+                torch.rand(
+                    windows, lip_size + sound_size, generator=torch.Generator().manual_seed(seed)
+                )
                 for seed in seeds
             ]
         )
-        kept = (drawn < share).float() / share
-        return kept[:, :seen], kept[:, seen:]
+        masks = (chances < share).float() / share
+        return masks[:, :lip_size], masks[:, lip_size:]
 
 
 def still_guessing(accuracies: list[float], chance: float) -> str | None:

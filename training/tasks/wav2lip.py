@@ -37,7 +37,7 @@ from training.loop.task import Report, Task
 from training.objectives import teacher
 from training.objectives.wav2lip_objectives import LossWeights, draw
 from training.tasks import wav2lip_module
-from training.tasks.wav2lip_module import AnyBatch, Lesson
+from training.tasks.wav2lip_module import AnyBatch, TrainingModule
 from training.tasks.wav2lip_options import Stage, TrainOptions, check_options, check_weights
 
 NEEDED = (
@@ -84,7 +84,7 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
             min_confidence=options.min_confidence,
             max_offset=options.max_offset,
             least_frames=EXCERPT_FRAMES if expert else LEAST_FRAMES,
-            listed=listed_videos(options.filelists / part) if options.filelists else None,
+            video_names=listed_videos(options.filelists / part) if options.filelists else None,
         )
         return load_faces(
             folders,
@@ -119,7 +119,7 @@ def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teach
     device = torch_device(options.device)
     model, weights_file = weights.load_syncnet(options.teacher, device=device)
     return partial(
-        teacher.teach,
+        teacher.teacher_embeddings,
         model=model,
         digest=weights_file.sha256,
         cache=cache,
@@ -138,9 +138,9 @@ def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
     device = next(model.parameters()).device
     parts = (batch.target, batch.reference, batch.mels, batch.taught)
     part = FaceBatch(*(values[:SHOWN_WINDOWS] for values in parts)).to(device)
-    drawn = draw(model, part)
-    shown = (part.reference, without_mouths(part.target), drawn, part.target)
-    columns = [to_uint8(faces[:, 0]) for faces in shown]
+    generated = draw(model, part)
+    kinds = (part.reference, without_mouths(part.target), generated, part.target)
+    columns = [to_uint8(faces[:, 0]) for faces in kinds]
     rows = [np.hstack(faces) for faces in zip(*columns, strict=True)]
     cv2.imwrite(str(path), np.vstack(rows))
 
@@ -149,7 +149,7 @@ class Wav2LipTask(Task):
     """A generator, alone or against a discriminator, or an expert, as `fit` trains it.
 
     Attributes:
-        lesson: the network and what teaches it.
+        module: the network and what teaches it.
         weighted: parts of the generator's loss; the expert's is switched on later.
         data: training clips and windows of --val.
     """
@@ -157,16 +157,18 @@ class Wav2LipTask(Task):
     script = "train_wav2lip.py"
     step_name = "global_step"
 
-    def __init__(self, lesson: Lesson, options: TrainOptions, data: Data, group: Processes) -> None:
+    def __init__(
+        self, module: TrainingModule, options: TrainOptions, data: Data, group: Processes
+    ) -> None:
         """Before the first step; everything is on the device it is trained on."""
-        self.lesson, self.network, self.data = lesson, lesson.model, data
+        self.module, self.network, self.data = module, module.model, data
         self._options, self._group = options, group
-        other, translation = lesson.discriminator, lesson.translation
-        trained = [*lesson.model.parameters()]
+        other, translation = module.discriminator, module.translation
+        trained = [*module.model.parameters()]
         if translation is not None:
             trained += translation.parameters()
         self.networks = {
-            "state_dict": lesson.model,
+            "state_dict": module.model,
             "translation": translation,
             "discriminator": other,
         }
@@ -193,7 +195,7 @@ class Wav2LipTask(Task):
         named = {"expert": "expert", "generator": "generator", "gan": "generator and discriminator"}
         beginning = Beginning(
             network=f"{named[options.stage]} of width {options.width:g}",
-            parameters=sum(p.numel() for p in self.lesson.parameters()),
+            parameters=sum(p.numel() for p in self.module.parameters()),
             device=str(self._group.device),
             precision=self.precision,
             clips=len(clips),
@@ -206,7 +208,7 @@ class Wav2LipTask(Task):
                 f"up to step {options.taught_steps} the expert learns from --teacher alone: "
                 "accuracy is a coin's, 0.5, until pairs are asked"
             )
-        if self.lesson.expert is not None and not self.weighted.sync:
+        if self.module.expert is not None and not self.weighted.sync:
             lines.append(
                 "sync is the expert's loss: reported, and of no weight until it is switched on"
             )
@@ -234,10 +236,10 @@ class Wav2LipTask(Task):
         self, batch: AnyBatch, step: int
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The network's loss and the discriminator's."""
-        self.lesson.train()
-        if self.lesson.expert is not None:
-            self.lesson.expert.eval()
-        loss, other, parts = self.lesson(
+        self.module.train()
+        if self.module.expert is not None:
+            self.module.expert.eval()
+        loss, other, parts = self.module(
             batch.to(self._group.device), self.weighted_at(step), self.precision == "bf16"
         )
         return {"optimizer": loss} | ({} if other is None else {"rival": other}), parts
@@ -249,13 +251,13 @@ class Wav2LipTask(Task):
     def report(self, average: SyncNetColor | Wav2Lip, step: int) -> Report:
         """Losses of the averaged network on other people; of a generator a picture."""
         judged = self._judged(average)
-        shown = self.data.unseen[0]
-        if self._group.leads and isinstance(shown, FaceBatch) and isinstance(average, Wav2Lip):
-            draw_samples(average, shown, self._options.run / f"samples_{step:06d}.png")
+        first = self.data.unseen[0]
+        if self._group.leads and isinstance(first, FaceBatch) and isinstance(average, Wav2Lip):
+            draw_samples(average, first, self._options.run / f"samples_{step:06d}.png")
         return Report({f"unseen {name}": value for name, value in judged.items()})
 
     def _judged(self, network: SyncNetColor | Wav2Lip) -> dict[str, float]:
-        device, expert = self._group.device, self.lesson.expert
+        device, expert = self._group.device, self.module.expert
         return wav2lip_module.judge(network, self.data.unseen, device, expert=expert)
 
     def after_step(self, step: int, row: dict[str, float], report: Report | None) -> dict[str, Any]:
@@ -267,7 +269,7 @@ class Wav2LipTask(Task):
 
     def _switch_on(self) -> dict[str, Any]:
         weight = self._options.sync_weight
-        if self.lesson.expert is None or self.weighted.sync == weight:
+        if self.module.expert is None or self.weighted.sync == weight:
             return {}
         self.weighted = replace(self.weighted, sync=weight)
         return {"sync_weight": weight}
@@ -326,7 +328,7 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
         if group.leads and options.stage != "expert" and options.sync_weight:
             _say_without_expert(options)
         origin = _origin(options)
-        state = resume.begun(options, origin, needed=NEEDED, say=group.leads)
+        state = resume.earlier_checkpoint(options, origin, needed=NEEDED, say=group.leads)
         if state and state["config"] != Wav2LipConfig(options.width).to_json():
             raise _another(options)
         check_weights(options)
@@ -335,12 +337,14 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
             data = load_data(options, say=group.leads, progress=progress)
         if state and not _is_of(state, options.stage, taught_size=data.taught_size):
             raise _another(options)
-        lesson = _lesson(options, group, taught_size=data.taught_size, fresh=not state)
-        task = Wav2LipTask(lesson, options, data, group)
+        module = _module(options, group, taught_size=data.taught_size, fresh=not state)
+        task = Wav2LipTask(module, options, data, group)
         return fit(task, options, group, origin=origin, state=state)
 
 
-def _lesson(options: TrainOptions, group: Processes, *, taught_size: int, fresh: bool) -> Lesson:
+def _module(
+    options: TrainOptions, group: Processes, *, taught_size: int, fresh: bool
+) -> TrainingModule:
     """The network a run starts from, and what teaches it."""
     torch.manual_seed(options.seed)
     config = Wav2LipConfig(options.width)
@@ -352,9 +356,9 @@ def _lesson(options: TrainOptions, group: Processes, *, taught_size: int, fresh:
     if options.stage != "expert" and options.expert:
         expert = weights.load_expert(options.expert, device=group.device)[0]
     other = Wav2LipDiscriminator(config) if options.stage == "gan" else None
-    lesson = Lesson(model, expert=expert, discriminator=other, taught_size=taught_size)
+    module = TrainingModule(model, expert=expert, discriminator=other, taught_size=taught_size)
     # Convolutions of few channels are fastest with the channels last.
-    return lesson.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _is_of(state: dict[str, Any], stage: str, *, taught_size: int) -> bool:

@@ -17,7 +17,7 @@ from training.objectives.wav2lip_objectives import LossWeights
 AnyBatch = ExpertBatch | FaceBatch
 
 
-class Lesson(nn.Module):
+class TrainingModule(nn.Module):
     """The network in training and what teaches it, as one module: a batch in, losses out."""
 
     def __init__(
@@ -57,9 +57,9 @@ class Lesson(nn.Module):
                 )
                 return loss, None, parts
             assert isinstance(batch, FaceBatch)
-            drawn = objectives.draw(self.model, batch)
+            generated = objectives.draw(self.model, batch)
             loss, parts = objectives.generator_loss(
-                drawn,
+                generated,
                 batch,
                 weighted,
                 expert=self.expert,
@@ -71,7 +71,7 @@ class Lesson(nn.Module):
                 parts["taught"] = alike
             other = None
             if self.discriminator is not None:
-                other = objectives.discriminator_loss(self.discriminator, drawn, batch)
+                other = objectives.discriminator_loss(self.discriminator, generated, batch)
                 parts["discriminator"] = other.detach()
         return loss, other, parts
 
@@ -85,9 +85,9 @@ def judge(
     expert: SyncNetColor | None,
 ) -> dict[str, float]:
     """Losses of a network on other people, with the published weights of their parts."""
-    lesson = Lesson(network, expert=expert, discriminator=None).eval()
+    module = TrainingModule(network, expert=expert, discriminator=None).eval()
     rows = []
     for batch in unseen:
-        loss, _, parts = lesson(batch.to(device), LossWeights(), False)
+        loss, _, parts = module(batch.to(device), LossWeights(), False)
         rows.append({"loss": loss.item()} | {name: float(value) for name, value in parts.items()})
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
