@@ -94,14 +94,14 @@ def _kind(one: Field[Any]) -> str:
     return str(one.metadata.get("resume", "fixed"))
 
 
-def clip_sizes(data_dirs: list[Path], first_names: list[str] | None = None) -> dict[str, int]:
+def clip_sizes(data_dirs: list[Path], video_names: list[str] | None = None) -> dict[str, int]:
     """Bytes of every clip in the folders, by name: enough to notice another one; no clip is read.
 
     Raises:
         InputError: a folder is none of run_pipeline.py, or holds no clip.
     """
     if any(preprocessed.is_root(folder) for folder in data_dirs):
-        return preprocessed.sizes(data_dirs, first_names)
+        return preprocessed.sizes(data_dirs, video_names)
     files = samples.clip_files(data_dirs)
     return {samples.clip_name(file): file.stat().st_size for file in files}
 
