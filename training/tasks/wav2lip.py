@@ -99,18 +99,10 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
     if not val:
         return Data(clips, [])
     strangers = load(val, "val.txt", say=False)
-    unseen = [
-        _batch(
-            options.stage,
-            strangers,
-            size=UNSEEN_WINDOWS,
-            seed=UNSEEN_SEED,
-            step=step,
-            augmented=False,
-        )
-        for step in range(UNSEEN_BATCHES)
-    ]
-    return Data(clips, unseen)
+    windows = partial(
+        _batch, options.stage, strangers, size=UNSEEN_WINDOWS, seed=UNSEEN_SEED, augmented=False
+    )
+    return Data(clips, [windows(step=step) for step in range(UNSEEN_BATCHES)])
 
 
 def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teacher | None:
