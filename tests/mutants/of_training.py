@@ -785,8 +785,8 @@ WAV2LIP = (
     Mutant(
         "other people are judged by the training clips",
         "training/tasks/wav2lip.py",
-        "            strangers,\n            size=UNSEEN_WINDOWS",
-        "            clips,\n            size=UNSEEN_WINDOWS",
+        "strangers, size=UNSEEN_WINDOWS",
+        "clips, size=UNSEEN_WINDOWS",
         (_flag("train_wav2lip", "val"),),
     ),
     Mutant(
