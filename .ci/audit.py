@@ -2,8 +2,8 @@
 
     make audit
 
-Asks PyPI, then OSV, through pip-audit. Where neither can be reached nothing is known, which is said
-and is no failure: a change must be testable without the network.
+Asks PyPI, then OSV, through pip-audit. Where neither can be reached, a line says so, and the exit
+code is 0: a change must be testable without the network.
 """
 
 import json

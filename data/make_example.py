@@ -1,4 +1,4 @@
-"""Makes data/example.mp4: two shots of drawn people whose lips and sound we know all about.
+"""Makes data/example.mp4: two shots of drawn people with known lips and sound.
 
     python data/make_example.py [--output data/example.mp4]
 

@@ -1,1 +1,1 @@
-"""Networks, sound features and weight files: what happens to a tensor."""
+"""Networks, sound features and weight files."""

@@ -65,7 +65,7 @@ class Calibration:
         return float(np.log2(np.clip(windows, *self.windows) / REFERENCE_WINDOWS))
 
     def least_logit(self, windows: int) -> float:
-        """From where on an offset is reliable."""
+        """Smallest logit of a reliable offset."""
         return float(np.polynomial.polynomial.polyval(self.octaves(windows), self.threshold))
 
     def trusts(self, numbers: np.ndarray, windows: int) -> bool:

@@ -1,4 +1,4 @@
-"""Where networks compute, and in which type of numbers.
+"""Devices and precision of networks.
 
 Torch is imported here; names that flags and options need without it are in models/options.py.
 """
@@ -77,7 +77,7 @@ def check_precision(precision: object) -> None:
 
 
 def resolve_precision(precision: str, *, full: bool, device: torch.device) -> str:
-    """The precision that "auto" stands for; others stay.
+    """Resolves "auto" to a precision; others stay.
 
     Args:
         precision: one of `PRECISION_CHOICES`.

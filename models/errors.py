@@ -1,4 +1,4 @@
-"""Failures a user can act on; apart from torch, so that saying so does not take a second to load.
+"""Errors that a user can act on; without torch, so that they import quickly.
 
 Whoever calls the toolkit can catch `ToolkitError` alone. Anything else is a bug and keeps its
 traceback.
@@ -6,7 +6,7 @@ traceback.
 
 
 class ToolkitError(Exception):
-    """Something failed that the user can read about in one sentence.
+    """A failure that one sentence explains to the user.
 
     Attributes:
         exit_code: what a script that fails this way ends with: 1 for a failure, 2 for an input.
@@ -26,7 +26,7 @@ class InputError(PipelineError):
 
 
 class InvalidOption(InputError):
-    """An option has a value that means nothing.
+    """An option has an unsupported value.
 
     Args:
         name: of the option.

@@ -1,4 +1,4 @@
-"""Options checked where they enter: a value that means nothing is one sentence, never a default.
+"""Checks of option values: an unsupported value is an error of one sentence, never a default.
 
 Every dataclass of options calls these in `__post_init__`, and every public function that takes an
 option as a string calls them first. Argparse takes its choices from the same constants.

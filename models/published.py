@@ -1,4 +1,4 @@
-"""The published weight files, as models/published.tsv lists them, and what is wrong with a copy.
+"""The published weight files of models/published.tsv, and checks of a copy.
 
 download_model.sh reads the same table, so no name, size or digest is written down twice.
 """
@@ -23,7 +23,7 @@ class PublishedFile:
     """One row of the table.
 
     Attributes:
-        name: what --only of download_model.sh calls it.
+        name: as --only of download_model.sh takes it.
         file: its name in data/.
         size_bytes: None where unknown.
         sha256: hexadecimal; None where unknown.

@@ -198,7 +198,7 @@ class S3FD(nn.Module):
         return maps + [self._head(i, waiting[i]) for i in range(1, len(waiting))]
 
     def _first_stages(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The finest map, answered at once where nothing is added to it, and the second source.
+        """The finest map, computed at once where nothing is added to it, and the second source.
 
         Of a 4K frame the published network's finest source would be half a gigabyte.
         """
@@ -241,7 +241,7 @@ def in_tiles(
     halo: int,
     strides: tuple[int, ...],
 ) -> list[torch.Tensor]:
-    """What layers make of a picture, a tile at a time: the same values in bounded memory.
+    """Output of layers, computed a tile at a time: the same values in bounded memory.
 
     Args:
         layers: give several maps.
@@ -276,7 +276,7 @@ def in_tiles(
 
 
 def _empty_output(last: torch.Tensor, position: tuple[int, int]) -> torch.Tensor:
-    """Room for a map whose lower right part is known."""
+    """An empty map, sized from its lower right part."""
     size = (*last.shape[:2], position[0] + last.shape[2], position[1] + last.shape[3])
     return torch.empty(
         size, dtype=last.dtype, device=last.device, memory_format=torch.channels_last
@@ -343,7 +343,7 @@ def decode_boxes(regressions: torch.Tensor, anchors: torch.Tensor) -> torch.Tens
 
 
 def encode_boxes(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """The inverse of `decode_boxes`: what the network should say for boxes (A, 4)."""
+    """The inverse of `decode_boxes`: regression targets for boxes (A, 4)."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
     shift = (centre - anchors[:, :2]) / (VARIANCES[0] * anchors[:, 2:])

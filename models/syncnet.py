@@ -1,4 +1,4 @@
-"""SyncNet: do these five frames of a mouth belong to this fifth of a second of sound?
+"""SyncNet: embeddings of five mouth frames and of a fifth of a second of sound.
 
 After "Out of time: automated lip sync in the wild" (Chung and Zisserman, 2016). One class serves
 two sets of weights: `PUBLISHED` has the shape and key names of `syncnet_v2.model`; `SMALL` is the
@@ -83,7 +83,7 @@ class SyncNet(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the towers compute in; see `narrowed`."""
+        """Dtype of the towers; see `narrowed`."""
         return next(self.netcnnlip.parameters()).dtype
 
     def narrowed(self, dtype: torch.dtype) -> "SyncNet":
@@ -104,7 +104,7 @@ class SyncNet(nn.Module):
 
 
 def _features(tower: nn.Module, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What a tower sees (N, F), in the type of its head, which is never narrowed."""
+    """Features of a tower (N, F), in the dtype of its head, which is never narrowed."""
     inner, outer = (next(part.parameters()).dtype for part in (tower, head))
     maps: torch.Tensor = tower(x.to(inner).contiguous(memory_format=torch.channels_last))
     return maps.flatten(1).to(outer)
@@ -198,7 +198,7 @@ def lip_pixels(frame_bgr: np.ndarray, config: SyncNetConfig) -> np.ndarray:
 
 
 def normalise_lips(pixels: np.ndarray, config: SyncNetConfig) -> np.ndarray:
-    """Takes away what does not move: the mean picture of the surrounding seconds.
+    """Subtracts the mean picture of the surrounding seconds.
 
     Args:
         pixels: (T, C, H, W) uint8, consecutive frames.
@@ -219,7 +219,7 @@ def normalise_lips(pixels: np.ndarray, config: SyncNetConfig) -> np.ndarray:
 
 
 def normalise_mfcc(columns: np.ndarray, config: SyncNetConfig) -> np.ndarray:
-    """Takes away microphone and level: the mean column of the surrounding seconds.
+    """Subtracts the mean column of the surrounding seconds, as cepstral mean normalisation does.
 
     Args:
         columns: (T, 13) float32.
@@ -263,7 +263,7 @@ def audio_windows(columns: np.ndarray, config: SyncNetConfig) -> torch.Tensor:
 
     Args:
         columns: (T, 13), T >= 20.
-        config: of the network; what a window hears beyond both ends repeats the end.
+        config: of the network; beyond both ends the end is repeated.
 
     Returns:
         (windows, 1, 13, `window_columns`); window i is centred on columns 4 i .. 4 i + 19.
@@ -277,7 +277,7 @@ def audio_windows(columns: np.ndarray, config: SyncNetConfig) -> torch.Tensor:
 
 
 def repeat_ends(frames: torch.Tensor, config: SyncNetConfig) -> torch.Tensor:
-    """What a clip's outer windows see beyond it: (T, ...) gives (T + 2 `side_frames`, ...)."""
+    """Repeats the ends for the outer windows: (T, ...) gives (T + 2 `side_frames`, ...)."""
     side = config.side_frames
     return torch.cat(
         [

@@ -1,4 +1,4 @@
-"""Shapes of a SyncNet: the published one, our own small one, and what decides what is reliable."""
+"""Configurations of a SyncNet: published, small, and the rule for reliable offsets."""
 
 import json
 import math
@@ -76,7 +76,7 @@ class SyncNetConfig:
 
     @property
     def reliable_from(self) -> dict[str, float]:
-        """Confidence and margin of an offset that has proved right."""
+        """Smallest confidence and margin of a reliable offset."""
         return {
             "reliable_confidence": self.reliable_confidence,
             "reliable_margin": self.reliable_margin,
@@ -84,10 +84,10 @@ class SyncNetConfig:
 
     @property
     def is_calibrated(self) -> bool:
-        """It is known how rarely somebody else's sound would be called reliable.
+        """The error rate with somebody else's sound is known.
 
-        Published weights are not ours to calibrate: their users' rule of thumb, a confidence of
-        3, stands until somebody does.
+        Published weights are not calibrated: for them the usual rule of thumb, a confidence of
+        3, is used.
         """
         return self.calibration is not None or bool(self.reliable_margin) or self.full_precision
 

@@ -1,4 +1,4 @@
-"""Wav2Lip: a face and a fifth of a second of sound give that face with the mouth of that sound.
+"""Wav2Lip: generates the mouth of a face for a fifth of a second of sound.
 
 After "A lip sync expert is all you need for speech to lip generation in the wild" (Prajwal et al.,
 https://arxiv.org/abs/2008.10010). The generator `Wav2Lip` draws; while it trains, the expert
@@ -178,7 +178,7 @@ class SyncNetColor(nn.Module):
 
 
 class Wav2LipDiscriminator(nn.Module):
-    """Tells drawn faces from real ones by their mouth half."""
+    """Discriminates generated from real faces by their mouth half."""
 
     def __init__(self, config: Wav2LipConfig = PUBLISHED) -> None:
         super().__init__()
@@ -276,7 +276,7 @@ def _time_major(faces: torch.Tensor) -> torch.Tensor:
 
 
 def face_tensor(faces_bgr: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """Pictures as the networks see them.
+    """Pictures as input of the networks.
 
     Args:
         faces_bgr: (..., 96, 96, 3) uint8.
@@ -299,7 +299,7 @@ def face_tensor(faces_bgr: np.ndarray | torch.Tensor) -> torch.Tensor:
 def generator_input(
     faces_bgr: np.ndarray | torch.Tensor, reference_bgr: np.ndarray | torch.Tensor | None = None
 ) -> torch.Tensor:
-    """What the generator sees: the face without its mouth half, then a whole face.
+    """Input of the generator: the face without its mouth half, then a whole face.
 
     Args:
         faces_bgr: (N, 96, 96, 3) uint8, whose pose is drawn.
@@ -325,7 +325,7 @@ def without_mouths(faces: torch.Tensor) -> torch.Tensor:
 
 
 def expert_faces(faces: torch.Tensor) -> torch.Tensor:
-    """What the expert sees: the mouth halves of five frames, stacked frame by frame.
+    """Input of the expert: the mouth halves of five frames, stacked frame by frame.
 
     Args:
         faces: (N, 5, 3, 96, 96) float32, real ones by `face_tensor`, or the generator's.

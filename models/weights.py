@@ -1,4 +1,4 @@
-"""Weight files: where they are, how they are read without executing anything, which is used.
+"""Weight files: finding and reading them, without executing anything.
 
 `auto` takes the published file where the user has it in `data/`, else the project's own small
 weights, which are always there.
@@ -50,7 +50,7 @@ Config = TypeVar("Config", SyncNetConfig, Wav2LipConfig)
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What every output says about the weights behind it."""
+    """Name and digest of a weights file, as outputs record them."""
 
     file: str
     sha256: str
@@ -206,7 +206,7 @@ def _weights_file(path: Path) -> WeightsFile:
 
 @functools.lru_cache(maxsize=16)
 def _named(path: Path, changed_ns: int, size_bytes: int) -> WeightsFile:
-    """`_weights_file` of a file in one state: it is read, and complained of, once."""
+    """`_weights_file` of an unchanged file, so that it is hashed, and warned of, once."""
     weights_file = WeightsFile(path.name, sha256(path))
     published.warn_if_changed(path, weights_file.sha256)
     return weights_file
@@ -274,7 +274,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _network_of(content: dict[str, object]) -> object:
-    """What a file of torch.save says of one network: of a run, the best or the last average."""
+    """The network in a file of torch.save: of a run's checkpoint the best or last average."""
     best, average = content.get("best"), content.get("average")
     if isinstance(best, dict) and isinstance(best.get("average"), dict):
         return best["average"]

@@ -1,4 +1,4 @@
-"""What the scripts share: exit codes, devices, progress bars, common flags."""
+"""Shared by the scripts: exit codes, devices, progress bars, common flags."""
 
 import argparse
 import contextlib
@@ -29,7 +29,7 @@ SIGPIPE = 13  # Windows has none, but the exit code is the same
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the examples, and shows the defaults that say something."""
+    """Keeps the lines of the examples, and shows defaults that are not empty."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, "", False, argparse.SUPPRESS) or action.default == []:
@@ -124,7 +124,7 @@ def add_track_flags(parser: argparse.ArgumentParser, default: "FaceOptions") -> 
 
 
 def next_command(script: str, where: Workspace, *more: str) -> str:
-    """The line a stage ends with: what to type next, for the same results."""
+    """The last line of a stage: the next command for the same results."""
     words = ["python", script, "--reference", where.reference, "--data_dir", str(where.data_dir)]
     return f"next: {shlex.join([*words, *more])}"
 
@@ -215,7 +215,7 @@ class _Terminated(SystemExit):
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Lets SIGTERM leave every `with` block on its way out."""
+    """Makes SIGTERM an exception, so that every `with` block is left."""
 
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the clearing up
@@ -233,7 +233,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _mute() -> None:
-    """Sends what is left to print nowhere, or it would fail when the program ends."""
+    """Redirects stdout to nowhere; flushing it at exit would fail."""
     with contextlib.suppress(OSError, ValueError):  # a test's stdout is no file
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

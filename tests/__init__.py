@@ -1,1 +1,1 @@
-"""Tests: one file a room of the toolkit."""
+"""The test-suite: one file for each part of the toolkit."""

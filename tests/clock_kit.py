@@ -2,7 +2,7 @@
 they are: in the file, by one ffmpeg on the file's own time stamps, and in what is made of it.
 
 Every picture shows its own number, as two brightnesses side by side; the sound is one long noise,
-so that its place is found by correlation to a fraction of a sample, also after a lossy codec.
+so that its position is found by correlation to a fraction of a sample, also after a lossy codec.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What the rooms' tests share: the data beside the repository, small clips, the real scripts."""
+"""Fixtures of all tests: reference data, small clips, and the real scripts."""
 
 import importlib
 import os
@@ -54,7 +54,7 @@ def own_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c_not_ignored() -> None:
-    """A shell that starts the tests in the background has Ctrl-C ignored in them."""
+    """Makes Ctrl-C raise; a shell that starts the tests in the background ignores it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -63,7 +63,7 @@ def ctrl_c_not_ignored() -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A skip whose reason is not in the list of allowed ones is a failure: nothing goes silent."""
+    """A skip whose reason is not in tests/skips.py is a failure."""
     report = yield
     if report.outcome == "skipped" and call.excinfo is not None:
         reason = str(call.excinfo.value)
@@ -75,13 +75,13 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def cpu() -> torch.device:
-    """Where tests run networks."""
+    """Device of the tests' networks."""
     return torch.device("cpu")
 
 
 @pytest.fixture(scope="session")
 def script() -> Script:
-    """Runs one of the real commands as a user would and gives its exit code and what it said."""
+    """Runs one of the real commands; gives its exit code and output."""
 
     def run(name: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, str(REPO / name), *map(str, arguments)]
@@ -92,7 +92,7 @@ def script() -> Script:
 
 @pytest.fixture
 def script_here(capsys: pytest.CaptureFixture[str]) -> Script:
-    """Runs a command in this process: what it says, without Python's start."""
+    """Runs a command in this process, without the start of Python."""
 
     def run(name: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         module, flags = importlib.import_module(Path(name).stem), [*map(str, arguments)]

@@ -1,4 +1,4 @@
-"""What test_download.py works with: a server that errs on demand, and a copy of the script."""
+"""Shared by test_download.py: a server with faults on demand, and a copy of the script."""
 
 import hashlib
 import http.server
@@ -18,7 +18,7 @@ STOP = 40_000  # bytes after which a transfer breaks off
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says at one path.
+    """The server's answer at one path.
 
     Attributes:
         body: the whole file.
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass
 class Mirror:
-    """A running server: what it answers, and what it was asked (path, Range)."""
+    """A running server: its answers, and the requests (path, Range) it got."""
 
     base: str
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def _handler(mirror: Mirror) -> type[http.server.BaseHTTPRequestHandler]:
 
 @contextmanager
 def running_mirror() -> Iterator[Mirror]:
-    """A server on this machine; every path is 404 until it is told otherwise."""
+    """A server on this machine; every path is 404 until `serves` sets an answer."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     running = Mirror(f"http://127.0.0.1:{server.server_address[1]}")
     server.RequestHandlerClass = _handler(running)
@@ -126,7 +126,7 @@ class Kit:
 
     @property
     def part(self) -> Path:
-        """Where it grows."""
+        """The unfinished download."""
         return self.root / "data" / "file.bin.part"
 
     def has(self, tool: str) -> bool:
@@ -154,15 +154,15 @@ class Kit:
         )
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Nothing of the tester's own: no proxy, no configuration files."""
+        """An environment without proxies and configuration files."""
         return {"PATH": str(self.tools), "HOME": str(self.root), **more}
 
     def run(
         self, *arguments: str, most_bytes: int | None = None, **more: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Runs the script, perhaps with no room for files longer than `most_bytes`.
+        """Runs the script, files longer than `most_bytes` fail as on a full disk.
 
-        All it says on stderr must be whole sentences.
+        Every line on stderr must be a whole sentence.
         """
 
         def limit() -> None:

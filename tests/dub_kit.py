@@ -1,4 +1,4 @@
-"""A generator whose mouths can be read, and films and workspaces with known faces and beeps."""
+"""A generator whose mouths show the sound; films and workspaces with known faces and beeps."""
 
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def still_track(box: Box, first: int = 0, frames: int = 75) -> Track:
 
 
 def workspace_of(folder: Path, video: Path, *face_tracks: Track, frame_rate: int = 25) -> Workspace:
-    """What run_pipeline.py would leave of a video, less the pictures."""
+    """Results of run_pipeline.py for a video, without the pictures."""
     work = Workspace(folder / "work", "film")
     for name in FOLDERS:
         work.folder(name).mkdir(parents=True)

@@ -32,7 +32,7 @@ class Ffmpeg:
     reason: str = ""
 
     def version(self) -> str:
-        """As it says itself."""
+        """Version, as it prints it."""
         assert self.path is not None
         output = subprocess.run(
             [self.path, "-version"], capture_output=True, text=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""A table of what every flag does, and what its rows share: clips, results, the scripts' mains."""
+"""A table with a test of every flag, and what its rows share: clips, results, mains."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a row may use.
+    """Shared by the rows.
 
     Attributes:
         folder: empty, its own.
@@ -93,7 +93,7 @@ def where(work: Workspace) -> tuple[str, str, str, str]:
 
 
 def read(path: Path) -> Any:
-    """What a JSON file holds."""
+    """Content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -108,7 +108,7 @@ ROWS: dict[tuple[str, str], Row] = {}
 
 
 def row(script: str, flag: str) -> Callable[[Row], Row]:
-    """Enters a function as what proves that a flag of a script does what it says."""
+    """Registers a function as the test of a flag."""
 
     def enter(function: Row) -> Row:
         assert (script, flag) not in ROWS, "a flag has one row"

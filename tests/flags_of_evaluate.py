@@ -1,4 +1,4 @@
-"""Flags of `python -m pipeline.evaluate`: two values each, and what differs in what it writes."""
+"""Flags of `python -m pipeline.evaluate`: two values each, and their effect."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ def _root(bench: Bench) -> Path:
 
 
 def _reported(bench: Bench, *flags: str | Path) -> dict[str, Any]:
-    """What --json holds of the folder with one face clip; whole frames unless told otherwise."""
+    """What --json holds of the folder with one face clip; whole frames by default."""
     route = () if "--route" in flags else ("--route", "whole")
     report = bench.folder / "o.json"
     bench.ran("evaluate", "--data_root", _root(bench), "--json", report, *route, *flags)
@@ -33,7 +33,7 @@ def _reported(bench: Bench, *flags: str | Path) -> dict[str, Any]:
 
 
 def _watched(bench: Bench) -> list[tuple[Path, dict[str, Any]]]:
-    """Notes every clip that is scored, and the record of the run that cut it."""
+    """Records every clip that is scored, and pipeline.json of the run that cut it."""
     calls: list[tuple[Path, dict[str, Any]]] = []
     score = SyncScorer.score
 
@@ -58,7 +58,7 @@ def _(bench: Bench) -> None:
 
 @row("evaluate", "route")
 def _(bench: Bench) -> None:
-    """Whole frames have no track; each route alone is what both say of it."""
+    """Whole frames have no track; each route alone has the rows of `both`."""
     values = {
         route: _reported(bench, "--route", route, *FACE) for route in ("whole", "crops", "both")
     }
@@ -112,7 +112,7 @@ def _(bench: Bench) -> None:
 
 @row("evaluate", "vshift")
 def _(bench: Bench) -> None:
-    """What is found among fewer shifts is what the middle columns of the matrix say."""
+    """A narrower search gives the offset of the middle columns of the matrix."""
     calls: list[ClipScore] = []
     score = SyncScorer.score
 
@@ -155,7 +155,7 @@ def _(bench: Bench) -> None:
 
 @row("evaluate", "min_face_size")
 def _(bench: Bench) -> None:
-    """A face of 30 pixels is looked for, and followed, only where such small ones are wanted."""
+    """A face of 30 pixels is looked for, and followed, only with a small --min_face_size."""
     root = bench.folder / "small"
     root.mkdir()
     video = root / "small.mkv"

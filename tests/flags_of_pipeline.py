@@ -1,4 +1,4 @@
-"""Flags of run_pipeline.py: two values each, and what differs in the results."""
+"""Flags of run_pipeline.py: two values each, and their effect."""
 
 import wave
 from pathlib import Path
@@ -133,7 +133,7 @@ def _(bench: Bench) -> None:
 
 @row("run_pipeline", "min_face_size")
 def _(bench: Bench) -> None:
-    """A face of 30 pixels is looked for, and followed, only where such small ones are wanted."""
+    """A face of 30 pixels is looked for, and followed, only with a small --min_face_size."""
     video = bench.folder / "small.mkv"
     ffmpeg("-i", bench.face, "-vf", "scale=120:68", "-c:v", "ffv1", "-c:a", "copy", video)
     for size, detections, tracks in ((100, 0, 0), (35, 16, 0), (20, 16, 1)):
@@ -146,7 +146,7 @@ def _(bench: Bench) -> None:
 
 @row("run_pipeline", "detector")
 def _(bench: Bench) -> None:
-    """There are no published weights here: small is found, s3fd is missed by its name."""
+    """Without published weights small works, and s3fd is named as missing."""
     small = read(_prepared(bench, *FACE, "--detector", "small").record)
     assert small["detector"]["file"] == "s3fd_small.safetensors"
     assert small["settings"]["detector"] == "small"
@@ -179,7 +179,7 @@ def _(bench: Bench) -> None:
 
 @row("run_pipeline", "precision")
 def _(bench: Bench) -> None:
-    """Half as wide numbers move boxes a little."""
+    """bf16 moves boxes a little."""
     boxes = []
     for precision in ("fp32", "bf16"):
         work = _prepared(bench, *FACE, "--precision", precision, name=precision)

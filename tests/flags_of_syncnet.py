@@ -1,4 +1,4 @@
-"""Flags of run_syncnet.py and run_visualise.py: two values each, and what differs."""
+"""Flags of run_syncnet.py and run_visualise.py: two values each, and their effect."""
 
 import numpy as np
 import torch

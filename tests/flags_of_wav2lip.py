@@ -1,4 +1,4 @@
-"""Flags of run_wav2lip.py: two values each, and what is seen and heard in the output."""
+"""Flags of run_wav2lip.py: two values each, and their effect on the output."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -181,7 +181,7 @@ def _(bench: Bench) -> None:
 
 @row("run_wav2lip", "silence_gate")
 def _(bench: Bench) -> None:
-    """In the noise of a room mouths are closed, or follow it."""
+    """Room noise closes mouths, or moves them without the gate."""
     t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     noise = np.random.default_rng(0).normal(0, 300, len(t))
     tone = 12_000 * np.sin(2 * np.pi * 900 * t) * (t < 0.4)

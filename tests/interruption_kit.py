@@ -1,4 +1,4 @@
-"""The four scripts on results that are there already: how long they work, what they leave."""
+"""The four scripts on existing results: their working time and what they write."""
 
 import os
 import shutil
@@ -76,7 +76,7 @@ def measured_stage(name: str, flags: tuple[str, ...], before: Path, passing: Pat
 
 
 def python(*arguments: str) -> "subprocess.Popen[str]":
-    """Starts Python in the repository, in a session of its own; what it says is read together."""
+    """Starts Python in the repository, in a session of its own; its output is read together."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=REPO,
@@ -104,7 +104,7 @@ def start(stage: Stage, data_dir: Path, *, until_working: bool = True) -> "subpr
 
 
 def output_of(running: "subprocess.Popen[str]") -> str:
-    """Waits for a script and gives what it said."""
+    """Waits for a script and gives its output."""
     return running.communicate(timeout=300)[0]
 
 
@@ -147,7 +147,7 @@ def disturb(
             Where the work was done by then, half of it is tried, and half of that.
 
     Returns:
-        The process, what it said, and DATA_DIR.
+        The process, its output, and DATA_DIR.
     """
     for attempt in range(6):
         data_dir = folder / f"work{attempt}"
@@ -173,13 +173,13 @@ def _is_locked(data_dir: Path) -> bool:
 
 
 def after_next_run(stage: Stage, data_dir: Path) -> Contents:
-    """What is there when the same command is simply run again; in this process, which is faster."""
+    """Content after the same command ran again, in this process, which is faster."""
     assert cli.run(lambda: MAINS[stage.name](stage.arguments(data_dir))) == 0
     return contents(data_dir)
 
 
 def recovered(data_dir: Path) -> Contents:
-    """What a next stage finds, less what has no mark and will be cleared."""
+    """Content after the recovery that the next stage starts with."""
     work = Workspace(data_dir, REFERENCE)
     with work.opened():
         work.discard_staging()

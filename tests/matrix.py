@@ -36,7 +36,7 @@ class Ran:
     Attributes:
         ffmpeg: under which it ran.
         passed: no test failed.
-        last_line: of what pytest said.
+        last_line: of pytest's output.
         output: all of it.
     """
 

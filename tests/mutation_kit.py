@@ -47,43 +47,43 @@ def _flip(data: bytearray, rng: random.Random, start: int, end: int) -> None:
 
 
 def flip_anywhere(data: bytearray, rng: random.Random) -> None:
-    """Up to 64 bits, wherever."""
+    """Flips up to 64 bits anywhere."""
     _flip(data, rng, 0, len(data))
 
 
 def flip_head(data: bytearray, rng: random.Random) -> None:
-    """Up to 64 bits of the first kilobytes."""
+    """Flips up to 64 bits of the first kilobytes."""
     _flip(data, rng, 0, min(HEAD_BYTES, len(data)))
 
 
 def burst(data: bytearray, rng: random.Random) -> None:
-    """Noise over some stretch, as a bad sector leaves it."""
+    """Replaces a stretch by noise, as a bad sector does."""
     length = min(2 ** rng.randrange(4, 13), len(data) // 2)
     start = rng.randrange(len(data) - length)
     data[start : start + length] = rng.randbytes(length)
 
 
 def zeros(data: bytearray, rng: random.Random) -> None:
-    """Nothing over some stretch, as a download leaves what has not come yet."""
+    """Replaces a stretch by zeros, as an unfinished download does."""
     length = min(2 ** rng.randrange(4, 15), len(data) // 2)
     start = rng.randrange(len(data) - length)
     data[start : start + length] = bytes(length)
 
 
 def truncate(data: bytearray, rng: random.Random) -> None:
-    """The end is gone."""
+    """Cuts off the end."""
     del data[rng.randrange(1, len(data)) :]
 
 
 def drop(data: bytearray, rng: random.Random) -> None:
-    """A piece is gone; what follows moves up."""
+    """Removes a piece; later bytes move up."""
     length = rng.randrange(1, max(2, len(data) // 4))
     start = rng.randrange(len(data) - length)
     del data[start : start + length]
 
 
 def repeat(data: bytearray, rng: random.Random) -> None:
-    """A piece stands somewhere a second time."""
+    """Inserts a piece a second time."""
     length = rng.randrange(1, max(2, len(data) // 4))
     start = rng.randrange(len(data) - length)
     position = rng.randrange(len(data))
@@ -91,7 +91,7 @@ def repeat(data: bytearray, rng: random.Random) -> None:
 
 
 def numbers(data: bytearray, rng: random.Random) -> None:
-    """Some numbers of the header or the index at the end are extreme, in either order of bytes."""
+    """Makes some numbers of the header or the index extreme, in either byte order."""
     for _ in range(rng.randrange(1, 5)):
         head = rng.random() < 0.7
         low = 0 if head else max(0, len(data) - HEAD_BYTES)
@@ -103,7 +103,7 @@ def numbers(data: bytearray, rng: random.Random) -> None:
 
 
 def box_length(data: bytearray, rng: random.Random) -> None:
-    """A box says that it is longer, shorter, endless or nothing."""
+    """Changes the length that a box states."""
     box = _any_box(data, rng)
     length = box.end - box.start
     near = length + rng.choice((-9, -8, -1, 1, 8, 1000))
@@ -111,7 +111,7 @@ def box_length(data: bytearray, rng: random.Random) -> None:
 
 
 def box_content(data: bytearray, rng: random.Random) -> None:
-    """Some numbers of a box within the table of contents are extreme."""
+    """Makes some numbers of a box of the table of contents extreme."""
     inner = [box for box in boxes(bytes(data)) if box.depth and box.kind not in CONTAINERS]
     inner = [box for box in inner if box.end - box.start >= 16]
     if not inner:
@@ -124,7 +124,7 @@ def box_content(data: bytearray, rng: random.Random) -> None:
 
 
 def box_moved(data: bytearray, rng: random.Random) -> None:
-    """A box is gone, is there twice, has another name, or stands inside of another."""
+    """Removes, doubles or renames a box, or puts it inside another."""
     box = _any_box(data, rng)
     content = bytes(data[box.start : box.end])
     how = rng.randrange(4)

@@ -1,4 +1,4 @@
-"""train_wav2lip.py in a process of its own, without what outlasts its steps: curves and reports."""
+"""train_wav2lip.py in a process of its own, without slow curves and reports."""
 
 import sys
 

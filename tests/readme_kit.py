@@ -1,4 +1,4 @@
-"""The command lines of README.md and docs/, and a shell that says what they would start."""
+"""The command lines of README.md and docs/, and a shell that lists the commands they start."""
 
 import json
 import subprocess

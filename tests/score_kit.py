@@ -1,4 +1,4 @@
-"""Detectors and scorers made of a network that a test has in its hands."""
+"""Detectors and scorers from a network of a test."""
 
 from typing import Any
 

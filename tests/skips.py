@@ -10,8 +10,8 @@ class Allowed:
 
     Attributes:
         files: pattern of the names of their files.
-        reason: pattern of what they say.
-        because: why nothing is lost by it.
+        reason: pattern of the reason.
+        because: why the skip loses nothing.
     """
 
     files: str

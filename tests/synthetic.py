@@ -18,7 +18,7 @@ BEEP_S = 0.1
 
 
 def ffmpeg(*arguments: str | Path, cwd: Path | None = None) -> str:
-    """Runs ffmpeg, overwriting; gives what it said on stderr."""
+    """Runs ffmpeg, overwriting; gives its stderr."""
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-y", *map(str, arguments)]
     result = subprocess.run(
         command, cwd=cwd, capture_output=True, check=False, env=environment(), timeout=120
@@ -29,7 +29,7 @@ def ffmpeg(*arguments: str | Path, cwd: Path | None = None) -> str:
 
 
 def turn(stored: Path, turned: Path) -> None:
-    """Copies a video with a note that its picture is to be shown turned by 90 degrees."""
+    """Copies a video, marked to be shown rotated by 90 degrees."""
     if "display_rotation" in _full_help():
         ffmpeg("-display_rotation", "90", "-i", stored, "-c", "copy", turned)
     else:  # before ffmpeg 6

@@ -40,7 +40,7 @@ def _refused(size_px: tuple[int, int], **options: Any) -> str:
 
 @SIZES
 def test_both_flags_have_one_bound(size_px: tuple[int, int]) -> None:
-    """What the sentence says to give is accepted, and the next value beyond it is not."""
+    """The limit that the error names is accepted; the next value beyond it is refused."""
     sentence = _refused(size_px, facedet_scale=300)
     assert sentence.startswith("--facedet_scale 300 would show the detector ")
     largest = _number(r"give at most ([\d.]+)\.$", sentence)
@@ -58,7 +58,7 @@ def test_both_flags_have_one_bound(size_px: tuple[int, int]) -> None:
 
 @SIZES
 def test_advice_where_nobody_was_found_is_accepted(size_px: tuple[int, int]) -> None:
-    """It names a limit that is accepted; at the limit it advises nothing."""
+    """The advice names a limit that is accepted; at the limit there is no advice."""
     (sentence,) = _why([[], []], FaceOptions(min_face_size=150), size_px)
     smallest = int(_number(r"lower it, to (\d+) at least", sentence))
     assert "--min_face_size 150" in sentence
@@ -78,7 +78,7 @@ def test_advice_where_nobody_was_found_is_accepted(size_px: tuple[int, int]) -> 
 def test_followed_advice_gives_the_track(
     face_px: float, facedet_scale: float | None, size_px: tuple[int, int]
 ) -> None:
-    """What a notice tells to lower or to add is accepted, and the same faces become a track."""
+    """The flags that a notice advises are accepted, and the same faces become a track."""
     options = FaceOptions(min_face_size=200, facedet_scale=facedet_scale)
     faces, changed = _faces(60, face_px), []
     while sentence := _why(faces, options, size_px):
@@ -93,6 +93,6 @@ def test_followed_advice_gives_the_track(
 
 
 def test_a_face_that_is_hardly_there_gets_no_advice() -> None:
-    """No whole number of pixels is smaller than a pixel."""
+    """For a face below one pixel there is no smaller --min_face_size to advise."""
     (sentence,) = _why(_faces(150, 0.8), FaceOptions(), (1280, 720))
     assert sentence == "No track: the largest face is 1 pixels, too small to be followed."

@@ -18,7 +18,7 @@ from training.evaluate.reliability_fit import Options, Piece
 
 
 class Seen:
-    """What was asked of the parts that take time."""
+    """Arguments of the slow parts, which are replaced."""
 
     def __init__(self) -> None:
         self.measured: list[tuple[list[str], Options, str]] = []
@@ -27,7 +27,7 @@ class Seen:
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Tracks that are named only, and pieces that are made up."""
+    """Replaces tracks by names and pieces by made-up ones, and records the calls."""
     calls = Seen()
 
     def files(folders: list[Path]) -> list[Path]:
@@ -142,7 +142,7 @@ def test_every_flag_is_named_in_a_test() -> None:
 def test_the_folder_to_export_to_is_looked_at_first(
     tmp_path: Path, tiny: Path, recorder: Seen
 ) -> None:
-    """Before an hour of measuring; and one person on both sides, too."""
+    """The folder is checked before the measurement, and so is a person on both sides."""
     with pytest.raises(calibrate.InputError, match="is not a folder"):
         _run(tmp_path, tiny, "--export", tmp_path / "absent" / "out.safetensors")
     with pytest.raises(calibrate.InputError, match="x/a is in --data and in --val"):

@@ -1,4 +1,4 @@
-"""Model cards: written by code alone, of what is in the file, with everything that made it."""
+"""Model cards: written by code, about the weights as exported, with all options."""
 
 import json
 import platform
@@ -60,7 +60,7 @@ def _exported(file: Path, *, best: float | None = None, **flags: Any) -> dict[st
 
 
 def test_command_of_a_card_says_everything_that_changes_the_weights() -> None:
-    """Folders and files by their last name; an empty list is no default; what was unset is not."""
+    """Paths by their last name; empty lists are written, unset options are not."""
     options = SimpleNamespace(
         **{"data": [Path("/home/me/one"), Path("two words")], "val": [], "cache": Path("/tmp/c")},
         **{"workers": 3, "device": "cpu", "log_every": 1, "save_every": 1, "cache_gb": 2.0},
@@ -97,7 +97,7 @@ def test_card_names_everything_the_weights_were_made_with(tmp_path: Path) -> Non
 
 
 def test_figures_of_a_card_are_of_the_file(tmp_path: Path) -> None:
-    """Half the precision is half the size: what is judged has been read back."""
+    """Figures are measured on the float16 weights that are read back from the file."""
     card = _exported(tmp_path / "own.safetensors")
     assert card["unseen_people"] == torch.tensor(0.1).half().float().item() != 0.1
 
@@ -118,7 +118,7 @@ def _git(folder: Path, *arguments: str) -> None:
 def test_commit_is_that_of_the_code_and_says_where_files_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None outside of a repository, inside another project's, and without git."""
+    """There is no commit outside a repository, inside another project's, and without git."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     code = tmp_path / "code"
     (code / "inner").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What every script does at its end: exit codes, sentences, signals; and the flags they share."""
+"""Exit codes, error sentences, signals, and the flags that all scripts share."""
 
 import argparse
 import shutil
@@ -46,7 +46,7 @@ def test_exit_code_of_main_is_that_of_the_script(
 def test_failures_are_a_sentence_and_an_exit_code(
     error: BaseException, code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On stderr: what a pipe reads of stdout is results only."""
+    """Errors go to stderr, so stdout holds results only."""
     assert _raising(error) == code
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == sentence + "\n" * bool(sentence)
@@ -123,7 +123,7 @@ def test_other_devices_are_refused(name: str) -> None:
 def test_a_stopped_evaluation_clears_up_and_keeps_its_rows(
     number: signal.Signals, face_clip: Path, tmp_path: Path
 ) -> None:
-    """130 or 143, nobody is left at work, --tmp_dir is empty, finished rows are there."""
+    """Exit code 130 or 143, no process left, an empty --tmp_dir, and the finished rows."""
     root, passing, report = tmp_path / "videos", tmp_path / "passing", tmp_path / "o.json"
     root.mkdir()
     passing.mkdir()

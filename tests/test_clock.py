@@ -1,4 +1,4 @@
-"""One clock: what is presented together in a file is together in what is made of it."""
+"""Sound and picture stay together: in every container, at every rate, in every output."""
 
 import random
 import shutil
@@ -66,7 +66,7 @@ def test_streams_put_into_a_file_by_another_program_keep_the_clock(
     clip = clock_kit.muxed(clip, kind, muxer, tmp_path)
     truth = clock_kit.skew_of_file_s(clip)
     assert clock_kit.skew_of_result_s(clip, tmp_path) == pytest.approx(truth, abs=TOLERANCE_S)
-    # Bare streams cannot say what of their start is no sound: PCM has nothing of that.
+    # Bare streams cannot mark priming samples; PCM has none.
     assert 0 <= truth < 0.025 and (kind.audio != PCM or truth == pytest.approx(0, abs=TOLERANCE_S))
 
 
@@ -162,7 +162,7 @@ def test_joined_captures_and_times_that_wrap_around(video: tuple[str, ...], tmp_
 
 
 def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
-    """Packets taken out of the middle: what follows stays in time, and the hole is told."""
+    """Packets are missing in the middle: later sound stays in time, a notice names the gap."""
     clip = clock_kit.make(tmp_path, Format(".mkv", H264, MP2), Fraction(25))
     holed = tmp_path / "holed.mkv"
     dropped = "noise=drop='between(pts,800,1400)'"
@@ -181,7 +181,7 @@ def test_lost_sound_is_silence_of_the_right_length(tmp_path: Path) -> None:
 
 
 def test_a_time_stamp_that_jumps_by_hours_is_refused(tmp_path: Path) -> None:
-    """Not filled with a million pictures."""
+    """The gap is an error and is not filled with a million pictures."""
     clip = clock_kit.make(tmp_path, Format(".mkv", H264, MP2), Fraction(25))
     jumps = tmp_path / "jumps.mkv"
     late = "setts=ts='if(gte(PTS,2000),TS+36000000,TS)'"
@@ -194,8 +194,8 @@ def test_a_time_stamp_that_jumps_by_hours_is_refused(tmp_path: Path) -> None:
         next(iter(decoding))
 
 
-def test_pieces_of_sound_go_where_their_times_say() -> None:
-    """Rounded times are one sound, a hole stays a hole, what overlaps is left out."""
+def test_pieces_of_sound_are_placed_by_their_times() -> None:
+    """Rounding makes no gap, a gap stays a gap, and overlapping samples are left out."""
     original = clock.segments
     assert original([(100, 50), (151, 50), (199, 50)], zero=100, tolerance=2) == [(0, 0, 150)]
     assert original([(100, 50), (180, 50)], zero=100, tolerance=2) == [(0, 0, 50), (50, 80, 50)]
@@ -205,8 +205,8 @@ def test_pieces_of_sound_go_where_their_times_say() -> None:
     assert original([(100, 50), (120, 50)], zero=100, tolerance=2) == [(0, 0, 50), (80, 50, 20)]
 
 
-def test_the_picture_at_each_place_of_the_grid_is_known() -> None:
-    """60 pictures a second on 25 places, and a picture that stands for three."""
+def test_the_picture_at_each_grid_point_is_known() -> None:
+    """60 pictures a second on a grid of 25, and one picture that fills three grid points."""
     times_s = np.arange(12) / 60
     presented_s = clock.grid_times_s(times_s, frames=5, frame_rate=25)
     np.testing.assert_allclose(presented_s * 60, [1, 3, 5, 8, 10])

@@ -27,8 +27,8 @@ def test_the_measured_lip_tower_is_syncnets() -> None:
 
 
 @pytest.mark.parametrize("faces", reference.WHOLE_S)
-def test_where_networks_cost_what_they_did_there_the_whole_does(faces: str) -> None:
-    """Half as fast networks cost as much more as they had of the whole."""
+def test_cost_of_the_reference_scales_with_its_networks(faces: str) -> None:
+    """Networks half as fast add their share of the measured cost once more."""
     there = {
         "s3fd_frame_s": reference.S3FD_FRAME_S,
         "syncnet_window_s": reference.SYNCNET_WINDOW_S,

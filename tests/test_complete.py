@@ -1,4 +1,4 @@
-"""Complete means complete: what is kept, what is made again, and that every advice works."""
+"""Complete results are kept, damaged ones are made again, and every advice works."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def command(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Command:
-    """Runs a script on the face clip's results; gives its exit code and all it said."""
+    """Runs a script on the face clip's results; gives its exit code and its output."""
     stub = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: stub)
 
@@ -86,7 +86,7 @@ PROMISED = (
 def test_a_missing_file_is_noticed_and_made_again(
     name: str, work: Workspace, done: Workspace, command: Command
 ) -> None:
-    """Without --overwrite, as these are results of the same input and settings; with a sentence."""
+    """No --overwrite is needed for the same input and settings; a notice names the file."""
     folder_name, _, file = name.partition("/")
     path = work.folder(folder_name) / file
     if path.is_dir():
@@ -101,17 +101,17 @@ def test_a_missing_file_is_noticed_and_made_again(
 
 
 def test_an_empty_file_is_a_missing_one(work: Workspace, command: Command) -> None:
-    """A machine that lost its power leaves such."""
+    """As a power failure leaves it."""
     work.crop(0).write_bytes(b"")
     assert "00000.avi is missing" in command("run_pipeline.py")[1]
     assert work.crop(0).stat().st_size
 
 
 @pytest.mark.parametrize("flags", [("--keep_frames", "no"), ()], ids=["no frames", "frames"])
-def test_only_what_was_promised_is_missed(
+def test_frames_that_were_not_to_be_stored_are_not_missing(
     flags: tuple[str, ...], work: Workspace, command: Command
 ) -> None:
-    """Frames that were not to be kept are none that are missing."""
+    """With --keep_frames no the results are complete without frames."""
     assert command("run_pipeline.py", "--overwrite", *flags)[0] == 0
     assert "Kept" in command("run_pipeline.py", *flags)[1]
 
@@ -119,7 +119,7 @@ def test_only_what_was_promised_is_missed(
 def test_a_video_without_sound_or_faces_is_complete(
     no_face_clip: Path, tmp_path: Path, cpu: torch.device, clips: Path
 ) -> None:
-    """No audio.wav, no clip: none is missed."""
+    """Results without audio.wav or clips are complete where the video has no sound or face."""
     silent = clips / "silent_noface.mp4"
     ffmpeg("-i", no_face_clip, "-an", "-c", "copy", silent)
     work = Workspace(tmp_path, "silent")
@@ -131,7 +131,7 @@ def test_a_video_without_sound_or_faces_is_complete(
 def test_a_sound_stream_that_holds_nothing_leaves_no_sound(
     no_face_clip: Path, tmp_path: Path, cpu: torch.device, clips: Path
 ) -> None:
-    """The header promises sound, the file has none: that is said, and nothing is missed."""
+    """The header names a sound stream without samples: a notice, and complete results."""
     mute = clips / "mute_noface.mkv"
     ffmpeg("-i", no_face_clip, "-c:v", "copy", "-af", "atrim=end=0", "-c:a", "aac", mute)
     work = Workspace(tmp_path, "mute")
@@ -169,7 +169,7 @@ def test_what_later_stages_made_stays_where_the_tracks_are_the_same(
 def test_kept_results_load_no_detector(
     work: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether they are kept is known from its file alone."""
+    """Only the detector's file is read to decide that results are complete."""
     monkeypatch.setattr(weights, "load_s3fd", None)
     assert faces_stage.find_faces(face_clip, work, FACE_OPTIONS, device=cpu).was_complete
 
@@ -177,7 +177,7 @@ def test_kept_results_load_no_detector(
 def test_a_file_removed_during_the_run_is_noticed(
     work: Workspace, face_clip: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of the results never replace whole ones."""
+    """Incomplete results never replace complete ones."""
     make = faces_stage._make
 
     def losing(*arguments: Any, **options: Any) -> object:
@@ -302,7 +302,7 @@ ADVICE: dict[str, tuple[Callable[[Workspace], None], str, str, list[tuple[str, .
 
 @pytest.mark.parametrize("case", ADVICE)
 def test_advice_works(case: str, work: Workspace, command: Command) -> None:
-    """The sentence is followed to the letter, and then the stage that gave it succeeds."""
+    """The advice of an error is followed literally, and the stage then succeeds."""
     damage, stage, output, advised = ADVICE[case]
     assert command("run_syncnet.py")[0] == 0
     damage(work)
@@ -378,16 +378,14 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["run_syncnet.py", "run_visualise.py", "run_wav2lip.py"])
-def test_no_reference_is_said_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Which flags would say it."""
+def test_missing_reference_is_an_error(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the flags that give a reference."""
     assert cli.run(lambda: MAINS[name]([])) == 2
     assert "give --reference or --videofile." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["run_pipeline.py", "run_syncnet.py"])
-def test_a_reader_that_goes_away_ends_it_quietly(
-    name: str, work: Workspace, face_clip: Path
-) -> None:
+def test_a_closed_pipe_ends_the_script_quietly(name: str, work: Workspace, face_clip: Path) -> None:
     """`| true`: no traceback, and the exit code of a program that SIGPIPE ended."""
     flags = ["--videofile", face_clip, *FACE_FLAGS] if name == "run_pipeline.py" else []
     where = ["--data_dir", work.data_dir, "--reference", "face"]

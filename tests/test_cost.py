@@ -1,4 +1,4 @@
-"""What the measurement of cost says is what was spent."""
+"""The measurement of cost: CPU time, memory and bytes of known programs."""
 
 import json
 import os
@@ -84,15 +84,15 @@ def test_bytes_left_frames_and_passing_files(tmp_path: Path) -> None:
     write = "import os, sys\ndef put(name, n):\n"
     write += "    os.makedirs(os.path.dirname(name), exist_ok=True)\n"
     write += "    open(name, 'wb').write(b'x' * n)\n"
-    write += f"room = {str(tmp_path)!r} + '/{{}}/one/'\n"
+    write += f"folder = {str(tmp_path)!r} + '/{{}}/one/'\n"
     first = (
-        f"{write}put(room.format('pyframes') + '1.jpg', 500_000)\n"
-        "put(room.format('pywork') + 'a', 1_000_000)\n"
-        "put(room.format('pytmp') + 'b', 2_000_000); os.remove(room.format('pytmp') + 'b')"
+        f"{write}put(folder.format('pyframes') + '1.jpg', 500_000)\n"
+        "put(folder.format('pywork') + 'a', 1_000_000)\n"
+        "put(folder.format('pytmp') + 'b', 2_000_000); os.remove(folder.format('pytmp') + 'b')"
     )
     second = (
-        f"{write}put(room.format('pywork') + 'a', 1_250_000)\n"
-        "os.remove(room.format('pyframes') + '1.jpg')"
+        f"{write}put(folder.format('pywork') + 'a', 1_250_000)\n"
+        "os.remove(folder.format('pyframes') + '1.jpg')"
     )
     commands = {"pipeline": python(first), "syncnet": python(second)}
     costs = cost.run_once(commands, work, threads=1, clip="one.mp4")

@@ -1,4 +1,4 @@
-"""Face clips: the demo's square to the pixel, the right frames, the right samples."""
+"""Face clips: the square of the SyncNet demo, the frames and the samples of the track."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ HEIGHT_PX, WIDTH_PX = 90, 120
 
 
 def _demo_crop(frame: np.ndarray, x: float, y: float, s: float, crop_scale: float) -> np.ndarray:
-    """What the demo does, as contracts.md section 2 tells it: pad the whole frame, then cut."""
+    """The demo's crop: pad the whole frame, then cut."""
     pad = int(s * (1 + 2 * crop_scale))
     padded = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), constant_values=110)
     my, mx = y + pad, x + pad
@@ -123,7 +123,7 @@ def _write(work: Workspace, tracks: list[Track]) -> int:
 
 
 def _levels() -> Generator[np.ndarray]:
-    """40 frames whose brightness tells their number."""
+    """40 frames whose brightness is their number."""
     for index in range(40):
         yield np.full((HEIGHT_PX, WIDTH_PX, 3), 6 * index, np.uint8)
 
@@ -178,7 +178,7 @@ def test_no_tracks_no_clips(work: Workspace) -> None:
 
 
 class _CountedWriter:
-    """In place of an encoder: knows how many are open."""
+    """Replaces an encoder and counts how many are open."""
 
     open = most = frames = 0
 
@@ -252,7 +252,7 @@ def test_each_encoder_has_one_thread(work: Workspace) -> None:
 def test_passes_are_few_and_hold_every_track_once(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On no frame more than so many, and no pass more than that takes."""
+    """No more tracks at once than allowed, and no more passes than that takes."""
     rng = np.random.default_rng(seed)
     limit = int(rng.integers(1, 6))
     monkeypatch.setattr(crops, "OPEN_CLIPS", limit)
@@ -271,7 +271,7 @@ def _at_once(tracks: list[Track]) -> int:
 
 
 def test_sound_is_copied_in_pieces(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where pieces meet no sample is lost or doubled, at rates that do not divide 16 kHz too."""
+    """No sample is lost or doubled between pieces, also at rates that do not divide 16 kHz."""
     monkeypatch.setattr(crops, "SOUND_PIECE_FRAMES", 4)
     for rate in (25, 30):
         track, target = _track(3, 43), work.scratch / "sound.s16"

@@ -7,8 +7,8 @@ from models.device import to_device
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_moved_to_the_cpu_has_the_type_that_was_asked_for(dtype: torch.dtype | None) -> None:
-    """And the same values."""
+def test_moved_to_the_cpu_has_the_requested_type(dtype: torch.dtype | None) -> None:
+    """Type and values of the copy."""
     values = torch.arange(6, dtype=torch.float32)
     there = to_device(values, torch.device("cpu"), dtype)
     assert there.dtype == (dtype or torch.float32)
@@ -18,7 +18,7 @@ def test_moved_to_the_cpu_has_the_type_that_was_asked_for(dtype: torch.dtype | N
 def test_moved_to_a_gpu_is_narrowed_first_and_fetched_from_pinned_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No GPU is needed to see the order: narrow, pin, send without waiting."""
+    """The order of the calls, without a GPU: cast, pin, send without waiting."""
     calls: list[tuple[str, torch.dtype]] = []
     send = torch.Tensor.to
 

@@ -1,4 +1,4 @@
-"""download_model.sh against a server that can do all that servers do wrong, with curl and wget."""
+"""download_model.sh against a faulty server, with curl and with wget."""
 
 import hashlib
 import os
@@ -99,7 +99,7 @@ def test_redirects_are_followed(kit: Kit, mirror: Mirror) -> None:
 
 
 def test_a_broken_transfer_goes_on_in_the_next_run(kit: Kit, mirror: Mirror) -> None:
-    """What came stays in .part, and only the rest is asked for."""
+    """Received bytes stay in .part, and only the rest is requested."""
     kit.lists(row("syncnet", mirror.serves(BROKEN)))
     broken = kit.run()
     assert broken.returncode == 1 and _leftovers(kit) == ["file.bin.part"]
@@ -122,7 +122,7 @@ def test_the_next_address_goes_on_where_one_broke_off(kit: Kit, mirror: Mirror) 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_a_stopped_run_is_continued(kit: Kit, mirror: Mirror, how: signal.Signals) -> None:
-    """Stopped in the middle of a transfer, it asks nobody else and leaves a part that goes on."""
+    """A stopped transfer tries no other address and leaves a part that is continued."""
     hold = threading.Event()
     slow = mirror.serves(Answer(sent_bytes=STOP, hold=hold))
     kit.lists(row("syncnet", slow, mirror.serves(path="/b")))
@@ -153,7 +153,7 @@ def test_any_of_the_three_hashers_will_do(make_kit: MakeKit, mirror: Mirror, has
 # Servers that do something else.
 
 
-def test_a_server_may_ignore_what_was_asked(kit: Kit, mirror: Mirror) -> None:
+def test_a_server_may_ignore_the_range(kit: Kit, mirror: Mirror) -> None:
     """200 and the whole file, where the rest was asked for, is not appended."""
     kit.lists(row("syncnet", mirror.serves(Answer(ranges=False))))
     kit.part.parent.mkdir()
@@ -177,7 +177,7 @@ def test_a_whole_part_only_needs_its_name(kit: Kit, mirror: Mirror, size: str) -
 def test_a_part_that_is_long_enough_but_wrong_is_fetched_anew(
     kit: Kit, mirror: Mirror, size: str, extra: int
 ) -> None:
-    """As long as the file or longer, it can never be completed."""
+    """A part as long as the file, or longer, is deleted."""
     kit.lists(row("syncnet", mirror.serves(), bytes=size))
     kit.part.parent.mkdir()
     kit.part.write_bytes(OTHER + bytes(extra))
@@ -238,7 +238,7 @@ def test_addresses_are_tried_in_turn(kit: Kit, mirror: Mirror) -> None:
 
 @pytest.mark.parametrize("answer", [Answer(PAGE), Answer(PAGE, ranges=False)], ids=["416", "200"])
 def test_a_page_does_not_cost_what_is_there(kit: Kit, mirror: Mirror, answer: Answer) -> None:
-    """A guest network's sign-in page answers everything; the part survives it."""
+    """The sign-in page of a guest network is refused; the part survives."""
     kit.lists(row("syncnet", mirror.serves(answer)))
     kit.part.parent.mkdir()
     kit.part.write_bytes(CONTENT[:STOP])
@@ -269,7 +269,7 @@ def test_another_file_stays_until_the_published_one_is_here(kit: Kit, mirror: Mi
 
 
 def test_an_unknown_digest_is_kept_and_checked_later(kit: Kit, mirror: Mirror) -> None:
-    """The first download is trusted and says so; what differs later is not."""
+    """The first download is accepted with a warning; another content later is refused."""
     kit.lists(row("syncnet", mirror.serves(), bytes="-", sha256="-"))
     done = kit.run()
     assert done.returncode == 0 and kit.file.read_bytes() == CONTENT
@@ -381,8 +381,8 @@ def test_a_missing_tool_is_named(
     assert mirror.requests == []
 
 
-def test_a_full_disk_is_said_once(kit: Kit, mirror: Mirror) -> None:
-    """It is not the mirror's fault: no second one is asked, and what came is continued later."""
+def test_a_full_disk_is_one_error(kit: Kit, mirror: Mirror) -> None:
+    """No second mirror is tried, and the received part is continued later."""
     kit.lists(row("syncnet", mirror.serves(path="/a"), mirror.serves(path="/b")))
     done = kit.run(most_bytes=STOP)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
@@ -392,7 +392,7 @@ def test_a_full_disk_is_said_once(kit: Kit, mirror: Mirror) -> None:
     assert mirror.requests[-1] == ("/a", f"bytes={STOP}-")
 
 
-def test_a_data_that_is_no_folder_is_said(make_kit: MakeKit, mirror: Mirror) -> None:
+def test_a_file_named_data_is_an_error(make_kit: MakeKit, mirror: Mirror) -> None:
     """Nothing is fetched that could not be stored."""
     kit = make_kit("curl")
     kit.lists(row("syncnet", mirror.serves()))

@@ -179,7 +179,7 @@ def test_two_mouths_follow_two_voices(tmp_path: Path) -> None:
 def test_the_own_sound_is_corrected_by_its_measured_offset(
     offset_ms: float, tmp_path: Path
 ) -> None:
-    """A sound that leads is delayed, for ears and mouths; tracks not chosen have no say."""
+    """Early sound is delayed in the output and for the mouths; other tracks do not count."""
     film = make_film(tmp_path / "film.mkv", sound=(0.7, 1.7))
     work = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT), still_track(RIGHT))
     measured(work, (offset_ms, 5.0, True), (-400.0, 9.0, True), (600.0, 9.0, False))
@@ -201,8 +201,8 @@ def test_the_own_sound_is_corrected_by_its_measured_offset(
     assert done.notices == [f"The sound of {film} comes {sentence}, as its lips do."]
 
 
-def test_a_track_with_its_own_file_has_no_say_in_the_own_sounds_delay(tmp_path: Path) -> None:
-    """One track speaks its own sound, the other a file's: only the first one's offset counts."""
+def test_a_track_with_another_sound_does_not_delay_the_own_sound(tmp_path: Path) -> None:
+    """Of one track with the own sound and one with a file's only the first offset counts."""
     film = make_film(tmp_path / "film.mkv", sound=(0.7,))
     work = workspace_of(tmp_path, film, still_track(LEFT), still_track(RIGHT))
     measured(work, (80.0, 4.0, True), (-400.0, 9.0, True))
@@ -336,7 +336,7 @@ def test_colours_outside_the_mouth_stay_after_encoding(
         ("loop", 2.5, 75),
     ],
 )
-def test_the_output_is_as_long_as_asked(
+def test_the_output_has_the_length_of_the_fit(
     fit: str, audio_s: float, expected: int, clips: Path, tmp_path: Path
 ) -> None:
     """To the frame; a video too short stands still or goes back and forth, and mouths go on."""
@@ -366,7 +366,7 @@ def test_the_output_is_as_long_as_asked(
 
 
 def test_hardly_any_sound_gives_one_frame(tmp_path: Path) -> None:
-    """A click is no reason to fail."""
+    """A click of a few samples is enough."""
     wavfile.write(tmp_path / "click.wav", SAMPLE_RATE, np.full(100, 9000, np.int16))
     work = workspace_of(tmp_path, make_film(tmp_path / "film.mkv"), still_track(LEFT))
     assert run_dub(work, fit="audio", audio={None: tmp_path / "click.wav"}).frames == 1
@@ -394,8 +394,8 @@ def test_mouths_close_in_the_noise_of_a_room(tmp_path: Path) -> None:
     assert mouths[0][26:36].min() > 140
 
 
-def test_the_background_is_kept_as_asked(tmp_path: Path) -> None:
-    """Only under other sound: the own sound is not its own background."""
+def test_the_background_has_the_given_level(tmp_path: Path) -> None:
+    """The own sound is mixed under other sound only."""
     film = make_film(tmp_path / "film.mkv", sound=(0.5,))
     work = workspace_of(tmp_path, film, still_track(LEFT))
     backgrounds: dict[str, dict[str, Any]] = {
@@ -429,8 +429,8 @@ def test_odd_pictures_and_unblended_faces(tmp_path: Path) -> None:
     assert np.abs(frames[:, :, 100:].astype(int) - GREY).max() < 8
 
 
-def test_only_who_speaks_when_asked_so(tmp_path: Path) -> None:
-    """`--tracks speaking`: the speaker's sentences, not her pauses, nor the listener."""
+def test_tracks_speaking_changes_only_the_speaker(tmp_path: Path) -> None:
+    """`--tracks speaking` changes the speaker's sentences, not pauses and not the listener."""
     film = make_film(tmp_path / "film.mkv", seconds=20, sound=(1.0,))
     work = workspace_of(
         tmp_path, film, still_track(LEFT, frames=500), still_track(RIGHT, frames=500)

@@ -1,4 +1,4 @@
-"""run_wav2lip.py around its networks: sources, records, mistakes, accidents."""
+"""run_wav2lip.py around its networks: sources, records, mistakes, kills."""
 
 import json
 import signal
@@ -76,7 +76,7 @@ def test_the_record_says_what_was_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["moved", "changed", "same size"])
 def test_where_the_source_is_gone_video_avi_is_dubbed(change: str, tmp_path: Path) -> None:
-    """With a notice, unless it is shown; a file that merely looks the same is not the source."""
+    """With a notice, unless --video names the source; another file of that name is not it."""
     film = make_film(tmp_path / "film.mkv", seconds=1, rate="30", sound=(0.2,))
     work = workspace_of(tmp_path, film, still_track(LEFT, frames=25))
     codecs = ("-vf", "fps=25", "-c:v", "mpeg4", "-q:v", "2", "-c:a", "pcm_s16le")
@@ -183,7 +183,7 @@ def _recording(notes: list[str], name: str, function: Callable[..., Any]) -> Cal
 def test_scored_lips_and_sound_start_together(
     rate: int, delay_s: float, clips: Path, tmp_path: Path
 ) -> None:
-    """A track that starts late, on any clock: its flashes and beeps are as far apart as told."""
+    """A track that starts late, at any rate: flashes and beeps are apart by the offset."""
     source = next(clip for clip in FLASHING if clip.name == "thirty16.avi").make(clips)
     track = still_track((8, 2, 88, 56), round(0.4 * rate), 4 * rate)
     crops = dub_score._crops(source, {5: (track, smooth(track))}, rate, crop_scale=0.4)
@@ -247,7 +247,7 @@ def mistaken(
         ("--audio {folder}/a.wav --tracks speaking", "offsets.json is not there; run run_syncnet"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(
+def test_mistakes_are_one_sentence(
     mistaken: Callable[..., tuple[Workspace, str]], flags: str, words: str
 ) -> None:
     """Exit code 2, nothing written."""
@@ -264,7 +264,7 @@ def test_a_workspace_that_is_not_there(mistaken: Callable[..., tuple[Workspace, 
 
 
 def test_nobody_speaks(mistaken: Callable[..., tuple[Workspace, str]]) -> None:
-    """Neither is chosen; scores of other tracks are told from it."""
+    """No track speaks: an error, not the one for scores of other tracks."""
     work = Workspace(mistaken("")[0].data_dir, "film")
     measured(work, (0.0, 1.0, False), (0.0, 1.0, False))
     work.write_distances([np.ones((5, 31), np.float32)] * 2)
@@ -283,7 +283,7 @@ def test_tracks_of_nothing(mistaken: Callable[..., tuple[Workspace, str]]) -> No
 def test_a_failing_run_leaves_the_former_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong midway, and nothing unfinished beside it."""
+    """After any failure the former result is there and no unfinished file."""
     work = workspace_of(tmp_path, make_film(tmp_path / "film.mkv", sound=(0.2,)), still_track(LEFT))
     run_dub(work)
     before = snapshot(work.data_dir)

@@ -84,7 +84,7 @@ def test_a_face_clip_is_scored_by_itself(
 
 
 @pytest.mark.parametrize(("size", "whole_frame"), [("160:160", False), ("640:360", True)])
-def test_other_sizes_are_resized_and_said(
+def test_other_sizes_are_resized_with_a_notice(
     size: str, whole_frame: bool, crop: Path, tmp_path: Path, syncnet_command: Command
 ) -> None:
     """Square clips are only resized; the shape of a whole frame points to run_pipeline.py."""
@@ -101,7 +101,7 @@ def test_other_sizes_are_resized_and_said(
 
 
 def _prepared(data_dir: Path, video: Path, *, record: bool = True) -> Workspace:
-    """What tells that run_pipeline.py has worked on a video."""
+    """The record of run_pipeline.py for a video."""
     work = Workspace(data_dir, video.stem)
     work.folder("pywork").mkdir(parents=True)
     work.write_tracks([], [])
@@ -135,7 +135,7 @@ def test_results_of_the_same_file_go_before_the_file(
 
 
 def test_results_are_scored_when_their_video_is_gone(tmp_path: Path) -> None:
-    """The name still leads to them; --save_features leads past them."""
+    """Results are chosen by the video's name, except with --save_features."""
     video = tmp_path / "talk.mp4"
     video.write_bytes(b"talk")
     work = _prepared(tmp_path / "work", video)
@@ -204,7 +204,7 @@ def _five_frames_of_sound(folder: Path, crop: Path) -> Path:
         (_five_frames_of_sound, "too short to score: it has 30 frames and 0.20 s"),
     ],
 )
-def test_what_cannot_be_scored_is_said_in_one_sentence(
+def test_what_cannot_be_scored_is_one_sentence(
     make: Callable[[Path, Path], Path],
     output: str,
     crop: Path,
@@ -267,7 +267,7 @@ def test_features_and_embeddings_are_saved(
         (("--videofile", "{crop}", "--vshift", "0"), "--vshift"),
     ],
 )
-def test_features_asked_for_wrongly(
+def test_wrong_flags_of_the_features(
     arguments: tuple[str, ...], output: str, crop: Path, tmp_path: Path, syncnet_command: Command
 ) -> None:
     """Exit code 2 in one sentence, before anything is read or written."""
@@ -280,7 +280,7 @@ def test_features_asked_for_wrongly(
 def test_features_appear_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fills up at the last of the three leaves what was there before."""
+    """A full disk at the last of three files leaves the earlier files as they were."""
     old = tmp_path / "out.npy"
     old.write_bytes(b"old")
     arrays: list[object] = []
@@ -390,8 +390,8 @@ def test_means_are_over_tracks_and_leave_out_what_was_not_scored() -> None:
     assert "crops: 0 tracks in 0 of 1 files" in words and "Average" not in words
 
 
-def test_only_the_published_weights_speak_of_the_literatures_figures() -> None:
-    """By their digest, not by their name; one route alone needs no warning of the other."""
+def test_only_published_weights_are_compared_with_the_literature() -> None:
+    """Recognised by digest, not by name; a single route has no warning about the other."""
     mean = {"whole": Mean(6.0, 8.0, 1, 1, 1)}
     file = published.table()["syncnet"]
     assert file.sha256
@@ -430,7 +430,7 @@ def test_nothing_scored_is_a_failure(
         (("--data_root", "{videos}", "--initial_model", "{tmp}/no.model"), "no.model"),
     ],
 )
-def test_evaluation_asked_for_wrongly(
+def test_wrong_flags_of_the_evaluation(
     arguments: tuple[str, ...],
     output: str,
     folder: Path,

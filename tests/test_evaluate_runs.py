@@ -1,4 +1,4 @@
-"""A folder's evaluation as a run: nothing wasted, no bad video its end, resumed when killed."""
+"""Evaluation of a folder: failures of single videos, interruption and resumption."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def videos(face_clip: Path, tmp_path: Path) -> dict[str, Path]:
 
 
 def _score(clip: Path) -> ClipScore:
-    """In place of a network: the number of the file's bytes is the min dist."""
+    """Replaces a network: the min dist is the number of bytes of the file."""
     size = float(clip.stat().st_size)
     dists = np.ones((3, 31), np.float32)
     sync = Sync(1, 40.0, size, 2.0, 1.0, np.zeros(3), False, True, None)
@@ -68,7 +68,7 @@ class Scorer:
 
 
 def _scorer(score: Callable[[Path], ClipScore]) -> Any:
-    """What scores like that."""
+    """A scorer whose scores are those of `_score`."""
     return SimpleNamespace(score=score, device=torch.device("cpu"))
 
 
@@ -95,7 +95,7 @@ def test_lse_is_that_of_offsets_json(
     cpu: torch.device,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """To the last digit, also where "auto" comes to bfloat16: one clip has one LSE-D."""
+    """Equal to the last digit, also where "auto" resolves to bfloat16."""
     monkeypatch.setattr(models_device, "native_precision", lambda device: "bf16")
     shutil.copytree(done.data_dir, tmp_path / "work")
     (tmp_path / "videos").mkdir()
@@ -114,8 +114,8 @@ def test_lse_is_that_of_offsets_json(
 # Nothing for nothing.
 
 
-def test_no_picture_is_made(videos: dict[str, Path], tmp_path: Path, cpu: torch.device) -> None:
-    """Nobody would look at pyframes/ of a folder that is deleted a moment later."""
+def test_no_frames_are_stored(videos: dict[str, Path], tmp_path: Path, cpu: torch.device) -> None:
+    """The folder is temporary, so pyframes/ would be wasted."""
     passing = tmp_path / "passing"
     passing.mkdir()
     commands: list[str] = []
@@ -183,7 +183,7 @@ def test_one_bad_video_never_ends_the_batch(
         assert str(videos["b.mp4"]) in note and type(failure).__name__ in note
 
 
-def test_a_bug_keeps_its_traceback_where_that_is_asked_for(
+def test_a_bug_keeps_its_traceback_with_syncnet_debug(
     videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SYNCNET_DEBUG=1 lets what is not expected through, and only that."""
@@ -196,7 +196,7 @@ def test_a_bug_keeps_its_traceback_where_that_is_asked_for(
 def test_weights_that_are_at_fault_stop_before_the_first_video(
     videos: dict[str, Path], tmp_path: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A detector that is not there is no thousand rows that say so."""
+    """A missing detector is one error, not a row for every video."""
     monkeypatch.setattr(weights, "PUBLISHED_DIR", tmp_path / "empty")
     scorer, rows = Scorer(), list[Row]()
     with pytest.raises(WeightsError, match="is not there; run"):
@@ -302,10 +302,10 @@ def test_a_line_that_was_cut_off_is_scored_again(
         assert again.scored == scored
 
 
-def test_what_may_work_the_next_time_is_tried_again(
+def test_videos_that_failed_by_accident_are_scored_again(
     videos: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A full disk is not kept as the answer; a video without a face is."""
+    """After a full disk the video is scored again; after "no face" it is not."""
     failures: dict[str, BaseException] = {
         "a.mp4": InputError("No track."),
         "b.mp4": OSError(28, "No space left"),
@@ -321,7 +321,7 @@ def test_what_may_work_the_next_time_is_tried_again(
 def test_rows_that_cannot_be_kept_end_the_run(
     videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, not after a night: a sentence that names the file."""
+    """The run ends at once with an error that names the file."""
     with (
         pytest.raises(PipelineError, match=r"o\.rows\.jsonl cannot be written"),
         Journal(tmp_path / "no" / "o.rows.jsonl", {}),
@@ -340,7 +340,7 @@ def _no_space(value: object) -> str:
 
 
 def test_a_killed_command_goes_on(videos: dict[str, Path], tmp_path: Path) -> None:
-    """kill -9 after the first row, then the same command: as if nothing had been."""
+    """kill -9 after the first row; the same command then ends as if never killed."""
     report, rows_file = tmp_path / "o.json", tmp_path / "o.rows.jsonl"
     command = [sys.executable, "-m", "pipeline.evaluate", "--route", "whole", "--device", "cpu"]
     command += ["--data_root", str(videos["a.mp4"].parent), "--json", str(report)]

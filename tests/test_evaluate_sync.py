@@ -1,4 +1,4 @@
-"""What a SyncNet is worth: the measure on known answers, and what a network says of clips."""
+"""Accuracy of a SyncNet on known answers, and how a network judges its own clips."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +32,7 @@ def _clip(name: str, *, seconds: float = 60, seed: int = 0) -> Clip:
 
 
 def _scorer(answer: Answer) -> Callable[..., Sync]:
-    """In place of a network: `answer` gives the offset in ms for clip, first frame and lead."""
+    """Replaces a network: `answer` gives the offset in ms for clip, first frame and lead."""
 
     def score(
         _model: object, clip: Clip, *, first: int, lead_ms: float = 0.0, **_rest: object
@@ -85,10 +85,10 @@ def test_always_saying_the_same_is_hardly_better_than_chance(
     assert 0.08 < summary["2s"] < 0.3
 
 
-def test_pieces_that_overlap_are_not_asked(
+def test_overlapping_pieces_do_not_count(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A piece does not testify for itself: of four pieces, three that disagree outvote it."""
+    """A piece is compared with the three pieces that do not overlap it."""
 
     def answer(_clip: Clip, first: int, lead_ms: float) -> float:
         return lead_ms + (200 if first == 0 else 0)
@@ -130,7 +130,7 @@ def test_agreement_of_short_videos_is_held_against_shorter_pieces(
 def test_agreement_of_single_pieces_has_no_figure(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One second a video says nothing, however many there are; two of one video do."""
+    """One second per video gives no figure, however many videos; two of one video do."""
     apart = [_clip(f"val/{reference}/00000", seconds=1) for reference in "abcd"]
     assert not can_be_judged(apart) and not can_be_judged([])
     assert can_be_judged([_clip(f"val/one/{track:05d}", seconds=1) for track in range(2)])
@@ -180,7 +180,7 @@ def test_clips_are_judged_by_what_their_pieces_agree_on(
 def test_refine_goes_on_with_earlier_lags_where_nobody_can_be_judged(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an earlier one found is not forgotten, and nobody is dropped."""
+    """Earlier lags stay, and no clip is dropped."""
     answers = {"in/voice_over/00000": [80.0, -300.0, 560.0, 240.0, -120.0]}
     monkeypatch.setattr(judging, "score_piece", _scorer(_offsets_of(answers)))
     clips = [_clip(name, seconds=25) for name in answers]
@@ -223,7 +223,7 @@ def test_own_offset_of_a_clip_of_one_piece_is_believed_where_it_is_reliable(
     edge: bool,
     own_ms: float | None,
 ) -> None:
-    """Below 7.5 s nothing agrees or disagrees; a calibrated network says it."""
+    """Clips below 7.5 s are one piece; a calibrated network decides by `reliable`."""
 
     def score(*_: object, **__: object) -> Sync:
         return Sync(2, 80.0, 5.0, 9.0, 9.0, np.zeros(1), edge, reliable, None)
@@ -283,7 +283,7 @@ def test_own_offset_takes_an_answer_at_the_search_edge_for_none(
     offsets_ms: list[float],
     own_ms: float | None,
 ) -> None:
-    """Its true offset may be anything; it counts as a piece that does not agree."""
+    """It counts as a piece that does not agree."""
     assert _own_ms_of_pieces(offsets_ms, cpu, monkeypatch) == own_ms
 
 
@@ -293,7 +293,7 @@ def test_own_offset_takes_an_answer_at_the_search_edge_for_none(
 def test_refine_holds_the_zero_at_the_median_person(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network whose zero is 40 ms off says so of every clip; nothing of it is trained on."""
+    """A network whose zero is 40 ms off finds that lag in every clip; it is taken out."""
     own_ms = {f"in/p{number}/00000": float(number - 3) for number in range(7)}
     score = _scorer(lambda clip, _first, _lead_ms: own_ms[clip.name] + 40)
     monkeypatch.setattr(judging, "score_piece", score)
@@ -422,7 +422,7 @@ def test_own_offset_asks_at_most_six_pieces_of_five_seconds(
 
 
 def test_own_offset_of_a_clip_without_a_window_is_none(cpu: torch.device) -> None:
-    """Five frames have one window, and nothing to compare it with."""
+    """Five frames have a single window."""
     clip = _clip("in/talk/00000", seconds=1)
     assert (
         judging.own_offset(SyncNet(TINY), replace(clip, pictures=clip.pictures[:5]), device=cpu)
@@ -547,7 +547,7 @@ def test_strangers_and_silence_are_counted_apart(
 def test_speaking_frames_of_own_sound_score_above_those_of_foreign_sound(
     cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An oracle that sees and hears the same random angle: the area under ROC is nearly one."""
+    """Embeddings of a common random angle: the area under ROC is nearly one."""
 
     def talking(name: str, seed: int) -> Clip:
         levels = np.random.default_rng(seed).integers(0, 255, 250)
@@ -598,7 +598,7 @@ def test_audible_frames_are_those_near_the_loudest() -> None:
 
 
 def test_pairs_never_take_sound_of_the_same_video() -> None:
-    """Two tracks of a video hear the same voice; every piece gets another video's sound."""
+    """Tracks of one video share its sound; every piece gets another video's."""
     clips = [_clip(name, seconds=11) for name in ("v/a/00000", "v/a/00001", "v/b/00000")]
     clips.append(_clip("v/short/00000", seconds=3))
     result = evaluate_sync.pairs(clips, frames=125, seed=1)
@@ -633,7 +633,7 @@ def test_the_whole_table_of_an_untrained_network(
 
 
 def test_silence_has_no_speaking_figure(cpu: torch.device) -> None:
-    """Two silent videos: nothing to tell apart, and no division by it."""
+    """Two silent videos have no speaking frame and no figure."""
     clips = [_clip(f"val/{name}/00000", seconds=10) for name in "ab"]
     mute = [Clip(clip.name, clip.pictures, np.zeros_like(clip.samples)) for clip in clips]
     figures = evaluate_sync.speaking_auc(SyncNet(TINY).eval(), mute, seed=1, device=cpu)

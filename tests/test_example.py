@@ -1,4 +1,4 @@
-"""The bundled sample from end to end through the real commands: the toolkit tells the truth."""
+"""The bundled example through the real commands, against its known offsets."""
 
 import json
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def _who(tracks: list[tuple[Track, CropPath]]) -> tuple[int, int, int]:
 
 @pytest.fixture(scope="module")
 def sample(example: Path, tmp_path_factory: pytest.TempPathFactory, script: Script) -> Sample:
-    """The three commands as a user types them, with their defaults and the bundled weights."""
+    """The three commands with their defaults and the bundled weights."""
     data_dir = tmp_path_factory.mktemp("example")
     where = ("--reference", "example", "--data_dir", data_dir)
     own = weights.OWN_DIR / weights.SYNCNET_OWN_FILE
@@ -97,7 +97,7 @@ def test_the_speaker_of_shot_two_is_in_time(sample: Sample) -> None:
 
 
 def test_the_speaker_beats_the_listener(sample: Sample) -> None:
-    """Confidence tells who of the two is heard."""
+    """Confidence is higher for the speaker than for the listener."""
     assert sample.rows[sample.speaker][2] > sample.rows[sample.listener][2]
 
 
@@ -121,7 +121,7 @@ def _is_bundled() -> bool:
     return same_program(Path(find_ffmpeg()), Path(imageio_ffmpeg.get_ffmpeg_exe()))
 
 
-def test_offsets_and_confidence_are_the_kept_ones(sample: Sample) -> None:
+def test_offsets_and_confidence_are_the_stored_ones(sample: Sample) -> None:
     """Of all tracks, to 1e-3; the listener's offset is by chance, and not reliable."""
     measured, numbers = measure.of_tracks(sample.work), stored.numbers()["tracks"]
     within = stored.WITHIN if _is_bundled() else stored.WITHIN_OF_OTHER_FFMPEGS
@@ -132,7 +132,7 @@ def test_offsets_and_confidence_are_the_kept_ones(sample: Sample) -> None:
     assert measured[f"{sample.first:05d}.avi"]["reliable"]
 
 
-def test_embeddings_of_the_first_crop_are_the_kept_ones(sample: Sample) -> None:
+def test_embeddings_of_the_first_crop_are_the_stored_ones(sample: Sample) -> None:
     """The first and the last window, lips and sound."""
     measured = measure.of_embeddings(sample.work.crop(0))
     within = stored.WITHIN if _is_bundled() else stored.EMBEDDING_WITHIN_OF_OTHER_FFMPEGS
@@ -181,7 +181,7 @@ def test_the_speaker_is_drawn_greener(sample: Sample) -> None:
 def test_the_listener_gets_a_mouth_for_the_speakers_words(
     sample: Sample, example: Path, script: Script
 ) -> None:
-    """run_wav2lip.py with the generator in the box: every frame of one track, no other frame."""
+    """run_wav2lip.py with the bundled generator: every frame of one track, no other frame."""
     own = weights.OWN_DIR / weights.WAV2LIP_OWN_FILE
     assert own.stat().st_size < 12e6
     done = script(

@@ -1,4 +1,4 @@
-"""Which frames are detected, what lies between them, and that the detector's options keep boxes."""
+"""Which frames are detected, the faces in between, and the detector's options."""
 
 import itertools
 import weakref
@@ -32,7 +32,7 @@ def _picture(index: int, shade: int = 100) -> np.ndarray:
 
 
 class _Detector:
-    """A detector that knows the faces of every picture and counts who asks."""
+    """A detector that knows the faces of every picture and records the calls."""
 
     def __init__(self, truth: Faces) -> None:
         self.truth = truth
@@ -69,7 +69,7 @@ def _same(result: Faces, truth: Faces) -> None:
 
 
 def test_steady_motion_needs_every_fifth_frame() -> None:
-    """A face that moves, grows and becomes surer evenly is exact everywhere from 21 detections."""
+    """A face that changes evenly is exact on every frame from 21 detections."""
     truth = [[_face(2.0 * i, 50 + i, 50 + 0.5 * i, 0.91 + i / 2000)] for i in range(101)]
     sampled, detector = _sampled(truth, every=5)
     assert sorted(detector.indices) == list(range(0, 101, 5))
@@ -77,14 +77,14 @@ def test_steady_motion_needs_every_fifth_frame() -> None:
 
 
 def test_no_face_is_agreement() -> None:
-    """Where there is nobody, nothing is looked at twice."""
+    """Without any face no extra frame is detected."""
     sampled, detector = _sampled([[] for _ in range(101)], every=10)
     assert sampled == [[]] * 101 and len(detector.indices) == 11
 
 
 @pytest.mark.parametrize("every", [2, 5, 8, 25])
 def test_faces_come_and_go_at_their_frame(every: int) -> None:
-    """Entry and exit of a second face are found to the frame by halving."""
+    """First and last frame of a second face are found by bisection."""
     truth = [
         [_face(10.0), _face(200.0, confidence=0.93)] if 33 <= i < 62 else [_face(10.0)]
         for i in range(120)
@@ -115,7 +115,7 @@ def test_crossing_faces_keep_apart() -> None:
     assert len(detector.indices) < 35
 
 
-def test_a_cut_is_seen_in_the_pictures() -> None:
+def test_a_cut_is_detected_from_the_pictures() -> None:
     """Boxes of two shots that overlap are not blended: the cut forces both of its sides."""
     truth = [[_face(10.0 if i < 47 else 20.0)] for i in range(100)]
     sampled, _ = _sampled(truth, every=5)
@@ -130,7 +130,7 @@ def test_a_cut_is_seen_in_the_pictures() -> None:
 
 @pytest.mark.parametrize(("step", "cut"), [(5, False), (12, True), (-12, True)])
 def test_a_change_of_eight_grey_levels_may_be_a_cut(step: int, cut: bool) -> None:
-    """Both sides of it are detected; a smaller one is a light that flickers."""
+    """Frames on both sides are detected; a smaller change counts as flicker."""
     shades = [100 if i < 47 else 100 + step for i in range(100)]
     _, detector = _sampled([[_face(10.0)]] * 100, every=5, shades=shades)
     assert ({46, 47} <= set(detector.indices)) == cut
@@ -171,7 +171,7 @@ def test_the_end_is_detected_wherever_it_falls(frames: int) -> None:
 
 @pytest.mark.parametrize("every", [1, 5, 60, 500])
 def test_few_pictures_are_held(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the stream and the interval, what waits stays within the bounds."""
+    """The number of waiting pictures is bounded for any length and interval."""
     monkeypatch.setattr(sampling, "HELD_PIXELS", 30 * SIDE_PX**2)
     monkeypatch.setattr(sampling, "MOST_HELD_PIXELS", 80 * SIDE_PX**2)
     alive: weakref.WeakSet[_Counted] = weakref.WeakSet()
@@ -245,7 +245,7 @@ def test_precision_is_the_devices_own(monkeypatch: pytest.MonkeyPatch, cpu: torc
 def test_a_scale_that_leaves_less_than_a_pixel_still_scales(
     scale: float, cpu: torch.device
 ) -> None:
-    """The network must not see the frame at full size and have its boxes multiplied."""
+    """Frames are scaled, not only boxes, where the scale leaves less than a pixel."""
     model, _ = weights.load_s3fd("small", device=cpu)
     detector = stream_of(model, facedet_scale=scale)
     assert detector._scaled(np.zeros((270, 480, 3), np.uint8)).shape == (32, 32, 3)

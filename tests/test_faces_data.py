@@ -118,7 +118,7 @@ def test_stretches_have_their_faces_and_all_of_their_sound(
     assert not len(face.stretches(60))
 
 
-def test_a_generator_hears_in_training_what_it_hears_in_use(tmp_path: Path) -> None:
+def test_sound_of_training_is_sound_of_inference(tmp_path: Path) -> None:
     """The same mel columns for every frame, down to the last bit."""
     face = _numbered(90)
     wavfile.write(tmp_path / "talk.wav", 16_000, face.clip.samples)
@@ -223,7 +223,7 @@ def test_a_reference_is_a_second_away_where_it_can_be() -> None:
     assert other.tolist() == [last if f <= last / 2 else 0 for f in first]
 
 
-def test_target_and_reference_are_seen_alike() -> None:
+def test_target_and_reference_are_augmented_alike() -> None:
     """One cut, one mirror, one light for both, and another for the next row."""
     rng = np.random.default_rng(1)
     photo = cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (110, 110)).transpose(2, 0, 1)
@@ -285,7 +285,7 @@ def test_lips_sound_and_teacher_stay_together(lead_frames: int, augmented: bool)
 def test_excerpts_of_a_batch_are_of_different_people_at_one_pace(
     share: slice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They give each other wrong sound, which neither person nor pace may betray."""
+    """They give each other wrong sound, so neither person nor pace may identify it."""
     people: list[str] = []
 
     def faces_of(face: FaceClip, frames: np.ndarray, _cut: object) -> np.ndarray:
@@ -337,7 +337,7 @@ def test_sound_of_a_drifting_face_follows_its_line() -> None:
     assert torch.equal(loud.sound(np.array([1500])), expected.sound(np.array([1500])))
 
 
-def test_excerpts_hear_what_the_generators_windows_hear() -> None:
+def test_excerpts_have_the_mel_columns_of_the_generators_windows() -> None:
     """From frames at which mel columns start the same columns, but for the mirrored edge."""
     face = _numbered(128)
     count = 0
@@ -352,8 +352,8 @@ def test_excerpts_hear_what_the_generators_windows_hear() -> None:
     assert count
 
 
-def test_without_a_teacher_nothing_is_taught() -> None:
-    """No vectors, whatever the frames."""
+def test_without_a_teacher_there_are_no_taught_vectors() -> None:
+    """The vectors have no elements."""
     assert _numbered().taught_at(np.array([0, 7])).shape == (2, 2, 0)
 
 
@@ -371,7 +371,7 @@ def _expert_loss(
 
 
 def test_wrong_sound_is_of_other_times_and_of_other_clips() -> None:
-    """Vectors that tell all windows apart are best; both kinds of mistakes cost."""
+    """Vectors that separate all windows have the least loss; both kinds of mistakes cost."""
     apart = torch.eye(6).view(2, 3, 6)
     loss, accuracy = _expert_loss(apart, apart)
     times_only = torch.eye(3).repeat(2, 1, 1)
@@ -474,14 +474,14 @@ def test_a_generators_loss_is_the_sum_of_its_parts() -> None:
 
 
 class _Brightness(nn.Module):
-    """In place of a discriminator: the brighter a picture, the more real."""
+    """Replaces a discriminator: the brighter a picture, the more real."""
 
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
         return faces.mean(dim=(1, 2, 3))
 
 
 def test_discriminator_learns_that_real_faces_are_real() -> None:
-    """By a judge that calls 0.9 of a real and 0.2 of a drawn picture: both surprises are small."""
+    """A discriminator with 0.9 for real and 0.2 for generated pictures has a small loss."""
     judge = _Brightness()
     batch = face_batch([_numbered()], seed=1, step=0, size=2)
     batch = replace(batch, target=torch.full_like(batch.target, 0.9))
@@ -516,7 +516,7 @@ def test_sync_loss_is_the_logarithm_of_the_cosine() -> None:
 
 
 def test_a_frame_alone_of_the_sound_decides_about_sync() -> None:
-    """Only the window of the first of five frames is what the expert hears."""
+    """The expert gets the mel window of the first of five frames only."""
     expert = SyncNetColor(NARROW).eval()
     batch = face_batch([_numbered()], seed=1, step=0, size=2)
     loss = objectives.sync_loss(expert, batch.target, batch)

@@ -41,7 +41,7 @@ def test_the_shape_of_a_face_is_its_tracks(tmp_path: Path) -> None:
     path = CropPath(*np.ones((3, 9)))
     work.write_tracks([Track(np.arange(9), boxes)], [path])
     assert face_data.box_aspect(work.crop(0)) == pytest.approx(0.6)
-    with pytest.raises(PipelineError, match=r"knows no track 00001; run run_pipeline\.py again"):
+    with pytest.raises(PipelineError, match=r"has no track 00001; run run_pipeline\.py again"):
         face_data.box_aspect(work.crop(1))
 
 
@@ -239,7 +239,7 @@ def test_a_broken_picture_is_named(
 
 
 def test_pictures_without_sound_are_of_no_use(root: Path, tmp_path: Path) -> None:
-    """Those after its end, a stray date for a number among them, are not read."""
+    """Pictures after the end of the sound, a date as a number among them, are not read."""
     cv2.imwrite(str(root / "carl" / "00007" / "20200823.jpg"), np.zeros((9, 9, 3), np.uint8))
     _video(root / "dora" / "00001", [50, 51], seconds=1.2)
     faces, left_out = preprocessed.load_videos(

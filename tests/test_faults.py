@@ -1,4 +1,4 @@
-"""Faults of media that once went unseen: broken sound, wrong streams, names, colours, sizes."""
+"""Faulty media: broken sound, wrong streams, odd names, colours, changing sizes."""
 
 import json
 import os
@@ -85,8 +85,10 @@ def _with_damaged_sound(source: Path, folder: Path, *, seconds: float, from_shar
     return path
 
 
-def test_damaged_sound_is_told_with_its_time_and_not_scored(example: Path, tmp_path: Path) -> None:
-    """AAC packets that are noise from the middle on: a notice, and windows there have no say."""
+def test_damaged_sound_is_a_notice_with_its_time_and_not_scored(
+    example: Path, tmp_path: Path
+) -> None:
+    """AAC packets of noise from the middle on: a notice, and their windows do not count."""
     path = _with_damaged_sound(example, tmp_path, seconds=4, from_share=0.5)
     where = ["--data_dir", str(tmp_path / "work"), "--reference", "x"]
     small = ["--min_face_size", "40", "--min_track", "10", "--keep_frames", "no"]
@@ -99,7 +101,7 @@ def test_damaged_sound_is_told_with_its_time_and_not_scored(example: Path, tmp_p
     assert f"broken.mkv breaks off: there is none from {start_s:.2f} to {end_s:.2f} s" in notice
     assert cli.run(lambda: run_syncnet.main(where)) == 0
     (row,) = json.loads(work.offsets_json.read_text())
-    # Windows that hear nothing: about those of the second half.
+    # Windows without sound: about those of the second half.
     assert "windows have no sound and do not count" in row["warning"]
     silent, total = (int(word) for word in row["warning"].split() if word.isdecimal())
     assert total == 95 and 30 <= silent <= 60
@@ -123,7 +125,7 @@ LINES = (
 def test_metadata_that_looks_like_a_log_changes_nothing(
     suffix: str, line: str, tmp_path: Path
 ) -> None:
-    """A title and a comment are words, whatever they say."""
+    """Title and comment are not parsed as ffmpeg's log."""
     plain, odd = tmp_path / f"plain{suffix}", tmp_path / f"odd{suffix}"
     ffmpeg(*PICTURE, *_tone(440), *H264_AAC, plain)
     metadata = [f"-metadata{of}" for of in ("", "", ":s:v", ":s:a")]
@@ -140,7 +142,7 @@ def test_metadata_that_looks_like_a_log_changes_nothing(
 
 
 def test_a_bad_slice_before_longer_sound_is_no_damage(tmp_path: Path) -> None:
-    """All pictures are there: a decoder that grumbles and a sound that goes on are no loss."""
+    """All pictures are there: decoder warnings and longer sound are no damage."""
     path = tmp_path / "slice.mkv"
     ffmpeg(*PICTURE, *_tone(440, seconds=5), *H264_AAC, "-g", "12", path)
     data = bytearray(path.read_bytes())
@@ -245,7 +247,7 @@ def test_untagged_colours_read_as_frames_are_written_alike(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("transfer", "name"), [(None, None), ("smpte2084", "PQ"), ("arib-std-b67", "HLG")]
 )
-def test_ten_bits_are_read_right_and_high_range_is_told(
+def test_ten_bits_are_read_right_and_high_range_is_a_notice(
     transfer: str | None, name: str | None, tmp_path: Path
 ) -> None:
     """The picture is that of eight bits; PQ and HLG are one sentence in pipeline.json."""
@@ -347,7 +349,7 @@ def test_a_sound_stream_that_is_not_there(
 
 
 def test_a_first_sound_of_an_unknown_codec_is_passed_over(tmp_path: Path) -> None:
-    """Nobody can decode it; the second will do, even where the first is marked default."""
+    """The second stream is used, even where the first is marked default."""
     path = _two_sounds(tmp_path, default=0)
     data = path.read_bytes()
     assert data.count(b"A_PCM/INT/LIT") == 2
@@ -365,7 +367,7 @@ def _channels(folder: Path, layout: str, *expressions: str, rate: int = 48_000) 
 
 
 def test_six_channels_are_mixed(tmp_path: Path) -> None:
-    """Speech of films is in the centre; it is heard, and nothing is told."""
+    """The centre channel, which has the speech, is in the mix; there is no notice."""
     path = _channels(tmp_path, "5.1", "0", "0", "0.4*sin(2*PI*700*t)", "0", "0", "0")
     decoding = _normalised(path)
     sound = _samples(path)
@@ -374,7 +376,7 @@ def test_six_channels_are_mixed(tmp_path: Path) -> None:
 
 
 def test_one_silent_channel_is_no_fault(tmp_path: Path) -> None:
-    """A microphone on one side: heard, half as loud, without a word."""
+    """A microphone on one side: half as loud, without a notice."""
     path = _channels(tmp_path, "stereo", "0.4*sin(2*PI*700*t)", "0")
     decoding = _normalised(path)
     assert np.abs(_samples(path)).max() == pytest.approx(0.2 * 32_768, rel=0.05)
@@ -382,7 +384,7 @@ def test_one_silent_channel_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_channels_that_cancel_each_other(tmp_path: Path) -> None:
-    """A cable with two wires swapped: the louder channel is used, and that is told."""
+    """Channels of opposite phase: the louder one is used, with a notice."""
     path = _channels(tmp_path, "stereo", "0.3*sin(2*PI*700*t)", "-0.31*sin(2*PI*700*t)")
     decoding = _normalised(path)
     assert np.abs(_samples(path)).max() == pytest.approx(0.31 * 32_768, rel=0.03)

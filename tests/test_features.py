@@ -161,7 +161,7 @@ def test_normalised_mfcc_needs_little_memory() -> None:
     ids=["float64", "float32", "stereo", "empty"],
 )
 def test_mel_refuses_what_would_be_silently_wrong(wrong: np.ndarray) -> None:
-    """Floats would be 90 dB too quiet."""
+    """Floats are refused: they would be 90 dB too quiet."""
     with pytest.raises(ValueError, match="mono int16"):
         features.mel(wrong)
 
@@ -195,7 +195,7 @@ def test_summed_times_do_not_slip_a_column() -> None:
         np.testing.assert_array_equal(windows[:, 0, 0, 0], expected)
 
 
-def test_frames_outside_the_sound_hear_its_ends() -> None:
+def test_frames_outside_the_sound_get_its_ends() -> None:
     """Past the last full window the last 16 columns count; before the sound, the first ones."""
     columns = _numbered(40)
     windows = features.mel_windows(columns, np.array([-1, 0.3, 0.3125, 7.5]))

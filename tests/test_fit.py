@@ -1,4 +1,4 @@
-"""The training loop, on a task that computes next to nothing: steps, reports, saves, the end."""
+"""The training loop on a tiny task: steps, reports, checkpoints, the end."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks at them."""
+    """Draws no curves."""
     monkeypatch.setattr(Journal, "draw", lambda _: None)
 
 
@@ -228,7 +228,7 @@ def test_checkpoints_are_written_when_due_and_at_the_end(
 def test_run_that_was_stopped_is_saved_and_goes_on_with_the_next_step(
     number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As if never stopped: weights, rows, what the task remembers, though no save was due."""
+    """As if never stopped: weights, rows and the task's state, though no save was due."""
     task = Line({3: 0.5})
     task.before_loss = lambda step: os.kill(os.getpid(), number) if step == 1 else None
     run, uninterrupted = tmp_path / "run", tmp_path / "whole"

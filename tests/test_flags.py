@@ -1,4 +1,4 @@
-"""Every flag of every script does something, and the right thing: the parsers say which there are.
+"""Every flag of every script has its effect; the parsers say which flags there are.
 
 A flag without a row in the table fails, as does a row whose flag is gone.
 """

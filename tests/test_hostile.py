@@ -101,7 +101,7 @@ def test_no_video_is_refused_and_nothing_is_touched(
     script: Script,
     script_here: Script,
 ) -> None:
-    """Exit code 2, one sentence with the file's name, no room made, earlier results unchanged."""
+    """Exit code 2, one sentence with the file's name, no folder made, earlier results unchanged."""
     run = script if make is _plain_text else script_here
     (tmp_path / "input").mkdir()
     path = make(tmp_path / "input", no_face_clip)
@@ -125,7 +125,7 @@ def test_no_video_is_refused_and_nothing_is_touched(
 def test_a_video_that_breaks_off_is_used_as_far_as_it_goes(
     name: str, tmp_path: Path, script_here: Script
 ) -> None:
-    """Exit 0, the file and the second where it broke in one sentence, what was good is kept."""
+    """Exit code 0, a notice with the file and the time of the damage, results up to there."""
     whole_file, cut = tmp_path / f"whole{Path(name).suffix}", tmp_path / name
     ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=320x240:r=25", "-f", "lavfi", "-i", "sine=440:r=16000"),
@@ -257,7 +257,7 @@ def test_references_that_reach_elsewhere_are_refused(
 
 
 def test_an_empty_reference_is_the_files_name(no_face_clip: Path, tmp_path: Path) -> None:
-    """The demo's default, which there deletes everybody's results."""
+    """The demo's default reference is empty, which there deletes all results."""
     (tmp_path / "pywork" / "other").mkdir(parents=True)
     arguments = [f"--videofile={no_face_clip}", f"--data_dir={tmp_path}", "--reference", ""]
     assert cli.run(lambda: run_pipeline.main(arguments)) == 0

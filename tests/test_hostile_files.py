@@ -1,4 +1,4 @@
-"""Files that point elsewhere, and files whose headers claim what no machine could hold."""
+"""Files that refer to other files, and files whose headers claim huge sizes."""
 
 import resource
 import socket
@@ -151,7 +151,7 @@ def test_a_film_whose_samples_are_elsewhere(
     for box in parents:
         struct.pack_into(">I", data, box.start, box.end - box.start + grown)
     data[dref.start : dref.end] = new
-    # Its own samples are gone, so that what comes can only come from there.
+    # Its own samples are removed, so that any picture can only come from the other file.
     (mdat,) = [box for box in boxes(bytes(data)) if box.kind == b"mdat"]
     data[mdat.start + 8 : mdat.end] = bytes(mdat.end - mdat.start - 8)
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Pickles that nobody should have written: refused in one sentence, and nothing of them runs."""
+"""Hostile pickles: refused in one sentence, and nothing in them is executed."""
 
 import copyreg
 import os
@@ -41,7 +41,7 @@ READERS: dict[str, Callable[[Workspace], object]] = {
 
 @pytest.fixture
 def work(tmp_path: Path) -> Workspace:
-    """A workspace with empty rooms."""
+    """A workspace whose folders are empty."""
     work = Workspace(tmp_path, "talk")
     for name in FOLDERS:
         work.folder(name).mkdir(parents=True)
@@ -371,7 +371,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
 def test_nests_are_refused_at_once(work: Workspace, name: str, content: bytes) -> None:
-    """Deep, endless and exploding structures are never walked, nor told in the message."""
+    """Deep, endless and exploding structures are refused without being walked or printed."""
     path = store_content(work, name, content)
     started = time.process_time()
     with pytest.raises(InputError, match=name.replace(".", r"\.")) as refusal:

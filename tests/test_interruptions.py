@@ -94,7 +94,7 @@ def _moments(count: int) -> list[object]:
 def test_a_killed_run_is_simply_run_again(
     name: str, at: float, stages: dict[str, Stage], tmp_path: Path
 ) -> None:
-    """Kill -9 leaves the previous or the complete new results; the next run ends like any other."""
+    """Kill -9 leaves the previous or the complete new results; the next run succeeds."""
     stage = stages[name]
     running, output, data_dir = disturb(stage, tmp_path, _kill, at=at)
     assert running.returncode == -signal.SIGKILL, output
@@ -122,7 +122,7 @@ def _signals() -> list[object]:
 def test_a_stopped_run_clears_up(
     name: str, number: signal.Signals, stages: dict[str, Stage], tmp_path: Path
 ) -> None:
-    """The exit code says by what; nothing unfinished and no ffmpeg is left; results are whole."""
+    """Exit code of the signal, nothing unfinished, no ffmpeg left, whole results."""
     stage = stages[name]
     running, output, data_dir = disturb(
         stage, tmp_path, lambda running, _: running.send_signal(number), at=0.4
@@ -159,7 +159,7 @@ def test_sigterm_is_handled_by_a_script_only_while_it_runs() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_two_runs_at_once(name: str, stages: dict[str, Stage], tmp_path: Path) -> None:
-    """One works and the other is told so; or one after the other."""
+    """The second is refused with exit code 1, or they run one after the other."""
     stage = stages[name]
     shutil.copytree(stage.before, tmp_path / "work")
     runs = [start(stage, tmp_path / "work", until_working=False) for _ in range(2)]
@@ -185,7 +185,7 @@ def _removals() -> list[object]:
 def test_a_folder_removed_under_a_run(
     name: str, removed: str, stages: dict[str, Stage], tmp_path: Path
 ) -> None:
-    """Passing files only: the old results or the new ones. All: a sentence, and no half of them."""
+    """Without temporary files: old or new results. Without all: an error, no partial results."""
     stage = stages[name]
 
     def remove(_: object, data_dir: Path) -> None:
@@ -246,7 +246,7 @@ def _parts_of_needed_space() -> list[object]:
 def test_a_full_disk_costs_no_results(
     name: str, part: float, stages: dict[str, Stage], disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One sentence, the old results; with more room the same command makes the new ones."""
+    """One sentence, the old results; with more space the same command makes the new ones."""
     stage, data_dir = stages[name], disk / "work"
     shutil.copytree(stage.before, data_dir)
     changed = [content for key, content in stage.new.items() if stage.old.get(key) != content]

@@ -1,4 +1,4 @@
-"""What is done a block at a time gives what it gives at once, and holds no more than a block."""
+"""Computation in blocks: the results of one block, in the memory of one block."""
 
 import tracemalloc
 from pathlib import Path
@@ -81,8 +81,8 @@ def test_sound_read_in_blocks(
 
 
 @pytest.mark.parametrize("silence_gate", [True, False])
-def test_a_voice_is_not_held_twice(silence_gate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its mel is made between its silences: not copied there."""
+def test_mel_of_a_voice_is_not_copied(silence_gate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mel is computed into the array that has the silence around it."""
     samples = np.tile(np.r_[np.zeros(8000), np.full(8000, 9000)], 100).astype(np.int16)
     monkeypatch.setattr(decode, "probe", lambda path, **_: None)
     monkeypatch.setattr(decode, "read_audio", lambda path, **_: samples)

@@ -1,4 +1,4 @@
-"""One clock for picture and sound, equal frame counts, upright pictures, plain refusals."""
+"""Media: one clock for picture and sound, equal frame counts, upright pictures, errors."""
 
 import itertools
 import re
@@ -122,7 +122,7 @@ def test_flash_and_beep_stay_together_everywhere(
 
 @pytest.mark.parametrize("name", ["latesound48.mp4", "latepicture16.mkv", "vary44.mp4"])
 def test_the_odd_clips_are_odd(name: str, clips: Path) -> None:
-    """The late and the irregular clips really are, else the test above proves nothing."""
+    """The clips of the test above really are late and irregular."""
     clip = next(clip for clip in FLASHING if clip.name == name)
     path = clip.make(clips)
     times, _ = picture_levels(path)
@@ -242,7 +242,7 @@ def test_every_reader_counts_the_same_frames(name: str, tmp_path: Path) -> None:
 
 
 def test_rotated_video_is_upright(tmp_path: Path) -> None:
-    """A picture stored lying down comes out turned, not only with its sides swapped."""
+    """A rotated picture is turned, not only its sides swapped."""
     left_white = "color=black:s=160x120:r=25:d=0.2,drawbox=w=80:h=120:color=white:t=fill"
     stored = _source(tmp_path, "stored.mp4", left_white + ",format=yuv420p", "-c:v", "libx264")
     turned = tmp_path / "turned.mp4"
@@ -346,7 +346,7 @@ def test_sound_without_a_sample_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [24, 30, 50])
-def test_reading_at_another_rate_gives_every_place_of_the_grid(rate: int, tmp_path: Path) -> None:
+def test_reading_at_another_rate_fills_the_grid(rate: int, tmp_path: Path) -> None:
     """Two seconds are two seconds: an ffmpeg that loses the rate takes 25 and drops the rest."""
     video = tmp_path / "video.mkv"
     ffmpeg("-f", "lavfi", "-i", f"color=s=32x32:r={rate}", "-t", "2", "-c:v", "ffv1", video)

@@ -303,7 +303,7 @@ HTML = b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"
 
 @pytest.mark.parametrize("name", ["w.pth", "w.model", "w.safetensors"])
 @pytest.mark.parametrize("content", [HTML, b"", b"\x80\x02" * 40, None])
-def test_what_is_no_weights_file_is_said_in_one_sentence(
+def test_what_is_no_weights_file_is_one_sentence(
     tmp_path: Path, name: str, content: bytes | None, cpu: torch.device
 ) -> None:
     """Error pages, empty and damaged files, and absent ones are named, by every loader."""
@@ -365,7 +365,7 @@ def test_another_file_under_a_published_name_is_used_and_named(
 
 
 def test_the_warning_reaches_stderr(repo: Path) -> None:
-    """Nobody has to set up logging to see it, as one line."""
+    """The warning is one line on stderr, without any set-up of logging."""
     code = (
         "from pathlib import Path; from models.published import warn_if_changed; "
         "warn_if_changed(Path('sfd_face.pth'), 'ab')"
@@ -380,7 +380,7 @@ def test_the_warning_reaches_stderr(repo: Path) -> None:
 @pytest.mark.parametrize(
     "content", [{"state_dict": [1, 2]}, {"state_dict": None}, {1: torch.ones(2)}, torch.ones(2), {}]
 )
-def test_what_holds_no_state_dict_is_said(tmp_path: Path, content: object) -> None:
+def test_what_holds_no_state_dict_is_refused(tmp_path: Path, content: object) -> None:
     """A PyTorch file of something else is refused, not a traceback."""
     torch.save(content, tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match=r"odd\.pth"):

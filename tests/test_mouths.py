@@ -1,4 +1,4 @@
-"""New mouths, piece by piece: where the face is, what is changed, what is heard, who speaks."""
+"""New mouths: regions, masks, blending, driving sound, playback and generation."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -45,7 +45,7 @@ def _noise(seed: int, size: tuple[int, ...] = FRAME_SHAPE) -> np.ndarray:
 
 
 def _photo(seed: int, size: tuple[int, ...] = FRAME_SHAPE) -> np.ndarray:
-    """Something smooth with edges, as faces are; far from black and white."""
+    """A smooth picture with edges, far from black and white."""
     wide = cv2.GaussianBlur(_noise(seed, size).astype(np.float32), (0, 0), 5)
     return np.clip(128 + 9 * (wide - wide.mean()), 40, 215).astype(np.uint8)
 
@@ -172,8 +172,8 @@ def test_the_mask_lies_in_the_mouths_region(box: tuple[int, int, int, int]) -> N
     assert min(*spare, *beside) >= 0 and max(*spare, *beside) <= 2
 
 
-def test_a_mouth_beyond_the_edge_is_left() -> None:
-    """A face of which only the forehead is seen: nothing to draw, and no error."""
+def test_a_mouth_beyond_the_edge_is_not_changed() -> None:
+    """A face of which only the forehead is in the frame: no change and no error."""
     stored = _stored(_photo(3))
     box = np.tile([40.0, 150, 140, 290], (3, 1))
     dubbed = _regenerated(
@@ -234,8 +234,8 @@ def _ring_gradient(frame: np.ndarray, ring: np.ndarray) -> float:
     return float(across[ring].mean())
 
 
-def test_light_of_the_upper_half_has_no_say_in_the_mouths() -> None:
-    """Brow and eyes were shown to the generator; only skin around the mouth tells its light."""
+def test_light_of_the_upper_half_does_not_change_the_mouth() -> None:
+    """Only skin around the mouth decides its light, not brow and eyes."""
     generated = _photo(4, (96, 96, 3))
     original = generated.copy()
     original[:48] = np.clip(original[:48].astype(int) + 60, 0, 255)
@@ -248,8 +248,8 @@ def test_light_of_the_upper_half_has_no_say_in_the_mouths() -> None:
     np.testing.assert_allclose(matched - np.minimum(generated, 235)[mouth], 20, atol=1)
 
 
-def test_no_seam_is_seen() -> None:
-    """Across the mask's edge a foreign mouth is as smooth as the frame was; pasted, it is not."""
+def test_blending_leaves_no_edge() -> None:
+    """A blended mouth is as smooth across the mask's edge as the frame; a pasted one is not."""
     frame, region = _photo(5), Region(20, 150, 40, 160)
     foreign = _photo(6, (96, 96, 3))
     ring = np.zeros(frame.shape[:2], bool)
@@ -295,7 +295,7 @@ def beep(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_frame_hears_the_sound_from_its_time_on(beep: Path) -> None:
+def test_sound_of_a_frame_starts_at_its_time(beep: Path) -> None:
     """As the published inference cuts it, whatever the delay; the file stays what it is."""
     mel = features.mel(decode.read_audio(beep))
     for delay_s in (0.0, 0.5, -0.25):
@@ -317,7 +317,7 @@ def test_before_and_after_the_sound_is_silence(beep: Path) -> None:
     assert silent[3].tolist() == [False] * 9 + [True] * 7
 
 
-def test_single_frames_hear_what_batches_hear(beep: Path) -> None:
+def test_single_frames_get_the_sound_of_batches(beep: Path) -> None:
     """Frames are asked for one by one or together."""
     voice = read_voice(beep, delay_s=0.3)
     times_s = np.arange(80) * 1001 / 30_000
@@ -493,7 +493,7 @@ def numbered_film(clips: Path) -> Path:
         ("loop", 15, [0, 1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1, 0, 1, 2]),
     ],
 )
-def test_exactly_as_many_frames_as_asked_for(
+def test_number_of_frames_is_exact(
     numbered_film: Path, tmp_path: Path, fit: Fit, frames: int | None, expected: list[int]
 ) -> None:
     """Each with its source index, without loss, and free to be painted on."""
@@ -509,8 +509,8 @@ def test_exactly_as_many_frames_as_asked_for(
     assert frame_numbers == expected and not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_told(numbered_film: Path, tmp_path: Path) -> None:
-    """Frames that cannot be kept are no bug."""
+def test_a_full_disk_is_an_error(numbered_film: Path, tmp_path: Path) -> None:
+    """Frames that cannot be stored are a PipelineError."""
     frames_played = playback(
         numbered_film, frame_rate=25, frames=9, fit="loop", frame_store=tmp_path / "absent"
     )
@@ -590,7 +590,7 @@ def test_batches_change_nothing(batch_size: int) -> None:
 
 
 def test_few_frames_wait() -> None:
-    """Memory is bounded by the batch; where there is no face nothing waits at all."""
+    """At most a batch of frames waits; frames without a face do not wait."""
     indices: list[int] = []
 
     def source_frames() -> Iterator[tuple[int, np.ndarray]]:
@@ -607,7 +607,7 @@ def test_few_frames_wait() -> None:
 
 
 class _Mixture(nn.Module):
-    """Everything a generator is given can be seen in what it gives."""
+    """A generator whose output depends on all of its inputs."""
 
     def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
         level = (mels.mean(dim=(1, 2, 3)) + 4) / 40

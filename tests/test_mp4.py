@@ -182,7 +182,7 @@ def test_mono_and_stereo_keep_their_levels(tmp_path: Path) -> None:
         np.testing.assert_allclose(measured, np.array(levels) * TONE_LEVEL, rtol=0.06)
 
 
-def test_sounds_are_mixed_as_asked(tmp_path: Path) -> None:
+def test_sounds_are_mixed_at_their_levels_and_times(tmp_path: Path) -> None:
     """Each at its level and time, the same file twice too; none makes another quieter."""
     tone, path = _tone(tmp_path / "tone.wav", seconds=0.5), tmp_path / "out.mp4"
     _write(path, [Sound(tone), Sound(tone, 1.0, -12.0), Sound(tone, -0.25, 0.0), Sound(tone)])
@@ -205,7 +205,7 @@ def test_noise_is_given_the_bits_it_needs(tmp_path: Path) -> None:
 
 
 def test_a_sound_cut_to_nothing_is_silence(tmp_path: Path) -> None:
-    """Alone and beside another; this once waited for ever."""
+    """Alone and beside another sound; ffmpeg once waited for ever here."""
     tone, path = _tone(tmp_path / "tone.wav"), tmp_path / "out.mp4"
     _write(path, [Sound(tone, -3.0)])
     assert np.abs(decode.read_audio(path)).max() < 50
@@ -213,7 +213,7 @@ def test_a_sound_cut_to_nothing_is_silence(tmp_path: Path) -> None:
     assert _loudness(decode.read_audio(path), 0.55, 1.4) == pytest.approx(TONE_LEVEL, rel=0.03)
 
 
-def test_a_sound_that_changes_midway_is_heard_when_mouths_hear_it(tmp_path: Path) -> None:
+def test_a_sound_that_changes_midway_stays_in_time_with_mouths(tmp_path: Path) -> None:
     """Broadcasts switch from stereo to mono; read_audio says where the beeps are."""
     broadcast = tmp_path / "broadcast.ts"
     with broadcast.open("wb") as file:
@@ -253,7 +253,7 @@ def test_what_a_killed_run_has_left_goes(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["other.wav", "out.mp4"]
 
 
-def test_a_sound_that_cannot_be_read_is_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_sound_that_cannot_be_read_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
     """By its name."""
     (tmp_path / "text.wav").write_text("no sound\n" * 100)
     with pytest.raises(InputError, match=r"text\.wav"):
@@ -279,7 +279,7 @@ def test_a_sound_that_breaks_leaves_nothing(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["300.wav", "400.wav"]
 
 
-def test_where_it_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """One sentence with the file's name."""
     with pytest.raises(PipelineError, match=r"out\.mp4"):
         _write(tmp_path / "absent" / "out.mp4", [], frames=400)

@@ -1,4 +1,4 @@
-"""The list of faults fits the code: each text to change is there once, each test exists."""
+"""The list of mutants fits the code: each text occurs once, each test exists."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the networks are shown, against values worked out by hand: no weights take part."""
+"""Inputs of the networks, against values computed by hand; no weights are needed."""
 
 import dataclasses
 from pathlib import Path
@@ -110,7 +110,7 @@ def test_windows_of_lips_are_consecutive_with_repeated_ends() -> None:
     assert wide[3].flatten().tolist() == [1, 2, 3, 4, 5, 6, 7, 7, 7]
 
 
-def test_scaled_embeddings_are_as_far_from_nothing_as_from_each_other() -> None:
+def test_scaled_embeddings_have_a_constant_distance_to_zero() -> None:
     """Length 10, and a constant 10: to the zero vector sqrt(200), as between unrelated ones."""
     torch.manual_seed(0)
     model = SyncNet(syncnet.SMALL).eval()
@@ -132,7 +132,7 @@ def _detector(config: s3fd.S3FDConfig, scale: float, **options: Any) -> FaceStre
 
 
 @pytest.mark.parametrize("side", [400, 402, 404], ids=["halves", "a half", "a half and a rest"])
-def test_our_detector_sees_averages(side: int) -> None:
+def test_own_detector_gets_averaged_pixels(side: int) -> None:
     """Of a grating of every fourth column; bilinear pixels, of two columns, would miss it."""
     frame = np.zeros((side, side, 3), np.uint8)
     frame[:, ::4] = 200
@@ -142,7 +142,7 @@ def test_our_detector_sees_averages(side: int) -> None:
     assert scaled[0, 5, 0] > 20
 
 
-def test_published_detector_sees_bilinear_pixels() -> None:
+def test_published_detector_gets_bilinear_pixels() -> None:
     frame = np.zeros((400, 400, 3), np.uint8)
     frame[:, ::4] = 200
     assert not _detector(s3fd.PUBLISHED, 0.25)._scaled(frame).any()

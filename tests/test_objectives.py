@@ -1,4 +1,4 @@
-"""What the objectives ask: right pairs beat shuffled ones, wrong sound is wrong, a guess is one."""
+"""Training objectives: right pairs beat shuffled ones, and wrong sound is wrong."""
 
 import math
 from typing import get_args
@@ -48,7 +48,7 @@ def test_right_pairs_are_preferred_to_shuffled_ones(name: str, negatives: Negati
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_unrelated_embeddings_are_a_guess(name: str) -> None:
-    """Nothing to go by: one of two pairs, one of 30 windows."""
+    """Chance level: one of two pairs, one of 30 windows."""
     chance = 0.5 if name in PAIRWISE else 1 / WINDOWS
     _, accuracy = _loss_and_accuracy(
         OBJECTIVES[name](), _random(1, excerpts=40), _random(2, excerpts=40)
@@ -80,8 +80,8 @@ def test_the_only_excerpt_gives_its_own_wrong_sound() -> None:
     assert bool((wrong != sound).all())
 
 
-def test_many_ways_by_where_wrong_sound_comes_from() -> None:
-    """An excerpt whose windows are all alike: hopeless against itself, easy against others."""
+def test_multiway_by_source_of_wrong_sound() -> None:
+    """Windows that are all alike: chance within the excerpt, easy against other excerpts."""
     alike = _random(1)[:, :1].expand(-1, WINDOWS, -1).contiguous()
     losses = {
         negatives: _loss_and_accuracy(MultiWay(negatives=negatives), alike, alike)
@@ -150,7 +150,7 @@ def _cosines() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("negatives", get_args(Negatives))
-def test_many_ways_are_asked_in_both_directions(negatives: Negatives) -> None:
+def test_multiway_compares_in_both_directions(negatives: Negatives) -> None:
     """Which sound belongs to these lips, and which lips to this sound; cosines times ten."""
     cosines = _cosines()
     others = {0: [2, 3], 1: [2, 3], 2: [0, 1], 3: [0, 1]}
@@ -168,7 +168,7 @@ def test_many_ways_are_asked_in_both_directions(negatives: Negatives) -> None:
     assert accuracy == pytest.approx(sum(right) / 4)
 
 
-def test_scale_of_many_ways_is_learned_up_to_sixty() -> None:
+def test_scale_of_multiway_is_learned_up_to_sixty() -> None:
     """Ten at first; beyond sixty it changes nothing any more."""
     objective = MultiWay()
     scales = []

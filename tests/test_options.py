@@ -1,4 +1,4 @@
-"""Options: what means nothing is refused in Python as on the command line, with equal defaults."""
+"""Options: Python and the command line refuse the same values and have the same defaults."""
 
 import argparse
 import inspect
@@ -169,8 +169,8 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_a_word_that_means_nothing_is_refused(name: str) -> None:
-    """In one sentence that says what there is, without the dashes of flags nobody typed."""
+def test_an_unknown_word_is_refused(name: str) -> None:
+    """The error lists the choices, and names the parameter without dashes."""
     call, sentence = WORDS[name]
     with pytest.raises(InputError) as refusal:
         call()
@@ -207,7 +207,7 @@ NUMBERS: list[tuple[Callable[..., object], str, list[object]]] = [
     ("make", "field", "wrong"),
     [(make, field, wrong) for make, field, values in NUMBERS for wrong in values],
 )
-def test_a_number_that_means_nothing_is_refused(
+def test_a_number_out_of_range_is_refused(
     make: Callable[..., object], field: str, wrong: object
 ) -> None:
     """Out of range, not finite, True, text: the option and what it may be are named."""
@@ -217,7 +217,7 @@ def test_a_number_that_means_nothing_is_refused(
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    """Who computes an option gets no error for its type."""
+    """Options computed with NumPy are accepted."""
     assert FaceOptions(min_track=np.int64(5), crop_scale=np.float32(0.5)).min_track == 5
     assert FaceOptions(crop_scale=1, facedet_scale=None).crop_scale == 1
     with pytest.raises(InputError):
@@ -328,7 +328,7 @@ def test_every_failure_has_one_base_and_an_exit_code() -> None:
         weights.load_syncnet("/nowhere.model", device=CPU)
 
 
-def test_saying_what_is_wrong_does_not_take_torch() -> None:
+def test_errors_and_options_do_not_load_torch() -> None:
     """Errors and options are checked without the second that loading torch takes."""
     code = "import sys, models.errors, models.options; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(REPO)}

@@ -1,4 +1,4 @@
-"""What other tools wrote, in the format of every age, to today's plain types."""
+"""Pickles of other tools and older versions, read as today's types."""
 
 import pickle
 import struct
@@ -24,7 +24,7 @@ SIZE_PX = (1280, 720)
 
 @pytest.fixture
 def work(tmp_path: Path) -> Workspace:
-    """A workspace with empty rooms."""
+    """A workspace whose folders are empty."""
     work = Workspace(tmp_path, "talk")
     for name in FOLDERS:
         work.folder(name).mkdir(parents=True)
@@ -38,7 +38,7 @@ def store_content(work: Workspace, name: str, content: bytes) -> Path:
     return path
 
 
-# A pickler that writes what it is told to, as python 2 did.
+# A pickler that writes given instructions, as Python 2 did.
 
 
 @dataclass
@@ -223,9 +223,7 @@ def test_the_frame_size_survives_the_old_smoothing(work: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("boxes_times", "x_times"), [(0, 1), (1, 0), (-1, 1)])
-def test_a_frame_size_that_cannot_be_told_is_asked_for(
-    work: Workspace, boxes_times: int, x_times: int
-) -> None:
+def test_an_unknown_frame_size_is_required(work: Workspace, boxes_times: int, x_times: int) -> None:
     """Centres in the corner of the picture tell nothing; with the size they are read."""
     frames, boxes, s, x, y = _old_track(0, 200.0)
     row = _as_lists(frames, boxes * boxes_times, s, x * x_times, y)

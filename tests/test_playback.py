@@ -1,4 +1,4 @@
-"""A source that plays back and forth: its own frames to the bit, few of them on the disk."""
+"""Playback back and forth: unchanged frames, few of them on disk."""
 
 import functools
 import shutil
@@ -17,7 +17,7 @@ from pipeline.media import decode
 
 
 class _Film:
-    """A source in memory that knows how often it was read, and how far."""
+    """A source in memory that counts how often and how far it was read."""
 
     def __init__(self, frames: int) -> None:
         rng = np.random.default_rng(frames)
@@ -48,7 +48,7 @@ def _looped(film: _Film, folder: Path, frames: int) -> int:
 
 @pytest.fixture
 def small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for three of the film's frames."""
+    """A disk with space for three of the film's frames."""
     monkeypatch.setattr(source_frames, "KEPT_BYTES", 3 * 60)
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1)
 
@@ -93,10 +93,10 @@ def test_real_frames_come_back_to_the_bit(
     assert position == 74
 
 
-def test_too_little_room_is_told_before_the_work(
+def test_too_little_space_is_an_error_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One sentence with the numbers, at the first frame; no other fit needs the room."""
+    """One sentence with the numbers, at the first frame; other values of `fit` need no space."""
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
@@ -108,8 +108,8 @@ def test_too_little_room_is_told_before_the_work(
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_a_film_that_became_shorter_is_told(tmp_path: Path) -> None:
-    """Never a frame in another's place."""
+def test_a_film_that_became_shorter_is_an_error(tmp_path: Path) -> None:
+    """No frame is shown instead of another one."""
     film = _Film(9)
 
     def shrinking(video: Path, *, frame_rate: float) -> Iterator[np.ndarray]:

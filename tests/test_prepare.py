@@ -1,4 +1,4 @@
-"""run_pipeline.py: what it makes, what it keeps, what it survives, what it says."""
+"""run_pipeline.py: results, complete results, interruption and notices."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def _load(path: Path) -> list:
 
 
 def test_everything_is_where_the_demo_puts_it(done: Workspace) -> None:
-    """Rooms, names and formats of contracts.md sections 1 and 3.1; nothing passing is left."""
+    """Folders, names and formats of the demo; no temporary file is left."""
     names = {path for path in snapshot(done.data_dir) if not path.startswith("pyframes")}
     assert names == {
         *("pyavi/face/video.avi", "pyavi/face/audio.wav", "pycrop/face/00000.avi"),
@@ -185,7 +185,7 @@ def test_a_run_killed_while_replacing_leaves_the_old_results(
 def test_a_run_killed_while_committing_is_finished(
     done: Workspace, no_face_clip: Path, face_clip: Path, tmp_path: Path, cpu: torch.device
 ) -> None:
-    """With the mark "complete" and half of the rooms moved, the next run moves the rest."""
+    """With the mark "complete" and half of the folders moved, the next run moves the rest."""
     work = Workspace(tmp_path / "work", "face")
     find_faces(no_face_clip, work, FACE_OPTIONS, device=cpu)
     staging = Workspace(work.data_dir, "face", staged=True)
@@ -236,9 +236,7 @@ def _faces(frames: int, size: float) -> list[list[Face]]:
         (0, 0, ("no face",)),
     ],
 )
-def test_what_stood_in_the_way_is_named(
-    frames: int, size: float, sentences: tuple[str, ...]
-) -> None:
+def test_the_limiting_option_is_named(frames: int, size: float, sentences: tuple[str, ...]) -> None:
     """The closest miss decides which flag is named, with its numbers."""
     faces: list[list[Face]] = _faces(frames, size) if frames else [[], []]
     scenes = [(0, len(faces))]
@@ -261,7 +259,7 @@ def test_what_stood_in_the_way_is_named(
         (FaceOptions(min_track=40), "longest shot has 30 frames"),
     ],
 )
-def test_limits_of_a_real_clip_are_told(
+def test_limits_of_a_real_clip_are_in_the_notice(
     face_clip: Path, tmp_path: Path, cpu: torch.device, options: FaceOptions, sentences: str
 ) -> None:
     """A face that is there but too small or too brief is reported so, and nothing is cut."""
@@ -300,7 +298,7 @@ def test_flags_out_of_range_are_refused_by_name(
     assert not list(tmp_path.iterdir())
 
 
-def test_detection_in_every_frame_can_be_asked_for(
+def test_detection_in_every_frame(
     done: Workspace, face_clip: Path, tmp_path: Path, script: Script
 ) -> None:
     """--detect_every 1 is another setting: refused beside other results, then all is detected."""

@@ -1,4 +1,4 @@
-"""Names that are not UTF-8 and letters a terminal has not: written readably, never a traceback."""
+"""Names that are not UTF-8, and letters that a terminal lacks: written readably."""
 
 import json
 import math
@@ -123,7 +123,7 @@ def test_offsets_json_says_how_it_was_made(
 
 
 def test_wav2lip_json_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was asked for in settings; beside it what that came to."""
+    """Options as given are in `settings`, their resolved values beside it."""
     network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
     film = make_film(tmp_path / "film.mkv")

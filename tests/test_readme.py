@@ -82,7 +82,7 @@ def _make_targets(of: list[Block]) -> set[str]:
 
 
 def test_readme_is_short() -> None:
-    """What is longer belongs into docs/."""
+    """README has at most 150 lines."""
     assert len(README.read_text("utf-8").splitlines()) <= LONGEST_README
 
 
@@ -102,13 +102,13 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def test_every_page_is_linked_from_readme() -> None:
-    """Nobody finds a page that nothing leads to."""
+    """README links every page of docs/."""
     linked = {(REPO / link.partition("#")[0]) for link in LINK.findall(README.read_text("utf-8"))}
     assert linked >= {page for page in pages() if page != README}
 
 
 def _anchors(page: Path) -> set[str]:
-    """What a link calls the headings of a page, as GitHub has it."""
+    """Anchors of the headings of a page, as GitHub makes them."""
     anchors, fenced = set(), False
     for line in page.read_text("utf-8").splitlines():
         fenced ^= line.startswith("```")

@@ -21,7 +21,7 @@ def test_the_section_promises_something() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip()[:40])
 def test_every_promise_names_tests_that_are_there(row: list[str]) -> None:
-    """Each is a test of this suite, asserts something and always runs; nothing else stands by."""
+    """Each is a test of this suite, asserts something and is never skipped."""
     promise, tests = row
     named = NAMED.findall(tests)
     assert promise.strip() and named and not NAMED.sub("", tests).strip()

@@ -85,7 +85,7 @@ def test_recipes_take_weights_of_a_file_that_is_there_by_then(tmp_path: Path) ->
     assert len(set(runs)) == len(runs)
 
 
-def test_recipe_of_tracks_names_results_after_the_place_of_a_video(tmp_path: Path) -> None:
+def test_recipe_of_tracks_names_results_after_the_path_of_a_video(tmp_path: Path) -> None:
     """Files that are no videos are left alone."""
     options = [
         PARSERS[script]().parse_args(words) for script, words in _commands("tracks", tmp_path)

@@ -1,4 +1,4 @@
-"""Whether an offset can be relied on: the numbers, the regression, its promise at every length."""
+"""Reliability of an offset: the numbers, the regression, the error rate at every length."""
 
 import json
 from dataclasses import asdict, replace
@@ -68,7 +68,7 @@ def test_numbers_are_those_of_the_matrix() -> None:
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 400])
 def test_numbers_of_flat_distances_are_finite(windows: int) -> None:
-    """Nothing stands out: no division by nothing."""
+    """Flat distances cause no division by zero."""
     assert np.isfinite(
         reliability.numbers(np.full((windows, 31), 4, np.float32), audible_share=0)
     ).all()
@@ -190,7 +190,7 @@ def test_foreign_sound_passes_as_rarely_as_promised_on_other_people() -> None:
 
 
 def test_intervals_are_over_people_not_pieces() -> None:
-    """A hundred equal pieces of one person are one person's word."""
+    """A hundred equal pieces of one person count as one person."""
     alone = reliability_fit._with_interval([("a", 1.0)] * 100 + [("b", 0.0)] * 100, 1)
     assert alone == [0.5, 0.0, 1.0]
     many = reliability_fit._with_interval([(str(i), float(i % 2)) for i in range(200)], 1)
@@ -288,7 +288,7 @@ def test_each_piece_meets_its_own_and_only_other_peoples_sound(
 def test_clips_whose_pieces_disagree_are_not_measured(
     monkeypatch: pytest.MonkeyPatch, cpu: torch.device
 ) -> None:
-    """Voice-over: nobody knows what would be right. Nor in clips too short for thirds of 2 s."""
+    """As of voice-over. Nor are clips too short for thirds of 2 s."""
     generator = torch.Generator().manual_seed(2)
 
     def embed(_: object, clip: Clip, *, first: int, frames: int, device: object) -> Any:

@@ -25,7 +25,7 @@ FRAMES = 75
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing them takes longer than steps."""
+    """Draws no curves, which take longer than steps."""
     monkeypatch.setattr(Journal, "draw", lambda _: None)
     monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
 
@@ -60,7 +60,7 @@ def _wav2lip(root: Path, run: Path, *more: str) -> list[str]:
 
 @pytest.fixture
 def own(tracks: Path, tmp_path: Path) -> Path:
-    """The runs, in a place where they may be changed; tracks and cache are shared."""
+    """A copy of the runs that may be changed; tracks and cache are shared."""
     for name in ("syncnet", "wav2lip"):
         shutil.copytree(tracks / name, tmp_path / name)
     return tmp_path
@@ -178,7 +178,7 @@ def test_resume_takes_options_that_do_not_change_the_result_with_a_line(
 def test_resume_from_a_checkpoint_without_options_takes_those_given_with_a_line(
     tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An earlier version wrote none."""
+    """Checkpoints of earlier versions have no options."""
     for main, flags, name in (
         (train_syncnet.main, _syncnet, "syncnet"),
         (train_wav2lip.main, _wav2lip, "wav2lip"),
@@ -221,7 +221,7 @@ def test_resume_compares_networks_and_not_how_they_were_written_down(
 def test_new_clip_joins_a_resumed_run_at_once_and_a_gone_one_is_named(
     tracks: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Though no judgement of the clips is to come."""
+    """Also where the clips are not judged any more."""
     shutil.copytree(tracks / "tracks", own / "tracks")
     flags = [*_syncnet(tracks, own / "syncnet", "--data", str(own / "tracks")), "--steps", "2"]
     assert train_syncnet.main([*flags, "--run", str(own / "fresh"), "--refine_at"]) == 0

@@ -79,7 +79,7 @@ def test_no_code_runs_what_a_file_says(file: Path) -> None:
         "np.load(path, allow_pickle=True)",
     ],
 )
-def test_the_search_finds_what_it_is_for(code: str) -> None:
+def test_the_search_finds_unsafe_calls(code: str) -> None:
     """Each of the calls it looks for, and not their safe forms."""
     assert unsafe(code)
     assert not unsafe("torch.load(p, weights_only=True); model.eval(); np.load(p)")

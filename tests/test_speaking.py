@@ -74,8 +74,8 @@ def test_the_score_tells_speakers_from_listeners_frame_by_frame() -> None:
     assert (speaking_score(np.zeros((0, 31), np.float32), frames=4) == -np.inf).all()
 
 
-def test_a_runner_up_as_good_is_no_offset() -> None:
-    """Two shifts far apart that both stand out leave no margin, so nobody is said to speak."""
+def test_two_equal_offsets_are_none() -> None:
+    """Two shifts far apart that both stand out leave no margin, so no face counts as speaking."""
     dists = _speaking_at(_speaking_at(_dists(300), 0, 300), 0, 300, column=25)
     options: Any = {"frames": 305, "reliable_confidence": RELIABLE}
     assert speaking(dists, **options).any()
@@ -93,7 +93,7 @@ def test_the_end_of_a_track_counts() -> None:
 
 
 def test_an_offset_at_the_edge_of_the_search_is_none() -> None:
-    """There the sound is not found but lost: nobody is called a speaker for it."""
+    """An offset at the search edge makes nobody a speaker."""
     for column in (0, 30):
         assert clearest_mean(_speaking_at(_dists(200), 0, 200, column=column)) is None
         assert _stretches(_speaking_at(_dists(200), 0, 200, column=column)) == []

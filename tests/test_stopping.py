@@ -147,7 +147,7 @@ def test_second_ctrl_c_does_not_wait_for_the_step(
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 
 
-def test_handlers_of_signals_are_those_of_before_when_the_steps_are_made() -> None:
+def test_handlers_of_signals_are_restored_after_the_steps() -> None:
     """A signal that is ignored stays so: a run started with nohup or in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

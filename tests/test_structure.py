@@ -39,7 +39,7 @@ def test_a_picture_is_itself_and_not_its_negative() -> None:
 
 
 def test_a_smooth_mouth_costs_more_than_an_uneven_forehead() -> None:
-    """The loss sees what is drawn, where it is used; L1 alone would take both errors as equal."""
+    """The mouth counts more than the forehead; L1 alone would weigh both errors alike."""
     target = torch.from_numpy(_pictures(1, 5, 3, FACE_PX, FACE_PX)).float()
     smooth, forehead = target.clone(), target.clone()
     smooth[..., 60:80, 36:60] = 0.5

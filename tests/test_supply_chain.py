@@ -1,4 +1,4 @@
-"""What is installed: pinned, hashed, audited; and nothing is needed that nobody installs."""
+"""Installed packages: pinned, hashed, audited, and complete."""
 
 import ast
 import importlib.util
@@ -131,7 +131,7 @@ def test_a_known_vulnerability_fails(
     assert _run(audit, monkeypatch, pypi=down, osv=_answer(FAULTY, code=1)) == 1
 
 
-def test_no_network_is_said_and_is_no_failure(
+def test_no_network_is_reported_and_no_failure(
     audit: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody answers, or a mirror that knows no advisories: never "no known vulnerability"."""
@@ -143,7 +143,7 @@ def test_no_network_is_said_and_is_no_failure(
         assert "no known vulnerability" not in output
 
 
-def test_what_was_audited_is_said(
+def test_the_audit_reports_its_packages(
     audit: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """How many packages, and which were not; one with a reason not to mind it passes."""

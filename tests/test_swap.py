@@ -19,7 +19,7 @@ from pipeline.store.workspace import FOLDERS, Workspace
 
 DONE, FAILED, BUG, ENDED, KILLED, STOPPED = 0, 1, 2, 3, 99, 130  # exit codes of a forked run
 
-# One room loses a file, one keeps one, one gets one; tracks.pckl says that there are results.
+# One folder loses a file, one keeps one, one gets one; tracks.pckl marks results.
 OLD = {
     "pyavi": {"video.avi": "old", "video_wav2lip.mp4": "old"},
     "pyframes": {"000001.jpg": "old", "000002.jpg": "old"},
@@ -78,7 +78,7 @@ def _with_new_files() -> Results:
     return new_files
 
 
-WAYS = {"rooms": (_replace_folders, NEW), "files": (_replace_files, _with_new_files())}
+WAYS = {"folders": (_replace_folders, NEW), "files": (_replace_files, _with_new_files())}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def other_disk(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-LAYOUTS = ("plain", "room", "reference", "scratch")
+LAYOUTS = ("plain", "folder", "reference", "scratch")
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -105,7 +105,7 @@ def layout(request: pytest.FixtureRequest) -> Callable[[Path], Workspace]:
     def make(folder: Path) -> Workspace:
         work = Workspace(folder, "talk")
         links = {
-            "room": ("pyframes", "pyavi"),
+            "folder": ("pyframes", "pyavi"),
             "reference": ("pyframes/talk", "pywork/talk"),
             "scratch": ("pytmp",),
         }
@@ -222,7 +222,7 @@ def _generations(results: Results, way: str) -> set[str]:
         content
         for folder_name, files in results.items()
         for name, content in files.items()
-        if not name.startswith(".") and (way == "rooms" or [folder_name, name] in replaced)
+        if not name.startswith(".") and (way == "folders" or [folder_name, name] in replaced)
     }
 
 
@@ -233,7 +233,7 @@ def _recover(work: Workspace) -> None:
 
 
 # A process for each step takes its time: the rest of the table runs with the slow tests.
-QUICK = {("plain", "rooms"), ("plain", "files"), ("room", "rooms")}
+QUICK = {("plain", "folders"), ("plain", "files"), ("folder", "folders")}
 CASES = [
     pytest.param(layout, way, how, marks=[] if (layout, way) in QUICK else pytest.mark.slow)
     for layout in LAYOUTS
@@ -247,7 +247,7 @@ CASES = [
 def test_stopped_at_every_step_old_or_new_results_are_whole(
     layout: Callable[[Path], Workspace], way: str, how_named: str, tmp_path: Path
 ) -> None:
-    """Nobody meets a mixture; the next stage finds all old or all new ones, a rerun the new."""
+    """Results are all old or all new, never mixed; a second run makes the new ones."""
     run, new = WAYS[way]
     how = {"killed": KILLED, "failed": FAILED, "stopped": STOPPED}[how_named]
     steps = complete = 0
@@ -279,10 +279,10 @@ def _results_without_passing(work: Workspace) -> Results:
     }
 
 
-def test_a_room_that_cannot_be_replaced_is_named_and_nothing_is_lost(
+def test_a_folder_that_cannot_be_replaced_is_named_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as it lasts, every try says so and leaves the old results; then the new come."""
+    """Every attempt is an error and leaves the old results; afterwards the run succeeds."""
     work = Workspace(tmp_path, "talk")
     _fill(work, OLD)
     rename = os.rename
@@ -327,10 +327,10 @@ def test_a_disk_that_is_full_gets_its_space_back(
     assert _results(work) == NEW
 
 
-def test_a_rooms_disk_itself_is_refused_before_the_work(
+def test_a_mount_point_as_folder_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mount point cannot be renamed: that is said before an hour of work, not after it."""
+    """A mount point cannot be renamed, so the run is refused before any work."""
     work = Workspace(tmp_path, "talk")
     _fill(work, OLD)
     monkeypatch.setattr(Path, "is_mount", lambda path: path.parent.name == "pyframes")
@@ -341,7 +341,7 @@ def test_a_rooms_disk_itself_is_refused_before_the_work(
 
 @pytest.mark.parametrize("removed", ["pycrop", "."])
 def test_what_was_removed_under_a_run_is_not_committed(removed: str, tmp_path: Path) -> None:
-    """Without one of its rooms a run is not complete, whoever removed it."""
+    """Without one of its folders a run is not complete."""
     work = Workspace(tmp_path, "talk")
     _fill(work, OLD)
     with (

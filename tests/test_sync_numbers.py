@@ -1,4 +1,4 @@
-"""What a distance matrix is worth: every number of `judge` against truths made by hand."""
+"""Every number of `judge` against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_margin_is_to_shifts_more_than_two_away(means: list[float], margin: floa
 
 
 def test_two_equal_valleys_are_not_reliable() -> None:
-    """Confidence alone would call either an offset; the margin that is asked for does not."""
+    """Confidence is high at both; the required margin is missing."""
     means = np.full(31, 10, np.float32)
     means[[8, 20]] = 4
     dists = np.tile(means, (40, 1))
@@ -145,8 +145,8 @@ def test_half_of_the_reliable_confidence_is_speech(level: float) -> None:
 # Windows without sound.
 
 
-def test_unheard_windows_have_no_say_and_no_confidence() -> None:
-    """Sixteen windows that claim another shift: all numbers are those of the others alone."""
+def test_windows_without_sound_do_not_count() -> None:
+    """Sixteen windows with another shift are left out of all numbers."""
     dists = _rows(noise=0.5, windows=40)
     dists[:16] = 10
     dists[:16, 5] = 0
@@ -189,7 +189,7 @@ def test_drift_takes_pieces_without_a_gap_only() -> None:
         ((-3.0, 0.3), [0, 1, 2]),
     ],
 )
-def test_window_is_unheard_where_all_of_its_sound_is_missing(
+def test_window_is_left_out_where_all_of_its_sound_is_missing(
     missing_s: tuple[float, float], silent_windows: list[int]
 ) -> None:
     with_sound = sync_offset.windows_with_sound([missing_s], 50)

@@ -1,4 +1,4 @@
-"""A track's number is the name of its clip: in every output, whatever else lies beside it."""
+"""A track's number is the name of its clip, in every output, also beside other files."""
 
 import json
 import re
@@ -193,7 +193,7 @@ def test_rows_are_found_by_their_number(work: Workspace) -> None:
 def test_evaluation_names_tracks_by_their_clips(
     face_clip: Path, tmp_path: Path, cpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Strays are no rows."""
+    """Other files make no rows."""
 
     def prepared(video: Path, work: Workspace, *_: object, **__: object) -> faces_stage.Faces:
         work.folder("pycrop").mkdir(parents=True)

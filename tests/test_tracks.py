@@ -1,4 +1,4 @@
-"""Which boxes become a track: limits exactly where they are promised, ids, gaps, smoothing."""
+"""Boxes to tracks: exact limits, numbers, gaps, smoothing."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_a_gap_of_num_failed_det_frames_is_bridged_and_one_more_is_not(
 def test_a_track_needs_more_detections_than_min_track(
     detections: int, expected_tracks: int
 ) -> None:
-    """Exactly min_track detections are too few, and the miss is told."""
+    """Exactly min_track detections are too few; the result names the limit."""
     faces = _faces(detections, LEFT) + _faces(10)
     tracks = _tracked(faces, num_failed_det=1)
     assert len(tracks.tracks) == expected_tracks
@@ -92,7 +92,7 @@ def test_detections_count_not_frames() -> None:
 
 @pytest.mark.parametrize(("size", "expected_tracks"), [(40.0, 0), (40.001, 1)])
 def test_a_face_must_be_larger_than_min_face_size(size: float, expected_tracks: int) -> None:
-    """The larger of mean width and mean height counts; equal is too small, and the miss is told."""
+    """The larger of mean width and height counts; equal is too small; the result says so."""
     faces = _faces(10, (0.0, 0.0, size / 2, size))
     tracks = _tracked(faces, min_face_size=40)
     assert len(tracks.tracks) == expected_tracks
@@ -190,7 +190,7 @@ def test_smoothing_is_a_median_of_13_that_repeats_the_edges() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 12, 13])
-def test_short_tracks_keep_their_place(length: int) -> None:
+def test_short_tracks_keep_their_position(length: int) -> None:
     """A still face stays where it is however short its track."""
     path = smooth(_track(np.tile([[100.0, 50.0, 180.0, 150.0]], (length, 1))))
     np.testing.assert_array_equal(path.x, np.full(length, 140.0))

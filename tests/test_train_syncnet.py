@@ -139,7 +139,7 @@ def test_a_killed_and_resumed_run_equals_one_never_killed(
     assert (broken / "curves.png").stat().st_size > 1000
 
 
-def test_clips_judged_twice_are_told_of_once(
+def test_clips_judged_twice_are_reported_once(
     flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped between judging clips and the next checkpoint: they are judged again."""
@@ -278,7 +278,7 @@ def test_two_processes_at_the_usual_rate(small_flags: list[str], tmp_path: Path)
 
 
 class _Scores:
-    """In place of the judgement of other people: the next of some scores."""
+    """Replaces the evaluation on other people by a list of scores."""
 
     def __init__(self, scores: list[float | None]) -> None:
         self.scores = list(scores)

@@ -340,13 +340,14 @@ def test_resumed_run_remembers_that_the_experts_loss_is_on(
         assert row["loss"] == pytest.approx((1 - weight) * row["l1"] + weight * row["sync"])
 
 
-def test_a_generator_that_is_not_told_about_sync_says_so(
+def test_a_generator_without_the_experts_loss_is_warned_of(
     plain: list[str], expert: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without an expert, or without anything that switches it on."""
     plain += ["--stage", "generator"]
     assert (
-        "no --expert: nothing tells the generator" in run_main(train_wav2lip.main, plain, capsys)[1]
+        "no --expert: the generator is trained without"
+        in run_main(train_wav2lip.main, plain, capsys)[1]
     )
     with_expert = [*plain, "--expert", str(expert)]
     assert "neither --val nor --sync_at" in run_main(train_wav2lip.main, with_expert, capsys)[1]

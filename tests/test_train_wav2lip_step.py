@@ -152,8 +152,8 @@ def test_loss_that_is_no_number_stops_before_a_weight_moves() -> None:
     assert run.step == 7
 
 
-def test_expert_asks_its_own_question_only_when_it_weighs() -> None:
-    """At `pairs` 0 the loss is what the teacher says and nothing else."""
+def test_pairs_of_the_expert_count_by_their_weight() -> None:
+    """At `pairs` 0 the loss is the teacher's only."""
     module = TrainingModule(SyncNetColor(NARROW), expert=None, discriminator=None, taught_size=4)
     only, _, parts = module(_excerpts(), LossWeights(pairs=0.0), False)
     both, _, _ = module(_excerpts(), LossWeights(pairs=1.0), False)
@@ -161,8 +161,8 @@ def test_expert_asks_its_own_question_only_when_it_weighs() -> None:
     assert both.item() > only.item() + 0.5
 
 
-def test_what_the_teacher_says_counts_by_its_weight() -> None:
-    """A generator's loss grows by the weight times what its ear lacks; at 0 nothing is asked."""
+def test_loss_of_the_teacher_counts_by_its_weight() -> None:
+    """The teacher's loss is added by its weight; at 0 it is not computed."""
     module = _gan(taught_size=4)[1].module.eval()
     with torch.no_grad():
         plain, _, parts = module(_faces(), LossWeights(taught=0.0), False)

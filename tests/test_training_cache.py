@@ -1,4 +1,4 @@
-"""Decoded clips and drawn heads on the disk: what makes room, what is drawn again, a full disk."""
+"""Decoded clips and drawn heads on the disk: what is removed, what is drawn again, a full disk."""
 
 import errno
 import os
@@ -51,10 +51,8 @@ def _age(cache: Path, seconds: float) -> None:
         os.utime(path, (then, then))
 
 
-def test_clip_that_was_cut_again_takes_the_place_of_its_older_self(
-    tracks: Path, tmp_path: Path
-) -> None:
-    """The entry that nobody asks for any more does not keep it out."""
+def test_clip_that_was_cut_again_replaces_its_older_entry(tracks: Path, tmp_path: Path) -> None:
+    """The outdated entry does not use up the space."""
     file, cache = samples.clip_files([tracks])[0], tmp_path / "cache"
     for _ in range(3):
         loaded = _load([file], cache, 1.5)
@@ -64,7 +62,7 @@ def test_clip_that_was_cut_again_takes_the_place_of_its_older_self(
         os.utime(file, (time.time(), file.stat().st_mtime - 10))
 
 
-def test_least_recently_used_entry_makes_room(tracks: Path, tmp_path: Path) -> None:
+def test_least_recently_used_entry_is_removed_first(tracks: Path, tmp_path: Path) -> None:
     """Used, not written: the first clip was read again and stays."""
     (one, two, three), cache = samples.clip_files([tracks]), tmp_path / "cache"
 
@@ -80,7 +78,7 @@ def test_least_recently_used_entry_makes_room(tracks: Path, tmp_path: Path) -> N
     assert sum(path.stat().st_size for path in cache.iterdir()) < 2.5 * ENTRY_BYTES
 
 
-def test_entry_in_use_makes_no_room(tracks: Path, tmp_path: Path) -> None:
+def test_entry_in_use_is_not_removed(tracks: Path, tmp_path: Path) -> None:
     """Clips of a run stay, however old, while others are left out; so do those of --val."""
     files, cache = samples.clip_files([tracks]), tmp_path / "cache"
     entry = _load(files[:2], cache, 2.5)
@@ -129,8 +127,8 @@ def test_two_writers_of_one_entry_write_into_files_of_their_own(
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_what_a_killed_writer_left_is_cleared_after_a_day(tmp_path: Path) -> None:
-    """Not before: it may be at work."""
+def test_unfinished_files_are_removed_after_a_day(tmp_path: Path) -> None:
+    """Not before: their writer may still be running."""
     for name, age_s in ((".old.npy.x.partial", 90_000), (".new.npy.y.partial", 3_000)):
         (tmp_path / name).write_bytes(b"half")
         os.utime(tmp_path / name, (time.time() - age_s,) * 2)
@@ -175,7 +173,9 @@ def test_full_disk_while_saving_keeps_the_checkpoint_of_before(
     """One sentence, and nothing half written stays."""
     path = tmp_path / "checkpoint.pt"
     checkpoint_files.save_checkpoint(path, {"step": 1})
-    with pytest.raises(PipelineError, match=r"checkpoint\.pt cannot be written .*; make room"):
+    with pytest.raises(
+        PipelineError, match=r"checkpoint\.pt cannot be written .*; free some space"
+    ):
         checkpoint_files.save_checkpoint(path, {"step": 2, "large": torch.zeros(1_000_000)})
     assert (
         checkpoint_files.load_checkpoint(path) == {"step": 1} and len(list(tmp_path.iterdir())) == 1
@@ -306,7 +306,7 @@ GENERATOR = ("--stage", "generator", "--width", NARROW.width)
 def test_folder_that_cannot_be_written_is_refused_before_decoding(
     script: tuple[Any, ...], refused: Any, tmp_path: Path
 ) -> None:
-    """Run, cache and place of the export; none is made in vain."""
+    """Folders of run, cache and export; none is created."""
     (tmp_path / "file").write_text("in the way")
     for flag, wrong in (("run", "run"), ("cache", "cache"), ("export", "own.safetensors")):
         error = refused(*script, f"--{flag}", tmp_path / "file" / "deep" / wrong)

@@ -34,7 +34,7 @@ FRAMES = 40
 
 
 def _noise(rng: np.random.Generator, *, frames: int = FRAMES) -> tuple[np.ndarray, np.ndarray]:
-    """Blurry pictures and loud sound: what they show is of no matter."""
+    """Blurry pictures and loud sound."""
     small = rng.integers(0, 255, (frames, 14, 14, 3), dtype=np.uint8)
     sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
     return small.repeat(16, axis=1).repeat(16, axis=2), sound
@@ -242,7 +242,7 @@ def test_a_known_offset_below_a_frame_is_taken_out(
 
 
 def _numbered(frames: int, **lag: Any) -> Clip:
-    """Pictures and sound tell their frame; sound never is zero. See `_cuts`."""
+    """Pictures and sound hold their frame number; the sound is never zero. See `cuts`."""
     size = samples.margin_config(SMALL).lip_size_px
     numbers = np.arange(frames, dtype=np.uint8)
     pictures = np.broadcast_to(numbers[:, None, None, None], (frames, 1, size, size))
@@ -331,7 +331,7 @@ def test_a_drifting_clip_is_heard_with_the_lag_of_the_excerpts_middle(cuts: list
     assert min(cut.first for cut in cuts) < 50 and max(cut.first for cut in cuts) > 90
 
 
-def test_ends_of_halves_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_of_halves_goes_beyond_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lips see the first and the last picture repeated; sound goes on as in the file.
 
     Were it repeated, too, lips at an end would be known to belong to sound at an end.

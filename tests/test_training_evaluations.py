@@ -70,7 +70,7 @@ def test_wrong_sound_of_the_same_clip_is_five_frames_away() -> None:
     assert none.tolist() == [-1, -1]
 
 
-def test_expert_is_asked_about_five_frames_and_the_first_ones_sound() -> None:
+def test_expert_gets_five_frames_and_the_sound_of_the_first() -> None:
     """In every window, more of them than go into one batch, in order."""
     face = _face()
     starts = face.starts[:100]
@@ -140,7 +140,7 @@ def test_expert_without_wrong_sound_has_no_figure(monkeypatch: pytest.MonkeyPatc
 
 
 class _Drawing:
-    """In place of a generator: changes what it is shown."""
+    """Replaces a generator: changes the faces it gets."""
 
     def __init__(self, change: Any) -> None:
         self.change = change
@@ -330,7 +330,7 @@ def _sync(offset: int, min_dist: float, confidence: float) -> Sync:
 
 
 class _Judge:
-    """In place of a scorer: other figures for dark crops."""
+    """Replaces a scorer: other figures for dark crops."""
 
     device = torch.device("cpu")
 
@@ -442,7 +442,7 @@ def test_scorer_judges_crops_held_in_memory(cpu: torch.device) -> None:
 
 @pytest.fixture
 def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
-    """In place of pytorch-fid and its weights: features are the mean of each channel."""
+    """Replaces pytorch-fid and its weights: features are the mean of each channel."""
     inputs: list[torch.Tensor] = []
 
     class Inception(torch.nn.Module):
@@ -533,7 +533,7 @@ def test_fid_goes_into_the_table(
 def test_evaluate_mouths_of_short_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: torch.device
 ) -> None:
-    """None long enough is told; none that exchange sound leave a contact sheet and no video."""
+    """No clip long enough is an error; without an exchange there is no video."""
 
     def table(frames: int) -> dict[str, Any]:
         loaded = SimpleNamespace(clips=[_face(frames=frames).clip])

@@ -41,7 +41,7 @@ TABLE = FlagTable({SYNCNET: train_syncnet.build_parser, WAV2LIP: train_wav2lip.b
 
 @dataclass
 class Ran:
-    """What a run was seen to do.
+    """Record of a run.
 
     Attributes:
         folder: of the run.

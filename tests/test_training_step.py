@@ -95,7 +95,7 @@ def test_weights_decay_where_the_loss_asks_for_nothing(weight_decay: float) -> N
 def test_large_gradients_are_clipped_to_three_and_reported_as_they_were(
     factor: float, clipped: bool
 ) -> None:
-    """Adam is blind to the scale of one step's gradient, its memory of many is not."""
+    """Adam normalises the scale of a single gradient, but not of a history of them."""
     torch.manual_seed(1)
     run, task = _run(SyncNet(TINY), _Constant(factor))
     row = train_step(run, _batch(), lr=0.1, group=ALONE)
@@ -174,10 +174,10 @@ def test_clips_and_other_people_are_judged_by_the_network_given(
         ({"objective": "bce", "negatives": "both"}, 1 / 2),
     ],
 )
-def test_guessing_network_is_told_of_at_step_400(
+def test_guessing_network_is_reported_at_step_400(
     capsys: pytest.CaptureFixture[str], flags: dict[str, Any], chance: float
 ) -> None:
-    """With the accuracy of a guess for four excerpts of 30 windows; one that learns is let be."""
+    """With the accuracy of a guess for four excerpts of 30 windows; none for one that learns."""
     for step, accuracy in ((399, chance), (400, chance), (400, 0.9), (401, chance)):
         task = _task(SyncNet(TINY), MultiWay(), **flags)
         assert task.after_step(step, {"accuracy": accuracy}, None) == {}
@@ -188,7 +188,7 @@ def test_guessing_network_is_told_of_at_step_400(
     assert fine == f"a guess gives {chance:.3f}"
 
 
-def test_a_guessing_network_is_told_from_a_learning_one() -> None:
+def test_advice_for_a_guessing_network_only() -> None:
     """Advice at chance level, none well above it."""
     assert "run_syncnet.py" in (still_guessing([0.03, 0.035], 1 / 30) or "")
     assert still_guessing([0.05, 0.06], 1 / 30) is None

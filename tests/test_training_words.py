@@ -1,4 +1,4 @@
-"""What a person sees of a training run: before its first step, on its way, at its end."""
+"""Output of a training run: before its first step, during it, and at its end."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def _beginning(**changed: Any) -> list[str]:
     return Beginning(**(fields | changed)).lines(RUN)
 
 
-def test_beginning_tells_network_device_precision_clips_videos_minutes_and_files() -> None:
+def test_beginning_names_network_device_precision_clips_videos_minutes_and_files() -> None:
     """Three lines where nothing is wrong."""
     assert _beginning() == [
         "SyncNet, 1,234,567 parameters, on cpu, precision fp32",
@@ -142,7 +142,7 @@ def _flags(tracks: Path, tmp_path: Path, *more: Any) -> list[str]:
     return [str(flag) for flag in flags]
 
 
-def test_run_of_syncnet_tells_its_beginning_and_its_end(
+def test_run_of_syncnet_prints_its_beginning_and_its_end(
     tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Network and a guess before the first step; then that the checkpoint is weights; --export."""
@@ -171,7 +171,7 @@ def test_run_of_syncnet_tells_its_beginning_and_its_end(
 
 
 @pytest.mark.parametrize(("steps", "silent"), [(1, True), (2, False)])
-def test_expert_that_was_asked_about_no_pair_is_warned_of(
+def test_expert_without_pairs_is_warned_of(
     steps: int, silent: bool, tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before the first step that none will be for a while, at the end that none was."""
@@ -181,15 +181,15 @@ def test_expert_that_was_asked_about_no_pair_is_warned_of(
     code, output, error = run_main(train_wav2lip.main, flags, capsys)
     assert code == 0, error
     assert "expert of width 0.02, " in output
-    assert "up to step 1 the expert learns from --teacher alone: accuracy is a coin's" in output
-    assert ("WARNING: this expert has been asked about no pair" in output) == silent
+    assert "up to step 1 the expert learns from --teacher alone: accuracy stays at chance" in output
+    assert ("WARNING: this expert has been trained on no pair" in output) == silent
     assert "next: python train_wav2lip.py --stage generator --expert " in output
     card = json.loads((tmp_path / "own.json").read_text())
     digest = sha256(tracks / "teacher.safetensors")
     assert card["weights_used"] == {"teacher": f"teacher.safetensors (SHA-256 {digest[:12]})"}
 
 
-def test_run_of_a_generator_tells_that_the_experts_loss_is_off(
+def test_run_of_a_generator_says_that_the_experts_loss_is_off(
     tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cpu: torch.device
 ) -> None:
     """And where its weights are."""
@@ -199,7 +199,7 @@ def test_run_of_a_generator_tells_that_the_experts_loss_is_off(
     flags += ["--teacher", "none", "--expert", str(tmp_path / "expert.safetensors")]
     code, output, error = run_main(train_wav2lip.main, flags, capsys)
     assert code == 0, error
-    assert "sync is the expert's loss: reported, and of no weight until it is switched" in output
+    assert "sync is the expert's loss: reported, with weight 0 until it is switched" in output
     assert "--checkpoint of run_wav2lip.py takes it; the same command with --export" in output
     code, output, _ = run_main(train_wav2lip.main, [*flags, "--sync_at", "-1"], capsys)
     assert code == 0 and "generator of width" not in output  # nothing is left to begin

@@ -181,7 +181,7 @@ def test_a_silent_video_is_labelled_too(work: Workspace) -> None:
 
 
 def test_a_video_without_tracks_is_passed_on(work: Workspace) -> None:
-    """Nothing found is nothing marked."""
+    """The video is copied without marks."""
     work.write_tracks([], [])
     work.write_distances([])
     assert label(work) == FRAMES
@@ -197,7 +197,7 @@ def test_scores_of_another_run_are_refused(work: Workspace) -> None:
     assert not work.labelled_video.exists()
 
 
-def test_a_video_that_was_removed_is_missed_by_name(work: Workspace) -> None:
+def test_a_removed_video_is_named(work: Workspace) -> None:
     """Frames come from pyavi/video.avi: pyframes/ may be cleared, this may not."""
     work.video.unlink()
     with pytest.raises(InputError, match=r"video\.avi is not there; run run_pipeline"):

@@ -1,4 +1,4 @@
-"""Every ffmpeg has an end: one that hangs, floods the disk, lacks an encoder, or is orphaned."""
+"""An ffmpeg that hangs, fills the disk, lacks an encoder, or outlives its script."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ with open(name, "wb") as file:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Less of it than users need, and ffmpegs that are asked anew what they can do."""
+    """Shorter time limits, and no cached knowledge about ffmpeg."""
     monkeypatch.setattr(process, "STALL_S", STALL_S)
     monkeypatch.setattr(process, "OUTPUT_SLACK_BYTES", 4 << 20)
     yield
@@ -111,7 +111,7 @@ def test_a_process_that_says_nothing_is_stopped() -> None:
 
 
 def test_a_process_that_hangs_after_its_input_is_stopped() -> None:
-    """It took everything and does not end."""
+    """It has read all input and does not end."""
     with Process(_command(HANGS_AFTER_INPUT), stdin=subprocess.PIPE) as hanging:
         hanging.write(memoryview(bytes(1000)), "Writing x")
         with pytest.raises(PipelineError, match=r"Writing x failed: ffmpeg made no progress"):
@@ -137,7 +137,7 @@ def test_a_slow_caller_is_no_stall() -> None:
 
 @pytest.mark.parametrize("piped", [True, False])
 def test_a_process_that_writes_without_end_is_stopped(piped: bool, tmp_path: Path) -> None:
-    """More than what went through it, or what it reads, can explain; soon enough for any disk."""
+    """It is stopped when it has written far more than its input can explain."""
     target, source = tmp_path / "flood", tmp_path / "source"
     source.write_bytes(bytes(100))
     how: Any = {"stdin": subprocess.PIPE} if piped else {"source": source}
@@ -171,7 +171,7 @@ def test_an_encoder_that_never_ends_leaves_nothing(
 def test_readers_of_a_hanging_ffmpeg_end(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Probing is the input's fault, reading the sound a failure; each is one sentence."""
+    """Probing gives an InputError, reading the sound a PipelineError, each one sentence."""
     info = decode.probe(film)
     _fake(tmp_path, monkeypatch, "'-i' in arguments", HANGS)
     with pytest.raises(InputError, match=r"film\.mkv .*no progress.*before the first frame\.$"):
@@ -241,7 +241,7 @@ def _session(leader: int) -> set[int]:
     return members
 
 
-# What of ffmpeg's arguments tells the process in which a script is killed.
+# The argument of ffmpeg by which the process that is killed is recognised.
 KILLED = {
     "run_pipeline.py": "'framecrc' in arguments",
     "run_syncnet.py": "'-i' in arguments",

@@ -115,7 +115,7 @@ def test_the_discriminator_has_the_published_shape() -> None:
         torch.testing.assert_close(probability[2:], model(faces[:, :, 1]))
 
 
-def test_the_discriminator_sees_the_mouth_half_only() -> None:
+def test_the_discriminator_gets_the_mouth_half_only() -> None:
     """What the generator copies is not judged."""
     torch.manual_seed(2)
     model = _trained(Wav2LipDiscriminator(NARROW))
@@ -218,7 +218,7 @@ def test_a_published_checkpoint_loads(tmp_path: Path) -> None:
 # What feeds the networks.
 
 
-def test_the_generator_does_not_see_the_mouth() -> None:
+def test_the_generator_does_not_get_the_mouth() -> None:
     """Rows from 48 on are hidden in the face and whole in the reference; blue stays first."""
     faces = np.random.default_rng(0).integers(1, 256, (2, 96, 96, 3), np.uint8)
     kept = faces.copy()
@@ -233,7 +233,7 @@ def test_the_generator_does_not_see_the_mouth() -> None:
     assert torch.equal(other[:, 3:], inputs[:, 3:].flip(0))
 
 
-def test_the_expert_sees_five_mouths_frame_by_frame() -> None:
+def test_the_expert_gets_five_mouths_frame_by_frame() -> None:
     """Channel 3 t + c is colour c of frame t; gradients reach the faces."""
     faces = torch.zeros(2, 5, 3, 96, 96)
     for time in range(5):

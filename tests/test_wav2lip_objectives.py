@@ -1,4 +1,4 @@
-"""What makes a generator listen: mouth pixels count more, and a SyncNet teaches its ear."""
+"""Losses that tie a generator to the sound: mouth weights, and a SyncNet as teacher."""
 
 import torch
 from torch import nn
@@ -42,7 +42,7 @@ def test_an_error_on_the_mouth_counts_more_and_an_even_one_the_same() -> None:
     assert abs(mouth[0] / hair[0] - 5) < 0.01
 
 
-def test_the_ear_learns_what_it_is_taught_and_the_eye_is_left_alone() -> None:
+def test_the_teachers_loss_trains_the_audio_encoder_only() -> None:
     """Some steps bring sound close to the teacher's vectors; no gradient reaches the picture."""
     torch.manual_seed(2)
     model = Wav2Lip(Wav2LipConfig(0.05)).train()

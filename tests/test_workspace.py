@@ -1,4 +1,4 @@
-"""Names, formats and the moving into place of one video's files."""
+"""Names and formats of one video's files, and how results are moved into place."""
 
 import os
 import pickle
@@ -20,7 +20,7 @@ from pipeline.sync import offset as sync_offset
 
 @pytest.fixture
 def work(tmp_path: Path) -> Workspace:
-    """A workspace with empty rooms."""
+    """A workspace whose folders are empty."""
     work = Workspace(tmp_path, "talk")
     for name in FOLDERS:
         work.folder(name).mkdir(parents=True)
@@ -275,7 +275,7 @@ def test_a_run_changes_nothing_until_it_commits(work: Workspace) -> None:
 
 @pytest.mark.parametrize("moved", range(5))
 def test_a_killed_commit_is_finished(work: Workspace, moved: int) -> None:
-    """Killed after any number of rooms were moved, the next run finishes moving."""
+    """Killed after any number of folders were moved, the next run moves the rest."""
     _fill(work, "old")
     staging = work.begin()
     _fill(staging, "new")
@@ -289,7 +289,7 @@ def test_a_killed_commit_is_finished(work: Workspace, moved: int) -> None:
 
 
 def test_later_stages_finish_a_killed_commit(work: Workspace) -> None:
-    """They open results whose tracks wait beside the old rooms, and find the new ones."""
+    """They open results that wait beside the old folders, and find the new ones."""
     _fill(work, "old")
     staging = work.begin()
     _fill(staging, "new")

@@ -1,4 +1,4 @@
-"""Colours of stored pictures: those ffmpeg sees, changed where asked, to the bit elsewhere."""
+"""Colours of stored pictures: equal to ffmpeg's, unchanged outside the rectangle."""
 
 from pathlib import Path
 from typing import Any
@@ -119,9 +119,7 @@ def test_only_what_was_changed_is_written(corner: tuple[int, int]) -> None:
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("rows", [(0, 41), (7, 30)])
-def test_new_colours_are_seen_as_they_were_put(
-    matrix: str, full_range: bool, rows: tuple[int, int]
-) -> None:
+def test_new_colours_are_read_back(matrix: str, full_range: bool, rows: tuple[int, int]) -> None:
     """Smooth ones within two levels, in a rectangle of any parity; at its edge by the share."""
     picture, where = _smooth(4), (slice(*rows), slice(0, 63))
     kind: dict[str, Any] = {"matrix": matrix, "full_range": full_range}

@@ -1,4 +1,4 @@
-"""What tests of the training scripts share: running, killing and sharing runs, comparing them."""
+"""Shared by the tests of training scripts: running, killing, sharing and comparing runs."""
 
 import os
 import random
@@ -91,7 +91,7 @@ def kill_seed() -> random.Random:
 def kill_at(
     step: int, program: list[str], flags: list[str], log: Path, *, after_s: float = 0.0
 ) -> None:
-    """Starts a run and kills it `after_s` after its log tells of `step`."""
+    """Starts a run and kills it `after_s` after its log has `step`."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, *program, *flags], stdout=subprocess.DEVNULL, stderr=errors
@@ -129,7 +129,7 @@ def two_processes(program: list[str], flags: list[str]) -> "subprocess.Completed
 
 
 def write_noise(data_dir: Path, *, clips: int, frames: int, seed: int) -> None:
-    """Face tracks of blurry noise and loud sound, a video each: what they show is of no matter."""
+    """Writes face tracks of blurry noise with loud sound, a video each."""
     for number in range(clips):
         rng = np.random.default_rng((seed, number))
         work = Workspace(data_dir, f"noise{number:03d}")

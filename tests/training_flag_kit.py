@@ -1,4 +1,4 @@
-"""Rows of a table of flags: for each flag of a script a test that sees two of its values.
+"""Rows of a table of flags: for each flag of a script a test with two of its values.
 
 A row is a function named `row` with the script and the flag it is for; a flag of the script's
 parser without a row is an error of its own.

@@ -1,1 +1,1 @@
-"""Entry points and data that make the weights in `models/weights/`."""
+"""Training of the weights in `models/weights/`."""

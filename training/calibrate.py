@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             others = reliability_fit.measure(
                 model,
                 checking,
-                # The same draws would meet the same luck.
+                # Independent draws for the check.
                 options=replace(options, seed=options.seed + 1),
                 persons=persons,
                 device=device,

@@ -55,7 +55,7 @@ class TrainOptions(RunOptions):
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains on and is judged by.
+    """Data of a run: for training and for evaluation.
 
     Attributes:
         pools: photographs, clip frames and drawn scenes.
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 def split_by_source(
     samples: list[FaceSample], *, share: float, seed: int
 ) -> tuple[list[FaceSample], list[FaceSample]]:
-    """Sets whole sources aside: (rest, about `share` of the samples)."""
+    """Splits samples by source: (rest, about `share` of the samples)."""
     sources = sorted({sample.source for sample in samples})
     np.random.default_rng(seed).shuffle(sources)
     aside: set[str] = set()

@@ -3,7 +3,7 @@
     python -m training.drawn_tracks --data_dir data/drawn
     python -m training.drawn_tracks --data_dir data/drawn_val --clips 6 --seconds 25 --seed 2
 
-The heads babble: syllables of a buzzing glottis through three resonators, hisses and pauses, no
+The heads babble: synthetic syllables (pulses through three resonators), hisses and pauses, no
 language. Their lips follow that sound exactly (training/drawn/heads.py), so every offset is 0.
 """
 
@@ -38,7 +38,7 @@ ROOM_NOISE = 8  # of int16
 
 
 def babble(rng: np.random.Generator, *, seconds: float) -> np.ndarray:
-    """Something like speech of one random speaker.
+    """Speech-like sound of one random speaker.
 
     Args:
         rng: source of chance.

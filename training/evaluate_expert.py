@@ -2,7 +2,7 @@
 
     python -m training.evaluate_expert --data VAL_TRACKS [--expert FILE] [--without v005]
 
-Every window of five frames is asked about twice: with its own sound and with wrong sound, at a
+Every window of five frames is compared twice: with its own sound and with wrong sound, at a
 cosine of 0.5 as in training. Wrong sound is that of another time of the same clip, at least five
 frames away, or of another clip; the figure to compare is the first, where nothing but timing helps.
 """

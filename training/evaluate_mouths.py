@@ -46,7 +46,7 @@ from training.objectives.structure import ssim
 OWN_FRAMES = 50  # drawn with the face's own sound, per clip
 FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
 LARGEST_CLIPS = 40
-LEAST_SHARPNESS = 1.0  # of a real mouth; below, noise of a codec is all there is
+LEAST_SHARPNESS = 1.0  # of a real mouth; below it is codec noise
 
 
 def mouth_box() -> tuple[slice, slice]:

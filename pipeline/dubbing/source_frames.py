@@ -255,7 +255,7 @@ def _capacity_frames(folder: Path, frame_bytes: int) -> int:
         raise PipelineError(
             f"--fit loop keeps up to {KEPT_BYTES >> 20} MiB of frames in {folder} to play them "
             f"backwards, and {2 * least_bytes >> 20} MiB must be free there, but "
-            f"{free >> 20} MiB are; make room or use --fit audio."
+            f"{free >> 20} MiB are; free some space or use --fit audio."
         )
     return max(LEAST_KEPT_FRAMES, min(KEPT_BYTES, free // 2) // frame_bytes)
 

@@ -1,4 +1,4 @@
-"""Rows of a folder's evaluation, kept as they come, so that a killed run goes on where it was.
+"""Rows of a folder's evaluation, stored as they are made, so that a killed run can resume.
 
 A JSON lines file: its first line holds the settings the rows were made with, every other one a
 video by one route, identified by its name, size in bytes and time of change, with all its rows.
@@ -16,10 +16,10 @@ Rows = list[dict[str, Any]]
 
 
 def video_key(video: Path, name: str, route: str) -> dict[str, Any]:
-    """What tells whether a video is still the one that was scored; its content is not read.
+    """Identifies a video by name, size and time of change; its content is not read.
 
     Raises:
-        OSError: it is gone.
+        OSError: the file does not exist.
     """
     status = video.stat()
     return {"file": name, "route": route, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}

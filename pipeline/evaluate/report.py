@@ -1,4 +1,4 @@
-"""What `pipeline.evaluate` says: a row per file or track, means, and what they compare with."""
+"""Report of `pipeline.evaluate`: a row per file or track, means, and caveats."""
 
 from dataclasses import dataclass
 
@@ -82,7 +82,7 @@ def table_line(row: Row, *, width: int) -> str:
 def closing_words(
     means: dict[str, Mean], weights_file: WeightsFile, detector: WeightsFile | None = None
 ) -> str:
-    """The means, in the published scripts' words, and what they may be compared with."""
+    """The means, in the published scripts' words, and what to compare them with."""
     lines = []
     for route, figures in means.items():
         tracks = f"{figures.scored} tracks in " if route == "crops" else ""

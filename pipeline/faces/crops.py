@@ -27,7 +27,7 @@ SOUND_PIECE_FRAMES = 1500  # of a track's sound, copied at a time
 
 
 def crop_face(frame: np.ndarray, *, x: float, y: float, s: float, crop_scale: float) -> np.ndarray:
-    """Cuts one face the way the published SyncNet saw it: the face high in a square.
+    """Cuts one face as for the published SyncNet: the face in the upper part of a square.
 
     The rounding steps are those of the SyncNet demo.
 

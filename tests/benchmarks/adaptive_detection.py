@@ -1,4 +1,4 @@
-"""Measures what is lost when the detector sees few frames: crops and offsets against every frame.
+"""Compares adaptive detection with detection in every frame: crops and offsets.
 
     python -m tests.benchmarks.adaptive_detection --corpus ../shared/corpus [--seconds 20]
 
@@ -61,7 +61,7 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Made:
-    """What the two stages left of one clip: counts of pipeline.json, tracks, offsets.json."""
+    """Results of both stages for one clip: counts of pipeline.json, tracks, offsets.json."""
 
     counts: dict[str, int]
     tracks: list[Boxes]
@@ -133,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def make(video: Path, work: Workspace, options: FaceOptions, *, device: torch.device) -> Made:
-    """Runs both stages and reads what they left."""
+    """Runs both stages and reads their results."""
     faces_stage.find_faces(video, work, options, device=device)
     sync_stage.score_tracks(work, SyncScorer(device=device))
     record = work.read_record()

@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What tests.benchmarks.cost wrote.
+    """Reads a file of tests.benchmarks.cost.
 
     Raises:
         InputError: it is not that.

@@ -1,10 +1,10 @@
-"""Does a network match where clips end instead of mouths?
+"""Tests whether a network matches the ends of clips instead of mouths.
 
     python -m tests.benchmarks.corners             (trains one for 200 steps on drawn heads)
     python -m tests.benchmarks.corners --data TRACKS --weights FILE
 
 Pieces of 40 frames with somebody else's sound: no window of lips belongs to any of sound. Where
-both streams are cut at the same place, a network that has learnt to see the cut finds the corners
+both streams are cut at the same time, a network that has learnt to see the cut finds the corners
 of the distance matrix nearer than the rest. Printed is by how much, in deviations of a row, column
 means removed, with its standard error: |z| above 3 is a clue that is no mouth.
 """
@@ -51,7 +51,7 @@ NARROW = replace(  # a SyncNet of the small one's shape that 200 steps teach in 
 
 
 def drawn_heads(config: SyncNetConfig, *, count: int, seed: int) -> list[Clip]:
-    """Heads that say nonsense, for 8 s each."""
+    """Drawn heads with babble, 8 s each."""
     frames = 200
     pictures = np.zeros((frames, 1, 1, 1), np.uint8)
     sources = [

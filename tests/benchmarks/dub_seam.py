@@ -1,4 +1,4 @@
-"""Measures what is seen of a new mouth's edge, what else is changed, and what the stage costs.
+"""Measures the edge of new mouths, changes outside of them, and the cost of the stage.
 
     python -m tests.benchmarks.dub_seam [--data_dir TRACKS] [--checkpoint FILE] [--minutes 1 5]
 
@@ -49,7 +49,7 @@ SAMPLE = report.ROOT / "data" / "example.mp4"
 
 @dataclass(frozen=True)
 class Seam:
-    """What new mouths do to one track.
+    """Figures of new mouths on one track.
 
     Attributes:
         reference, track: which.
@@ -234,7 +234,7 @@ def cost(work: Workspace, checkpoint: str, device: str) -> tuple[int, float]:
 
 
 def write_published_size(path: Path) -> Path:
-    """Made-up weights of the published size: they cost the same and know nothing.
+    """Random weights of the published size: they cost the same.
 
     Every layer keeps the size of what passes through it: numbers that vanish are slower.
     """

@@ -41,7 +41,7 @@ COVERAGE_BAR, FALSE_BAR = 95.0, 2.0  # percent
 
 @dataclass(frozen=True)
 class TeacherClip:
-    """A clip and what the teacher saw.
+    """A clip and the teacher's boxes.
 
     Attributes:
         file: path inside the corpus.
@@ -138,7 +138,7 @@ def read_teacher(corpus: Path, split: str, only: list[str]) -> list[TeacherClip]
 
 
 def run_pipeline(clip: TeacherClip, *, args: argparse.Namespace, data_dir: Path) -> Workspace:
-    """Runs the script as a user would; ends the measurement when it fails."""
+    """Runs the script; ends the measurement when it fails."""
     command = [sys.executable, str(report.ROOT / "run_pipeline.py")]
     command += ["--videofile", str((args.corpus / clip.file).resolve())]
     command += ["--data_dir", str(data_dir.resolve()), "--reference", clip.reference]
@@ -239,7 +239,7 @@ def compare(clip: TeacherClip, work: Workspace) -> ClipResult:
 
 
 def why_missed(detection_iou: float) -> str:
-    """What the best detection says about a face that is in no track."""
+    """The reason why a face is in no track, from the best detection."""
     if detection_iou > COVER_IOU:
         return "detected, no track"
     return "box differs" if detection_iou > FALSE_IOU else "not detected"
@@ -266,7 +266,7 @@ def count_false(
     tracked: list[np.ndarray],
     detections: list[np.ndarray],
 ) -> None:
-    """Adds one frame's boxes and those where the teacher sees nothing."""
+    """Adds one frame's boxes, and those without any box of the teacher."""
     in_tracks = box_iou(tracked[frame], teacher).max(axis=1, initial=0)
     overlap = box_iou(detections[frame], teacher).max(axis=1, initial=0)
     result.boxes += len(in_tracks)

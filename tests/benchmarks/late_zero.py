@@ -1,4 +1,4 @@
-"""Does a network that was taught 40 ms late find back to zero?
+"""Tests whether a network that was taught 40 ms late returns to zero.
 
     python -m tests.benchmarks.late_zero --data TRACKS --val OTHER_TRACKS --work FOLDER
 
@@ -59,7 +59,7 @@ def late_copy(data_dir: Path, target: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Trains twice, measures three times; fails where the zero is not found back."""
+    """Trains twice, measures three times; fails where the zero does not return."""
     parser = report.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a data folder to train on")
     parser.add_argument("--val", type=Path, required=True, help="a data folder of other people")

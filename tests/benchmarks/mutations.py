@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.mutations --count 1000 [--corpus ../shared/corpus/val]
 
-Each copy must give results that belong together or one sentence; no traceback, nothing that hangs,
+Each copy must give consistent results or one error sentence: no traceback, nothing that hangs,
 nothing half-written, no process left, no more memory than any video needs. Needs fork and /proc.
 """
 
@@ -59,13 +59,13 @@ CUTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What came of one damaged copy.
+    """Outcome of one damaged copy.
 
     Attributes:
         seed: of the damage.
         clip, mutation: what was damaged, and how.
         codes: exit codes of the scripts that ran.
-        sentences: what they said on stderr, and the notices of run_pipeline.py.
+        sentences: their stderr, and the notices of run_pipeline.py.
         offset_ms: of the first track where it is reliable, else None.
         faults: what must not be; empty when all is well.
         seconds: from start to end.
@@ -196,7 +196,7 @@ def _watched(child: int, started: float) -> tuple[bool, int]:
 
 
 def _has_survivors(session: int) -> bool:
-    """Whether a process of a session lives on, five seconds after its first; kills it."""
+    """Whether a process of a session is alive five seconds after its leader; kills it."""
     deadline = time.monotonic() + LEFT_BEHIND_S
     while members := _members(session):
         if time.monotonic() > deadline:
@@ -229,7 +229,7 @@ def _stderr_of(folder: Path) -> str:
 
 
 def _faults(folder: Path, codes: list[int], output: str) -> list[str]:
-    """What is wrong with what the scripts said and left."""
+    """Faults in the output and the files of the scripts."""
     if "Traceback" in output:
         return ["traceback: " + output.strip().splitlines()[-1]]
     if not codes:
@@ -241,7 +241,7 @@ def _faults(folder: Path, codes: list[int], output: str) -> list[str]:
     if codes[-1] and (len(lines) != 1 or not lines[0].startswith("error: ")):
         faults.append(f"{len(lines)} lines instead of one sentence")
     if not codes[-1] and lines:
-        faults.append(f"succeeded and said: {lines[0]}")
+        faults.append(f"succeeded with a message: {lines[0]}")
     work = Workspace(folder / "work", "x")
     leftovers = [path for path in work.data_dir.rglob("*") if ".partial" in path.name]
     leftovers += list(work.scratch.rglob("*")) if work.scratch.exists() else []
@@ -278,7 +278,7 @@ def _inconsistencies(work: Workspace, codes: list[int]) -> list[str]:
 def measure(
     clips: list[Path], *, count: int, first: int, every: int, keep: Path | None
 ) -> list[Case]:
-    """Damages the clips in turn."""
+    """Runs damaged copies of the clips in turn."""
     # Asked once here, not by each child.
     process.encoders(), process.decodable_codecs()
     cases = []
@@ -301,7 +301,7 @@ def measure(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measures, prints, and fails when a copy did what none may."""
+    """Measures, prints, and fails when a copy broke a rule."""
     args = build_parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         clips = make_clips(Path(name), args.corpus)

@@ -63,7 +63,7 @@ def make_unit(
     grid: tuple[int, int] = (1, 1),
     seamless: bool = False,
 ) -> None:
-    """What is looped: the source in its cells, as quickly as x264 can."""
+    """Writes the video that is looped: the source in every cell of the grid."""
     columns, rows = grid
     width, height = size_px[0] // columns // 2 * 2, size_px[1] // rows // 2 * 2
     source_stream = ffmpeg.input(f"file:{source}")
@@ -176,7 +176,7 @@ def stage_commands(
 
 
 def measure(args: argparse.Namespace, minutes: float) -> dict[str, tuple[int, float]]:
-    """Peak bytes and seconds of every stage on one looped video; its files are removed."""
+    """Peak bytes and seconds of every stage on one looped video; removes its files."""
     with tempfile.TemporaryDirectory(dir=args.work) as name:
         folder = Path(name).resolve()
         unit, video = folder / "unit.mp4", folder / "looped.mp4"

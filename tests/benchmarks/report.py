@@ -1,4 +1,4 @@
-"""What the measuring scripts share: the parser, tables, drawn boxes."""
+"""Shared by the measuring scripts: the parser, tables, drawn boxes."""
 
 import argparse
 from collections.abc import Sequence

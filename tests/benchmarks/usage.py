@@ -1,4 +1,4 @@
-"""What one command uses: CPU, wall time, memory, bytes written, of its whole process tree."""
+"""CPU, wall time, memory and bytes written by a command and its whole process tree."""
 
 import contextlib
 import os
@@ -78,7 +78,7 @@ def measured(command: list[str], *, threads: int, task: str) -> Usage:
         task: what an error says was done.
 
     Raises:
-        PipelineError: it failed; the sentence ends with the last thing it said.
+        PipelineError: it failed; the sentence ends with its last line of output.
     """
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     with tempfile.TemporaryFile() as messages:

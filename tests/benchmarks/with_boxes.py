@@ -35,10 +35,10 @@ SYNCNET, S3FD = "syncnet", "s3fd"  # rows of models/published.tsv
 
 
 class GivenFaces:
-    """What the network is to answer for each picture of one video.
+    """The network's output for each picture of one video.
 
     Args:
-        path: what `write_given` wrote.
+        path: file of `write_boxes`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +134,7 @@ def _thumb(frame: np.ndarray) -> np.ndarray:
 
 
 def write_rule_weights(folder: Path) -> None:
-    """Writes made-up weights of the published size: they cost the same and know nothing.
+    """Writes random weights of the published size: they cost the same.
 
     Every layer keeps the size of what passes through it, so no number overflows or vanishes,
     which would be slower or faster than real ones.
@@ -156,7 +156,7 @@ def rule_weights(folder: Path, name: str) -> Path:
 
 
 def answer_with(faces_file: GivenFaces) -> None:
-    """From now on every S3FD of this process computes as ever, and answers with given faces."""
+    """Makes every S3FD of this process compute as usual and return the given faces."""
     computed = s3fd.S3FD.forward
 
     def forward(

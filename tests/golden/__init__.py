@@ -1,1 +1,1 @@
-"""Numbers of the networks in the box; `python -m tests.golden` writes them anew."""
+"""Numbers of the bundled networks; `python -m tests.golden` writes them anew."""

@@ -1,4 +1,4 @@
-"""Measures what the networks in the box see and say, and writes it down for the tests.
+"""Measures inputs and outputs of the bundled networks and stores them for the tests.
 
     python -m tests.golden
 
@@ -27,7 +27,7 @@ from tests.golden.stored import DIGITS, DISTANCES_FILE, MOUTH_FILE, NUMBERS_FILE
 
 
 def run_example(data_dir: Path) -> Workspace:
-    """The example through run_pipeline.py and run_syncnet.py, with the networks in the box."""
+    """The example through run_pipeline.py and run_syncnet.py, with the bundled networks."""
     where = ("--reference", "example", "--data_dir", str(data_dir))
     example = str(REPO / "data" / "example.mp4")
     own = str(weights.OWN_DIR / weights.SYNCNET_OWN_FILE)

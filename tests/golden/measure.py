@@ -1,4 +1,4 @@
-"""The numbers that are kept, measured alike for the tests and for the script.
+"""Measures the stored numbers, alike for the tests and for the script.
 
 Each function gives what JSON can hold, floats, lists, names; pictures and matrices are arrays.
 """
@@ -54,7 +54,7 @@ def pictures() -> np.ndarray:
 
 
 def of_sound() -> dict[str, Any]:
-    """Mel columns, cepstra, and cepstra as the network in the box is given them."""
+    """Mel columns, cepstra, and cepstra as the bundled network gets them."""
     samples, config = signal(), _scorer_config()
     cepstra = features.mfcc(samples)
     return {
@@ -65,7 +65,7 @@ def of_sound() -> dict[str, Any]:
 
 
 def of_lips() -> dict[str, Any]:
-    """Pixels of a fixed picture as the network in the box is given them."""
+    """Pixels of a fixed picture as the bundled network gets them."""
     config = _scorer_config()
     pixels = np.stack([syncnet.lip_pixels(frame, config) for frame in pictures()])
     normalised = syncnet.normalise_lips(pixels, config)
@@ -77,7 +77,7 @@ def of_lips() -> dict[str, Any]:
 
 
 def of_boxes(example: Path) -> dict[str, Any]:
-    """Faces the detector in the box sees in three frames of the example: x1, y1, x2, y2, score."""
+    """Faces of the bundled detector in three frames of the example: x1, y1, x2, y2, score."""
     model, _ = weights.load_s3fd("small", device=CPU)
     detector = stream_of(model, facedet_scale=FACEDET_SCALE)
     for frame in _frames(example, BOX_FRAMES):
@@ -89,7 +89,7 @@ def of_boxes(example: Path) -> dict[str, Any]:
 
 
 def of_mouth(example: Path) -> np.ndarray:
-    """(96, 96, 3) uint8 BGR: the speaker of shot two, mouth drawn by the generator in the box."""
+    """(96, 96, 3) uint8 BGR: the speaker of shot two, mouth drawn by the bundled generator."""
     model, _ = weights.load_wav2lip(weights.OWN_DIR / weights.WAV2LIP_OWN_FILE, device=CPU)
     (frame,) = _frames(example, (MOUTH_FRAME,))
     x, y = (round(value) for value in MOUTH_TRACK_FRAME_PX)
@@ -100,7 +100,7 @@ def of_mouth(example: Path) -> np.ndarray:
 
 
 def of_tracks(work: Workspace) -> dict[str, Any]:
-    """What offsets.json of the example says of each track."""
+    """Rows of offsets.json of the example."""
     names = ("offset_frames", "offset_ms", "min_dist", "confidence", "margin", "reliable")
     rows = json.loads(work.offsets_json.read_text())
     return {row["file"]: {name: row[name] for name in names} for row in rows}
@@ -124,7 +124,7 @@ def synthetic_distances() -> np.ndarray:
 
 
 def of_judgement(dists: np.ndarray) -> dict[str, Any]:
-    """Everything `judge` says of a distance matrix, and confidence per frame, every 20th."""
+    """All results of `judge` for a distance matrix, and every 20th confidence per frame."""
     with_sound = np.arange(len(dists)) % 4 > 0
     return _judged(dists) | {
         "without_a_quarter": _judged(dists, with_sound),

@@ -18,7 +18,7 @@ EMBEDDING_WITHIN_OF_OTHER_FFMPEGS = 0.5  # a component, of vectors 33 long
 
 
 def numbers() -> dict[str, Any]:
-    """What was measured, group by group."""
+    """The stored numbers, group by group."""
     values: dict[str, Any] = json.loads(NUMBERS_FILE.read_text())
     return values
 

@@ -47,7 +47,7 @@ def copy_of_the_tree(folder: Path) -> Path:
 
 
 def run_tests(root: Path, tests: tuple[str, ...]) -> tuple[int, str]:
-    """Exit code of pytest in `root` (-1: out of time) and its last words."""
+    """Exit code of pytest in `root` (-1: out of time) and its last line."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     # The shared data is named from the working tree: beside the copy there is none.
     shared = os.environ.get("SYNC_SHARED", str(REPO.parent / "shared"))

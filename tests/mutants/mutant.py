@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault that a person can name in one sentence.
+    """A fault that one sentence describes.
 
     Attributes:
         fault: what is wrong with the changed program.

@@ -88,14 +88,14 @@ MUTANTS: tuple[Mutant, ...] = (
         SYNCNET,
         "torch.cat([F.normalize(x) * scale,",
         "torch.cat([F.normalize(x),",
-        (f"{INPUT}::test_scaled_embeddings_are_as_far_from_nothing_as_from_each_other",),
+        (f"{INPUT}::test_scaled_embeddings_have_a_constant_distance_to_zero",),
     ),
     Mutant(
         "embeddings lack the constant component",
         SYNCNET,
         "torch.full_like(x[:, :1], scale)",
         "torch.full_like(x[:, :1], 0.0)",
-        (f"{INPUT}::test_scaled_embeddings_are_as_far_from_nothing_as_from_each_other",),
+        (f"{INPUT}::test_scaled_embeddings_have_a_constant_distance_to_zero",),
     ),
     Mutant(
         "the detector gets BGR",

@@ -127,14 +127,14 @@ FACES = (
         "pipeline/faces/detector.py",
         'elif self._detector.resize == "bilinear" or self._scale > 1:',
         "elif True:",
-        (f"{INPUT}::test_our_detector_sees_averages",),
+        (f"{INPUT}::test_own_detector_gets_averaged_pixels",),
     ),
     Mutant(
         "the published detector gets averages",
         "pipeline/faces/detector.py",
         'elif self._detector.resize == "bilinear" or self._scale > 1:',
         "elif self._scale > 1:",
-        (f"{INPUT}::test_published_detector_sees_bilinear_pixels",),
+        (f"{INPUT}::test_published_detector_gets_bilinear_pixels",),
     ),
     Mutant(
         "faces from a confidence of 0.6 count",
@@ -193,14 +193,14 @@ DUB = (
         "pipeline/dubbing/blend.py",
         "around[: FACE_PX // 2] = 0  # the",
         "pass  # the",
-        ("tests/test_mouths.py::test_light_of_the_upper_half_has_no_say_in_the_mouths",),
+        ("tests/test_mouths.py::test_light_of_the_upper_half_does_not_change_the_mouth",),
     ),
     Mutant(
         "the mouth's colour is matched to the upper half only",
         "pipeline/dubbing/blend.py",
         "around[: FACE_PX // 2] = 0  # the",
         "around[FACE_PX // 2 :] = 0  # the",
-        ("tests/test_mouths.py::test_light_of_the_upper_half_has_no_say_in_the_mouths",),
+        ("tests/test_mouths.py::test_light_of_the_upper_half_does_not_change_the_mouth",),
     ),
 )
 
@@ -228,7 +228,7 @@ STORE = (
         ("tests/test_workspace.py::test_later_stages_finish_a_killed_commit",),
     ),
     Mutant(
-        "the mark goes before the rooms are in place",
+        "the mark is removed before the folders are in place",
         "pipeline/store/folders.py",
         "        (self.scratch / FOLDERS_COMPLETE).touch()\n        self.finish_commit()",
         "        swap.finish(self._room_moves())\n        self._empty_scratch()",

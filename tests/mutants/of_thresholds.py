@@ -16,7 +16,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "pipeline/sync/offset.py",
         "np.where(has_sound, np.median(mean) - dists[:, best], 0)",
         "(np.median(mean) - dists[:, best])",
-        (f"{NUMBERS}::test_unheard_windows_have_no_say_and_no_confidence",),
+        (f"{NUMBERS}::test_windows_without_sound_do_not_count",),
     ),
     Mutant(
         "sound that is missing counts in the mean per shift",
@@ -37,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "pipeline/sync/offset.py",
         "starts_s + WINDOW_FRAMES / FRAME_RATE <= end_s",
         "starts_s <= end_s",
-        (f"{NUMBERS}::test_window_is_unheard_where_all_of_its_sound_is_missing",),
+        (f"{NUMBERS}::test_window_is_left_out_where_all_of_its_sound_is_missing",),
     ),
     Mutant(
         "confidence of frames falls to zero at a track's ends",

@@ -165,7 +165,7 @@ JUDGING = (
         "training/batches/excerpts.py",
         "    side = config.side_frames if split else 0\n",
         "    side = 0\n",
-        (f"{DATA}::test_ends_of_halves_are_not_heard",),
+        (f"{DATA}::test_sound_of_halves_goes_beyond_their_ends",),
     ),
     Mutant(
         "halves without neighbours are split",
@@ -179,7 +179,7 @@ JUDGING = (
         "training/batches/excerpts.py",
         "features.mfcc(augment_sound(sound, rng))[1:]",
         "features.mfcc(augment_sound(sound, rng))",
-        (f"{DATA}::test_ends_of_halves_are_not_heard",),
+        (f"{DATA}::test_sound_of_halves_goes_beyond_their_ends",),
     ),
     Mutant(
         "sound that leads begins with digital silence",
@@ -350,7 +350,7 @@ JUDGING = (
         (f"{SYNC}::test_fine_error_is_measured_against_the_unmoved_estimate",),
     ),
     Mutant(
-        "silence and strangers change places in the table",
+        "figures of silence and foreign sound are swapped",
         "training/evaluate_sync.py",
         "((strange, foreign), (mute, silent))",
         "((strange, silent), (mute, foreign))",
@@ -449,11 +449,11 @@ WORDS = (
         (f"{TOLD}::test_estimate_comes_once_after_the_first_steps",),
     ),
     Mutant(
-        "an expert that was asked about no pair is exported without a word",
+        "an expert that was trained on no pair is exported without a warning",
         "training/tasks/wav2lip.py",
         "self.data.taught_size and step <= options.taught_steps:",
         "self.data.taught_size and step < 0:",
-        (f"{TOLD}::test_expert_that_was_asked_about_no_pair_is_warned_of",),
+        (f"{TOLD}::test_expert_without_pairs_is_warned_of",),
     ),
 )
 
@@ -463,28 +463,28 @@ CACHE = (
         "training/data/cache.py",
         "self._left_bytes + sum(self._oldest_first[key] for key in unused)",
         "self._left_bytes",
-        (f"{CACHED}::test_clip_that_was_cut_again_takes_the_place_of_its_older_self",),
+        (f"{CACHED}::test_clip_that_was_cut_again_replaces_its_older_entry",),
     ),
     Mutant(
-        "the entry used last makes room first",
+        "the entry used last is removed first",
         "training/data/cache.py",
         "self._remove(unused.pop(0))",
         "self._remove(unused.pop())",
-        (f"{CACHED}::test_least_recently_used_entry_makes_room",),
+        (f"{CACHED}::test_least_recently_used_entry_is_removed_first",),
     ),
     Mutant(
         "an entry that is read stays as old as it was",
         "training/data/cache.py",
         "        os.utime(path)",
         "        pass",
-        (f"{CACHED}::test_least_recently_used_entry_makes_room",),
+        (f"{CACHED}::test_least_recently_used_entry_is_removed_first",),
     ),
     Mutant(
-        "an entry in use makes room",
+        "an entry in use is removed",
         "training/data/cache.py",
         "if self._pictures(key) not in MAPPED]",
         "]",
-        (f"{CACHED}::test_entry_in_use_makes_no_room",),
+        (f"{CACHED}::test_entry_in_use_is_not_removed",),
     ),
     Mutant(
         "a full disk is the fault of a clip",
@@ -634,7 +634,7 @@ SYNCNET = (
         "training/tasks/syncnet.py",
         "windows * (share - 1) + 1,",
         "windows * share,",
-        (f"{STEP}::test_guessing_network_is_told_of_at_step_400",),
+        (f"{STEP}::test_guessing_network_is_reported_at_step_400",),
     ),
     Mutant(
         "weights do not decay",
@@ -686,7 +686,7 @@ LOSSES = (
         "training/objectives/contrastive.py",
         "return (loss + back) / 2, (likeness",
         "return loss, (likeness",
-        (f"{OBJECTIVES}::test_many_ways_are_asked_in_both_directions",),
+        (f"{OBJECTIVES}::test_multiway_compares_in_both_directions",),
     ),
     Mutant(
         "the margin is 5",
@@ -700,7 +700,7 @@ LOSSES = (
         "training/objectives/contrastive.py",
         "torch.tensor(math.log(10.0))",
         "torch.tensor(math.log(1.0))",
-        (f"{OBJECTIVES}::test_many_ways_are_asked_in_both_directions",),
+        (f"{OBJECTIVES}::test_multiway_compares_in_both_directions",),
     ),
     Mutant(
         "wrong pairs are cheap however similar",
@@ -811,7 +811,7 @@ WAV2LIP = (
         (_flag("train_wav2lip", "weight_decay"),),
     ),
     Mutant(
-        "--structure_weight and --detail_weight change places",
+        "--structure_weight and --detail_weight are swapped",
         "training/tasks/wav2lip.py",
         "structure=options.structure_weight,\n            detail=options.detail_weight,",
         "structure=options.detail_weight,\n            detail=options.structure_weight,",
@@ -839,7 +839,7 @@ WAV2LIP = (
         (_flag("train_wav2lip", "device"),),
     ),
     Mutant(
-        "lists of a preprocessed_root change places",
+        "lists of a preprocessed_root are swapped",
         "training/tasks/wav2lip.py",
         'load(options.data, "train.txt", say=say)',
         'load(options.data, "val.txt", say=say)',
@@ -888,7 +888,7 @@ WAV2LIP = (
         "training/tasks/wav2lip_module.py",
         "loss = loss + weighted.taught * unlike",
         "loss = loss + 0 * unlike",
-        (f"{WAV2LIP_STEP}::test_what_the_teacher_says_counts_by_its_weight",),
+        (f"{WAV2LIP_STEP}::test_loss_of_the_teacher_counts_by_its_weight",),
     ),
 )
 

@@ -1,1 +1,1 @@
-"""What a step sees: excerpts, windows and views."""
+"""Batches of a training step: excerpts, windows and views."""

@@ -1,7 +1,7 @@
-"""Another head, camera, microphone and room for each excerpt of a clip.
+"""Augmentation: another pose, camera, microphone and background noise for each excerpt.
 
 Everything random comes from the generator handed in, so a resumed run and every process of a
-distributed one sees the same.
+distributed one gets the same.
 """
 
 import numpy as np
@@ -12,19 +12,19 @@ from torch.nn import functional as F
 LEVEL_DB = (-15.0, 5.0)  # of the sound, against how it was recorded
 NOISE_BELOW_SPEECH_DB = (3.0, 40.0)
 LONGEST_GAP_COLUMNS = 20  # of MFCC: a cough, a click
-SPEED = (0.88, 1.14)  # another pace, and another vocal tract
+SPEED = (0.88, 1.14)  # playback speed; pitch and formants change with it
 OCCLUDER_SHARE = (0.12, 0.38)  # of the picture's side: a hand, a microphone, a caption
 
 
 def change_speed(
     pictures: np.ndarray, samples: np.ndarray, *, frames: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Plays a stretch faster or slower, lips and sound alike.
+    """Plays a stretch faster or slower, pictures and sound alike.
 
     Args:
         pictures: (T, C, S, S) uint8.
         samples: (n,) int16 of the same stretch.
-        frames: wanted length.
+        frames: length of the result.
 
     Returns:
         pictures (frames, C, S, S) uint8, each a mixture of its two neighbours, and the samples
@@ -41,7 +41,7 @@ def change_speed(
 
 
 def augment_sound(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another level and another room noise, white to rumbling.
+    """Changes the level and adds noise, white to low-pass.
 
     Args:
         samples: (n,) int16.
@@ -63,7 +63,7 @@ def augment_sound(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def mask_columns(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Faint noise on the cepstra; sometimes a blank stretch or a dead coefficient.
+    """Adds faint noise to the cepstra; sometimes blanks a stretch or a coefficient.
 
     Args:
         columns: (T, 13) float32, normalised: zero is the mean.
@@ -125,7 +125,7 @@ def _warp(rng: np.random.Generator, *, zoom: float, turn: float) -> np.ndarray:
 
 
 def _recompressed(values: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """What a soft lens or a hard codec leaves: blur, or half the resolution."""
+    """Sometimes blurs, or halves the resolution, as lenses and codecs do."""
     kind = rng.random()
     if kind < 0.2:
         return F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)

@@ -1,4 +1,4 @@
-"""How often each clip comes up: by people, not by videos, and evenly within a batch."""
+"""How often each clip is drawn: by person, not by video, and evenly within a batch."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def choose(
         rng: of the step.
         lengths, persons: as for `chances`.
         count: how many.
-        across: clips are compared with each other: no person comes up twice, unless there are
+        across: clips are compared with each other: no person is drawn twice, unless there are
             fewer than `count`.
 
     Returns:

@@ -29,8 +29,8 @@ from training.batches.augment import (
 from training.data.samples import Clip
 from training.data.selection import FRAME_MS
 
-WINDOW_STEP = 3  # frames between the windows compared; neighbours are too alike to start with
-SPLIT_CHANCE = 0.5  # that an excerpt stands for two short clips, each with its own mean and ends
+WINDOW_STEP = 3  # frames between the windows compared; closer windows are too alike
+SPLIT_CHANCE = 0.5  # that an excerpt is split into two short clips, each with its own mean and ends
 DEFAULT_EXCERPT_S = 3.84  # where the network has no context of its own
 STILL = 0.01  # added to the deviation of a picture, of 0..1: nothing moves below this
 
@@ -100,7 +100,7 @@ def draw_batch(clips: list[Clip], config: SyncNetConfig, draw: Draw, *, step: in
     chosen = of_people.choose(rng, lengths, persons, count=draw.excerpts, across=draw.across)
     seeds = rng.integers(2**31, size=draw.excerpts)
     stretch = None
-    if draw.across:  # another pace leaves its trace in lips and sound: none may stand out
+    if draw.across:  # a speed change is visible in lips and sound, so all excerpts share it
         shortest = min(clips[index].frames for index in chosen)
         stretch = min(_stretch(rng, excerpt_frames(config)), shortest)
     share = slice(draw.rank, None, draw.world)
@@ -131,7 +131,7 @@ def _excerpt(
     starts = range(0)
     if split:
         starts = _starts(clip, stretch, beyond=(config.side_frames + 1) * stretch / frames)
-    split = len(starts) > 0  # without true neighbours the ends of halves would give themselves away
+    split = len(starts) > 0  # without true neighbours a network could match the ends of halves
     starts = starts or _starts(clip, stretch) or _nearest_start(clip, stretch)
     first = int(rng.integers(starts.start, starts.stop))
     side = config.side_frames if split else 0
@@ -139,7 +139,7 @@ def _excerpt(
     sound = _sound(clip, first, stretch, frames=frames, side=side)
     if stretch != frames:
         pictures, sound = change_speed(pictures, sound, frames=frames)
-    # The first column has no sample before it to be emphasised against, which shows.
+    # The first column is computed without a sample before it, so it is left out.
     columns = features.mfcc(augment_sound(sound, rng))[1:]
     lips = augment_lips(torch.from_numpy(pictures), rng, size_px=config.lip_size_px, grey=grey)
     parts = []
@@ -163,7 +163,7 @@ def _starts(clip: Clip, stretch: int, *, beyond: float = 0.0) -> range:
 
 
 def _nearest_start(clip: Clip, stretch: int) -> range:
-    """The first or the last start of a clip whose lag leaves none with all of its sound."""
+    """The first or last start of a clip in which no stretch has all of its sound."""
     last = clip.frames - stretch
     return range(last, last + 1) if clip.offset_ms > 0 else range(1)
 
@@ -184,7 +184,7 @@ def _sound(clip: Clip, first: int, stretch: int, *, frames: int, side: int) -> n
     start = first * SAMPLES_PER_FRAME - before - round(lead_ms * SAMPLE_RATE / 1000)
     cut = clip.samples[max(0, start) : max(0, start + length)]
     missing = min(max(0, -start), length)
-    # Digital silence is quieter than any room: it would move the mean of the whole excerpt.
+    # Digital silence is quieter than any recording: it would move the mean of the excerpt.
     mode: Literal["symmetric", "constant"] = "symmetric" if cut.size else "constant"
     return np.pad(cut, (missing, length - missing - len(cut)), mode=mode)
 
@@ -199,15 +199,15 @@ def _windows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Every third window of a clip, normalised as `run_syncnet.py` would a clip of that length.
 
-    Lips and sound of a file end at the same place. Were both shown their ends repeated, one would
-    be known by the other, without a look at the mouth; so the sound goes on.
+    Lips and sound of a file end together. With both ends repeated, a network could match the
+    ends instead of the mouths; so the sound goes on beyond them.
 
     Args:
         lips: (T, C, S, S) float32 of 0..1.
         columns: (4 T + 8 side, 13) float32, the sound before and after included.
         rng: of the excerpt.
         config: of the network.
-        side: frames beyond the clip at which windows may look: lips see the ends repeated there.
+        side: frames beyond the clip that windows reach: lips have their ends repeated there.
 
     Returns:
         (W, C, F, S, S) and (W, 1, 13, 4 F).

@@ -1,7 +1,7 @@
 """Batches for Wav2Lip's expert: excerpts of face clips, cut into windows that do not overlap.
 
 The windows of one excerpt share face, light and microphone, so only timing tells which sound
-belongs to which: compared with each other they teach far more than one wrong pair for each right
+belongs to which: comparing all of them teaches far more than one wrong pair for each right
 one.
 """
 
@@ -19,8 +19,8 @@ from training.data.samples import shifted_sound
 
 EXCERPT_WINDOWS = 12
 EXCERPT_FRAMES = EXCERPT_WINDOWS * EXPERT_FRAMES
-TAIL_FRAMES = 2  # of sound after the last window: a spectrogram's last columns see beyond it
-PACE = 1  # tells the seed of a step's pace from that of its clips
+TAIL_FRAMES = 2  # of sound after the last window: the last mel columns reach beyond it
+PACE = 1  # makes the seed of a step's speed differ from that of its clips
 GREY = 0.1  # chance of an excerpt to lose its colour
 TURN = 0.5  # of the turns, shifts and scales that train_syncnet.py uses: boxes are roughly upright
 
@@ -61,11 +61,11 @@ def expert_batch(
         seed: of the run.
         step: of the run.
         size: windows of the step over all processes; a multiple of `EXCERPT_WINDOWS` is used.
-        augmented: other boxes, light, cameras, rooms and paces.
+        augmented: other boxes, light, cameras, noise and speeds.
         share: of this process, in excerpts.
     """
     excerpts = max(1, size // EXCERPT_WINDOWS)
-    every = slice(None)  # of all processes: their excerpts are each other's wrong sound
+    every = slice(None)  # of all processes: each excerpt is wrong sound for the others
     chosen = list(
         drawn_clips(clips, seed=seed, step=step, count=excerpts, share=every, across=True)
     )
@@ -78,8 +78,8 @@ def expert_batch(
 def _stretch(faces: list[FaceClip], rng: np.random.Generator) -> int:
     """How many frames are played as an excerpt: as many of every face.
 
-    Another pace leaves its trace in pictures and sound, so sound of another pace would be known
-    for wrong without a look at the mouth.
+    A speed change is visible in pictures and sound, so sound of another speed would be recognised
+    as wrong without the mouth.
     """
     if rng.random() < 0.5:
         return EXCERPT_FRAMES

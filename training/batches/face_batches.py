@@ -1,4 +1,4 @@
-"""Batches for Wav2Lip's generator: five frames of a face, another five to know it by, the sound."""
+"""Batches for Wav2Lip's generator: five target frames, five reference frames, the sound."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from training.data.faces import FaceClip, drawn_clips
 
 LEAST_APART_FRAMES = 25  # of reference and target, where the clip is long enough
 # That show the face without a gap. The sound of the last one's window takes six more, so a clip
-# has 35. In a shorter one a reference may be its target: the answer would be in the question.
+# has 35. In a shorter one a reference may be its own target, which is the answer.
 LEAST_FRAMES = EXPERT_FRAMES + LEAST_APART_FRAMES - 1
 
 
@@ -53,7 +53,7 @@ def face_batch(
         seed: of the run.
         step: of the run.
         size: windows of the step over all processes.
-        augmented: other boxes and other light; without, what run_wav2lip.py would see.
+        augmented: other boxes and other light; without, faces as run_wav2lip.py cuts them.
         share: of this process.
     """
     chosen = drawn_clips(clips, seed=seed, step=step, count=size, share=share)

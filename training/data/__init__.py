@@ -1,1 +1,1 @@
-"""Face clips and faces to learn from: which, whose, decoded once."""
+"""Training data: selection of clips, people, decoded clips in a cache."""

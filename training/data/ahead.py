@@ -11,7 +11,7 @@ Made = TypeVar("Made")
 def batches_ahead(
     make: Callable[[int], Made], *, first_step: int, last_step: int, workers: int
 ) -> Iterator[Made]:
-    """What is made for the steps `first_step` to `last_step` - 1, in their order.
+    """Batches of the steps `first_step` to `last_step` - 1, in order.
 
     Args:
         make: makes one step's; everything random in it must hang on the step.
@@ -37,7 +37,7 @@ def batches_ahead(
 
 
 def timed(batches: Iterator[Made]) -> Iterator[tuple[Made, float]]:
-    """Each with the seconds the step had to wait for it."""
+    """Each batch with the seconds the step waited for it."""
     while True:
         started = time.perf_counter()
         try:

@@ -13,12 +13,12 @@ from pipeline.errors import PipelineError
 
 LONGEST_WRITE_S = 86_400  # of one array: an older unfinished file is left over
 
-# Pictures that this process has mapped, by file: an entry in use does not make room for others.
+# Pictures that this process has mapped, by file: entries in use are never removed.
 MAPPED: "weakref.WeakValueDictionary[Path, np.ndarray]" = weakref.WeakValueDictionary()
 
 
 class ClipCache:
-    """A cache folder, and how much it may still grow; least recently used entries make room.
+    """A cache folder of bounded size; least recently used entries are removed first.
 
     An entry is every file of one key; when one is read, its files' times are set.
     """
@@ -36,7 +36,7 @@ class ClipCache:
                     file.unlink()
         entries: dict[str, list[os.stat_result]] = {}
         for path in folder.glob("*.npy"):
-            with contextlib.suppress(FileNotFoundError):  # another run has just made room
+            with contextlib.suppress(FileNotFoundError):  # another run has just removed it
                 entries.setdefault(_key(path), []).append(path.stat())
         sizes = {key: sum(status.st_size for status in files) for key, files in entries.items()}
         last_use_ns = {key: max(one.st_mtime_ns for one in files) for key, files in entries.items()}
@@ -46,7 +46,7 @@ class ClipCache:
         }
 
     def take(self, size_bytes: int) -> bool:
-        """Whether there is, or can be made, room for so much more, which is then taken."""
+        """Reserves space, removing old entries if needed; False where that is not enough."""
         unused = [key for key in self._oldest_first if self._pictures(key) not in MAPPED]
         if size_bytes > self._left_bytes + sum(self._oldest_first[key] for key in unused):
             return False
@@ -56,7 +56,7 @@ class ClipCache:
         return True
 
     def touch(self, key: str) -> None:
-        """An entry is used in this run, and as new as any."""
+        """Marks an entry as used by this run, and as the newest."""
         self._oldest_first.pop(key, None)
         for path in self.folder.glob(f"{key}.*.npy"):
             touch(path)
@@ -85,7 +85,7 @@ class CacheFullError(Exception):
 
 
 class CacheUnwritable(PipelineError):
-    """The disk of the cache is full, or the folder cannot be written: no clip's fault."""
+    """The disk of the cache is full, or the folder cannot be written."""
 
     def __init__(self, folder: Path, error: OSError) -> None:
         super().__init__(
@@ -98,7 +98,7 @@ def write_array(path: Path, values: np.ndarray) -> None:
     """Writes an array whole or not at all, also where another run writes the same.
 
     Raises:
-        CacheUnwritable: the disk is full, say.
+        CacheUnwritable: the disk is full, for example.
     """
     beside: Path | None = None
     try:

@@ -151,7 +151,7 @@ def box_aspect(file: Path) -> float:
     tracks = _tracks(workspace, workspace.tracks.stat().st_mtime_ns)
     if int(file.stem) >= len(tracks):
         raise PipelineError(
-            f"{workspace.tracks} knows no track {file.stem}; run run_pipeline.py again."
+            f"{workspace.tracks} has no track {file.stem}; run run_pipeline.py again."
         )
     boxes = tracks[int(file.stem)][0].boxes
     sides = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)

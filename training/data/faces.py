@@ -20,7 +20,7 @@ from training.batches.chances import choose
 from training.data.samples import Clip
 from training.objectives.teacher import Taught
 
-# What is decoded and kept of a crop: the box of any face in it, and room to move. In a crop the
+# The decoded part of a crop: the box of any face, and a margin to move it in. In a crop the
 # longer side of the box is CROP_PX / 1.4, and the box lies at the top, in the middle.
 VIEW = replace(SMALL, grey=False, lip_region_px=(0, 24, 176), lip_size_px=110)
 STORED_PER_CROP = VIEW.lip_size_px / VIEW.lip_region_px[2]
@@ -75,7 +75,7 @@ class FaceClip:
         )
         sound_frames = len(self.clip.samples) / SAMPLE_RATE * FRAME_RATE
         first = max(0, int(np.ceil(early)))
-        # The sound of the last frame's own window reaches so much further.
+        # The mel window of the last frame reaches so much further.
         end = int(min(self.clip.frames, sound_frames + late)) - EXPERT_FRAMES
         starts = np.arange(first, max(first, end - frames))
         if self.shows_face is None or not len(starts):
@@ -89,7 +89,7 @@ class FaceClip:
         return torch.from_numpy(features.mel_windows(self.mel, np.maximum(times_s, 0)))
 
     def taught_at(self, frames: np.ndarray) -> torch.Tensor:
-        """What the SyncNet says of lips and sound of the windows from some frames: (N, 2, E)."""
+        """The SyncNet's embeddings of lips and sound of the windows from some frames: (N, 2, E)."""
         if self.taught is None:
             return torch.zeros(len(frames), 2, 0)
         last = len(self.taught.lips) - 1
@@ -122,7 +122,7 @@ class FaceClip:
         return np.ascontiguousarray(faces[:, :, ::-1]) if cut.mirrored else faces
 
     def random_box(self, rng: np.random.Generator) -> Cut:
-        """The box as another detector, or another moment, would have set it."""
+        """A random box around the detector's, as other detectors would give."""
         size_y, size_x = self.clip.pictures.shape[2:]
         height, width = self.box.bottom - self.box.top, self.box.right - self.box.left
         wider = width * (float(np.exp(rng.normal(0, ASPECT_SPREAD))) - 1) / 2

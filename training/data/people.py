@@ -1,4 +1,4 @@
-"""Who is on which clip: so that people count, not videos, and no person is on both sides.
+"""Who is on which clip (people.csv), so that no person is in training and evaluation.
 
 A data folder may hold a people.csv with the columns reference and person. A video that no file
 names is a person of its own.
@@ -15,7 +15,7 @@ from training.data.samples import Clip
 
 FILE = "people.csv"
 COLUMNS = ("reference", "person")
-NOTHING = np.zeros(0, np.uint8)
+EMPTY = np.zeros(0, np.uint8)
 
 
 def read(data_dirs: list[Path]) -> dict[str, str]:
@@ -66,7 +66,7 @@ def check_folders_apart(data: list[Path], val: list[Path], filelists: Path | Non
 
     Args:
         data: data_dirs of run_pipeline.py, or preprocessed_root folders.
-        val: as many as wanted; none: there is nothing to check, unless there are lists.
+        val: such folders; without any there is nothing to check, unless there are lists.
         filelists: folder of train.txt and val.txt, which choose from preprocessed_root folders.
 
     Raises:
@@ -94,7 +94,7 @@ def check_folders_apart(data: list[Path], val: list[Path], filelists: Path | Non
 
 
 def _clips(folders: list[Path], filelists: Path | None, part: str) -> dict[Path, Clip]:
-    """A clip of that name, with nothing in it, for every file."""
+    """An empty clip with the name of every file."""
     video_names = preprocessed.listed_videos(filelists / part) if filelists else None
     if any(preprocessed.is_root(folder) for folder in folders):
         videos = preprocessed.video_folders(folders, video_names)
@@ -104,4 +104,4 @@ def _clips(folders: list[Path], filelists: Path | None, part: str) -> dict[Path,
 
 
 def _empty(name: str) -> Clip:
-    return Clip(name, NOTHING, NOTHING)
+    return Clip(name, EMPTY, EMPTY)

@@ -1,4 +1,4 @@
-"""Reads what Wav2Lip's preprocess.py leaves: preprocessed_root/DIR/VIDEO/{0.jpg, ..., audio.wav}.
+"""Reads the output of Wav2Lip's preprocess.py: preprocessed_root/DIR/VIDEO/{0.jpg, ..., audio.wav}.
 
 Each picture is the detector's box of one frame, in its own size; frames without a face leave a gap
 in the numbers. Frames are taken to be 25 a second, as Wav2Lip does, and in sync.

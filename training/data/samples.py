@@ -32,9 +32,9 @@ from training.data.cache import (
 from training.drawn import pen
 from training.drawn.heads import drawn_clip
 
-MARGIN_PX = 16  # of the crop, around what the network sees: room for shifts and rotations
+MARGIN_PX = 16  # of the crop, around the network's region: for shifts and rotations
 CACHE_VERSION = 2
-SILENT_STEPS = 2  # of 65536: rounding, or nothing
+SILENT_STEPS = 2  # range of silent samples, of 65536: rounding
 DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
 
 
@@ -70,7 +70,7 @@ class Clip:
 
     @property
     def who(self) -> str:
-        """Whose the clip is: its person, or else its video; every drawn head is another one."""
+        """The clip's person, or else its video; every drawn head is a person of its own."""
         return self.person or (self.name if self.reference == DRAWN else self.reference)
 
     @overload
@@ -85,7 +85,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a set of folders gave.
+    """Clips of a set of folders.
 
     Attributes:
         clips: with sound.
@@ -140,7 +140,7 @@ def clip_files(data_dirs: list[Path]) -> list[Path]:
 
 
 def _instead_of_crops(folder: Path) -> str:
-    """What a folder that is no data_dir is, and what to do."""
+    """Describes a folder that is no data_dir, and what to do."""
     deeper = sorted(path.parent.name for path in folder.glob("*/pycrop") if path.is_dir())
     above = [path for path in folder.absolute().parents[:3] if (path / "pycrop").is_dir()]
     if deeper:

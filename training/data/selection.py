@@ -14,7 +14,7 @@ FRAME_MS = 1000 / FRAME_RATE
 
 
 def known_offsets(files: list[Path]) -> dict[str, tuple[float, float]]:
-    """What offsets.json, or else offsets.txt, says about clips.
+    """Offsets and confidences from offsets.json, or else offsets.txt.
 
     Args:
         files: `DATA_DIR/pycrop/REFERENCE/track.avi`, of any number of references.
@@ -69,7 +69,7 @@ def select(
     min_confidence: float,
     max_offset: float,
 ) -> tuple[list[Path], dict[str, str]]:
-    """Clips whose lips follow their sound, as far as anything is known about them.
+    """Selects clips by offset and confidence, where these are known.
 
     Args:
         files: face clips.

@@ -1,7 +1,7 @@
-"""Sync accuracy without knowing the true lag: do the pieces of a clip agree?
+"""Sync accuracy without knowing the true lag, from the agreement of a clip's pieces.
 
 A track is cut into pieces, each piece's sound is moved by a known random number of frames, and the
-offset found is compared, less that number, with what the clip's other pieces say. An untrained
+measured offset, less that number, is compared with that of the clip's other pieces. An untrained
 network scores 2 to 5 %.
 """
 
@@ -28,7 +28,7 @@ TOLERANCE = 1  # frames
 
 @dataclass(frozen=True)
 class Piece:
-    """One scored piece: where it is, its offset less the known shift, and how sure that is."""
+    """One scored piece: position, offset less the known shift, confidence."""
 
     clip: str
     track: str
@@ -108,7 +108,7 @@ def can_be_judged(clips: list[Clip]) -> bool:
 
 
 def agreement(model: SyncNet, clips: list[Clip], group: Processes, *, seed: int) -> Agreement:
-    """Cuts, moves, scores and compares.
+    """Cuts clips into pieces, shifts their sound, scores and compares them.
 
     Args:
         model: in eval mode on the group's device.

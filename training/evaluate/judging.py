@@ -1,8 +1,8 @@
-"""What a network that is being trained says about the clips it is trained on.
+"""Judges training clips by the network that is being trained.
 
-Voice-over, dubbing and silent listeners show themselves: the pieces of such a clip give offsets all
-over the search range. A constant lag shows itself as the offset most pieces agree on, and a drift
-as a line of them.
+Voice-over, dubbing and silent listeners are recognised: the pieces of such a clip give offsets all
+over the search range. A constant lag is the offset most pieces agree on, and a drift
+is a line through the offsets.
 """
 
 import math
@@ -22,11 +22,11 @@ from training.data.selection import FRAME_MS
 from training.loop.distributed import Processes, gathered
 
 PIECE_FRAMES = 125  # a clip is judged by up to six pieces of 5 s
-LEAST_FRAMES = 186  # 7.5 s: pieces of less say too little to be held against each other
+LEAST_FRAMES = 186  # 7.5 s: pieces of shorter clips are too short to compare
 LARGEST_JUDGED = 6
 AGREEMENT = 2 / 3  # of the pieces must agree; by chance a tenth does
 LEAST_AGREEING = 3  # one piece always agrees with itself, and two with each other one time in ten
-LEAST_FOR_A_LINE = 5  # pieces along a line; through fewer, chance lays one
+LEAST_FOR_A_LINE = 5  # pieces along a line; fewer lie on one by chance
 LEAST_DRIFT_MS = 0.5 * FRAME_MS  # from the first piece to the last; below, a line is noise
 LARGEST_DRIFT_MS_PER_MIN = 8 * FRAME_MS
 FRAMES_PER_MINUTE = 60 * FRAME_RATE
@@ -142,7 +142,7 @@ def own_offset(model: SyncNet, clip: Clip, *, device: torch.device) -> Lag | Non
 
 
 def _stands_out(sync: sync_offset.Sync, frames: int, config: SyncNetConfig) -> bool:
-    """Whether the one answer of a short clip can be believed.
+    """Whether the single offset of a short clip is used.
 
     A network in training is not calibrated yet, so nothing of it is `reliable`: then the margin
     decides, by the scale of the embeddings and the root of the length.
@@ -194,8 +194,8 @@ def refine(
 ) -> tuple[list[Clip], list[str]]:
     """Takes known lags out and drops clips whose lips do not follow their sound.
 
-    A network's own zero moves with what it is trained on, so nothing would hold the zero of clips
-    that it aligns itself. Here the median person does: half of the people lead, half lag.
+    The zero of a network drifts with the clips it aligns itself, so the lag of the median person is
+    taken out: half of the people lead, half lag.
 
     Args:
         model: in eval mode.
@@ -216,7 +216,7 @@ def refine(
         for clip in clips
         if (lag := lags[clip.name]) is not None
     ]
-    if not followers:  # such a network has not learned enough to judge anybody
+    if not followers:  # the network has not learned enough yet
         return clips if current is None else current, []
     zero_ms = population_lag(followers)
     centred = [replace(clip, offset_ms=clip.offset_ms - zero_ms) for clip in followers]

@@ -86,7 +86,7 @@ def measure(
 ) -> list[Piece]:
     """Cuts pieces of every length and gives each its own and others' sound.
 
-    Only clips whose own offset most of their pieces agree on are used: elsewhere nobody knows
+    Only clips whose own offset most of their pieces agree on are used: elsewhere it is not known
     what is right, and the speaker may not be on screen.
 
     Args:
@@ -140,7 +140,7 @@ def own_offsets(
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A piece of a clip as the network sees and hears it.
+    """Embeddings of a piece of a clip.
 
     Attributes:
         person: whose lips and sound.

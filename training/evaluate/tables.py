@@ -1,4 +1,4 @@
-"""What the evaluations of weights share: flags, and a table that people and programs can read."""
+"""Flags and tables that the evaluations of weights share."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What every training script shares: schedule, averaged weights, checkpoints."""
+"""Learning rate schedule, averaged weights and checkpoints of all training scripts."""
 
 import contextlib
 import copy
@@ -47,10 +47,10 @@ class AveragedWeights(Generic[Network]):
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Where to write what becomes `path` when all of it is there; nothing is left of a half.
+    """Gives a temporary path that replaces `path` at the end, or is removed after an error.
 
     Raises:
-        PipelineError: the disk is full, say; the file of before is kept.
+        PipelineError: the disk is full, for example; the earlier file stays.
     """
     partial = partial_path(path)
     try:
@@ -67,8 +67,8 @@ def unwritable(path: Path, error: Exception) -> PipelineError:
     """The error of a file that a run could not write."""
     reason = getattr(error, "strerror", None) or "is the disk full?"
     return PipelineError(
-        f"{path} cannot be written ({reason}); make room and run the same command again, which "
-        "goes on from the last checkpoint."
+        f"{path} cannot be written ({reason}); free some space and run the same command "
+        "again, which goes on from the last checkpoint."
     )
 
 

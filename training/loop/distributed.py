@@ -66,7 +66,7 @@ def processes(device: torch.device) -> Iterator[Processes]:
 
 @contextmanager
 def leader_first(group: Processes) -> Iterator[None]:
-    """The leader runs the block before the others, which then read the files it has written."""
+    """The leader runs the block first; the others then read its files."""
     if group.world > 1 and not group.leads:
         distributed.barrier()
     try:
@@ -128,7 +128,7 @@ def share_batch_statistics(model: nn.Module, group: Processes) -> None:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum over all processes; every process's loss hangs on what each has given."""
+    """The sum over all processes, differentiable."""
 
     @staticmethod
     def forward(_context: Any, values: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The one training loop: what happens in every run, whatever network is trained.
+"""The training loop of every network.
 
 A `Task` (task.py) says what differs from one network to the next; `fit` makes the steps, reports,
 saves, stops and exports.

@@ -1,4 +1,4 @@
-"""What a training run says while it goes: train.jsonl, curves.png, TensorBoard, the screen."""
+"""The log of a training run: train.jsonl, curves.png, TensorBoard, the screen."""
 
 import json
 import time
@@ -13,15 +13,15 @@ from training.loop.checkpoint import replacing, unwritable
 
 SMOOTHED_ROWS = 25
 SHOWN_NAMES = 3  # of a list, on the screen
-FILED_NAMES = ("data_s", "gradient")  # for who looks into the log; not on the screen
-FEW_MINUTES = 30  # fewer teach about the people in them
+FILED_NAMES = ("data_s", "gradient")  # in the log only, not on the screen
+FEW_MINUTES = 30  # below, a network learns these people only
 ESTIMATE_STEPS = 3  # the first one is slower than the others
 LONG_STEP_S = 10.0
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a person wants to know before the first step.
+    """Summary of a run, printed before the first step.
 
     Attributes:
         network: its name, with its kind or size.
@@ -68,7 +68,7 @@ class Beginning:
 class Journal:
     """The log of a run; a resumed run goes on with it.
 
-    Rows after the step a run resumes at are taken out first: the killed run had written them, and
+    Rows after the step a run resumes at are removed first: the killed run had written them, and
     the resumed one will again.
     """
 
@@ -103,7 +103,7 @@ class Journal:
         return (step - self._first_step) / (time.monotonic() - self._started_s)
 
     def estimate(self, step: int) -> None:
-        """Says once, after the first steps, how long the rest will take."""
+        """Prints once, after the first steps, how long the rest will take."""
         steps_so_far, spent_s = step - self._first_step, time.monotonic() - self._started_s
         if (
             self._estimated

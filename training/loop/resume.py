@@ -1,4 +1,4 @@
-"""What a run that goes on may change: its checkpoint holds every option and names of its clips.
+"""Which options a resumed run may change: checkpoints hold every option and the clips' names.
 
 How an option is treated stands beside it, in the scripts' `TrainOptions`.
 """
@@ -17,33 +17,33 @@ SHOWN_NAMES = 3
 
 
 def fixed() -> Any:
-    """An option that changes what is learned: a run goes on with it or not at all."""
+    """An option that changes the result: a resumed run must have the same value."""
     return field(metadata={"resume": "fixed"})
 
 
 def fixed_once_given() -> Any:
-    """Another value needs another run; a value where there was none does not."""
+    """An option that may be added on resume, but not changed."""
     return field(metadata={"resume": "fixed once given"})
 
 
 def clip_folders() -> Any:
-    """Where clips are: new ones in the same folders join, other folders are another run."""
+    """Folders of clips: new clips may join, other folders need another run."""
     return field(metadata={"resume": "clips"})
 
 
 def free() -> Any:
-    """An option that a run may change on its way; it says so."""
+    """An option that may change on resume; a line says so."""
     return field(metadata={"resume": "free"})
 
 
 def own_folder() -> Any:
-    """Where the checkpoint itself is: it may be moved."""
+    """The folder of the checkpoint itself, which may be moved."""
     return field(metadata={"resume": "own folder"})
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run is made of, as its checkpoint holds it.
+    """Options and clips of a run, as its checkpoint holds them.
 
     Attributes:
         options: plain values by name; of weights, name and digest.
@@ -64,12 +64,12 @@ class Origin:
 
 
 def origin(options: Any, clips: dict[str, int], described: Mapping[str, str]) -> Origin:
-    """What a run is made of.
+    """Collects the origin of a run.
 
     Args:
         options: a dataclass whose fields say how they are treated.
         clips: `clip_sizes` of its data.
-        described: fields whose content counts and not where it lies, in words.
+        described: fields that are compared by content, not by path, as text.
     """
     options_of_run = {}
     for one in fields(options):
@@ -80,12 +80,12 @@ def origin(options: Any, clips: dict[str, int], described: Mapping[str, str]) ->
 
 
 def described_weights(weights_file: WeightsFile) -> str:
-    """Weights in words: another file is other weights, the same file elsewhere is not."""
+    """Text for weights: name and digest, so that a moved file is the same."""
     return f"{weights_file.file} (SHA-256 {weights_file.sha256[:12]})"
 
 
 def described_folders(data_dirs: list[Path], clips: dict[str, int]) -> str:
-    """Folders of clips in words: those with the same clips in another place are the same."""
+    """Text for folders of clips: names and sizes, so that moved folders are the same."""
     names = " ".join(folder.absolute().name for folder in data_dirs)
     return f"{names} ({count_words(list(clips))} of {sum(clips.values())} bytes)"
 
@@ -155,7 +155,7 @@ def check(state: dict[str, Any], now: Origin, options: Any, checkpoint: Path) ->
         change = f"--{name} (was {_text(before[name])}, is {_text(now.options[name])})"
         if kind == "free" or (kind == "fixed once given" and before[name] in ([], None)):
             accepted.append(change)
-        elif kind != "clips" or clips != now.clips:  # the same clips in another place are the same
+        elif kind != "clips" or clips != now.clips:  # moved clips are the same
             refused.append(change)
     if refused:
         raise InputError(

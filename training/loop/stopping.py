@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether somebody wants the run to end.
+    """Request to end the run.
 
     Attributes:
         number: of the signal that was received, 0 before.
@@ -24,10 +24,10 @@ class Stop:
 
 @contextmanager
 def stopped_between_steps(*, say: bool) -> Iterator[Stop]:
-    """Takes note of Ctrl-C and SIGTERM instead of breaking off; a second Ctrl-C breaks off.
+    """Records Ctrl-C and SIGTERM instead of raising; a second Ctrl-C raises.
 
     Args:
-        say: tell at once that the signal was received: a step may take a minute.
+        say: print at once that the signal was received: a step may take a minute.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -1,1 +1,1 @@
-"""What a step asks: losses, and the teachers they need."""
+"""Losses, and the teachers they need."""

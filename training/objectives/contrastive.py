@@ -1,7 +1,7 @@
-"""Losses of a lip-sync network: which sound belongs to these lips?
+"""Losses of a lip-sync network.
 
 Every objective takes the embeddings of the windows of some excerpts, lips (B, W, E) and sound
-(B, W, E), row by row in sync, and gives a loss and the share of questions answered right. Windows
+(B, W, E), row by row in sync, and gives a loss and an accuracy. Windows
 of the same excerpt share speaker, light and microphone, so only timing tells them apart; windows of
 other excerpts are easier. In the numbers below B excerpts of W windows are compared.
 """
@@ -63,7 +63,7 @@ class Objective(nn.Module):
 class MultiWay(Objective):
     """Cross-entropy over many windows, in both directions, with a learned scale.
 
-    A guess is right once in W (after "Perfect Match", Chung et al. 2019). This is the objective
+    Chance level is 1 / W (after "Perfect Match", Chung et al. 2019). This is the objective
     that leaves chance within some hundred steps.
     """
 
@@ -120,7 +120,7 @@ class Margin(Objective):
 
 
 class DistanceBCE(Objective):
-    """Is this pair in sync? Cross-entropy on the distance, half of the pairs shuffled."""
+    """Binary cross-entropy on the distance of a pair, half of the pairs shuffled."""
 
     def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
         super().__init__(negatives=negatives, embedding_scale=embedding_scale)

@@ -157,7 +157,7 @@ class SyncNetTask(Task):
         return {}
 
     def state(self) -> dict[str, Any]:
-        """The clips as they are known by now."""
+        """Configuration, offsets and dropped clips."""
         return {
             "config": self.network.config.to_json(),
             "offsets_ms": {clip.name: clip.offset_ms for clip in self.clips},
@@ -171,7 +171,7 @@ class SyncNetTask(Task):
         now = origin.clips if origin else {}
         changed = {name for name in earlier if name in now and now[name] != earlier[name]}
         by_name = {clip.name: clip for clip in self.clips}
-        drifts = state.get("drifts_ms_per_min", {})  # checkpoints of before know of none
+        drifts = state.get("drifts_ms_per_min", {})  # earlier checkpoints have none
         offsets_ms = {name: ms for name, ms in state["offsets_ms"].items() if name not in changed}
         self.dropped = [name for name in state["dropped"] if name not in changed]
         joining = [c for c in self.clips if c.name not in offsets_ms and c.name not in self.dropped]

@@ -1,4 +1,4 @@
-"""What a SyncNet learns from: selected, decoded and checked before the first step."""
+"""Training data of a SyncNet: selected, decoded and checked before the first step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ MOST_DRAWN = 60  # heads, without --drawn
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains on and is judged by.
+    """Data of a run: for training and for evaluation.
 
     Attributes:
         real: clips long enough for an excerpt, with their known offsets.

@@ -1,4 +1,4 @@
-"""A SyncNet in training: windows in, loss out; and when to warn that it still guesses."""
+"""A SyncNet with its objective; and the warning that it is still at chance level."""
 
 import torch
 from torch import nn
@@ -62,7 +62,7 @@ class TrainingModule(nn.Module):
 
 
 def still_guessing(accuracies: list[float], chance: float) -> str | None:
-    """Advice where a network has learned nothing; None where it has.
+    """Advice where accuracy is still at chance level, else None.
 
     Args:
         accuracies: of the last steps.

@@ -141,7 +141,7 @@ class Wav2LipTask(Task):
     """A generator, alone or against a discriminator, or an expert, as `fit` trains it.
 
     Attributes:
-        module: the network and what teaches it.
+        module: the network with its losses' networks.
         weighted: parts of the generator's loss; the expert's is switched on later.
         data: training clips and windows of --val.
     """
@@ -166,7 +166,7 @@ class Wav2LipTask(Task):
         }
         self.optimizers = {
             "optimizer": torch.optim.AdamW(trained, weight_decay=options.weight_decay),
-            # A discriminator that remembers long follows the generator too slowly.
+            # With the usual betas a discriminator follows the generator too slowly.
             "rival": torch.optim.Adam(other.parameters(), betas=(0.5, 0.999)) if other else None,
         }
         self.pace = "windows_per_s", options.batch_size
@@ -198,11 +198,11 @@ class Wav2LipTask(Task):
         if options.stage == "expert" and self._only_taught(step):
             lines.append(
                 f"up to step {options.taught_steps} the expert learns from --teacher alone: "
-                "accuracy is a coin's, 0.5, until pairs are asked"
+                "accuracy stays at chance, 0.5, until pairs are compared"
             )
         if self.module.expert is not None and not self.weighted.sync:
             lines.append(
-                "sync is the expert's loss: reported, and of no weight until it is switched on"
+                "sync is the expert's loss: reported, with weight 0 until it is switched on"
             )
         return lines
 
@@ -292,7 +292,7 @@ class Wav2LipTask(Task):
         lines = options.where(after=after, script_flag="--expert of train_wav2lip.py")
         if self.data.taught_size and step <= options.taught_steps:
             warning = (
-                f"WARNING: this expert has been asked about no pair: --steps {options.steps} ends "
+                f"WARNING: this expert has been trained on no pair: --steps {options.steps} ends "
                 f"before --taught_steps {options.taught_steps} are over; go on with more --steps."
             )
             return [warning, *lines]
@@ -337,7 +337,7 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
 def _module(
     options: TrainOptions, group: Processes, *, taught_size: int, fresh: bool
 ) -> TrainingModule:
-    """The network a run starts from, and what teaches it."""
+    """The network a run starts from, with expert and discriminator."""
     torch.manual_seed(options.seed)
     config = Wav2LipConfig(options.width)
     model: SyncNetColor | Wav2Lip
@@ -369,7 +369,7 @@ def _another(options: TrainOptions) -> InputError:
 
 def _say_without_expert(options: TrainOptions) -> None:
     if not options.expert:
-        print("no --expert: nothing tells the generator whether its lips fit the sound")
+        print("no --expert: the generator is trained without a loss on sync")
     elif options.sync_at < 0 and not (options.val or options.filelists):
         print("neither --val nor --sync_at: the expert's loss is never switched on")
 

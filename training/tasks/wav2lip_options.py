@@ -69,7 +69,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
 
 
 def check_weights(options: TrainOptions) -> None:
-    """Refuses weights that do not fit, before anything is decoded for an hour.
+    """Refuses weights that do not fit, before clips are decoded.
 
     Raises:
         InputError: --init is of another --width.
