@@ -56,8 +56,8 @@ def check_apart(clips: list[Clip], others: list[Clip], persons: dict[str, str]) 
     }
     if both:
         raise InputError(
-            f"{min(both)} is in --data and in --val; figures on people who were learned from say "
-            "nothing, so give other folders."
+            f"{min(both)} is in --data and in --val; figures on people in the training "
+            "data mean little, so give other folders."
         )
 
 
@@ -81,8 +81,8 @@ def check_folders_apart(data: list[Path], val: list[Path], filelists: Path | Non
     )
     if both := sorted(data_clips.keys() & val_clips.keys()):
         raise InputError(
-            f"{both[0]} is in --data and in --val; figures on clips that were learned from say "
-            "nothing, so give other folders or lists."
+            f"{both[0]} is in --data and in --val; figures on training clips mean little, "
+            "so give other folders or lists."
         )
     # Programmes of a preprocessed_root are split by its lists: who is on them only people.csv says.
     persons = read([*data, *(folder for folder in val if folder not in data)])
