@@ -31,8 +31,10 @@ def build_parser() -> argparse.ArgumentParser:
     cli.add_scorer_flags(parser, default)
     add("--videofile", type=Path,
         help="The video run_pipeline.py has worked on, or one 224x224 face clip.")
-    add("--save_features", type=Path, metavar="OUT.npy", help="Write the lip features of one face "
-        "clip, (frames - 4, 512); the embeddings go to OUT.lip.npy and OUT.audio.npy beside it.")
+    add("--save_features", type=Path, metavar="OUT.npy",
+        help="Write the lip features of one face clip, (frames - 4, 512) of the published network "
+        "and (frames - 4, 256) of the bundled one; OUT.lip.npy and OUT.audio.npy beside it get "
+        "the embeddings.")
     add("--precision", choices=PRECISION_CHOICES, default=default.precision,
         help="Arithmetic of the network; auto is fp32 for published weights.")
     add("--verbose", action="store_true", help="Print the confidence of every frame, too.")
@@ -62,7 +64,11 @@ def score_one(args: argparse.Namespace, scorer: SyncScorer) -> None:
     """Scores one face clip and prints its result."""
     with cli.progress_bars() as progress:
         score = score_clip(
-            args.videofile, scorer, save_features=args.save_features, progress=progress
+            args.videofile,
+            scorer,
+            save_features=args.save_features,
+            notice=print,
+            progress=progress,
         )
     print(demo_words(score, scorer.model.weights_file, framewise=args.verbose), flush=True)
 
@@ -74,7 +80,7 @@ def score_all(workspace: Workspace, scorer: SyncScorer, *, verbose: bool) -> Non
         print(demo_words(score.clip, score.weights, framewise=verbose), flush=True)
 
     with cli.progress_bars() as progress:
-        scores = score_tracks(workspace, scorer, each=report, progress=progress)
+        scores = score_tracks(workspace, scorer, each=report, notice=print, progress=progress)
     if not scores:
         print("There is no face clip to score: see the output of run_pipeline.py.")
         return

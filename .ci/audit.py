@@ -34,7 +34,7 @@ def installed() -> str:
     return "".join(sorted(pins))
 
 
-def audit(service: str) -> "subprocess.CompletedProcess[str]":
+def ask(service: str) -> "subprocess.CompletedProcess[str]":
     """Runs pip-audit over the packages of this environment."""
     with tempfile.TemporaryDirectory() as folder:
         pins = Path(folder) / "installed.txt"
@@ -68,7 +68,7 @@ def faults(listed_packages: list[dict[str, Any]]) -> list[str]:
 def main() -> int:
     """Asks the services in turn, until one knows the packages."""
     for service in SERVICES:
-        process = audit(service)
+        process = ask(service)
         listed_packages = packages(process.stdout)
         if listed_packages is None:
             if not any(word in process.stderr for word in UNREACHABLE):

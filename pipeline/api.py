@@ -64,7 +64,7 @@ def find_faces(
         video: anything ffmpeg reads.
         work: results folder; it gets pyavi/, pycrop/, pywork/ and pyframes/.
         reference: name of the video's results in it; empty takes the file's name.
-        device: where the detector runs.
+        device: where the detector runs, unless a loaded one is given.
         overwrite: make everything again, and replace results of another input or other settings.
         detector: "auto", "s3fd" or "small"; or a loaded one, for many videos.
         progress: called after each frame.

@@ -4,11 +4,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import pipeline
+from models.weights import WeightsFile
 from pipeline import (
     Faces,
     InputError,
@@ -67,6 +69,24 @@ def test_a_clip_and_many_videos_take_a_loaded_scorer(
     assert clip.sync.offset_frames == track.sync.offset_frames
     with pytest.raises(InputError, match=r"^vshift is an option of the scorer that was given\.$"):
         score(faces, scorer=scorer, vshift=9)
+
+
+def test_a_loaded_detector_is_recorded_as_it_is(no_face_clip: Path, tmp_path: Path) -> None:
+    """Its file and its device, not the defaults of the options; its results are kept."""
+    detector = SimpleNamespace(
+        weights_file=WeightsFile("toy.bin", "0" * 64),
+        precision="fp32",
+        resize="area",
+        device="toy:0",
+        detect=lambda pictures: [[] for _ in pictures],
+    )
+    with pytest.warns(UserWarning, match="min_face_size"):
+        faces = find_faces(no_face_clip, tmp_path, detector=detector)
+    record = faces.workspace.read_record()
+    assert record is not None and record["device"] == "toy:0"
+    assert record["settings"]["detector"] == record["detector"]["file"] == "toy.bin"
+    with pytest.warns(UserWarning, match="min_face_size"):
+        assert find_faces(no_face_clip, tmp_path, detector=detector).was_complete
 
 
 def test_progress_is_called_to_the_end(faces: Faces, face_clip: Path, tmp_path: Path) -> None:

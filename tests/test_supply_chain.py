@@ -117,7 +117,7 @@ DOWN = "requests.exceptions.ConnectionError: Max retries exceeded with url: /pyp
 
 
 def _run(audit: ModuleType, monkeypatch: pytest.MonkeyPatch, **answers: object) -> int:
-    monkeypatch.setattr(audit, "asked", lambda service: answers[service])
+    monkeypatch.setattr(audit, "ask", lambda service: answers[service])
     return int(audit.main())
 
 

@@ -33,6 +33,8 @@ class Detector(Protocol):
         weights_file: its weights, for the record of a run.
         precision: that it computes in, for the same.
         resize: how frames are made smaller for it: "bilinear" or "area".
+
+    A detector with an attribute `device` has that recorded as where it ran.
     """
 
     weights_file: WeightsFile
@@ -69,7 +71,7 @@ class S3FDDetector:
         self.resize: str = model.config.resize
         self._dtype = PRECISIONS[precision]
         self._model = model if precision == "fp32" else copy.deepcopy(model).to(self._dtype)
-        self._device = device
+        self.device = device
 
     @classmethod
     def load(cls, name: str, *, device: torch.device, precision: Precision) -> "S3FDDetector":
@@ -89,7 +91,7 @@ class S3FDDetector:
     @torch.inference_mode()
     def _detect_batch(self, pictures: list[np.ndarray]) -> list[list[Face]]:
         images = s3fd.to_input(np.stack(pictures), self._model.config)
-        outputs = self._model(to_device(images, self._device, self._dtype))
+        outputs = self._model(to_device(images, self.device, self._dtype))
         regressions, logits, anchors = outputs
         faces = []
         for one_regressions, one_logits in zip(regressions, logits, strict=True):

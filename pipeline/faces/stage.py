@@ -47,13 +47,13 @@ def find_faces(
     detector: Detector | None = None,
     progress: Progress = silent,
 ) -> Faces:
-    """Makes everything of `workspace` from a video, or keeps what is already complete.
+    """Makes everything of `workspace` from a video, or keeps complete results.
 
     Args:
         video: the input.
         workspace: where results go; untouched until they are complete.
         options: settings.
-        device: where the detector runs.
+        device: where the detector runs, without one in `detector`.
         overwrite: make everything again, and replace results of another input or other settings.
         detector: to find faces with, for many videos; None loads `options.detector`.
         progress: called after each frame.
@@ -68,16 +68,19 @@ def find_faces(
     check_scale(options, (info.width_px, info.height_px))
     where = torch_device(device)
     weights_file = detector.weights_file if detector else detector_weights(options.detector)
+    settings = asdict(options) | {"facedet_scale": options.detection_scale}
+    if detector:
+        settings["detector"] = weights_file.file
     source = {
         "input": provenance.identity(video),
-        "settings": asdict(options) | {"facedet_scale": options.detection_scale},
+        "settings": settings,
         "detector": asdict(weights_file),
     }
     with workspace.locked():
         workspace.finish_commit()
         record = workspace.read_record()
         again: list[str] = []
-        same = record is not None and all(record.get(key) == source[key] for key in source)
+        same = record is not None and _is_of(record, source)
         if record is not None and same and not overwrite:
             missing = workspace.missing()
             if not missing:
@@ -98,11 +101,24 @@ def find_faces(
                 options.detector, device=where, precision=options.precision
             )
             made = _make(video, info, staging, options, detector, progress=progress)
+            where = getattr(detector, "device", where)
             _write_record(staging, source, made, video=video, detector=detector, device=where)
             if again:
                 _keep_later_results(workspace, staging)
             workspace.commit()
     return Faces(workspace, made.counts["tracks"], False, again + made.notices)
+
+
+def _is_of(record: dict[str, Any], source: dict[str, Any]) -> bool:
+    """Whether results have this input, these settings and this detector.
+
+    Detectors are compared by the digest of their weights, however they were named.
+    """
+    settings = record.get("settings")
+    if not isinstance(settings, dict):
+        return False
+    recorded = record | {"settings": settings | {"detector": source["settings"]["detector"]}}
+    return all(recorded.get(key) == source[key] for key in source)
 
 
 def _write_record(

@@ -67,7 +67,7 @@ def score_clip(
     scorer: SyncScorer,
     *,
     save_features: Path | None = None,
-    notice: Callable[[str], object] = print,
+    notice: Callable[[str], object] = lambda _: None,
     progress: Progress = silent,
 ) -> ClipScore:
     """Scores one clip that is a face crop already; writes nothing that is not asked for.

@@ -26,7 +26,7 @@ def score_tracks(
     scorer: SyncScorer,
     *,
     each: Callable[[TrackScore], object] = lambda _: None,
-    notice: Callable[[str], object] = print,
+    notice: Callable[[str], object] = lambda _: None,
     progress: Progress = silent,
 ) -> list[TrackScore]:
     """Scores every track of a workspace.

@@ -237,15 +237,15 @@ STORE = (
     Mutant(
         "results of another detector count as the same",
         "pipeline/faces/stage.py",
-        "all(record.get(key) == source[key] for key in source)",
-        'all(record.get(key) == source[key] for key in ("input", "settings"))',
+        "all(recorded.get(key) == source[key] for key in source)",
+        'all(recorded.get(key) == source[key] for key in ("input", "settings"))',
         ("tests/test_complete.py::test_results_of_other_weights_are_not_kept",),
     ),
     Mutant(
         "results of another input count as the same",
         "pipeline/faces/stage.py",
-        "all(record.get(key) == source[key] for key in source)",
-        'all(record.get(key) == source[key] for key in ("settings", "detector"))',
+        "all(recorded.get(key) == source[key] for key in source)",
+        'all(recorded.get(key) == source[key] for key in ("settings", "detector"))',
         ("tests/test_prepare.py::test_another_input_under_the_same_name_is_refused",),
     ),
 )
