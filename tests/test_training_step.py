@@ -55,18 +55,16 @@ class _Constant(Objective):
         return self.factor * (lips + sound)[..., 0].sum(), torch.tensor(0.5)
 
 
-def _task(
-    model: SyncNet, objective: Objective, clips: Data | None = None, **flags: Any
-) -> SyncNetTask:
+def _task(model: SyncNet, loss: Objective, clips: Data | None = None, **flags: Any) -> SyncNetTask:
     """A task of options that report nothing; without clips unless they are given."""
     words = ["--data", ".", "--run", ".", "--excerpts", "4", "--seed", "5", "--precision", "fp32"]
     values = vars(train_syncnet.build_parser().parse_args(words)) | flags
     options = TrainOptions(**values)
-    return SyncNetTask(model, objective, options, clips or Data([], [], [], {}), ALONE)
+    return SyncNetTask(model, loss, options, clips or Data([], [], [], {}), ALONE)
 
 
-def _run(model: SyncNet, objective: Objective, **flags: Any) -> tuple[Run, SyncNetTask]:
-    task = _task(model, objective, **flags)
+def _run(model: SyncNet, loss: Objective, **flags: Any) -> tuple[Run, SyncNetTask]:
+    task = _task(model, loss, **flags)
     return Run(task, decay=0.9), task
 
 
