@@ -97,6 +97,14 @@ class SyncNetConfig:
         least = self.reliable_confidence if self.is_calibrated else math.inf
         return self.reliable_from | {"reliable_confidence": least, "calibration": self.calibration}
 
+    @property
+    def description(self) -> str:
+        """One line for model cards."""
+        return (
+            f"SyncNet (models/syncnet.py), {self.lip_size_px} px lips, "
+            f"windows of {self.window_frames} frames"
+        )
+
     def to_json(self) -> str:
         """The form kept inside a weights file."""
         return json.dumps(asdict(self))

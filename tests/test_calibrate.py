@@ -11,7 +11,7 @@ from models import weights
 from models.syncnet import SyncNet
 from pipeline.sync import reliability
 from tests.train_kit import TINY
-from training import calibrate
+from training import calibrate, card
 from training.data import samples
 from training.data.samples import Clip, Loaded
 from training.evaluate.reliability_fit import Options, Piece
@@ -99,13 +99,38 @@ def test_exported_weights_are_the_same_network_calibrated(
     assert not before.config.is_calibrated and model.config.is_calibrated
     assert model.config.calibration is not None and model.config.calibration.people == 8
     output = capsys.readouterr()
-    assert "out.safetensors written" in output.out and "broken: no sound" in output.err
+    assert "out.safetensors written; the model card is out.json beside it" in output.out
+    assert "broken: no sound" in output.err
     table = json.loads(figures.read_text())
     assert table["weights"]["file"] == "tiny.safetensors" and set(table) == {"weights", "fitted_on"}
     (row,) = table["fitted_on"]
     assert row["seconds"] == 5 and row["own"] == row["foreign"] == 40
     assert json.dumps(row) in output.out
     assert not (tmp_path / "figures.json.partial").exists()
+
+
+def test_card_of_calibrated_weights_holds_figures_and_the_earlier_card(
+    tmp_path: Path, tiny: Path, recorder: Seen
+) -> None:
+    """Written by the code of all cards; a card beside other weights is not taken."""
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert _run(tmp_path, tiny, "--export", first, "--seed", 3) == 0
+    plain = card.read(first)
+    assert plain is not None and plain["starts_from"]["card"] is None
+    assert plain["starts_from"]["file"] == "tiny.safetensors"
+    assert plain["data"] == {"tracks": 2, "data_dirs": ["x"]}
+    assert plain["command"] == (
+        "python -m training.calibrate --data x --device cpu --val --val_without --weights "
+        "tiny.safetensors --export first.safetensors --pieces 400 --foreign 4 --seed 3"
+    )
+    assert plain["calibration"]["fitted_on"][0]["own"] == 40
+    assert plain["parameters"] == sum(p.numel() for p in SyncNet(TINY).parameters())
+    assert plain["reliable_from"]["reliable_confidence"] == TINY.reliable_confidence
+    assert _run(tmp_path, first, "--export", second) == 0
+    again = card.read(second)
+    assert again is not None and again["starts_from"]["card"] == plain
+    first.write_bytes(first.read_bytes() + b" ")
+    assert card.read(first) is None
 
 
 def test_other_people_are_measured_with_another_seed(
@@ -145,6 +170,8 @@ def test_the_folder_to_export_to_is_looked_at_first(
     """The folder is checked before the measurement, and so is a person on both sides."""
     with pytest.raises(calibrate.InputError, match="is not a folder"):
         _run(tmp_path, tiny, "--export", tmp_path / "absent" / "out.safetensors")
+    with pytest.raises(calibrate.InputError, match=r"must end in \.safetensors"):
+        _run(tmp_path, tiny, "--export", tmp_path / "out.pt")
     with pytest.raises(calibrate.InputError, match="x/a is in --data and in --val"):
         _run(tmp_path, tiny, "--val", tmp_path / "x")
     assert recorder.measured == []

@@ -471,7 +471,21 @@ def test_auto_takes_the_first_published_file_of_its_network(
 def test_bundled_weights_are_those_their_card_describes(name: str) -> None:
     folder = weights.OWN_DIR
     card = json.loads((folder / f"{name}_small.json").read_text(encoding="utf-8"))
-    assert card["sha256"] == sha256(folder / f"{name}_small.safetensors")
+    file = folder / f"{name}_small.safetensors"
+    assert card["sha256"] == sha256(file)
+    load = {
+        "expert": weights.load_expert,
+        "s3fd": weights.load_s3fd,
+        "syncnet": weights.load_syncnet,
+        "wav2lip": weights.load_wav2lip,
+    }[name]
+    network: Any = load(str(file) if name != "s3fd" else "small", device=torch.device("cpu"))[0]
+    assert card["parameters"] == sum(p.numel() for p in network.parameters())
+    if name in ("expert", "wav2lip"):
+        assert card["network"].endswith(f"width {network.config.width}")
+    if name == "syncnet":
+        assert card["network"] == network.config.description
+        assert card["reliable_from"] == network.config.reliable_from
 
 
 def test_auto_prefers_the_published_files(

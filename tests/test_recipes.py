@@ -1,10 +1,12 @@
 """The recipes: every command parses, says every flag, and takes weights that are there by then."""
 
 import argparse
+import json
 import os
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import train_syncnet
 import train_wav2lip
 from tests.conftest import REPO
 from tests.readme_kit import started
-from training import detector
+from training import calibrate, detector, evaluate_expert, evaluate_mouths
 from training.tasks.syncnet_options import TrainOptions as SyncNetOptions
 from training.tasks.wav2lip_options import TrainOptions as Wav2LipOptions
 
@@ -24,6 +26,11 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "train_syncnet.py": train_syncnet.build_parser,
     "train_wav2lip.py": train_wav2lip.build_parser,
     "training.detector": detector.build_parser,
+}
+EVALUATIONS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "training.calibrate": calibrate.build_parser,
+    "training.evaluate_expert": evaluate_expert.build_parser,
+    "training.evaluate_mouths": evaluate_mouths.build_parser,
 }
 OPTIONS: dict[str, Callable[..., object]] = {
     "train_syncnet.py": SyncNetOptions,
@@ -42,6 +49,27 @@ def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
     return [
         (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:]) for words in commands
     ]
+
+
+def _card_commands(card: object) -> Iterator[str]:
+    """Every command of a model card, those of earlier runs included."""
+    entries = card.items() if isinstance(card, dict) else []
+    for name, entry in entries:
+        if name == "command":
+            yield entry
+        else:
+            yield from _card_commands(entry)
+
+
+def test_commands_of_model_cards_have_flags_of_today() -> None:
+    """Those of the bundled weights, whatever version of a script ran then."""
+    for file in sorted((REPO / "models/weights").glob("*.json")):
+        commands = list(_card_commands(json.loads(file.read_text("utf-8"))))
+        assert commands, file
+        for command in commands:
+            words = shlex.split(command)[1:]
+            script = words.pop(0) if words[0] != "-m" else (words.pop(0), words.pop(0))[1]
+            (PARSERS | EVALUATIONS)[script]().parse_args(words)
 
 
 def test_every_recipe_is_known_here_and_can_be_started() -> None:

@@ -17,12 +17,16 @@ import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from models import weights
 from models.device import torch_device
+from models.syncnet import SyncNet
+from models.weights import WeightsFile
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.store.files import write_json
+from training import card
 from training.data import people
 from training.evaluate import reliability_fit, tables
 from training.evaluate.reliability_fit import Options
@@ -40,7 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="Results folders of yet other people, to check on.")
     add("--val_without", nargs="*", default=[], help="References of --val to leave out.")
     add("--weights", default="auto", help="SyncNet weights file.")
-    add("--export", type=Path, help="Weights file to write: the same network, calibrated.")
+    add("--export", type=Path, help="Weights file (.safetensors) to write: the same network, "
+        "calibrated, with a model card beside it.")
     add("--pieces", type=int, default=default.pieces,
         help="Pieces of each length, spread over all people.")
     add("--foreign", type=int, default=default.foreign,
@@ -56,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     options = Options(pieces=args.pieces, foreign=args.foreign, seed=args.seed)
     if args.export and not args.export.parent.is_dir():
         raise InputError(f"{args.export.parent} is not a folder; give --export in one that exists.")
+    if args.export and args.export.suffix != ".safetensors":
+        raise InputError(f"--export {args.export} must end in .safetensors; give such a name.")
     device = torch_device(args.device)
     model, weights_file = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
@@ -91,9 +98,31 @@ def main(argv: list[str] | None = None) -> int:
         write_json(args.json, {"weights": asdict(weights_file)} | figures)
     if args.export:
         model.config = replace(model.config, calibration=calibration)
-        weights.write_own(model, args.export, config=model.config)
-        print(f"{args.export} written")
+        _export(model, weights_file, args, figures, tracks=len(fitting))
+        print(f"{args.export} written; the model card is {args.export.stem}.json beside it")
     return 0
+
+
+def _export(
+    model: SyncNet,
+    weights_file: WeightsFile,
+    args: argparse.Namespace,
+    figures: dict[str, Any],
+    *,
+    tracks: int,
+) -> None:
+    """Writes the calibrated network, and its card with that of the network it was before."""
+    source = weights.OWN_DIR / weights_file.file if args.weights == "auto" else Path(args.weights)
+    earlier = card.read(source)
+    weights.write_own(model, args.export, config=model.config)
+    facts = {
+        "network": model.config.description,
+        "data": {"tracks": tracks, "data_dirs": [folder.name for folder in args.data]},
+        "starts_from": asdict(weights_file) | {"card": earlier},
+        "reliable_from": model.config.reliable_from,
+        "calibration": figures,
+    }
+    card.write(args.export, model, facts, script="-m training.calibrate", options=args)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Writes trained weights and the model card that makes them reproducible, whatever the network."""
 
+import json
 import platform
 import shlex
 import subprocess
@@ -8,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from torch import nn
 
 from models import weights
 from models.files import sha256
@@ -18,8 +20,8 @@ from training.loop.options import RunOptions
 from training.loop.task import Run
 
 REPOSITORY = Path(__file__).parents[1]
-NO_EFFECT = ("cache", "workers", "log_every", "save_every")  # on the bytes of the weights
-NAMES_OF_FILES = ("init", "teacher", "expert")  # or words; whose machine they were on says nothing
+NO_EFFECT = ("cache", "workers", "log_every", "save_every", "json")  # on the bytes of the weights
+NAMES_OF_FILES = ("init", "teacher", "expert", "weights")  # or words such as "auto"
 
 
 def export(run: Run, options: RunOptions, group: Processes) -> None:
@@ -39,17 +41,35 @@ def export(run: Run, options: RunOptions, group: Processes) -> None:
     config = network.config if hasattr(network.config, "to_json") else None  # known by file name
     weights.write_own(network, file, config=config, half=task.half)
     weights.fill(network, file)  # what is reported is what is in the file
-    card = {
+    facts = {
         **task.facts(network),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "command": command(task.script, options),
-        "options": {name: _recorded(name, value) for name, value in vars(options).items()},
         "weights_used": run.origin.weights() if run.origin else {},
         "precision": task.precision,
         "device": str(group.device),
         "processes": group.world,
         "steps": run.best["step"] if run.best else run.step,
         "minutes": round(run.seconds / 60, 1),
+    }
+    write(file, network, facts, script=task.script, options=options)
+
+
+def write(
+    file: Path, network: nn.Module, facts: dict[str, Any], *, script: str, options: object
+) -> None:
+    """Writes the model card of a weights file beside it.
+
+    Args:
+        file: the weights.
+        network: that is in it.
+        facts: data, settings and figures of this network.
+        script: that wrote the file, as it is typed after python.
+        options: of the script, fields named as the flags.
+    """
+    card = {
+        **facts,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "command": command(script, options),
+        "options": {name: _recorded(name, value) for name, value in vars(options).items()},
         "licence": "MIT, as the repository; no training picture or sound is part of it",
         "sha256": sha256(file),
         "versions": versions(),
@@ -58,12 +78,21 @@ def export(run: Run, options: RunOptions, group: Processes) -> None:
     write_json(file.with_suffix(".json"), card)
 
 
+def read(file: Path) -> dict[str, Any] | None:
+    """The card beside a weights file; None without one, or where it is of another file."""
+    try:
+        card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        return dict(card) if card["sha256"] == sha256(file) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def command(script: str, options: object) -> str:
     """The command line again, with everything that changes the weights.
 
     Args:
         script: as it is typed after python.
-        options: a dataclass whose fields are named as the flags.
+        options: fields named as the flags.
     """
     words = [f"python {script}"]
     for name, value in vars(options).items():

@@ -227,8 +227,7 @@ class SyncNetTask(Task):
                 device=self._group.device,
             )
         return {
-            "network": f"SyncNet (models/syncnet.py), {config.lip_size_px} px lips, "
-            f"windows of {config.window_frames} frames",
+            "network": config.description,
             "data": {
                 "tracks": len(self.data.real),
                 "data_dirs": [folder.name for folder in options.data],
