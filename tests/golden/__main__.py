@@ -28,12 +28,12 @@ from tests.golden.stored import DIGITS, DISTANCES_FILE, MOUTH_FILE, NUMBERS_FILE
 
 def run_example(data_dir: Path) -> Workspace:
     """The example through run_pipeline.py and run_syncnet.py, with the bundled networks."""
-    where = ("--reference", "example", "--data_dir", str(data_dir))
+    where = ("--reference", "example", "--data_dir", str(data_dir), "--precision", "fp32")
     example = str(REPO / "data" / "example.mp4")
     own = str(weights.OWN_DIR / weights.SYNCNET_OWN_FILE)
     for command in (
         ("run_pipeline.py", "--videofile", example, "--detector", "small", *where),
-        ("run_syncnet.py", "--initial_model", own, "--precision", "fp32", *where),
+        ("run_syncnet.py", "--initial_model", own, *where),
     ):
         subprocess.run([sys.executable, str(REPO / command[0]), *command[1:]], check=True)
     return Workspace(data_dir, "example")
