@@ -1,12 +1,14 @@
 """Fixtures of all tests: reference data, small clips, and the real scripts."""
 
 import importlib
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from models import weights
 from pipeline import cli
 from pipeline.faces.options import FaceOptions
 from pipeline.faces.stage import find_faces
-from pipeline.store.workspace import Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 from tests.skips import is_allowed
 from tests.synthetic import ffmpeg
 
@@ -145,6 +147,46 @@ def done(face_clip: Path, tmp_path_factory: pytest.TempPathFactory, cpu: torch.d
     prepared = find_faces(face_clip, work, FACE_OPTIONS, device=cpu)
     assert (prepared.tracks, prepared.was_complete, prepared.notices) == (1, False, [])
     return work
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workspace:
+    """A workspace whose folders are empty."""
+    work = Workspace(tmp_path, "talk")
+    for name in FOLDERS:
+        work.folder(name).mkdir(parents=True)
+    return work
+
+
+@pytest.fixture(scope="session")
+def rule(shared: Path) -> ModuleType:
+    """The rule that fills networks with the weights behind the parity vectors."""
+    path = shared / "parity" / "make_weights.py"
+    described = importlib.util.spec_from_file_location("make_weights", path)
+    assert described and described.loader
+    module = importlib.util.module_from_spec(described)
+    described.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def stub_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mouths are as bright as their sound, instead of a generator's."""
+    from tests.dub_kit import MouthShowsSound
+
+    network = MouthShowsSound(), weights.WeightsFile("stub", "0" * 64)
+    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
+
+
+@pytest.fixture
+def small_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training scripts train a small SyncNet and draw no curves, which take longer than steps."""
+    from tests.train_kit import SHORT
+    from training.loop.journal import Journal
+    from training.tasks import syncnet as syncnet_task
+
+    monkeypatch.setattr(Journal, "draw", lambda _: None)
+    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
 
 
 def snapshot(data_dir: Path) -> dict[str, tuple[int, bytes]]:

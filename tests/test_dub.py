@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from models import weights
 from models.features import SAMPLE_RATE
-from models.weights import WeightsFile
 from pipeline.dubbing import source_frames
 from pipeline.dubbing.blend import mouth_mask
 from pipeline.dubbing.stage import Dubbed
@@ -28,7 +26,6 @@ from tests.dub_kit import (
     RIGHT,
     SIZE,
     Box,
-    MouthShowsSound,
     beeping,
     frames_of,
     make_film,
@@ -51,11 +48,7 @@ from tests.synthetic import (
     turn,
 )
 
-
-@pytest.fixture(autouse=True)
-def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
+pytestmark = pytest.mark.usefixtures("stub_generator")
 
 
 # Time.

@@ -48,11 +48,7 @@ from tests.dub_kit import (
 )
 from tests.synthetic import FLASHING, beeps, ffmpeg, rises
 
-
-@pytest.fixture(autouse=True)
-def _stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = MouthShowsSound(), WeightsFile("stub", "0" * 64)
-    monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
+pytestmark = pytest.mark.usefixtures("stub_generator")
 
 
 def test_the_record_says_what_was_done(tmp_path: Path) -> None:

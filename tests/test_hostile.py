@@ -170,19 +170,19 @@ def test_whole_files_are_not_called_damaged(face_clip: Path, tmp_path: Path) -> 
 
 
 def test_a_video_without_sound_says_so_at_every_step(
-    face_clip: Path, tmp_path: Path, script: Script
+    face_clip: Path, tmp_path: Path, script_here: Script
 ) -> None:
     """Tracks and silent crops are made; scoring finds nothing to compare and writes its files."""
     silent = tmp_path / "silent.mp4"
     ffmpeg("-i", face_clip, "-an", "-c:v", "copy", silent)
     where = ("--reference", "silent", "--data_dir", tmp_path / "work")
-    done = script("run_pipeline.py", "--videofile", silent, *where, *FACE_FLAGS)
+    done = script_here("run_pipeline.py", "--videofile", silent, *where, *FACE_FLAGS)
     assert done.returncode == 0 and done.stderr == "" and "no sound" in done.stdout
     work = Workspace(tmp_path / "work", "silent")
     assert not work.audio.exists() and len(work.crops()) == 1
     assert decode.read_audio(work.crop(0)).size == decode.read_audio(work.video).size == 0
     assert frame_count(work.crop(0)) == 30
-    scored = script("run_syncnet.py", *where)
+    scored = script_here("run_syncnet.py", *where)
     assert scored.returncode == 0 and scored.stderr == ""
     assert "nothing to compare" in scored.stdout and "AV offset" not in scored.stdout
     assert [row.shape for row in work.read_distances()] == [(0, 31)]
@@ -190,7 +190,7 @@ def test_a_video_without_sound_says_so_at_every_step(
     (row,) = json.loads(work.offsets_json.read_text())
     assert row["offset_frames"] is None and row["confidence"] is None and not row["reliable"]
     assert "no sound" in row["warning"]
-    process = script("run_visualise.py", *where)
+    process = script_here("run_visualise.py", *where)
     assert process.returncode == 0 and process.stderr == ""
     assert frame_count(work.labelled_video) == 30
 

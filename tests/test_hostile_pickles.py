@@ -18,7 +18,7 @@ import run_visualise
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.store.safe_pickle import read_pickle
-from pipeline.store.workspace import FOLDERS, Workspace
+from pipeline.store.workspace import Workspace
 from tests.conftest import Script
 from tests.test_pickles import (
     DTYPE,
@@ -37,15 +37,6 @@ READERS: dict[str, Callable[[Workspace], object]] = {
     "tracks.pckl": Workspace.read_tracks,
     "activesd.pckl": Workspace.read_distances,
 }
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Workspace:
-    """A workspace whose folders are empty."""
-    work = Workspace(tmp_path, "talk")
-    for name in FOLDERS:
-        work.folder(name).mkdir(parents=True)
-    return work
 
 
 # Payloads: each, loaded by pickle itself, leaves a trace.

@@ -1,7 +1,6 @@
 """Networks, sound features and weight files: published shapes, published numbers, safe reading."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import pickle
@@ -35,17 +34,6 @@ from tests.score_kit import stream_of
 
 def _parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-@pytest.fixture(scope="module")
-def rule(shared: Path) -> ModuleType:
-    """The rule that fills networks with the weights behind the parity vectors."""
-    path = shared / "parity" / "make_weights.py"
-    described = importlib.util.spec_from_file_location("make_weights", path)
-    assert described and described.loader
-    module = importlib.util.module_from_spec(described)
-    described.loader.exec_module(module)
-    return module
 
 
 # Shapes.

@@ -33,7 +33,6 @@ from pipeline.faces.tracks import Track
 from pipeline.media import decode, yuv
 from pipeline.sync import speaking
 from tests.synthetic import ffmpeg
-from tests.test_wav2lip import rule  # noqa: F401 - a fixture
 
 NO_PADS = Pads(0, 0, 0, 0)
 BOX = (40.0, 20.0, 140.0, 120.0)
@@ -653,7 +652,7 @@ def test_unblended_is_what_the_published_program_pastes(box: tuple[float, ...]) 
         _is_stored(expected, buffer, Region(y1, y2, x1, x2))
 
 
-def test_mouths_are_the_published_generators(shared: Path, rule: ModuleType) -> None:  # noqa: F811
+def test_mouths_are_the_published_generators(shared: Path, rule: ModuleType) -> None:
     """On the same faces and sound, with the same weights, but for a grey level here and there."""
     truth = np.load(shared / "parity" / "wav2lip_gen.npz")
     model = Wav2Lip().eval()

@@ -16,19 +16,10 @@ from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media import encode
 from pipeline.store.safe_pickle import read_pickle
-from pipeline.store.workspace import FOLDERS, Workspace
+from pipeline.store.workspace import Workspace
 from tests.synthetic import frame_count
 
 SIZE_PX = (1280, 720)
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Workspace:
-    """A workspace whose folders are empty."""
-    work = Workspace(tmp_path, "talk")
-    for name in FOLDERS:
-        work.folder(name).mkdir(parents=True)
-    return work
 
 
 def store_content(work: Workspace, name: str, content: bytes) -> Path:

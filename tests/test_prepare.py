@@ -81,14 +81,14 @@ def test_the_record_says_how_it_was_made(done: Workspace, face_clip: Path) -> No
 
 
 def test_same_again_is_kept_other_settings_need_overwrite(
-    done: Workspace, face_clip: Path, tmp_path: Path, script: Script, script_here: Script
+    done: Workspace, face_clip: Path, tmp_path: Path, script_here: Script
 ) -> None:
     """The same command changes no file; another is refused with 2 until --overwrite is given."""
     data_dir = tmp_path / "work"
     shutil.copytree(done.data_dir, data_dir)
     before = snapshot(data_dir)
     command = ("run_pipeline.py", "--videofile", face_clip, "--data_dir", data_dir)
-    again = script(*command, *FACE_FLAGS)
+    again = script_here(*command, *FACE_FLAGS)
     assert again.returncode == 0 and "Kept" in again.stdout and again.stderr == ""
     assert snapshot(data_dir) == before
     other = script_here(*command, "--min_track", "12")
@@ -140,7 +140,7 @@ def _running(command: list[str], work: Workspace) -> "subprocess.Popen[bytes]":
 
 
 def test_a_killed_run_is_run_again_and_two_never_run_at_once(
-    long_clip: Path, done: Workspace, face_clip: Path, tmp_path: Path, script: Script
+    long_clip: Path, done: Workspace, face_clip: Path, tmp_path: Path, script_here: Script
 ) -> None:
     """While one runs, a second is refused with 1; after SIGKILL the next ends like any other."""
     work = Workspace(tmp_path, "face")
@@ -148,7 +148,7 @@ def test_a_killed_run_is_run_again_and_two_never_run_at_once(
     command = [sys.executable, str(REPO / "run_pipeline.py"), "--videofile", str(long_clip)]
     run = _running([*command, *arguments], work)
     try:
-        second = script("run_pipeline.py", "--videofile", face_clip, *arguments)
+        second = script_here("run_pipeline.py", "--videofile", face_clip, *arguments)
         assert second.returncode == 1 and second.stderr.count("\n") == 1
         assert second.stderr.startswith("error: Another run")
     finally:
@@ -156,7 +156,7 @@ def test_a_killed_run_is_run_again_and_two_never_run_at_once(
         run.wait()
     assert not any(work.folder(folder_name).exists() for folder_name in FOLDERS)
     assert work.scratch.exists()
-    third = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
+    third = script_here("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
     assert third.returncode == 0 and third.stderr == ""
     result, expected = snapshot(tmp_path), snapshot(done.data_dir)
     assert {name: content for name, (_, content) in result.items()} == {
@@ -165,7 +165,7 @@ def test_a_killed_run_is_run_again_and_two_never_run_at_once(
 
 
 def test_a_run_killed_while_replacing_leaves_the_old_results(
-    long_clip: Path, done: Workspace, tmp_path: Path, script: Script, face_clip: Path
+    long_clip: Path, done: Workspace, tmp_path: Path, script_here: Script, face_clip: Path
 ) -> None:
     """Old results stay whole while --overwrite works; the old command then keeps them."""
     shutil.copytree(done.data_dir, tmp_path / "work")
@@ -176,7 +176,7 @@ def test_a_run_killed_while_replacing_leaves_the_old_results(
     run = _running([*command, *arguments, "--overwrite"], work)
     run.kill()
     run.wait()
-    second_run = script("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
+    second_run = script_here("run_pipeline.py", "--videofile", face_clip, *arguments, *FACE_FLAGS)
     assert second_run.returncode == 0 and "Kept" in second_run.stdout
     after = snapshot(work.data_dir)
     assert {name: after[name] for name in before} == before
@@ -203,9 +203,9 @@ def test_a_run_killed_while_committing_is_finished(
     }
 
 
-def test_no_face_names_the_flag(no_face_clip: Path, tmp_path: Path, script: Script) -> None:
+def test_no_face_names_the_flag(no_face_clip: Path, tmp_path: Path, script_here: Script) -> None:
     """Exit 0, a sentence with --min_face_size, and empty lists in every pickle."""
-    done = script("run_pipeline.py", "--videofile", no_face_clip, "--data_dir", tmp_path)
+    done = script_here("run_pipeline.py", "--videofile", no_face_clip, "--data_dir", tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     assert "no face" in done.stdout and "--min_face_size" in done.stdout
     work = tmp_path / "pywork" / "noface"
@@ -213,12 +213,12 @@ def test_no_face_names_the_flag(no_face_clip: Path, tmp_path: Path, script: Scri
     assert [[e.frame_num for e in scene] for scene in _load(work / "scene.pckl")] == [[0, 20]]
     record = json.loads((work / "pipeline.json").read_text())
     assert record["counts"]["tracks"] == 0 and "--min_face_size" in record["notices"][0]
-    scored = script("run_syncnet.py", "--reference", "noface", "--data_dir", tmp_path)
+    scored = script_here("run_syncnet.py", "--reference", "noface", "--data_dir", tmp_path)
     assert scored.returncode == 0 and "no face clip" in scored.stdout
     assert (work / "offsets.txt").read_text() == "FILENAME\tOFFSET\tCONF\n"
     assert _load(work / "activesd.pckl") == []
     assert json.loads((work / "offsets.json").read_text()) == []
-    process = script("run_visualise.py", "--reference", "noface", "--data_dir", tmp_path)
+    process = script_here("run_visualise.py", "--reference", "noface", "--data_dir", tmp_path)
     assert process.returncode == 0
     assert frame_count(tmp_path / "pyavi" / "noface" / "video_out.avi") == 20
 
@@ -299,15 +299,15 @@ def test_flags_out_of_range_are_refused_by_name(
 
 
 def test_detection_in_every_frame(
-    done: Workspace, face_clip: Path, tmp_path: Path, script: Script
+    done: Workspace, face_clip: Path, tmp_path: Path, script_here: Script
 ) -> None:
     """--detect_every 1 is another setting: refused beside other results, then all is detected."""
     shutil.copytree(done.data_dir, tmp_path / "work")
     command = ("run_pipeline.py", "--videofile", face_clip, "--data_dir", tmp_path / "work")
     flags = (*FACE_FLAGS, "--detect_every", "1", "--precision", "fp32")
-    refused = script(*command, *flags)
+    refused = script_here(*command, *flags)
     assert refused.returncode == 2 and "--overwrite" in refused.stderr
-    assert script(*command, *flags, "--overwrite").returncode == 0
+    assert script_here(*command, *flags, "--overwrite").returncode == 0
     record = json.loads(Workspace(tmp_path / "work", "face").record.read_text())
     assert record["counts"]["detected_frames"] == 30 and record["precision"] == "fp32"
     assert record["settings"]["detect_every"] == 1 and record["settings"]["precision"] == "fp32"

@@ -23,11 +23,7 @@ from training.tasks import syncnet_options, wav2lip_options
 FRAMES = 75
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws no curves, which take longer than steps."""
-    monkeypatch.setattr(Journal, "draw", lambda _: None)
-    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
+pytestmark = pytest.mark.usefixtures("small_training")
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,7 @@ STEPS = 3
 CLOCKS = (*train_kit.CLOCKS, "windows_per_s", "excerpts_per_s")
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small networks, no curves."""
-    monkeypatch.setattr(Journal, "draw", lambda _: None)
-    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
+pytestmark = pytest.mark.usefixtures("small_training")
 
 
 @pytest.fixture(scope="module")

@@ -310,7 +310,9 @@ def test_other_rates_are_read_at_25(tmp_path: Path, cpu: torch.device) -> None:
 # Numbers of the published program.
 
 
-def test_features_are_the_published_programs(shared: Path, tmp_path: Path, script: Script) -> None:
+def test_features_are_the_published_programs(
+    shared: Path, tmp_path: Path, script_here: Script
+) -> None:
     """The parity vectors of demo_feature.py through the command, on the clip's first frames."""
     parity = shared / "parity"
     described = importlib.util.spec_from_file_location("rule", parity / "make_weights.py")
@@ -340,7 +342,7 @@ def test_features_are_the_published_programs(shared: Path, tmp_path: Path, scrip
         "copy",
         start,
     )
-    done = script(
+    done = script_here(
         *("run_syncnet.py", "--videofile", start, "--initial_model", tmp_path / "rule.model"),
         *("--save_features", tmp_path / "out.npy", "--data_dir", tmp_path),
     )
@@ -385,13 +387,13 @@ def test_the_demo_clip_gives_the_published_lines(
 
 @needs_published
 def test_the_command_gives_the_published_numbers(
-    shared: Path, tmp_path: Path, script: Script
+    shared: Path, tmp_path: Path, script_here: Script
 ) -> None:
     """On the clip itself, which the published program first saves as JPEGs: within 0.05."""
     demo = REPO / "data" / published.table()["example"].file
     clip = demo if demo.is_file() else shared / "video" / "example.avi"
     where = ("--initial_model", PUBLISHED, "--data_dir", tmp_path)
-    done = script("run_syncnet.py", "--videofile", clip, *where)
+    done = script_here("run_syncnet.py", "--videofile", clip, *where)
     lines = re.compile(r"AV offset: \t(.+) \nMin dist: \t(.+)\nConfidence: \t(.+)")
     (values,) = lines.findall(done.stdout)
     (expected,) = lines.findall(PUBLISHED_LINES)

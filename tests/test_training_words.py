@@ -16,9 +16,11 @@ from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from tests.train_kit import SHORT, run_main, write_noise
 from training.loop import journal
 from training.loop.journal import Beginning, Journal
-from training.tasks import syncnet as syncnet_task
 
 RUN = Path("RUN")
+
+
+pytestmark = pytest.mark.usefixtures("small_training")
 
 
 def _beginning(**changed: Any) -> list[str]:
@@ -117,13 +119,6 @@ def test_screen_shows_what_matters_and_the_log_everything(
 
 
 # Of whole runs.
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small networks, no curves."""
-    monkeypatch.setattr(Journal, "draw", lambda _: None)
-    monkeypatch.setattr(syncnet_task, "SMALL", SHORT)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Wav2Lip's three networks, what feeds them, and folded copies: published shapes and numbers."""
 
-import importlib.util
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -25,17 +24,6 @@ NARROW_SYNCNET = SyncNetConfig(
 FORMATS = pytest.mark.parametrize(
     "memory", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
 )
-
-
-@pytest.fixture(scope="module")
-def rule(shared: Path) -> ModuleType:
-    """The rule that fills networks with the weights behind the parity vectors."""
-    path = shared / "parity" / "make_weights.py"
-    described = importlib.util.spec_from_file_location("make_weights", path)
-    assert described and described.loader
-    module = importlib.util.module_from_spec(described)
-    described.loader.exec_module(module)
-    return module
 
 
 def _parameters(model: nn.Module) -> int:

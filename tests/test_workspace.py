@@ -18,15 +18,6 @@ from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync import offset as sync_offset
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Workspace:
-    """A workspace whose folders are empty."""
-    work = Workspace(tmp_path, "talk")
-    for name in FOLDERS:
-        work.folder(name).mkdir(parents=True)
-    return work
-
-
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "/abs", "a\\b", "a\0b", "a\nb", "../up", "x" * 201, "ü" * 101]
 )
