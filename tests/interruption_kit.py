@@ -62,7 +62,7 @@ def measured_stage(name: str, flags: tuple[str, ...], before: Path, passing: Pat
     shutil.copytree(before, passing)
     stage = Stage(name, flags, before, contents(before), {}, 0.0)
     running = start(stage, passing)
-    earlier_checkpoint = time.monotonic()
+    started_s = time.monotonic()
     output = output_of(running)
     assert running.returncode == 0, output
     return Stage(
@@ -71,7 +71,7 @@ def measured_stage(name: str, flags: tuple[str, ...], before: Path, passing: Pat
         before,
         stage.old,
         contents(passing),
-        max(0.05, time.monotonic() - earlier_checkpoint),
+        max(0.05, time.monotonic() - started_s),
     )
 
 

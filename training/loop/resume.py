@@ -87,7 +87,7 @@ def described_weights(weights_file: WeightsFile) -> str:
 def described_folders(data_dirs: list[Path], clips: dict[str, int]) -> str:
     """Text for folders of clips: names and sizes, so that moved folders are the same."""
     names = " ".join(folder.absolute().name for folder in data_dirs)
-    return f"{names} ({count_words(list(clips))} of {sum(clips.values())} bytes)"
+    return f"{names} ({clips_in_words(list(clips))} of {sum(clips.values())} bytes)"
 
 
 def _kind(one: Field[Any]) -> str:
@@ -179,13 +179,13 @@ def _clip_lines(before: dict[str, int], now: dict[str, int]) -> list[str]:
         ],
     }
     return [
-        f"{count_words(names)} {words}: {first_names(names)}"
+        f"{clips_in_words(names)} {words}: {first_names(names)}"
         for words, names in groups.items()
         if names
     ]
 
 
-def count_words(names: list[str]) -> str:
+def clips_in_words(names: list[str]) -> str:
     """1 clip, 2 clips."""
     return f"{len(names)} clip{'s' * (len(names) != 1)}"
 

@@ -36,7 +36,7 @@ class Taught:
     sound: np.ndarray
 
 
-def teacher_embeddings(
+def embed_clips(
     files: list[Path],
     model: SyncNet,
     *,

@@ -49,7 +49,7 @@ def load_data(
         files, offsets, min_confidence=options.min_confidence, max_offset=options.max_offset
     )
     if group.leads:
-        count = resume.count_words([file.name for file in files])
+        count = resume.clips_in_words([file.name for file in files])
         print(f"{count} found; what the cache lacks is decoded now", flush=True)
     loaded = _decoded(chosen, options, config, group, margin=True, progress=progress)
     shortest = excerpts.excerpt_frames(config)

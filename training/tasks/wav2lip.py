@@ -111,7 +111,7 @@ def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teach
     device = torch_device(options.device)
     model, weights_file = weights.load_syncnet(options.teacher, device=device)
     return partial(
-        teacher.teacher_embeddings,
+        teacher.embed_clips,
         model=model,
         digest=weights_file.sha256,
         cache=cache,
