@@ -3,7 +3,8 @@
     python run_syncnet.py --reference talk --data_dir data/work
     python run_syncnet.py --videofile face_clip.avi
 
-Scores what run_pipeline.py left and writes activesd.pckl, offsets.txt and offsets.json to pywork/.
+Scores what run_pipeline.py left and writes activesd.pckl, offsets.txt, offsets.json and the verdict
+on the whole video, video.json, to pywork/.
 Without --reference, a file that run_pipeline.py has not worked on is scored as one face clip.
 A positive offset means that the sound leads the picture, in frames of 40 ms.
 """
@@ -21,6 +22,7 @@ from pipeline.sync.report import TrackScore, demo_words, table
 from pipeline.sync.scorer import DEFAULT_SYNC, SyncOptions, SyncScorer
 from pipeline.sync.single_clip import is_single_clip, score_clip
 from pipeline.sync.stage import score_tracks
+from pipeline.verdict.video import read_verdict
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,7 +87,7 @@ def score_all(workspace: Workspace, scorer: SyncScorer, *, verbose: bool) -> Non
         print("There is no face clip to score: see the output of run_pipeline.py.")
         return
     least = scorer.model.reliable_from["reliable_confidence"]
-    print("", *table(scores), sep="\n")
+    print("", *table(scores), read_verdict(workspace.verdict).sentence, sep="\n")
     name = scorer.model.weights_file.file
     print(f"Offsets by {name} begin to be reliable at a confidence of {least:g}.")
     print(f"{len(scores)} tracks in {workspace.offsets_text}")

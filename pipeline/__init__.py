@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.errors import InputError, PipelineError, ToolkitError, WeightsError
-    from pipeline.api import dub, find_faces, label, score, score_clip
+    from pipeline.api import dub, find_faces, label, score, score_clip, verdict_of
     from pipeline.dubbing.choose import DubOptions
     from pipeline.dubbing.stage import Dubbed
     from pipeline.faces.options import FaceOptions
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.store.workspace import Workspace
     from pipeline.sync.report import TrackScore
     from pipeline.sync.scorer import ClipScore, SyncOptions, SyncScorer
+    from pipeline.verdict.video import VideoVerdict
 
 __all__ = [
     "ClipScore",
@@ -29,6 +30,7 @@ __all__ = [
     "SyncScorer",
     "ToolkitError",
     "TrackScore",
+    "VideoVerdict",
     "WeightsError",
     "Workspace",
     "dub",
@@ -36,10 +38,13 @@ __all__ = [
     "label",
     "score",
     "score_clip",
+    "verdict_of",
 ]
 
 _MODULES = {
-    **dict.fromkeys(("dub", "find_faces", "label", "score", "score_clip"), "pipeline.api"),
+    **dict.fromkeys(
+        ("dub", "find_faces", "label", "score", "score_clip", "verdict_of"), "pipeline.api"
+    ),
     **dict.fromkeys(
         ("InputError", "PipelineError", "ToolkitError", "WeightsError"), "models.errors"
     ),
@@ -49,6 +54,7 @@ _MODULES = {
     "FaceOptions": "pipeline.faces.options",
     "Faces": "pipeline.faces.stage",
     "TrackScore": "pipeline.sync.report",
+    "VideoVerdict": "pipeline.verdict.video",
     "Workspace": "pipeline.store.workspace",
 }
 

@@ -1,10 +1,11 @@
 """The four stages as Python functions: what the scripts do, with their options as keywords.
 
-    from pipeline import dub, find_faces, label, score
+    from pipeline import dub, find_faces, label, score, verdict_of
 
     faces = find_faces("talk.mp4", work="data/work")
     for track in score(faces):
         print(track.track, track.start_s, track.offset_ms, track.confidence, track.reliable)
+    print(verdict_of(faces).sentence)
     label(faces)
     dub(faces, tracks=[0], audio="new.wav")
 
@@ -36,6 +37,7 @@ from pipeline.sync import single_clip
 from pipeline.sync import stage as sync_stage
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import ClipScore, SyncOptions, SyncScorer
+from pipeline.verdict.video import VideoVerdict, read_verdict
 
 Device = str | torch.device
 FUNCTIONS = {
@@ -124,6 +126,19 @@ def score(
     with _python_words():
         scorer = _scorer(scorer, device, options)
         return sync_stage.score_tracks(_workspace(faces), scorer, notice=_warn, progress=progress)
+
+
+def verdict_of(faces: Faces | Workspace) -> VideoVerdict:
+    """What all tracks say of the video together: in sync or not, and why.
+
+    Args:
+        faces: scored, or the workspace they are in.
+
+    Raises:
+        InputError: the faces are not scored, or the verdict is damaged.
+    """
+    with _python_words():
+        return read_verdict(_workspace(faces).verdict)
 
 
 def score_clip(

@@ -17,6 +17,7 @@ from pipeline import (
     SyncOptions,
     SyncScorer,
     TrackScore,
+    VideoVerdict,
     Workspace,
     api,
     dub,
@@ -24,6 +25,7 @@ from pipeline import (
     label,
     score,
     score_clip,
+    verdict_of,
 )
 from tests.conftest import REPO, snapshot
 from tests.synthetic import frame_count
@@ -50,6 +52,8 @@ def test_stages_follow_each_other(
     assert (track.offset_frames, track.reliable) == (row["offset_frames"], row["reliable"])
     assert (track.confidence, track.min_dist) == (row["confidence"], row["min_dist"])
     assert track.weights.file == row["weights"] == "syncnet_small.safetensors"
+    assert isinstance(said := verdict_of(faces), VideoVerdict) and said.reference == "face"
+    assert said.shots[0].tracks == (0,) and said.settings == row["settings"]
     assert frame_count(label(faces)) == 30
     dubbed = dub(faces, tracks=[0], audio=face_clip)
     assert dubbed.regenerated == {0: 30} and frame_count(dubbed.video) == 30
@@ -123,6 +127,7 @@ def _wrong(faces: Faces, face_clip: Path, work: Path) -> dict[str, tuple[Any, st
     return {
         "no results": (lambda: score(empty), r"is not there; call find_faces first\."),
         "not scored": (lambda: label(faces), r"is not there; call score first\."),
+        "no verdict": (lambda: verdict_of(faces), r"video\.json is not there; call score first\."),
         "other results": (
             lambda: find_faces(face_clip, faces.workspace.data_dir, min_track=11),
             r"add overwrite=True to replace them or choose another reference\.",
@@ -144,7 +149,15 @@ def _wrong(faces: Faces, face_clip: Path, work: Path) -> dict[str, tuple[Any, st
 @pytest.mark.parametrize(
     "case",
     [
-        *("no results", "not scored", "other results", "no file", "no such track", "no word"),
+        *(
+            "no results",
+            "not scored",
+            "no verdict",
+            "other results",
+            "no file",
+            "no such track",
+            "no word",
+        ),
         *("no device", "an odd name"),
     ],
 )

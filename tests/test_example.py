@@ -17,6 +17,7 @@ from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import decode
 from pipeline.media.process import find_ffmpeg
 from pipeline.store.workspace import Workspace
+from pipeline.verdict.video import read_verdict
 from tests.conftest import Script
 from tests.ffmpegs import same_program
 from tests.golden import measure, stored
@@ -80,6 +81,17 @@ def sample(example: Path, tmp_path_factory: pytest.TempPathFactory, script: Scri
     assert header == "FILENAME\tOFFSET\tCONF"
     rows = [(file, int(offset), float(c)) for file, offset, c in map(str.split, lines)]
     return Sample(work, outputs, rows, *_who(work.read_tracks()))
+
+
+def test_the_verdict_on_the_example_is_a_step_at_its_cut(sample: Sample) -> None:
+    """As run_syncnet.py says in its last lines; the listener's reason is among the reasons."""
+    verdict = read_verdict(sample.work.verdict)
+    assert verdict.verdict == "steps" and verdict.reliable
+    cut_s = make_example.SHOT_ONE_FRAMES / 25
+    assert [part.start_s for part in verdict.parts] == pytest.approx([0, cut_s], abs=0.05)
+    assert [part.offset_ms for part in verdict.parts] == pytest.approx([120, 0], abs=10)
+    assert [reason.track for reason in verdict.reasons] == [sample.listener]
+    assert verdict.sentence in sample.outputs["run_syncnet.py"].splitlines()
 
 
 def test_both_shots_and_all_three_faces_are_found(sample: Sample) -> None:

@@ -22,6 +22,10 @@ from pipeline.sync import stage as sync_stage
 from pipeline.sync.embeddings import SyncNetModel
 from pipeline.sync.offset import Sync
 from pipeline.sync.scorer import ClipScore, Embedded, SyncOptions
+from pipeline.verdict import reasons
+from pipeline.verdict.reasons import Signs
+from pipeline.verdict.tracks import judge
+from pipeline.verdict.traits import SoundTraits
 from tests.field_kit import CPU, Truth, check, versions
 
 FAR = float(np.sqrt(200))  # between two unlike embeddings of length 10; to nothing it is 10
@@ -150,15 +154,64 @@ def _offset_of_drifting_ms() -> float:
     return 40 * (3 - 0.5 * (left - right) / (left - 2 * middle + right))
 
 
+SETTINGS: Truth = {
+    "settings.initial_model": "judge.pth",
+    "settings.batch_size": 7,
+    "settings.vshift": 15,
+    "settings.precision": "bf16",  # what "auto" came to
+    "settings.device": "cpu",
+    "settings.detector": "faces.pth",
+} | {f"settings.{name}": value for name, value in versions().items()}
+DRIFT_MS_PER_MIN = 480.0  # a frame in five seconds
+SHORT_OR_SMALL = {2: "silent_sound", 4: "face_too_small"}  # boxes of the tracks have no size
+
+
+def _words_of(reason: dict[str, Any], code: str) -> Truth:
+    """Its two sentences are those of its code."""
+    wanted = reasons.of_track(0, replace(SIGNS, **SIGNS_OF[code]))
+    assert (reason["code"], reason["text"]) == (code, wanted.text)
+    return {"code": code, "text": wanted.text, "advice": wanted.advice}
+
+
+SIGNS = Signs(9.0, SoundTraits(-9.0, 0.5), 0.5, 99.0, False)
+SIGNS_OF: dict[str, Any] = {
+    "silent_sound": {"sound": SoundTraits(-99.0, 0.5)},
+    "face_too_small": {"face_px": 0.0},
+}
+
+
+def _over_time(row: dict[str, Any]) -> Truth:
+    """One piece as long as the track; the second one's offset grows by a frame in 5 s."""
+    if row["track"] in SHORT_OR_SMALL:
+        return {"over_time": None}
+    told, drifts = row["over_time"], row["track"] == 1
+    truth: Truth = {
+        "over_time.kind": "drift" if drifts else "constant",
+        "over_time.pieces[0].start_s": row["start_s"],
+        "over_time.pieces[0].end_s": row["end_s"],
+        "over_time.pieces[0].offset_ms": row["offset_ms"],
+        "over_time.pieces[0].reliable": True,
+        "over_time.steps": [],
+        "over_time.drift_ms_per_min": None,
+        "over_time.drift_interval_ms_per_min": None,
+    }
+    if drifts:
+        _check_drift(told["drift_ms_per_min"], told["drift_interval_ms_per_min"])
+        middle_ms = 1.5 * 40 - 1000 * LATE_S
+        assert told["pieces"][0]["offset_ms"] == pytest.approx(middle_ms, abs=15)
+        truth["over_time.pieces[0].offset_ms"] = told["pieces"][0]["offset_ms"]
+        for name in ("drift_ms_per_min", "drift_interval_ms_per_min"):
+            truth[f"over_time.{name}"] = told[name]
+    return truth
+
+
+def _check_drift(ms_per_min: float, interval: list[float]) -> None:
+    assert ms_per_min == pytest.approx(DRIFT_MS_PER_MIN, rel=0.15)
+    low, high = interval
+    assert low < DRIFT_MS_PER_MIN < high and low < ms_per_min < high
+
+
 def test_every_field_of_offsets_json(scored: Workspace) -> None:
-    settings = {
-        "settings.initial_model": "judge.pth",
-        "settings.batch_size": 7,
-        "settings.vshift": 15,
-        "settings.precision": "bf16",  # what "auto" came to
-        "settings.device": "cpu",
-        "settings.detector": "faces.pth",
-    } | {f"settings.{name}": value for name, value in versions().items()}
     expected_rows: dict[int, tuple[int, float, bool, bool, float | None, str | None]] = {
         0: (3, 120, False, True, None, None),
         1: (3, _offset_of_drifting_ms(), False, True, 480.0, None),
@@ -196,8 +249,56 @@ def test_every_field_of_offsets_json(scored: Workspace) -> None:
             "reliable": reliable,
             "drift_ms_per_min": drift,
             "warning": warning,
+            "search": None if clip.matching is None else "near",
         }
-        check(row, truth | settings)
+        truth |= _over_time(row)
+        if number in SHORT_OR_SMALL:
+            words = _words_of(row["reason"], SHORT_OR_SMALL[number])
+            truth |= {f"reason.{name}": value for name, value in words.items()}
+        else:
+            truth["reason"] = None
+        check(row, truth | SETTINGS)
+
+
+def test_every_field_of_video_json(scored: Workspace) -> None:
+    """The long track drifts and outweighs the others; all are in one shot of 36.4 s."""
+    found = json.loads(scored.verdict.read_text())
+    drift = found["drift"]
+    _check_drift(drift["ms_per_min"], drift["interval_ms_per_min"])
+    # At 15.4 s, the middle of the second track, its offset is 1.5 frames.
+    at_middle_ms = drift["offset_ms_at_start"] + drift["ms_per_min"] * 15.4 / 60
+    assert at_middle_ms == pytest.approx(60 - 1000 * LATE_S, abs=15)
+    middle_ms = drift["offset_ms_at_start"] + drift["ms_per_min"] * 18.2 / 60
+    assert found["offset_ms"] == pytest.approx(middle_ms, abs=0.2)
+    assert found["sentence"].startswith(f"The sound drifts by {drift['ms_per_min']:+.0f} ms a")
+    assert found["shots"][0]["offset_ms"] == pytest.approx(95, abs=25)
+    truth: Truth = {
+        "reference": "two words",
+        "verdict": "drifts",
+        "sentence": found["sentence"],
+        "offset_ms": found["offset_ms"],
+        "reliable": True,
+        "standards.bt1359": "unacceptable",
+        "standards.atsc": "fail",
+        "standards.ebu": "fail",
+        "parts[0].start_s": 0.0,
+        "parts[0].end_s": 36.4,
+        "parts[0].offset_ms": found["offset_ms"],
+        "parts[0].reliable": True,
+        "drift.offset_ms_at_start": drift["offset_ms_at_start"],
+        "drift.ms_per_min": drift["ms_per_min"],
+        "drift.interval_ms_per_min": drift["interval_ms_per_min"],
+        "shots[0].start_s": 0.0,
+        "shots[0].end_s": 36.4,
+        "shots[0].offset_ms": found["shots"][0]["offset_ms"],
+        "shots[0].reliable": True,
+        "shots[0].tracks": [0, 1, 2, 3, 4],
+    }
+    for number, (track, code) in enumerate(SHORT_OR_SMALL.items()):
+        words = _words_of(found["reasons"][number], code)
+        truth |= {f"reasons[{number}].{name}": value for name, value in words.items()}
+        truth[f"reasons[{number}].track"] = track
+    check(found, truth | SETTINGS)
 
 
 def test_every_line_of_offsets_txt(scored: Workspace) -> None:
@@ -245,7 +346,10 @@ def _speakers_text(score: ClipScore, **reliable_from: Any) -> str:
     """The lines of track 3, which starts at 7.2 s."""
     model = SyncNetModel(SyncNet(SyncNetConfig(**reliable_from)), USED, device=CPU)
     scorer = sync_scorer.SyncScorer(device=CPU, model=model)
-    track = sync_stage._track_score(3, score, scorer, start_s=7.2)
+    nothing = torch.zeros(0, 1)
+    embedded = Embedded(score.frames, 0, np.zeros(0, bool), 1.0, 0.0, nothing, nothing, None)
+    judged = judge(3, embedded, score, start_s=7.2)
+    track = sync_stage._track_score(score, scorer, judged)
     return sync_report.speakers_text("a", [track])
 
 

@@ -59,6 +59,11 @@ class Workspace(Folders):
         return self.folder("pywork") / "offsets.json"
 
     @property
+    def verdict(self) -> Path:
+        """What all faces of the video say together; see `pipeline.verdict.video`."""
+        return self.folder("pywork") / "video.json"
+
+    @property
     def speakers(self) -> Path:
         """Who speaks when, as RTTM."""
         return self.folder("pywork") / "speakers.rttm"

@@ -5,6 +5,8 @@ the margin alone says little; how steady it is over the windows and how it compa
 of all other shifts say more.
 """
 
+import itertools
+
 import numpy as np
 
 from models.calibration import Calibration
@@ -12,6 +14,7 @@ from models.features import SAMPLES_PER_FRAME, WINDOW_FRAMES
 
 NEIGHBOUR_SHIFTS = 2  # so near the best shift another is the same answer
 AUDIBLE_DB = 35  # below the loudest frame
+LONG_SILENCE_FRAMES = 25  # longer than the pauses of speech
 NUMBERS = (
     "margin",
     "confidence",
@@ -105,6 +108,25 @@ def audible(samples: np.ndarray) -> np.ndarray:
     )
     loudest = max(power.max(initial=0), 1.0)
     return np.asarray(power > loudest * 10 ** (-AUDIBLE_DB / 10))
+
+
+def silent_windows(samples: np.ndarray, windows: int) -> np.ndarray:
+    """Which windows lie in a silence of a second or more: they would match any still mouth.
+
+    Args:
+        samples: (n,) int16.
+        windows: how many the clip has.
+
+    Returns:
+        (windows,) bool.
+    """
+    padded = np.concatenate([[True], audible(samples), [True]])
+    starts = np.flatnonzero(padded[:-1])
+    silent = np.zeros(windows, bool)
+    for start, end in itertools.pairwise([*starts, len(padded) - 1]):
+        if end - start - 1 >= LONG_SILENCE_FRAMES:  # frames start .. end - 2 of the sound
+            silent[start : max(start, end - WINDOW_FRAMES)] = True
+    return silent
 
 
 def audible_share(samples: np.ndarray) -> float:

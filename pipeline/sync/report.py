@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from models.weights import WeightsFile
+from pipeline.evidence.parts import OverTime
 from pipeline.sync.offset import Sync
 from pipeline.sync.scorer import ClipScore
+from pipeline.verdict.answer import Answer
+from pipeline.verdict.video import Reason
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class TrackScore:
         speech_s: (start, end) of when it speaks, seconds of the video.
         reliable_from: confidence and margin of an offset that has proved right, by name.
         weights: of the network.
+        answer: the offset that users are told; None where there was nothing to compare.
+        over_time: how it behaves; None where it is not reliable.
+        reason: why it is not reliable; None where it is.
     """
 
     track: int
@@ -31,10 +37,13 @@ class TrackScore:
     speech_s: tuple[tuple[float, float], ...]
     reliable_from: dict[str, float]
     weights: WeightsFile
+    answer: Answer | None = None
+    over_time: OverTime | None = None
+    reason: Reason | None = None
 
     @property
     def sync(self) -> Sync | None:
-        """Everything that was measured; None where there was nothing to compare."""
+        """What the near search measured; None where there was nothing to compare."""
         return self.clip.sync
 
     @property
@@ -50,12 +59,14 @@ class TrackScore:
     @property
     def offset_frames(self) -> int | None:
         """By how many frames of 40 ms the sound leads (> 0) or lags (< 0)."""
-        return self.sync.offset_frames if self.sync else None
+        best = self.answer or self.sync
+        return best.offset_frames if best else None
 
     @property
     def offset_ms(self) -> float | None:
         """The same in milliseconds, below one frame's resolution."""
-        return self.sync.offset_ms if self.sync else None
+        best = self.answer or self.sync
+        return best.offset_ms if best else None
 
     @property
     def min_dist(self) -> float | None:
@@ -69,13 +80,24 @@ class TrackScore:
 
     @property
     def probability(self) -> float | None:
-        """That the offset is right within a frame; None for a network without calibration."""
-        return self.sync.probability if self.sync else None
+        """That the offset is right within a frame; None where no calibration says so."""
+        return self.sync.probability if self.sync and not self.is_wide else None
+
+    @property
+    def at_search_edge(self) -> bool | None:
+        """The offset is the largest that was searched, so no measurement."""
+        return self.sync.at_search_edge and not self.is_wide if self.sync else None
+
+    @property
+    def is_wide(self) -> bool:
+        """The search of five seconds decided."""
+        return bool(self.answer and self.answer.search == "wide")
 
     @property
     def reliable(self) -> bool:
         """The offset can be relied on."""
-        return bool(self.sync and self.sync.reliable)
+        best = self.answer or self.sync
+        return bool(best and best.reliable)
 
 
 def demo_words(score: ClipScore, weights_file: WeightsFile, *, framewise: bool = False) -> str:
@@ -104,7 +126,7 @@ def table(scores: Sequence[TrackScore]) -> list[str]:
         if score.sync is None:
             lines.append(f"{start}  {score.warning}")
             continue
-        offset = f"{score.sync.offset_frames:+3d} ({score.sync.offset_ms:+6.0f} ms)"
+        offset = f"{score.offset_frames:+3d} ({score.offset_ms:+6.0f} ms)"
         reliable = "yes" if score.reliable else "no"
         lines.append(
             f"{start}  {offset}  {score.sync.confidence:10.3f}  {reliable:>8}  {_speaks(score):>6}"
@@ -123,7 +145,8 @@ def offsets_text(scores: Sequence[TrackScore]) -> str:
     """The demo's table: tab-separated file, offset in frames, confidence."""
     lines = ["FILENAME\tOFFSET\tCONF"]
     lines += [
-        f"{score.clip.file}\t{score.offset_frames or 0:d}\t{score.confidence or 0.0:.3f}"
+        f"{score.clip.file}\t{score.sync.offset_frames if score.sync else 0:d}\t"
+        f"{score.confidence or 0.0:.3f}"
         for score in scores
     ]
     return "\n".join(lines) + "\n"
@@ -152,22 +175,31 @@ def row(score: TrackScore) -> dict[str, Any]:
         "file": score.clip.file,
         "start_s": score.start_s,
         "end_s": score.end_s,
+        "search": score.answer.search if score.answer else None,
         "offset_frames": score.offset_frames,
         "offset_ms": _rounded(score.offset_ms, 1),
         "min_dist": score.min_dist,
         "confidence": score.confidence,
         "margin": sync.margin if sync else None,
-        "at_search_edge": sync.at_search_edge if sync else None,
+        "at_search_edge": score.at_search_edge,
         "probability": _rounded(score.probability, 4),
         "reliable": score.reliable,
         "drift_ms_per_min": sync.drift_ms_per_min if sync else None,
+        "over_time": score.over_time.row() if score.over_time else None,
         "lse_d": score.min_dist,
         "lse_c": score.confidence,
         "weights": score.weights.file,
         "weights_sha256": score.weights.sha256,
         "warning": score.warning,
+        "reason": _reason_row(score.reason),
         **score.reliable_from,
     }
+
+
+def _reason_row(reason: Reason | None) -> dict[str, str] | None:
+    if reason is None:
+        return None
+    return {"code": reason.code, "text": reason.text, "advice": reason.advice}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -24,6 +24,7 @@ from pipeline.progress import Progress, counted, silent
 from pipeline.sync import embeddings, reliability
 from pipeline.sync import offset as sync_offset
 from pipeline.sync.embeddings import SyncNetModel
+from pipeline.verdict.traits import UNKNOWN_SOUND, SoundTraits, sound_traits
 
 LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
 LARGEST_VSHIFT = 250  # frames: ten seconds
@@ -131,6 +132,8 @@ class Embedded:
         picture_late_s: by how much pictures stand later than the source shows them, in the mean.
         lips, sound: (windows, E) float32, window by window; `offset.window_count` says how many.
         features: (frames - 4, F) float32, lip features before the head; None unless asked for.
+        sound_traits: what its sound is like.
+        is_silent: (windows,) bool, which lie in a long silence; None where that is not known.
     """
 
     frames: int
@@ -141,6 +144,8 @@ class Embedded:
     lips: torch.Tensor
     sound: torch.Tensor
     features: torch.Tensor | None
+    sound_traits: SoundTraits = UNKNOWN_SOUND
+    is_silent: np.ndarray | None = None
 
 
 def load_model(
@@ -216,14 +221,24 @@ class SyncScorer:
         Raises:
             PipelineError: the clip cannot be read; InputError where it is no video.
         """
+        embedded = self.embed_track(clip, missing_s=missing_s, picture_late_s=picture_late_s)
+        return self.compare(embedded, file=clip.name)
+
+    def embed_track(
+        self,
+        clip: Path,
+        *,
+        missing_s: Sequence[tuple[float, float]] = (),
+        picture_late_s: float = 0.0,
+    ) -> Embedded:
+        """`embed` of a clip that was cut from a video; arguments as of `score`."""
         embedded = self.embed(clip)
-        embedded = replace(
+        return replace(
             embedded,
             has_sound=embedded.has_sound
             & sync_offset.windows_with_sound(missing_s, len(embedded.has_sound)),
             picture_late_s=embedded.picture_late_s + picture_late_s,
         )
-        return self.compare(embedded, file=clip.name)
 
     def embed(
         self, clip: Path, *, with_features: bool = False, progress: Progress = silent
@@ -238,6 +253,8 @@ class SyncScorer:
         info = decode.probe(clip)
         samples, missing_s = decode.read_sound(clip, info=info)
         sample_count, audible_share = len(samples), reliability.audible_share(samples)
+        traits = sound_traits(samples)
+        silent = reliability.silent_windows(samples, sample_count // SAMPLES_PER_FRAME)
         sound_features = self.model.sound_features(samples)
         del samples  # hours of them would be the largest thing here
         sound = self.model.embed_sound(sound_features, batch_size=self.options.batch_size)
@@ -263,6 +280,8 @@ class SyncScorer:
             lips=lips[:windows],
             sound=sound[:windows] if windows else lips[:0],
             features=embedder.features,
+            sound_traits=traits,
+            is_silent=silent[:windows],
         )
 
     def compare(self, embedded: Embedded, *, file: str) -> ClipScore:

@@ -17,6 +17,9 @@ from pipeline.store.workspace import Workspace
 from pipeline.sync import report, speaking
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import ClipScore, SyncScorer
+from pipeline.verdict.decide import decide
+from pipeline.verdict.tracks import JudgedTrack, judge
+from pipeline.verdict.video import VideoVerdict, write_verdict
 
 LENGTH_TOLERANCE_FRAMES = 2  # of a clip and its track; a conversion to 25 may round
 
@@ -31,7 +34,8 @@ def score_tracks(
 ) -> list[TrackScore]:
     """Scores every track of a workspace.
 
-    Writes activesd.pckl, offsets.txt, speakers.rttm and offsets.json, which appear together.
+    Writes activesd.pckl, offsets.txt, speakers.rttm, offsets.json and video.json, which appear
+    together.
 
     Args:
         workspace: where run_pipeline.py has left clips.
@@ -58,10 +62,11 @@ def score_tracks(
         clips = _clips(workspace, len(tracks), notice=notice)
         record, frame_rate = workspace.read_record() or {}, workspace.read_frame_rate()
         times_s = workspace.read_frame_times()
-        scores = []
+        cancels = (record.get("sound") or {}).get("channel") is not None
+        scores, judged = [], []
         for number, (clip, track) in enumerate(zip(clips, tracks, strict=True)):
             try:
-                score = scorer.score(
+                embedded = scorer.embed_track(
                     clip,
                     missing_s=_missing_s(record, track, frame_rate),
                     picture_late_s=_picture_late_s(times_s, track, frame_rate),
@@ -70,29 +75,53 @@ def score_tracks(
                 reason = str(error).partition(";")[0]
                 raise _not_ours(clip, f"cannot be scored ({reason})") from error
             if "counts" in record:  # the demo's results do not say their frame rate
-                _check_length(clip, score, track, frame_rate)
+                _check_length(clip, embedded.frames, track, frame_rate)
+            score = scorer.compare(embedded, file=clip.name)
             start_s = int(track.frames[0]) / frame_rate
-            scores.append(_track_score(number, score, scorer, start_s=start_s))
+            one = judge(
+                number, embedded, score, start_s=start_s, face_px=track.size_px, cancels=cancels
+            )
+            judged.append(one)
+            scores.append(_track_score(score, scorer, one))
             each(scores[-1])
             progress("face clips scored", number + 1, len(clips))
-        _write(workspace, scores, settings_of(workspace, scorer))
+        settings = settings_of(workspace, scorer)
+        verdict = _verdict(workspace, judged, record, settings)
+        _write(workspace, scores, verdict, settings)
     return scores
 
 
-def _track_score(
-    number: int, score: ClipScore, scorer: SyncScorer, *, start_s: float
-) -> TrackScore:
+def _verdict(
+    workspace: Workspace,
+    judged: list[JudgedTrack],
+    record: dict[str, Any],
+    settings: dict[str, Any],
+) -> VideoVerdict:
+    """The verdict of the video; without a record its end is that of its last track."""
+    frame_rate = workspace.read_frame_rate()
+    shots_s = [(start / frame_rate, end / frame_rate) for start, end in record.get("scenes", [])]
+    ends_s = [end for _, end in shots_s] + [track.end_s for track in judged]
+    return decide(
+        workspace.reference,
+        judged,
+        shots_s=shots_s,
+        end_s=max(ends_s, default=0.0),
+        settings=settings,
+    )
+
+
+def _track_score(score: ClipScore, scorer: SyncScorer, judged: JudgedTrack) -> TrackScore:
     spoken = speaking.speaking(
         score.dists,
         frames=score.frames,
         reliable_confidence=scorer.model.reliable_from["reliable_confidence"],
         reliable_margin=scorer.model.reliable_from["reliable_margin"],
     )
-    rounded_s = round(start_s, 3)
+    rounded_s = round(judged.start_s, 3)
     return TrackScore(
-        track=number,
+        track=judged.track,
         start_s=rounded_s,
-        end_s=round(start_s + score.frames / FRAME_RATE, 3),
+        end_s=round(judged.end_s, 3),
         clip=score,
         speech_s=tuple(
             (rounded_s + start / FRAME_RATE, rounded_s + end / FRAME_RATE)
@@ -100,6 +129,9 @@ def _track_score(
         ),
         reliable_from=scorer.model.reliable_from,
         weights=scorer.model.weights_file,
+        answer=judged.answer,
+        over_time=judged.over_time,
+        reason=judged.reason,
     )
 
 
@@ -160,13 +192,11 @@ def _clips(workspace: Workspace, tracks: int, *, notice: Callable[[str], object]
     return [clips[number] for number in range(tracks)]
 
 
-def _check_length(clip: Path, score: ClipScore, track: Track, frame_rate: int) -> None:
+def _check_length(clip: Path, clip_frames: int, track: Track, frame_rate: int) -> None:
     """Refuses another program's file under the name of a clip: its score would get false times."""
     frames = len(track.frames) * FRAME_RATE / frame_rate
-    if abs(score.frames - frames) > LENGTH_TOLERANCE_FRAMES:
-        raise _not_ours(
-            clip, f"has {score.frames} frames of 40 ms where its track has {frames:.0f}"
-        )
+    if abs(clip_frames - frames) > LENGTH_TOLERANCE_FRAMES:
+        raise _not_ours(clip, f"has {clip_frames} frames of 40 ms where its track has {frames:.0f}")
 
 
 def _not_ours(clip: Path, what: str) -> InputError:
@@ -175,12 +205,18 @@ def _not_ours(clip: Path, what: str) -> InputError:
     )
 
 
-def _write(workspace: Workspace, scores: list[TrackScore], settings: dict[str, Any]) -> None:
+def _write(
+    workspace: Workspace,
+    scores: list[TrackScore],
+    verdict: VideoVerdict,
+    settings: dict[str, Any],
+) -> None:
     rows = [report.row(score) | {"settings": settings} for score in scores]
     with workspace.collecting() as staging:
         staging.write_distances([score.clip.dists for score in scores])
         write_text(staging.offsets_text, report.offsets_text(scores))
         write_text(staging.speakers, report.speakers_text(workspace.reference, scores))
         write_json(staging.offsets_json, rows)
+        write_verdict(staging.verdict, verdict)
         files = (staging.distances, staging.offsets_text, staging.speakers, staging.offsets_json)
-        workspace.commit_files(*(f"pywork/{file.name}" for file in files))
+        workspace.commit_files(*(f"pywork/{file.name}" for file in (*files, staging.verdict)))

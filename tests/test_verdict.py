@@ -1,0 +1,288 @@
+"""The verdict of a video, its sentence and grades, reasons, and video.json."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.syncnet import SMALL, SyncNet
+from models.weights import WeightsFile
+from pipeline.errors import InputError
+from pipeline.evidence.parts import Drift, Part
+from pipeline.media import decode
+from pipeline.sync.embeddings import SyncNetModel
+from pipeline.sync.scorer import Embedded, SyncScorer
+from pipeline.verdict import reasons, sentences
+from pipeline.verdict.decide import decide
+from pipeline.verdict.reasons import Signs
+from pipeline.verdict.standards import grades
+from pipeline.verdict.tracks import JudgedTrack, judge
+from pipeline.verdict.traits import SoundTraits, lip_variation, sound_traits
+from pipeline.verdict.video import Reason, Shot, VideoVerdict, read_verdict, write_verdict
+from tests.field_kit import CPU
+from tests.verdict_kit import SPEECH, constantly, embedded, talker
+
+
+@pytest.fixture(scope="module")
+def scorer() -> SyncScorer:
+    """Its network is never asked; without a calibration nothing near is reliable by itself."""
+    model = SyncNetModel(SyncNet(SMALL), WeightsFile("judge.pth", "ab" * 32), device=CPU)
+    return SyncScorer(device=CPU, model=model)
+
+
+def _judged(
+    scorer: SyncScorer, made: Embedded, *, start_s: float = 0.0, track: int = 0
+) -> JudgedTrack:
+    score = scorer.compare(made, file="00000.avi")
+    return judge(track, made, score, start_s=start_s)
+
+
+def _decided(*tracks: JudgedTrack, **also: Any) -> VideoVerdict:
+    end_s = max((track.end_s for track in tracks), default=0.0)
+    usual: dict[str, Any] = {"shots_s": [(t.start_s, t.end_s) for t in tracks], "end_s": end_s}
+    return decide("talk", tracks, **usual | also, settings={"vshift": 15})
+
+
+@pytest.mark.parametrize(
+    ("offset", "verdict", "words", "atsc"),
+    [
+        (0.0, "in_sync", "Sound and picture are in sync: the sound is ", "pass"),
+        (3.0, "early", " ms early: delay it by that much.", "fail"),
+        (-50.0, "late", " ms late: play it that much sooner.", "fail"),
+    ],
+)
+def test_one_face_decides_alone(
+    offset: float, verdict: str, words: str, atsc: str, scorer: SyncScorer
+) -> None:
+    """Near or far, for its clip and for the video, which lasts from its start to its end."""
+    track = _judged(scorer, embedded(*talker(500, constantly(offset))), start_s=1.0)
+    assert track.answer is not None and track.answer.search == "wide" and track.reliable
+    assert track.answer.offset_frames == offset and track.reason is None
+    assert track.over_time is not None and track.over_time.kind == "constant"
+    found = _decided(track, end_s=25.0)
+    assert (found.verdict, found.reliable, found.reference) == (verdict, True, "talk")
+    assert found.offset_ms == pytest.approx(40 * offset, abs=8) and words in found.sentence
+    assert found.parts == (Part(0.0, 25.0, found.offset_ms, True),)
+    assert found.shots == (Shot(1.0, 21.2, found.offset_ms, True, (0,)),)
+    assert found.standards["atsc"] == atsc and found.drift is None and found.reasons == ()
+
+
+def test_short_shots_decide_together(scorer: SyncScorer) -> None:
+    """Each says by itself that it is too short; together they are late."""
+    tracks = [
+        _judged(
+            scorer,
+            embedded(*talker(70, constantly(-5), noise=4.0, seed=n)),
+            start_s=3.0 * n,
+            track=n,
+        )
+        for n in range(10)
+    ]
+    found = _decided(*tracks)
+    assert found.verdict == "late" and found.offset_ms == pytest.approx(-200, abs=20)
+    unsure = [track.track for track in tracks if not track.reliable]
+    assert len(unsure) >= 5
+    assert [(reason.track, reason.code) for reason in found.reasons] == [
+        (number, "too_short") for number in unsure
+    ]
+    assert [shot.reliable for shot in found.shots] == [track.reliable for track in tracks]
+
+
+def test_a_step_at_a_cut_makes_parts(scorer: SyncScorer) -> None:
+    """Parts meet at the cut and span the video; its worst part is what is graded."""
+    early = _judged(scorer, embedded(*talker(295, constantly(3))), start_s=0.0)
+    on_time = _judged(scorer, embedded(*talker(495, constantly(0), seed=2)), start_s=12.0, track=1)
+    found = _decided(early, on_time, end_s=33.0)
+    assert found.verdict == "steps" and found.reliable
+    assert [(part.start_s, part.end_s) for part in found.parts] == [(0.0, 12.0), (12.0, 33.0)]
+    assert [part.offset_ms for part in found.parts] == pytest.approx([120, 0], abs=8)
+    assert found.offset_ms == found.parts[1].offset_ms  # the longer one's
+    assert found.standards == {"bt1359": "unacceptable", "atsc": "fail", "ebu": "fail"}
+    assert [shot.tracks for shot in found.shots] == [(0,), (1,)]
+    assert "ms early from 0.0 s" in found.sentence and "from 12.0 s" in found.sentence
+
+
+def test_a_drift_is_one_part_and_a_line(scorer: SyncScorer) -> None:
+    made = embedded(*talker(1500, lambda t: t / 10))  # 4 ms a second
+    found = _decided(_judged(scorer, made))
+    assert found.verdict == "drifts" and found.drift is not None
+    assert found.drift.ms_per_min == pytest.approx(240, rel=0.1)
+    (part,) = found.parts
+    assert part.offset_ms == pytest.approx(found.drift.offset_ms(part.end_s / 2), abs=5)
+    assert "drifts by +2" in found.sentence and found.standards["bt1359"] == "unacceptable"
+
+
+def test_a_listener_beside_the_speaker_changes_nothing(scorer: SyncScorer) -> None:
+    """Both in one shot; of three faces one that is reliable is enough."""
+    lips, sound = talker(300, constantly(-4))
+    speaker = _judged(scorer, embedded(lips, sound))
+    others = [
+        _judged(scorer, embedded(talker(300, constantly(0), seed=n)[0], sound), track=n)
+        for n in (7, 8)
+    ]
+    found = _decided(speaker, *others, shots_s=[(0.0, 12.2)])
+    assert found.verdict == "late" and found.offset_ms == pytest.approx(-160, abs=10)
+    assert [reason.track for reason in found.reasons] == [7, 8]
+    assert [shot.tracks for shot in found.shots] == [(0, 7, 8)] and found.shots[0].reliable
+
+
+def test_nothing_can_be_told_of_strangers_or_without_faces(scorer: SyncScorer) -> None:
+    lips, sound = talker(300, constantly(0))[0], talker(300, constantly(0), seed=9)[1]
+    stranger = _judged(scorer, embedded(lips, sound))
+    found = _decided(stranger)
+    assert (found.verdict, found.offset_ms, found.reliable) == ("cannot_be_told", None, False)
+    assert found.parts == () and set(found.standards.values()) == {None}
+    assert [(r.track, r.code) for r in found.reasons] == [
+        (0, "no_speech_on_screen"),
+        (None, "no_speech_on_screen"),
+    ]
+    assert found.sentence.startswith("Whether sound and picture are together cannot be told: the ")
+    assert found.shots == (Shot(0.0, 12.2, None, False, (0,)),)
+    empty = _decided()
+    assert empty.verdict == "cannot_be_told" and empty.reasons == (reasons.NO_FACE,)
+    assert "no face" in empty.sentence and empty.shots == ()
+
+
+GOOD = Signs(seconds=12.0, sound=SPEECH, lip_variation=0.3, face_px=120.0, cancels=False)
+
+
+@pytest.mark.parametrize(
+    ("signs", "code"),
+    [
+        (replace(GOOD, seconds=0.0, sound=SoundTraits(-200.0, None)), "silent_sound"),
+        (replace(GOOD, sound=SoundTraits(-61.0, 0.5)), "silent_sound"),
+        (replace(GOOD, seconds=0.0), "too_short"),
+        (replace(GOOD, cancels=True), "cancelled_sound"),
+        (replace(GOOD, face_px=49.0), "face_too_small"),
+        (replace(GOOD, lip_variation=0.06), "mouth_hidden"),
+        (replace(GOOD, sound=SoundTraits(-12.0, 0.16)), "music_only"),
+        (replace(GOOD, seconds=4.9), "too_short"),
+        (replace(GOOD, sound=SoundTraits(-12.0, None), face_px=None), "no_speech_on_screen"),
+    ],
+)
+def test_each_reason_has_its_sign(signs: Signs, code: str) -> None:
+    """With a sentence of what is the case, and one of what to do."""
+    reason = reasons.of_track(4, signs)
+    assert (reason.track, reason.code) == (4, code)
+    assert reason.text.endswith(".") and reason.advice.endswith(".")
+    assert reasons.of_video([reason, reasons.of_track(5, GOOD), reason]).code == code
+
+
+def test_sound_traits_tell_silence_music_and_speech(example: Path) -> None:
+    """Levels from the definition; a chord and noise have no syllables, the example's speech has."""
+    times_s = np.arange(16000 * 6) / 16000
+    tones = [3000 * np.sin(2 * np.pi * f * times_s) for f in (440, 550, 660)]
+    chord = np.sum(tones, axis=0)
+    assert sound_traits(np.zeros(32000, np.int16)) == SoundTraits(-200.0, None)
+    square = np.tile(np.array([16384, -16384], np.int16), 8000)
+    assert sound_traits(square).loudest_db == pytest.approx(-6.02, abs=0.01)
+    assert sound_traits(square).rhythm is None  # a second
+    noise = np.random.default_rng(1).normal(0, 2000, 16000 * 70)
+    for sound in (chord, noise):
+        rhythm = sound_traits(sound.astype(np.int16)).rhythm
+        assert rhythm is not None and rhythm < reasons.LEAST_RHYTHM / 2
+    speech, _ = decode.read_sound(example, info=decode.probe(example))
+    rhythm = sound_traits(speech).rhythm
+    assert rhythm is not None and rhythm > 2 * reasons.LEAST_RHYTHM
+
+
+def test_lips_that_stay_do_not_vary() -> None:
+    assert lip_variation(torch.ones(50, 8)) == pytest.approx(0)
+    assert lip_variation(torch.eye(8)) == pytest.approx(1 - 1 / 8)
+    assert lip_variation(torch.zeros(0, 8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "bt1359", "atsc", "ebu"),
+    [
+        (15, "undetectable", "pass", "pass"),
+        (16, "undetectable", "fail", "pass"),
+        (-45, "undetectable", "pass", "pass"),
+        (-46, "undetectable", "fail", "pass"),
+        (40, "undetectable", "fail", "pass"),
+        (41, "undetectable", "fail", "fail"),
+        (46, "detectable", "fail", "fail"),
+        (-60, "undetectable", "fail", "pass"),
+        (-61, "undetectable", "fail", "fail"),
+        (-125, "undetectable", "fail", "fail"),
+        (-126, "detectable", "fail", "fail"),
+        (90, "detectable", "fail", "fail"),
+        (91, "unacceptable", "fail", "fail"),
+        (-185, "detectable", "fail", "fail"),
+        (-186, "unacceptable", "fail", "fail"),
+    ],
+)
+def test_grades_are_those_of_the_standards(
+    offset_ms: float, bt1359: str, atsc: str, ebu: str
+) -> None:
+    """At every limit and a millisecond beyond it; the worst offset counts."""
+    wanted = {"bt1359": bt1359, "atsc": atsc, "ebu": ebu}
+    assert grades([offset_ms]) == grades([0.0, offset_ms]) == wanted
+    assert set(grades([]).values()) == {None}
+
+
+def test_sentences_name_a_few_parts() -> None:
+    parts = [Part(10.0 * n, 10.0 * n + 10, 100.0 * n, True) for n in range(6)]
+    said = sentences.of("steps", parts, None, [])
+    assert "on time from 0.0 s, 100 ms early from 10.0 s" in said and "2 more times" in said
+    drift = Drift(-10.0, 60.0, (50.0, 70.0))
+    assert sentences.of("drifts", [Part(0, 60, 20.0, True)], drift, []) == (
+        "The sound drifts by +60 ms a minute (+50 to +70): it is 10 ms late at the start and "
+        "50 ms early at the end, which no single delay mends."
+    )
+
+
+VERDICT = VideoVerdict(
+    reference="talk",
+    verdict="drifts",
+    sentence="It drifts.",
+    offset_ms=20.0,
+    reliable=True,
+    standards={"bt1359": "undetectable", "atsc": "fail", "ebu": None},
+    parts=(Part(0.0, 60.0, 20.0, True),),
+    drift=Drift(-10.0, 60.0, (50.0, 70.0)),
+    shots=(Shot(0.0, 60.0, None, False, (0, 2)),),
+    reasons=(Reason(None, "too_short", "It is short.", "Take more."),),
+    settings={"vshift": 15},
+)
+
+
+def test_a_verdict_comes_back_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "video.json"
+    for verdict in (VERDICT, replace(VERDICT, drift=None, offset_ms=None, parts=())):
+        write_verdict(path, verdict)
+        assert read_verdict(path) == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, r"is not there; run run_syncnet\.py first\.$"),
+        ("{", r"is damaged; run run_syncnet\.py again\.$"),
+        ("[]", r"has another format; run run_syncnet\.py again\.$"),
+        ('{"verdict": "fine", "drift": null}', r"has another format"),
+    ],
+)
+def test_files_that_are_no_verdict_are_refused(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "video.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_verdict(path)
+
+
+@pytest.mark.parametrize("field", ["parts", "shots", "reasons", "sentence"])
+def test_a_verdict_that_lacks_a_field_is_refused(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "video.json"
+    write_verdict(path, VERDICT)
+    stored = json.loads(path.read_text())
+    del stored[field]
+    path.write_text(json.dumps(stored))
+    with pytest.raises(InputError, match="has another format"):
+        read_verdict(path)
