@@ -2,6 +2,7 @@
 
     python run_syncnet.py --reference talk --data_dir data/work
     python run_syncnet.py --videofile face_clip.avi
+    python run_syncnet.py --reference talk --data_dir data/work --correct in_sync.mp4
 
 Scores what run_pipeline.py left and writes activesd.pckl, offsets.txt, offsets.json and the verdict
 on the whole video, video.json, to pywork/.
@@ -16,12 +17,16 @@ from dataclasses import fields
 from pathlib import Path
 
 from models.device import PRECISION_CHOICES
+from models.errors import InputError
 from pipeline import cli
+from pipeline.correction import qc
+from pipeline.correction.stage import check, correct
 from pipeline.store.workspace import Workspace
 from pipeline.sync.report import TrackScore, demo_words, table
 from pipeline.sync.scorer import DEFAULT_SYNC, SyncOptions, SyncScorer
 from pipeline.sync.single_clip import is_single_clip, score_clip
 from pipeline.sync.stage import score_tracks
+from pipeline.verdict.standards import STANDARDS
 from pipeline.verdict.video import read_verdict
 
 
@@ -39,6 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
         "the embeddings.")
     add("--precision", choices=PRECISION_CHOICES, default=default.precision,
         help="Arithmetic of the network; auto is fp32 for published weights.")
+    add("--correct", type=Path, metavar="OUT.mp4", help="Also write a copy of the video with its "
+        "sound in sync, and score that again; the picture is copied bit for bit.")
+    add("--per_shot", action="store_true",
+        help="With --correct: move the sound of every shot by the shot's own offset.")
+    add("--standard", choices=STANDARDS, help="Say whether the video, or its corrected copy, keeps "
+        "this standard; the exit code is 0 where it does, 3 where not, 4 where it cannot be told.")
     add("--verbose", action="store_true", help="Print the confidence of every frame, too.")
     cli.add_device(parser)
     # fmt: on
@@ -53,13 +64,53 @@ def main(argv: list[str] | None = None) -> int:
     options = SyncOptions(**{f.name: getattr(args, f.name) for f in fields(SyncOptions)})
     named = None if args.reference else args.videofile
     single = is_single_clip(named, workspace, save_features=args.save_features, notice=print)
+    check_correction(args, workspace, single=single)
     scorer = SyncScorer(options, device=args.device)
+    code = 0
     if single:
         score_one(args, scorer)
     else:
         score_all(workspace, scorer, verbose=args.verbose)
+        code = act(args, workspace, scorer)
     print(f"Compute time {time.perf_counter() - started:.3f} sec.")
-    return 0
+    return code
+
+
+def check_correction(args: argparse.Namespace, workspace: Workspace, *, single: bool) -> None:
+    """Checks the flags of the copy before anything is scored.
+
+    Raises:
+        InputError: one needs another, or no such copy can be written.
+    """
+    if single and (args.correct or args.standard):
+        raise InputError(
+            f"{args.videofile} is one face clip; --correct and --standard are for a video that "
+            "run_pipeline.py has worked on."
+        )
+    if args.per_shot and not args.correct:
+        raise InputError("--per_shot says how a copy is corrected; give --correct, too.")
+    if args.correct:
+        check(workspace, args.correct, video=args.videofile)
+
+
+def act(args: argparse.Namespace, workspace: Workspace, scorer: SyncScorer) -> int:
+    """Writes the corrected copy and holds the verdict against a standard: an exit code."""
+    if args.correct:
+        with cli.progress_bars() as progress:
+            corrected = correct(
+                workspace,
+                args.correct,
+                scorer=scorer,
+                per_shot=args.per_shot,
+                video=args.videofile,
+                progress=progress,
+            )
+        print("", *corrected.report(), sep="\n")
+    if not args.standard:
+        return 0
+    verdict = corrected.after if args.correct else read_verdict(workspace.verdict)
+    print(qc.sentence(verdict, args.standard))
+    return qc.exit_code(verdict, args.standard)
 
 
 def score_one(args: argparse.Namespace, scorer: SyncScorer) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.errors import InputError, PipelineError, ToolkitError, WeightsError
-    from pipeline.api import dub, find_faces, label, score, score_clip, verdict_of
+    from pipeline.api import correct, dub, find_faces, label, score, score_clip, verdict_of
+    from pipeline.correction.stage import Corrected
     from pipeline.dubbing.choose import DubOptions
     from pipeline.dubbing.stage import Dubbed
     from pipeline.faces.options import FaceOptions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClipScore",
+    "Corrected",
     "DubOptions",
     "Dubbed",
     "FaceOptions",
@@ -33,6 +35,7 @@ __all__ = [
     "VideoVerdict",
     "WeightsError",
     "Workspace",
+    "correct",
     "dub",
     "find_faces",
     "label",
@@ -43,12 +46,14 @@ __all__ = [
 
 _MODULES = {
     **dict.fromkeys(
-        ("dub", "find_faces", "label", "score", "score_clip", "verdict_of"), "pipeline.api"
+        ("correct", "dub", "find_faces", "label", "score", "score_clip", "verdict_of"),
+        "pipeline.api",
     ),
     **dict.fromkeys(
         ("InputError", "PipelineError", "ToolkitError", "WeightsError"), "models.errors"
     ),
     **dict.fromkeys(("ClipScore", "SyncOptions", "SyncScorer"), "pipeline.sync.scorer"),
+    "Corrected": "pipeline.correction.stage",
     "DubOptions": "pipeline.dubbing.choose",
     "Dubbed": "pipeline.dubbing.stage",
     "FaceOptions": "pipeline.faces.options",

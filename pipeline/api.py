@@ -22,6 +22,8 @@ from typing import Any
 
 import torch
 
+from pipeline.correction import stage as correct_stage
+from pipeline.correction.stage import Corrected
 from pipeline.dubbing import stage as dubbing_stage
 from pipeline.dubbing.choose import DubOptions, check_audio
 from pipeline.dubbing.stage import Dubbed
@@ -46,7 +48,8 @@ FUNCTIONS = {
     "run_visualise.py": "label",
     "run_wav2lip.py": "dub",
 }  # by the script whose stage they are
-SWITCHES = ("overwrite", "score")  # flags without a value
+SWITCHES = ("overwrite", "score", "per_shot")  # flags without a value
+PARAMETERS = {"correct": "out", "videofile": "video"}  # flags that have another name here
 
 
 def find_faces(
@@ -139,6 +142,44 @@ def verdict_of(faces: Faces | Workspace) -> VideoVerdict:
     """
     with _python_words():
         return read_verdict(_workspace(faces).verdict)
+
+
+def correct(
+    faces: Faces | Workspace,
+    *,
+    out: str | Path,
+    per_shot: bool = False,
+    video: str | Path | None = None,
+    scorer: SyncScorer | None = None,
+    device: Device = "auto",
+    progress: Progress = silent,
+    **options: Any,
+) -> Corrected:
+    """Writes a copy of a scored video with its sound in sync, and scores it again.
+
+    Args:
+        faces: scored, or the workspace they are in.
+        out: file to write; its suffix says which container. The picture is copied bit for bit.
+        per_shot: each shot by its own offset; else by the video's offset, steps or drift.
+        video: where the input of `find_faces` is now; None: where it was.
+        scorer, device, options: as for `score`.
+        progress: called after each track that is scored again.
+
+    Raises:
+        InputError: the faces are not scored, the video is gone or was changed, or `out` is it or
+            cannot hold its picture.
+        PipelineError: no offset is reliable, or reading or writing failed.
+        WeightsError: the weights file is absent or does not fit.
+    """
+    with _python_words():
+        return correct_stage.correct(
+            _workspace(faces),
+            Path(out),
+            scorer=_scorer(scorer, device, options),
+            per_shot=per_shot,
+            video=None if video is None else Path(video),
+            progress=progress,
+        )
 
 
 def score_clip(
@@ -291,4 +332,4 @@ def python_words(sentence: str) -> str:
 
 
 def _parameter(flag: "re.Match[str]") -> str:
-    return f"{flag[1]}=True" if flag[1] in SWITCHES else flag[1]
+    return f"{flag[1]}=True" if flag[1] in SWITCHES else PARAMETERS.get(flag[1], flag[1])

@@ -9,6 +9,8 @@ from models.syncnet import SyncNet, SyncNetConfig
 from pipeline.media import decode
 from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
+from pipeline.verdict.video import Shot
+from tests.correct_kit import packets, verdict
 from tests.flag_kit import NO_SUCH_DEVICE, Bench, read, row, where
 from tests.synthetic import frame_count
 
@@ -150,6 +152,50 @@ def _(bench: Bench) -> None:
     assert {path.name for path in bench.folder.iterdir()} == {
         f"{stem}{suffix}" for stem in "ab" for suffix in suffixes
     }
+
+
+def _judged(bench: Bench, *offsets_ms: float) -> None:
+    """From now on videos of 0.64 s have a verdict, which only the scoring of longer ones gives."""
+    shots = (Shot(0.0, 0.64, 40.0, True, (0,)),)
+    by_hand = verdict(*offsets_ms, ends_s=(0.64,), shots=shots)
+    bench.patch.setattr("run_syncnet.read_verdict", lambda _: by_hand)
+    for module in ("stage", "again"):
+        bench.patch.setattr(f"pipeline.correction.{module}.read_verdict", lambda _: by_hand)
+
+
+@row("run_syncnet", "correct")
+def _(bench: Bench) -> None:
+    """A copy with moved sound; without a reliable offset none, and exit code 1."""
+    work, out = bench.results(), bench.folder / "out.mp4"
+    untold = bench.run("run_syncnet", *where(work), "--correct", out)
+    assert untold.code == 1 and "no offset of face is reliable" in untold.err and not out.exists()
+    _judged(bench, 120)
+    said = bench.ran("run_syncnet", *where(work), "--correct", out).out
+    assert "The sound comes 120 ms later." in said and str(out) in said
+    before, after = decode.read_audio(bench.face), decode.read_audio(out)
+    assert np.corrcoef(after[1920:9000], before[: 9000 - 1920])[0, 1] > 0.95
+    assert packets(out, "v") == packets(bench.face, "v")
+
+
+@row("run_syncnet", "per_shot")
+def _(bench: Bench) -> None:
+    """The shot's own 40 ms, not the 120 of the video."""
+    _judged(bench, 120)
+    work, out = bench.results(), bench.folder / "out.mp4"
+    said = bench.ran("run_syncnet", *where(work), "--correct", out, "--per_shot").out
+    assert "The sound comes 40 ms later." in said
+
+
+@row("run_syncnet", "standard")
+def _(bench: Bench) -> None:
+    """50 ms early keeps one and not the others; without a verdict nothing is kept or broken."""
+    work = bench.results()
+    untold = bench.run("run_syncnet", *where(work), "--standard", "ebu")
+    assert untold.code == 4 and "EBU R37" in untold.out and "cannot be told" in untold.out
+    _judged(bench, 50)
+    for standard, code, words in (("bt1359", 0, "detectable"), ("atsc", 3, "fail"), ("ebu", 3, "")):
+        ended = bench.run("run_syncnet", *where(work), "--standard", standard)
+        assert ended.code == code and words in ended.out, standard
 
 
 @row("run_syncnet", "device")

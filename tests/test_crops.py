@@ -275,7 +275,7 @@ def test_sound_is_copied_in_pieces(work: Workspace, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(crops, "SOUND_PIECE_FRAMES", 4)
     for rate in (25, 30):
         track, target = _track(3, 43), work.scratch / "sound.s16"
-        crops._write_sound(work.audio, target, track, frame_rate=rate)
+        crops.write_sound(work.audio, target, track, frame_rate=rate)
         whole_sound = track_sound(
             np.arange(40 * SAMPLES_PER_FRAME, dtype=np.int16), track.frames, frame_rate=rate
         )

@@ -127,14 +127,14 @@ def find_source(workspace: Workspace, video_file: Path | None = None) -> tuple[S
     """
     record, notices = workspace.read_record() or {}, []
     path = workspace.video
-    if original := record.get("file"):
+    if recorded := workspace.input_paths():
         identity = record.get("input", {})
         if video_file is not None and video_file.is_file() and not is_file_of(video_file, identity):
             raise InputError(
                 f"{video_file} is not what run_pipeline.py was given for {workspace.reference}; "
                 "run it again, or leave --videofile out."
             )
-        candidates = [file for file in (video_file, *_recorded_paths(workspace, original)) if file]
+        candidates = [file for file in (video_file, *recorded) if file]
         path = next((file for file in candidates if is_file_of(file, identity)), workspace.video)
         if path == workspace.video:
             notices = [
@@ -163,12 +163,6 @@ def find_source(workspace: Workspace, video_file: Path | None = None) -> tuple[S
 def _output_rate(path: Path, info: decode.MediaInfo) -> Fraction:
     stated = source_frames.exact_rate(info.frame_rate) if info.frame_rate else None
     return source_frames.output_rate(decode.frame_times_s(path, info=info), stated_rate=stated)
-
-
-def _recorded_paths(workspace: Workspace, original: str) -> list[Path]:
-    """Where the input may be: older records hold a path from where the run was started."""
-    folders = [] if Path(original).is_absolute() else workspace.data_dir.resolve().parents
-    return [Path(original), *(folder / original for folder in folders)]
 
 
 def choose(

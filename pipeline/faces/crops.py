@@ -182,7 +182,7 @@ def _open(workspace: Workspace, job: _Job, *, frame_rate: int, sar: Fraction) ->
     sound = None
     if workspace.audio.exists():
         sound = job.sound
-        _write_sound(workspace.audio, sound, job.track, frame_rate=frame_rate)
+        write_sound(workspace.audio, sound, job.track, frame_rate=frame_rate)
     return encode.VideoWriter(
         job.file,
         size_px=(CROP_PX, CROP_PX),
@@ -193,8 +193,15 @@ def _open(workspace: Workspace, job: _Job, *, frame_rate: int, sar: Fraction) ->
     )
 
 
-def _write_sound(wav: Path, target: Path, track: Track, *, frame_rate: int) -> None:
-    """Writes the sound of a track as raw int16."""
+def write_sound(wav: Path, target: Path, track: Track, *, frame_rate: int) -> None:
+    """Writes the sound of a track as raw int16.
+
+    Args:
+        wav: the video's sound, mono int16 at 16 kHz.
+        target: file to write.
+        track: whose frames it is cut to.
+        frame_rate: of their clock.
+    """
     with target.open("wb") as file:
         for piece in range(0, len(track.frames), SOUND_PIECE_FRAMES):
             part = track.frames[piece : piece + SOUND_PIECE_FRAMES]

@@ -224,7 +224,7 @@ def read_contents(
     _check_gaps(path, "picture", _presented_s(starts_s))
     sound = None
     if info.has_audio:
-        rows = _sound_rows(rows_file, channels=info.sound.channels)
+        rows = sound_rows(rows_file, frame_bytes=2 * info.sound.channels)
         zero = info.zero_us / CLOCK_TICKS_PER_S if info.width_px else _start_s(rows, rate)
         _check_gaps(path, "sound", np.array([position / rate for position, _ in rows]) - zero)
         sound = _placed(raw, rows, zero_s=zero, sample_rate=rate, channels=info.sound.channels)
@@ -296,9 +296,9 @@ def _presented_s(starts_s: np.ndarray) -> np.ndarray:
     return np.asarray(times_s[times_s > -GRID_LEAD_S])
 
 
-def _sound_rows(path: Path, *, channels: int) -> list[tuple[int, int]]:
-    """Position and length of each decoded piece of sound, in samples on ffmpeg's clock."""
-    return [(int(row[2]), int(row[4]) // (2 * channels)) for row in _lines(path) if len(row) > 4]
+def sound_rows(path: Path, *, frame_bytes: int) -> list[tuple[int, int]]:
+    """Position and length in samples of each decoded piece, as framecrc wrote them."""
+    return [(int(row[2]), int(row[4]) // frame_bytes) for row in _lines(path) if len(row) > 4]
 
 
 def segments(

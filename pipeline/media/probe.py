@@ -190,6 +190,15 @@ def _media_info(
 
 
 def _header(path: Path) -> _Header:
+    return _parsed(path, *describe(path))
+
+
+def describe(path: Path) -> tuple[str, str]:
+    """ffmpeg's name of a file's format, and what it says of the file after that.
+
+    Raises:
+        InputError: the file is absent, empty, no media or a playlist.
+    """
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the path of a video.")
     if path.stat().st_size == 0:
@@ -211,7 +220,7 @@ def _header(path: Path) -> _Header:
         )
     if named[1] == "image2" and "%" in path.name:  # stands for all files of such names
         raise InputError(f"{path} is named like a series of pictures; give it a name without %.")
-    return _parsed(path, named[1], text[named.end() :])
+    return named[1], text[named.end() :]
 
 
 @functools.lru_cache(maxsize=1)
@@ -235,7 +244,7 @@ def _parsed(path: Path, format_name: str, described: str) -> _Header:
     """Reads the streams off ffmpeg's description; metadata is indented and cannot look like it."""
     videos: list[tuple[str, int | None]] = []
     sounds = []
-    for kind, text, program in _streams(described):
+    for _, kind, text, program in described_streams(described):
         if kind == "Audio":
             sounds.append(_audio_stream(text, program))
         elif kind == "Video" and "(attached pic)" not in text:
@@ -264,11 +273,14 @@ def _parsed(path: Path, format_name: str, described: str) -> _Header:
     )
 
 
-def _streams(described: str) -> Iterator[tuple[str, str, int | None]]:
-    """Kind, description and programme of each stream, in the file's order.
+def described_streams(described: str) -> Iterator[tuple[int, str, str, int | None]]:
+    """Index, kind, description and programme of each stream, in the file's order.
 
-    Older ffmpegs indent streams by four blanks, as they do metadata, whose names they pad.
+    Older ffmpegs indent streams by four blanks, as they do metadata, whose names they pad; newer
+    ones those of a group, like a picture and its time code.
     """
+    group = re.compile(r"^  Stream group #.*\n((?:    .*\n?)*)", re.MULTILINE)
+    described = group.sub(lambda match: re.sub("^  ", "", match[1], flags=re.MULTILINE), described)
     indent = "  " if re.search(r"^  Stream #0:", described, re.MULTILINE) else "    "
     line = re.compile(
         rf"^{indent}Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)]*\))?: "
@@ -283,7 +295,7 @@ def _streams(described: str) -> Iterator[tuple[str, str, int | None]]:
             program = int(match[4]) if match[4] else None
         else:
             streams.setdefault(int(match[1]), (match[2], match[3], program))
-    return (streams[index] for index in sorted(streams))
+    return ((index, *streams[index]) for index in sorted(streams))
 
 
 def _audio_stream(text: str, program: int | None) -> AudioStream:

@@ -174,6 +174,33 @@ def arguments(stream: Any, *, log_level: str = "error") -> list[str]:
     return [_without_protocol(argument) for argument in compiled]
 
 
+def run(words: Sequence[str | Path], doing: str, *, source: Path, files: Sequence[Path]) -> None:
+    """Runs ffmpeg to its end by words of its command line; a `Path` among them is a local file.
+
+    For what ffmpeg-python cannot say: it orders inputs as it likes, and metadata are copied by
+    their numbers.
+
+    Args:
+        words: what follows the limits of every ffmpeg; inputs are `input_words`.
+        doing: for the sentence of an error.
+        source: what is read; its size bounds what may be written.
+        files: what is written; they are watched for growth.
+
+    Raises:
+        PipelineError: it failed.
+    """
+    limits = ("-hide_banner", "-nostdin", "-max_alloc", str(LARGEST_BLOCK_BYTES), "-y")
+    named = [f"{FILE_PREFIX}{word}" if isinstance(word, Path) else word for word in words]
+    command = [find_ffmpeg(), *limits, "-loglevel", "error", *named]
+    with Process(command, files=files, source=source) as process:
+        process.check(doing)
+
+
+def input_words(path: Path) -> tuple[str | Path, ...]:
+    """A local file as an input of `run`; nothing else can be reached from it."""
+    return ("-protocol_whitelist", "file,pipe", "-i", path.absolute())
+
+
 def _without_protocol(argument: str) -> str:
     if not argument.startswith(FILE_PREFIX):
         return argument

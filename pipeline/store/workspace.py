@@ -254,6 +254,18 @@ class Workspace(Folders):
             return None
         return record if isinstance(record, dict) else None
 
+    def input_paths(self) -> list[Path]:
+        """Where the input of run_pipeline.py may be; empty where pipeline.json does not say it.
+
+        Older records hold a path from where the run was started.
+        """
+        recorded = (self.read_record() or {}).get("file")
+        if not recorded:
+            return []
+        path = Path(recorded)
+        folders = [] if path.is_absolute() else self.data_dir.resolve().parents
+        return [path, *(folder / path for folder in folders)]
+
     def read_frame_rate(self) -> int:
         """Frames per second of this workspace's frames and clips; 25 for results of other tools."""
         settings = (self.read_record() or {}).get("settings", {})
