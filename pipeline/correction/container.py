@@ -141,12 +141,14 @@ def takes(container: Container, source: Path, stream: Stream, folder: Path) -> s
         The encoder: "copy", or another for text subtitles; None where it cannot be held.
     """
     titles = container.titles if stream.kind == "Subtitle" else ()
-    # Time code would be a stream of its own. Attached files need a name, and a stream beside them.
-    beside: tuple[str, ...] = ("-map_metadata", "-1")
-    if stream.kind == "Attachment":
+    limits = ("-t", TRIED_S)
+    beside = ("-map_metadata", "-1")  # with it there may be a stream of time code
+    if stream.kind == "Attachment":  # needs its name, and a stream beside it
         beside = ("-map", "0:V:0")
+    if stream.kind in ("Subtitle", "Data"):  # whose first packet may come late
+        limits = (f"-frames:{stream.kind[0].lower()}", "1")
     for encoder in ("copy", *titles):
-        maps = (*beside, "-map", f"0:{stream.index}", "-c", encoder)
+        maps = (*beside, "-map", f"0:{stream.index}", "-c", encoder, *limits)
         held = _tried(container, (*process.input_words(source), *maps), source, folder)
         wanted = stream.codec if encoder == "copy" else encoder
         alike = (stream.kind, wanted, stream.is_cover)
@@ -198,7 +200,7 @@ def encoding_of(
             said = stream.bit_rate_kbps if codec == stream.codec else None
             kbps = max(said or 0, encoder.least_kbps * sound.channels)
         encoding = Encoding(codec, encoder, kbps)
-        words = (*process.input_words(sound.wav), *encoding.words("a"))
+        words = (*process.input_words(sound.wav), *encoding.words("a"), "-t", TRIED_S)
         held = _tried(container, words, sound.wav, folder)
         if held and (held.kind, held.codec) == ("Audio", codec):
             return encoding
@@ -208,12 +210,11 @@ def encoding_of(
 def _tried(
     container: Container, words: Sequence[str | Path], source: Path, folder: Path
 ) -> Stream | None:
-    """The last stream of a file with the first second of some; None where it cannot be written."""
+    """The last stream of a file that is written as a trial; None where it cannot be written."""
     trial = folder / "trial"
-    output = ["-t", TRIED_S, "-map_chapters", "-1", "-f", container.format]
     try:
-        command = [*words, *output, *container.options, trial]
-        process.run(command, "Trying", source=source, files=[trial])
+        output = ("-map_chapters", "-1", "-f", container.format, *container.options, trial)
+        process.run((*words, *output), "Trying", source=source, files=[trial])
         streams = read_header(trial).streams
     except PipelineError:  # it cannot be written, or not be read
         return None
