@@ -22,6 +22,7 @@ from tests.ffmpegs import ROOT, Ffmpeg, every_ffmpeg, same_program
 SELECTIONS: tuple[tuple[str, ...], ...] = (
     ("tests/test_dub.py", "tests/test_dub_runs.py"),
     ("tests/test_clock.py",),
+    ("tests/test_correct.py", "tests/test_correct_stage.py"),
     ("tests/test_example.py",),
     ("tests/test_media.py", "tests/test_mp4.py"),
     ("tests/test_faults.py", "tests/test_watchdog.py", "tests/test_hostile_files.py"),

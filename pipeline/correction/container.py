@@ -213,8 +213,8 @@ def _tried(
     """The last stream of a file that is written as a trial; None where it cannot be written."""
     trial = folder / "trial"
     try:
-        output = ("-map_chapters", "-1", "-f", container.format, *container.options, trial)
-        process.run((*words, *output), "Trying", source=source, files=[trial])
+        kind = ("-map_chapters", "-1", "-f", container.format, *container.options)
+        process.run((*words, *kind, trial), "Trying", source=source, files=[trial])
         streams = read_header(trial).streams
     except PipelineError:  # it cannot be written, or not be read
         return None
