@@ -202,7 +202,7 @@ def test_every_sound_is_moved_and_as_loud_as_before(rich: Path, tmp_path: Path) 
         before, after = levels
         places, part = round(0.2 * rate), slice(rate // 2, 2 * rate)
         moved = after[places:][part]
-        assert abs(20 * np.log10(np.sqrt((moved**2).mean() / (before[part] ** 2).mean()))) < 0.1
+        assert abs(20 * np.log10(np.sqrt((moved**2).mean() / (before[part] ** 2).mean()))) < 0.5
         for channel in range(before.shape[1]):
             if before[part, channel].std() > 0.01:
                 match = np.corrcoef(moved[:, channel], before[part, channel])[0, 1]
