@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORK := data/work
 
-.PHONY: demo test coverage readme matrix mutants clock slow kills nightly lint audit lock clean
+.PHONY: demo test coverage readme browser matrix mutants clock slow kills nightly lint audit lock clean
 
 demo: .venv/ready
 	.venv/bin/python run_pipeline.py --videofile data/example.mp4 --reference example --data_dir $(WORK) --overwrite
@@ -27,6 +27,10 @@ coverage: lint
 
 readme: .venv/ready
 	FFMPEG_BINARY=$(BUNDLED) .venv/bin/python -m pytest -q -m slow tests/test_readme.py
+
+# The page of run_visualise.py in headless Chromium (apt-get install chromium); part of `test`, too.
+browser: .venv/ready
+	$(SUITE) tests/test_browser.py tests/test_page.py
 
 matrix: .venv/ready
 	FFMPEG_BINARY=$(BUNDLED) .venv/bin/python -m tests.matrix $(MATRIX)

@@ -2,7 +2,8 @@
 
     python run_visualise.py --reference talk --data_dir data/work
 
-Reads what run_pipeline.py and run_syncnet.py wrote; writes pyavi/REFERENCE/video_out.avi.
+Reads what run_pipeline.py and run_syncnet.py wrote. Writes pyavi/REFERENCE/video_out.avi, the same
+as video_out.mp4 for browsers, and pywork/REFERENCE/report.html, a page about the whole video.
 """
 
 import argparse
@@ -27,12 +28,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the stage and says where the video is."""
+    """Runs the stage and says where video and page are."""
     args = build_parser().parse_args(argv)
     workspace = cli.workspace(args)
     with cli.progress_bars() as progress:
         label(workspace, frame_rate=args.frame_rate, progress=progress)
     print(workspace.labelled_video)
+    print(workspace.report_page)
     print(cli.next_command("run_wav2lip.py", workspace, "--tracks", "speaking"))
     return 0
 

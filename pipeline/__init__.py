@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.errors import InputError, PipelineError, ToolkitError, WeightsError
-    from pipeline.api import correct, dub, find_faces, label, score, score_clip, verdict_of
+    from pipeline.api import correct, dub, find_faces, label, report, score, score_clip, verdict_of
     from pipeline.correction.stage import Corrected
     from pipeline.dubbing.choose import DubOptions
     from pipeline.dubbing.stage import Dubbed
@@ -39,6 +39,7 @@ __all__ = [
     "dub",
     "find_faces",
     "label",
+    "report",
     "score",
     "score_clip",
     "verdict_of",
@@ -46,7 +47,7 @@ __all__ = [
 
 _MODULES = {
     **dict.fromkeys(
-        ("correct", "dub", "find_faces", "label", "score", "score_clip", "verdict_of"),
+        ("correct", "dub", "find_faces", "label", "report", "score", "score_clip", "verdict_of"),
         "pipeline.api",
     ),
     **dict.fromkeys(

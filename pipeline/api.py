@@ -33,6 +33,7 @@ from pipeline.faces.detector import Detector
 from pipeline.faces.options import FaceOptions
 from pipeline.faces.stage import Faces
 from pipeline.labelling import label as label_workspace
+from pipeline.page.write import report as write_report
 from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 from pipeline.sync import single_clip
@@ -219,6 +220,8 @@ def label(
 ) -> Path:
     """Draws every tracked face on the video: red for silent lips, green for the speaker.
 
+    Beside it are the same video for browsers, video_out.mp4, and a page about it, report.html.
+
     Args:
         faces: scored, or the workspace they are in.
         frame_rate: of the workspace; None takes the recorded one.
@@ -235,6 +238,25 @@ def label(
         workspace = _workspace(faces)
         label_workspace(workspace, frame_rate=frame_rate, progress=progress)
         return workspace.labelled_video
+
+
+def report(faces: Faces | Workspace, *, frame_rate: int | None = None) -> Path:
+    """Writes a page about a scored video; `label` does so, too, beside drawing the faces.
+
+    Args:
+        faces: scored, or the workspace they are in.
+        frame_rate: of the workspace; None takes the recorded one.
+
+    Returns:
+        The page, report.html.
+
+    Raises:
+        InputError: the faces are not scored, or a file of theirs is damaged.
+    """
+    with _python_words():
+        workspace = _workspace(faces)
+        write_report(workspace, frame_rate=frame_rate)
+        return workspace.report_page
 
 
 def dub(

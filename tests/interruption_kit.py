@@ -53,8 +53,12 @@ class Stage:
 
 
 def contents(data_dir: Path) -> Contents:
-    """Every file of a folder but locks."""
-    return {name: content for name, (_, content) in snapshot(data_dir).items()}
+    """Every file of a folder but locks; the commands on a page name the folder itself."""
+    here = os.fsencode(data_dir)
+    return {
+        name: content.replace(here, b"DATA_DIR") if name.endswith("report.html") else content
+        for name, (_, content) in snapshot(data_dir).items()
+    }
 
 
 def measured_stage(name: str, flags: tuple[str, ...], before: Path, passing: Path) -> Stage:

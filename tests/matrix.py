@@ -24,7 +24,7 @@ SELECTIONS: tuple[tuple[str, ...], ...] = (
     ("tests/test_clock.py",),
     ("tests/test_correct.py", "tests/test_correct_stage.py"),
     ("tests/test_example.py",),
-    ("tests/test_media.py", "tests/test_mp4.py"),
+    ("tests/test_media.py", "tests/test_mp4.py", "tests/test_page.py"),
     ("tests/test_faults.py", "tests/test_watchdog.py", "tests/test_hostile_files.py"),
 )
 LIMIT_S = 1500

@@ -165,6 +165,7 @@ def test_the_commands_print_the_demos_words(sample: Sample) -> None:
     assert f"AV offset: \t{sample.rows[0][1]} " in output
     assert "3 tracks" in sample.outputs["run_pipeline.py"]
     assert "video_out.avi" in sample.outputs["run_visualise.py"]
+    assert "report.html" in sample.outputs["run_visualise.py"]
 
 
 def test_distances_have_a_row_per_window(sample: Sample) -> None:

@@ -40,6 +40,8 @@ def test_layout_is_the_demos(tmp_path: Path) -> None:
         "pyavi/R/video.avi": work.video,
         "pyavi/R/audio.wav": work.audio,
         "pyavi/R/video_out.avi": work.labelled_video,
+        "pyavi/R/video_out.mp4": work.labelled_copy,
+        "pywork/R/report.html": work.report_page,
         "pyframes/R/000001.jpg": work.frame(0),
         "pyframes/R/1000000.jpg": work.frame(999_999),
         "pycrop/R/00012.avi": work.crop(12),

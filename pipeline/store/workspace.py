@@ -49,6 +49,16 @@ class Workspace(Folders):
         return self.folder("pyavi") / "video_out.avi"
 
     @property
+    def labelled_copy(self) -> Path:
+        """The same for browsers, as H.264 and AAC."""
+        return self.folder("pyavi") / "video_out.mp4"
+
+    @property
+    def report_page(self) -> Path:
+        """Everything about the video, to look at in a browser."""
+        return self.folder("pywork") / "report.html"
+
+    @property
     def offsets_text(self) -> Path:
         """One line per track, in the format of the SyncNet demo."""
         return self.folder("pywork") / "offsets.txt"

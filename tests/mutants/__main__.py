@@ -22,6 +22,7 @@ from tests.conftest import REPO
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_models import MUTANTS as OF_MODELS
+from tests.mutants.of_page import MUTANTS as OF_PAGE
 from tests.mutants.of_pipeline import MUTANTS as OF_PIPELINE
 from tests.mutants.of_reliability import MUTANTS as OF_RELIABILITY
 from tests.mutants.of_training import MUTANTS as OF_TRAINING
@@ -29,6 +30,7 @@ from tests.mutants.of_training import MUTANTS as OF_TRAINING
 MUTANTS: tuple[Mutant, ...] = (
     *OF_PIPELINE,
     *OF_CORRECTION,
+    *OF_PAGE,
     *OF_MODELS,
     *OF_RELIABILITY,
     *OF_TRAINING,

@@ -1,0 +1,1 @@
+"""The page about one video: results read, put into words and charts, written as one HTML file."""
