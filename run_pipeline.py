@@ -43,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="Arithmetic of the detector; auto is fp32 for published weights.")
     add("--keep_frames", type=cli.yes_or_no, default="yes" if default.keep_frames else "no",
         metavar="yes|no", help="Whether every frame is left as a picture in pyframes/.")
+    add("--keep_video", type=cli.yes_or_no, default="yes" if default.keep_video else "no",
+        metavar="yes|no", help="Whether video.avi is left in pyavi/; run_visualise.py needs it.")
     cli.add_device(parser)
     add("--overwrite", action="store_true",
         help="Make everything again, and replace results of another video or other settings.")

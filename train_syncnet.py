@@ -25,7 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of the script; every one is a field of `TrainOptions`."""
     parser = cli.plain_parser(__doc__)
     # fmt: off
-    data = add_clip_flags(parser, data="Results folders of run_pipeline.py.")
+    data = add_clip_flags(parser, data="Results folders of run_pipeline.py, or lists "
+        "(.txt) of python -m pipeline.select.")
     data("--val_without", nargs="*", default=[],
          help="References of --val that are reported on but not calibrated on.")
     data("--drawn", type=int, help="How many drawn talking heads are added. Without it, as many "

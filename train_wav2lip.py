@@ -23,7 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.plain_parser(__doc__)
     # fmt: off
     data = add_clip_flags(
-        parser, data="Results folders of run_pipeline.py, or preprocessed_root folders of Wav2Lip."
+        parser, data="Results folders of run_pipeline.py, lists (.txt) of "
+        "python -m pipeline.select, or preprocessed_root folders of Wav2Lip."
     )
     data("--filelists", type=Path,
          help="Folder of train.txt and val.txt, which choose from a preprocessed_root.")

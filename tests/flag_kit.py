@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+import run_batch
 import run_pipeline
 import run_syncnet
 import run_visualise
 import run_wav2lip
 from pipeline import cli
 from pipeline.evaluate import folder as evaluate_folder
+from pipeline.select import __main__ as select_main
 from pipeline.store.workspace import Workspace
 from tests.synthetic import ffmpeg
 
@@ -24,6 +26,8 @@ SCRIPTS: dict[str, Any] = {
     "run_visualise": run_visualise,
     "run_wav2lip": run_wav2lip,
     "evaluate": evaluate_folder,
+    "run_batch": run_batch,
+    "select": select_main,
 }
 # A face of 77 pixels in a frame of 320x180, 16 frames, with sound.
 FACE = ("--min_track", "10", "--min_face_size", "50")

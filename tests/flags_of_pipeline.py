@@ -1,5 +1,6 @@
 """Flags of run_pipeline.py: two values each, and their effect."""
 
+import json
 import wave
 from pathlib import Path
 
@@ -209,6 +210,23 @@ def _(bench: Bench) -> None:
         for work in (with_frames, bare)
     ]
     assert others[0] == others[1] and len(others[0]) == 7
+
+
+@row("run_pipeline", "keep_video")
+def _(bench: Bench) -> None:
+    """All but video.avi is the same, and an older record, which knows no such flag, kept it."""
+    full = _prepared(bench, *FACE, "--keep_frames", "no", "--keep_video", "yes", name="yes")
+    bare = _prepared(bench, *FACE, "--keep_frames", "no", "--keep_video", "no", name="no")
+    assert full.video.is_file() and not bare.video.exists()
+    for name in (full.audio, full.crop(0), full.tracks):
+        other = bare.data_dir / name.relative_to(full.data_dir)
+        assert other.read_bytes() == name.read_bytes()
+    record = read(full.record)
+    del record["settings"]["keep_video"]
+    full.record.write_text(json.dumps(record))
+    command = ("--videofile", bench.face, *where(full), *FACE, "--keep_frames", "no")
+    assert "Kept the complete results" in bench.ran("run_pipeline", *command).out
+    assert "add --overwrite" in bench.run("run_pipeline", *command, "--keep_video", "no").err
 
 
 @row("run_pipeline", "device")

@@ -23,12 +23,15 @@ ALLOWED = (
     Allowed(r".*", r"no reference data", "../shared is never committed; golden numbers stand in"),
     Allowed(r"test_sync\.py", r"no published weights", "they cannot be committed"),
     Allowed(r"test_training_data\.py", r".*tensorboard", "it is optional, and not installed"),
+    Allowed(r"test_(batch|batch_ray)\.py", r".*(pyarrow|ray)\b", "optional, and not installed"),
     Allowed(r"test_download\.py", r"(wget|shasum|curl|sha256sum) is not installed", "others are"),
     Allowed(r"test_clock\.py", r"(this ffmpeg cannot|ffmpeg 4 gives)", "older ffmpegs lack it"),
     Allowed(
         r"test_clock\.py", r"(mkvmerge|MP4Box) is not installed", "ffmpeg's own muxers are tried"
     ),
-    Allowed(r"test_faults\.py", r"(names there are text|this disk takes only)", "Windows, macOS"),
+    Allowed(
+        r"test_(faults|batch)\.py", r"(names there are text|this disk takes only)", "Windows, macOS"
+    ),
     Allowed(r".*", r"(no /proc|needs /proc|looks into /proc|needs fork|kills forked)", "not Linux"),
     Allowed(
         r"test_(crops|cost)\.py", r"this system (cannot choose|does not)", "not Linux, one core"

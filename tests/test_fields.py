@@ -83,6 +83,7 @@ SETTINGS: Truth = {
     "detector": "auto",
     "detect_every": 5,
     "keep_frames": True,
+    "keep_video": True,
     "audio_stream": None,
     "precision": "auto",
 }

@@ -19,9 +19,10 @@ from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync import report as sync_report
 from pipeline.sync import scorer as sync_scorer
 from pipeline.sync import stage as sync_stage
+from pipeline.sync.embedded import Embedded
 from pipeline.sync.embeddings import SyncNetModel
 from pipeline.sync.offset import Sync
-from pipeline.sync.scorer import ClipScore, Embedded, SyncOptions
+from pipeline.sync.scorer import ClipScore, SyncOptions
 from pipeline.verdict import reasons
 from pipeline.verdict.reasons import Signs
 from pipeline.verdict.tracks import judge

@@ -9,19 +9,26 @@ from typing import Any
 
 import pytest
 
-for _kit in ("pipeline", "syncnet", "wav2lip", "evaluate"):
+from pipeline.batch.videos import Shard
+
+for _kit in ("pipeline", "syncnet", "wav2lip", "evaluate", "batch", "select"):
     pytest.register_assert_rewrite(f"tests.flags_of_{_kit}")
 
 from tests import (  # noqa: E402 - after assertions are made to speak
+    flags_of_batch,
     flags_of_evaluate,
     flags_of_pipeline,
+    flags_of_select,
     flags_of_syncnet,
     flags_of_wav2lip,
 )
 from tests.flag_kit import FACE, ROWS, SCRIPTS, Bench, make_clips  # noqa: E402
 from tests.synthetic import ffmpeg  # noqa: E402
 
-TABLES = (flags_of_pipeline, flags_of_syncnet, flags_of_wav2lip, flags_of_evaluate)
+TABLES = (
+    *(flags_of_pipeline, flags_of_syncnet, flags_of_wav2lip, flags_of_evaluate),
+    *(flags_of_batch, flags_of_select),
+)
 
 
 def _flags(script: str) -> list[argparse.Action]:
@@ -66,7 +73,7 @@ def test_flag_has_its_effect(
 
 
 def test_every_row_has_its_flag() -> None:
-    assert sorted(ROWS) == sorted(ALL) and len(TABLES) == 4
+    assert sorted(ROWS) == sorted(ALL) and len(TABLES) == 6
 
 
 # What contracts.md lists of the demo's scripts.
@@ -86,6 +93,16 @@ DEMO: dict[str, dict[str, Any]] = {
     # Wav2Lip's; a batch of 128 is that of a large GPU.
     "run_wav2lip": {"pads": (0, 10, 0, 0), "checkpoint": "auto", "batch_size": 16},
     "evaluate": {"batch_size": 20, "vshift": 15, "min_track": 100, "min_face_size": 100},
+    "run_batch": {
+        "facedet_scale": None,
+        "crop_scale": 0.40,
+        "min_track": 100,
+        "num_failed_det": 25,
+        "min_face_size": 100,
+        "batch_size": 20,
+        "vshift": 15,
+    },
+    "select": {},
 }
 # What else a flag is where nobody types it.
 OURS: dict[str, dict[str, Any]] = {
@@ -95,6 +112,7 @@ OURS: dict[str, dict[str, Any]] = {
         "audio_stream": None,
         "precision": "auto",
         "keep_frames": True,
+        "keep_video": True,
         "device": "auto",
         "overwrite": False,
     },
@@ -132,8 +150,38 @@ OURS: dict[str, dict[str, Any]] = {
         "tmp_dir": None,
         "device": "auto",
     },
+    "run_batch": {
+        "data_dir": "data/batch",
+        "keep": "crops",
+        "workers": 0,
+        "time_limit_s": 3600.0,
+        "memory_gb": None,
+        "shard": Shard(),
+        "address": None,
+        "retry_failed": False,
+        "overwrite": False,
+        "detector": "auto",
+        "detect_every": 5,
+        "initial_model": "auto",
+        "precision": "auto",
+        "device": "auto",
+    },
+    "select": {
+        "min_confidence": None,
+        "min_probability": None,
+        "max_offset": 3.0,
+        "min_seconds": 2.0,
+        "duplicates": False,
+        "in_sync": False,
+        "shard_mb": None,
+    },
 }
-NEEDED = {"run_pipeline": ["--videofile", "v.mp4"], "evaluate": ["--data_root", "videos"]}
+NEEDED = {
+    "run_pipeline": ["--videofile", "v.mp4"],
+    "evaluate": ["--data_root", "videos"],
+    "run_batch": ["--videos", "videos"],
+    "select": ["--data_dir", "batch", "--out", "selected"],
+}
 # Unset where the record or another flag decides, which comes to the demo's number.
 DECIDED_LATER = {("run_pipeline", "facedet_scale"), ("run_visualise", "frame_rate")}
 
@@ -143,7 +191,7 @@ def test_defaults_are_those_of_the_demo(script: str) -> None:
     """Every flag's, literally; `frame_rate` of run_visualise.py is its row's."""
     defaults = vars(SCRIPTS[script].build_parser().parse_args(NEEDED.get(script, [])))
     expected = DEMO[script] | OURS[script]
-    required = {flag.lstrip("-") for flag in NEEDED.get(script, [])[:1]}
+    required = {flag.lstrip("-") for flag in NEEDED.get(script, [])[::2]}
     assert defaults.keys() == expected.keys() | required
     for name, value in expected.items():
         shown_value = (

@@ -25,6 +25,7 @@ from models.device import resolve_precision, torch_device
 from models.errors import InputError, PipelineError, ToolkitError, WeightsError
 from models.options import check_choice, check_number, check_switch
 from pipeline import cli
+from pipeline.batch.options import BatchOptions
 from pipeline.dubbing import choose as dub_choose
 from pipeline.dubbing import source_frames
 from pipeline.dubbing.face_path import Pads
@@ -34,6 +35,7 @@ from pipeline.faces.crops import CROP_SCALE
 from pipeline.faces.detector import load_detector
 from pipeline.faces.options import FaceOptions
 from pipeline.faces.tracks import Track
+from pipeline.select.choose import SelectOptions
 from pipeline.store.workspace import Workspace
 from pipeline.sync import scorer as sync_scorer
 from pipeline.sync import single_clip
@@ -188,6 +190,16 @@ NUMBERS: list[tuple[Callable[..., object], str, list[object]]] = [
     (FaceOptions, "min_face_size", [0, 10.5, float("nan")]),
     (FaceOptions, "detect_every", [0, 101, True]),
     (FaceOptions, "keep_frames", ["no", 0, None]),
+    (FaceOptions, "keep_video", ["no", 0, None]),
+    (BatchOptions, "workers", [-1, 1.5, True]),
+    (BatchOptions, "time_limit_s", [0, -1.0, float("inf"), None]),
+    (BatchOptions, "memory_gb", [0, float("nan"), "4"]),
+    (BatchOptions, "keep", ["some", None]),
+    (SelectOptions, "min_confidence", [float("nan"), "3"]),
+    (SelectOptions, "min_probability", [-0.1, 1.1]),
+    (SelectOptions, "max_offset", [-1, None]),
+    (SelectOptions, "min_seconds", [-1, None]),
+    (SelectOptions, "duplicates", ["no", None]),
     (SyncOptions, "batch_size", [0, -1, 2.5, True, "20", 10**400]),
     (SyncOptions, "vshift", [0, 251, 15.0, float("nan"), True]),
     (DubOptions, "batch_size", [0, 1.5, True]),

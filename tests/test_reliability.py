@@ -15,8 +15,8 @@ from pipeline.errors import InputError
 from pipeline.sync import offset as sync_offset
 from pipeline.sync import reliability
 from pipeline.sync import report as sync_report
+from pipeline.sync.embedded import Embedded
 from pipeline.sync.report import TrackScore
-from pipeline.sync.scorer import Embedded
 from tests.score_kit import NO_FILE, scorer_of
 from training.data import people
 from training.data.samples import Clip

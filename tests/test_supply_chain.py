@@ -19,7 +19,7 @@ PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", re.MULTILINE)
 PRODUCT = ("pipeline", "models", "training", "data")
 # What a package is called where it is imported.
 IMPORTED_AS = {"opencv-python": "cv2", "ffmpeg-python": "ffmpeg"}
-OPTIONAL = {"tensorboard"}  # used where it is there
+OPTIONAL = {"tensorboard", "pyarrow", "ray", "fsspec"}  # used where it is there
 
 
 def _normal(name: str) -> str:

@@ -14,8 +14,9 @@ from models.weights import WeightsFile
 from pipeline.errors import InputError
 from pipeline.evidence.parts import Drift, Part
 from pipeline.media import decode
+from pipeline.sync.embedded import Embedded
 from pipeline.sync.embeddings import SyncNetModel
-from pipeline.sync.scorer import Embedded, SyncScorer
+from pipeline.sync.scorer import SyncScorer
 from pipeline.verdict import reasons, sentences
 from pipeline.verdict.decide import decide
 from pipeline.verdict.reasons import Signs

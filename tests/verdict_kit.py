@@ -7,7 +7,7 @@ import torch
 
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from pipeline.evidence.blocks import Evidence, evidence_of
-from pipeline.sync.scorer import Embedded
+from pipeline.sync.embedded import Embedded
 from pipeline.verdict.traits import SoundTraits
 
 SIZE = 32  # of an embedding

@@ -44,16 +44,12 @@ from pipeline.faces.detector import Detector, load_detector
 from pipeline.faces.options import FaceOptions
 from pipeline.faces.stage import find_faces
 from pipeline.media import decode
+from pipeline.media.probe import VIDEO_SUFFIXES
 from pipeline.progress import Progress, silent
 from pipeline.store import provenance
 from pipeline.store.files import check_output, write_json, write_text
 from pipeline.store.workspace import Workspace
 from pipeline.sync.scorer import DEFAULT_SYNC, ClipScore, SyncOptions, SyncScorer
-
-VIDEO_SUFFIXES = (
-    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov"),
-    *(".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
-)
 
 
 def find_videos(folder: Path) -> dict[str, Path]:

@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -55,10 +56,22 @@ def crop_face(frame: np.ndarray, *, x: float, y: float, s: float, crop_scale: fl
     return cv2.resize(square, (CROP_PX, CROP_PX))
 
 
+class CropTaker(Protocol):
+    """What takes the crops of one track, one by one."""
+
+    def write(self, frame: np.ndarray) -> None:
+        """Takes the next (224, 224, 3) uint8 BGR crop."""
+
+
+# Opens what takes the crops of the track of a number; closed after the track's last crop.
+OpenClip = Callable[[int], AbstractContextManager[CropTaker]]
+
+
 @dataclass(frozen=True)
 class _Job:
-    """One track on its way to a file."""
+    """One track on its way to a file, or to whatever else takes its crops."""
 
+    number: int
     track: Track
     path: CropPath
     file: Path
@@ -75,6 +88,7 @@ def write_crops(
     frame_rate: int,
     progress: Progress = silent,
     sar: Fraction = Fraction(1),
+    open_clip: OpenClip | None = None,
 ) -> None:
     """Cuts every track's clip with its own stretch of sound.
 
@@ -91,23 +105,28 @@ def write_crops(
         frame_rate: of frames and clips.
         progress: called after each frame, `frames_needed` times in all.
         sar: width to height of one pixel of the frames, and so of the clips.
+        open_clip: takes the crops; None writes the clips of `pycrop`.
     """
     total, counter = frames_needed(tracks), itertools.count(1)
+
+    def open_job(job: _Job) -> AbstractContextManager[CropTaker]:
+        if open_clip is not None:
+            return open_clip(job.number)
+        return _open_file(workspace, job, frame_rate=frame_rate, sar=sar)
+
     for numbers in crop_passes(tracks):
         jobs = [
-            _Job(tracks[n], paths[n], workspace.crop(n), workspace.scratch / f"{n:05d}.s16")
+            _Job(n, tracks[n], paths[n], workspace.crop(n), workspace.scratch / f"{n:05d}.s16")
             for n in numbers
         ]
         end = _end_frame([job.track for job in jobs])
         with closing(frames()) as stream:
             cut = islice(stream, end)
             _cut(
-                workspace,
                 cut,
                 jobs,
                 crop_scale=crop_scale,
-                frame_rate=frame_rate,
-                sar=sar,
+                open_job=open_job,
                 step=lambda: progress("face clips", next(counter), total),
             )
 
@@ -147,26 +166,23 @@ def _end_frame(tracks: list[Track]) -> int:
 
 
 def _cut(
-    workspace: Workspace,
     frames: Iterable[np.ndarray],
     jobs: list[_Job],
     *,
     crop_scale: float,
-    frame_rate: int,
-    sar: Fraction,
+    open_job: Callable[[_Job], AbstractContextManager[CropTaker]],
     step: Callable[[], object],
 ) -> None:
     """One pass over the frames."""
     starts: dict[int, list[_Job]] = {}
     for job in jobs:
         starts.setdefault(int(job.track.frames[0]), []).append(job)
-    open_jobs: dict[Path, tuple[_Job, encode.VideoWriter, ExitStack]] = {}
+    open_jobs: dict[Path, tuple[_Job, CropTaker, ExitStack]] = {}
     with ExitStack() as on_error:
         for index, frame in enumerate(frames):
             for job in starts.get(index, []):
                 stack = on_error.enter_context(ExitStack())
-                writer = _open(workspace, job, frame_rate=frame_rate, sar=sar)
-                open_jobs[job.file] = (job, stack.enter_context(writer), stack)
+                open_jobs[job.file] = (job, stack.enter_context(open_job(job)), stack)
             for job, writer, stack in list(open_jobs.values()):
                 position = index - int(job.track.frames[0])
                 x, y, s = job.path.at(position)
@@ -178,7 +194,9 @@ def _cut(
             step()
 
 
-def _open(workspace: Workspace, job: _Job, *, frame_rate: int, sar: Fraction) -> encode.VideoWriter:
+def _open_file(
+    workspace: Workspace, job: _Job, *, frame_rate: int, sar: Fraction
+) -> encode.VideoWriter:
     sound = None
     if workspace.audio.exists():
         sound = job.sound

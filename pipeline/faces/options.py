@@ -30,6 +30,7 @@ class FaceOptions:
         detector: auto, s3fd or small.
         detect_every: frames from one the detector always sees to the next; 1 shows it every frame.
         keep_frames: leave every frame as a picture in pyframes/.
+        keep_video: leave video.avi in pyavi/; run_visualise.py draws on it.
         audio_stream: which of the video's sound streams, counted from 0; None for the one that
             players take.
         precision: the detector's arithmetic: fp32, bf16, or auto: for our own weights the fastest
@@ -45,6 +46,7 @@ class FaceOptions:
     detector: str = "auto"
     detect_every: int = 5
     keep_frames: bool = True
+    keep_video: bool = True
     audio_stream: int | None = None
     precision: Precision = "auto"
 

@@ -1,23 +1,25 @@
 """One video to shots, face tracks and face clips: what run_pipeline.py does, in order."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from models.device import torch_device
+from models.weights import WeightsFile
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces import crops, tracks
 from pipeline.faces import shots as shot_cuts
+from pipeline.faces.crops import OpenClip
 from pipeline.faces.detector import Detector, FaceStream, detector_weights, load_detector
 from pipeline.faces.options import FaceOptions, check_scale, why_nothing
 from pipeline.media import decode, normalise, process
 from pipeline.progress import Progress, counted, silent
 from pipeline.store import provenance
 from pipeline.store.files import write_json
-from pipeline.store.workspace import Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,10 @@ def find_faces(
         InputError: the input is no video, or other results are in the way.
         PipelineError: decoding or writing failed.
     """
-    info = decode.probe(video, audio_stream=options.audio_stream)
-    if not info.width_px:
-        raise InputError(f"{video} has no video stream; give a file with a picture.")
-    check_scale(options, (info.width_px, info.height_px))
+    info = _probed(video, options)
     where = torch_device(device)
     weights_file = detector.weights_file if detector else detector_weights(options.detector)
-    settings = asdict(options) | {"facedet_scale": options.detection_scale}
-    if detector:
-        settings["detector"] = weights_file.file
-    source = {
-        "input": provenance.identity(video),
-        "settings": settings,
-        "detector": asdict(weights_file),
-    }
+    source = _source(video, options, weights_file, loaded=detector is not None)
     with workspace.locked():
         workspace.finish_commit()
         record = workspace.read_record()
@@ -103,46 +95,114 @@ def find_faces(
             made = _make(video, info, staging, options, detector, progress=progress)
             where = getattr(detector, "device", where)
             _write_record(staging, source, made, video=video, detector=detector, device=where)
+            _check_complete(staging)
             if again:
                 _keep_later_results(workspace, staging)
             workspace.commit()
     return Faces(workspace, made.counts["tracks"], False, again + made.notices)
 
 
+def find_passing_faces(
+    video: Path,
+    workspace: Workspace,
+    options: FaceOptions,
+    *,
+    detector: Detector,
+    device: str | torch.device,
+    open_clip: OpenClip,
+    hold_bytes: int,
+    progress: Progress = silent,
+) -> Faces:
+    """`find_faces` whose crops go to a function and whose video is in no file.
+
+    Args:
+        video, options, progress: as for `find_faces`.
+        workspace: empty, and thrown away after its tracks are scored.
+        detector, device: as for `find_faces`.
+        open_clip: takes the crops.
+        hold_bytes: of frames in memory; a larger video is decoded twice.
+
+    Raises:
+        InputError, PipelineError: as for `find_faces`.
+    """
+    options = replace(options, keep_frames=False, keep_video=False)
+    info = _probed(video, options)
+    for name in FOLDERS:
+        workspace.folder(name).mkdir(parents=True)
+    made = _make(
+        *(video, info, workspace, options, detector),
+        progress=progress,
+        open_clip=open_clip,
+        hold_bytes=hold_bytes,
+    )
+    source = _source(video, options, detector.weights_file, loaded=True)
+    _write_record(workspace, source, made, video=video, detector=detector, device=device)
+    return Faces(workspace, made.counts["tracks"], False, made.notices)
+
+
+def _probed(video: Path, options: FaceOptions) -> decode.MediaInfo:
+    """What the input is; raises InputError where these options cannot be used on it."""
+    info = decode.probe(video, audio_stream=options.audio_stream)
+    if not info.width_px:
+        raise InputError(f"{video} has no video stream; give a file with a picture.")
+    check_scale(options, (info.width_px, info.height_px))
+    return info
+
+
+def _source(
+    video: Path, options: FaceOptions, weights_file: WeightsFile, *, loaded: bool
+) -> dict[str, Any]:
+    """What decides whether earlier results are still valid.
+
+    Args:
+        video, options: of the run.
+        weights_file: of its detector.
+        loaded: Python had loaded the detector, so `options` does not name it.
+    """
+    settings = asdict(options) | {"facedet_scale": options.detection_scale}
+    return {
+        "input": provenance.identity(video),
+        "settings": settings | ({"detector": weights_file.file} if loaded else {}),
+        "detector": asdict(weights_file),
+    }
+
+
 def _is_of(record: dict[str, Any], source: dict[str, Any]) -> bool:
     """Whether results have this input, these settings and this detector.
 
-    Detectors are compared by the digest of their weights, however they were named.
+    Settings that an older record lacks had their defaults. Detectors are compared by the digest
+    of their weights, however they were named.
     """
     settings = record.get("settings")
     if not isinstance(settings, dict):
         return False
-    recorded = record | {"settings": settings | {"detector": source["settings"]["detector"]}}
+    same_name = {"detector": source["settings"]["detector"]}
+    recorded = record | {"settings": asdict(FaceOptions()) | settings | same_name}
     return all(recorded.get(key) == source[key] for key in source)
 
 
 def _write_record(
-    staging: Workspace,
-    made_from: dict[str, Any],
+    workspace: Workspace,
+    source: dict[str, Any],
     made: "_Made",
     *,
     video: Path,
     detector: Detector,
-    device: torch.device,
+    device: str | torch.device,
 ) -> None:
-    """Writes pipeline.json, the last file of a complete workspace.
-
-    Raises:
-        PipelineError: another file of it is not there.
-    """
+    """Writes pipeline.json, the last file of a complete workspace."""
     write_json(
-        staging.record,
-        made_from
+        workspace.record,
+        source
         | {"file": str(video.resolve()), "precision": detector.precision}
         | asdict(made)
         | {"ffmpeg": process.ffmpeg_version()}
         | {"device": str(device), "versions": provenance.versions()},
     )
+
+
+def _check_complete(staging: Workspace) -> None:
+    """Raises PipelineError where a file that pipeline.json promises is not there."""
     if missing := staging.missing():
         raise PipelineError(
             f"{_names(missing)} missing at the end of the run: is the disk full, or was "
@@ -194,6 +254,8 @@ def _make(
     detector: Detector,
     *,
     progress: Progress,
+    open_clip: OpenClip | None = None,
+    hold_bytes: int = 0,
 ) -> _Made:
     """Everything a complete workspace has but its record."""
     stream = FaceStream(
@@ -203,10 +265,11 @@ def _make(
     decoding = normalise.Normalisation(
         video,
         info,
-        avi=staging.video,
+        avi=staging.video if options.keep_video else None,
         wav=staging.audio,
         pictures=staging.folder("pyframes") if options.keep_frames else None,
         frame_rate=options.frame_rate,
+        hold_bytes=hold_bytes,
     )
     for frame in counted(
         decoding, "frames, shots, faces", progress=progress, total=lambda: decoding.total_frames
@@ -226,6 +289,7 @@ def _make(
         frame_rate=options.frame_rate,
         progress=progress,
         sar=info.sar,
+        open_clip=open_clip,
     )
     size_px = (info.width_px, info.height_px)
     return _Made(

@@ -10,7 +10,14 @@ import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.files import partial_path
-from pipeline.media.process import PIPE, Process, arguments, file_name, require_encoders
+from pipeline.media.process import (
+    PIPE,
+    Process,
+    arguments,
+    file_name,
+    open_input,
+    require_encoders,
+)
 
 # -q:v of MPEG-4 and JPEG; 2 is the best the scale has.
 CROP_QUALITY = 2  # of face clips, which networks see
@@ -115,3 +122,22 @@ class VideoWriter(FrameWriter):
             options |= {"acodec": "copy"}
         output = ffmpeg.output(*streams, file_name(partial_path(path)), format="avi", **options)
         super().__init__(path, output)
+
+
+def replace_sound(clip: Path, target: Path, samples: np.ndarray) -> None:
+    """Copies a face clip with another sound; its pictures stay as they are encoded.
+
+    Args:
+        clip: an AVI of MPEG-4.
+        target: file to write; appears whole or not at all.
+        samples: (n,) int16 mono at 16 kHz.
+
+    Raises:
+        PipelineError: ffmpeg failed.
+    """
+    raw = ffmpeg.input(PIPE, format="s16le", ar=SAMPLE_RATE, ac=1)
+    picture = open_input(clip)["v:0"]
+    options = {"vcodec": "copy", "acodec": "pcm_s16le", "format": "avi"}
+    output = ffmpeg.output(picture, raw["a:0"], file_name(partial_path(target)), **options)
+    with FrameWriter(target, output) as writer:
+        writer.write(samples)

@@ -81,9 +81,10 @@ class Normalisation:
     Args:
         path: the input video.
         info: its probe.
-        avi, wav: files to write.
+        avi, wav: files to write; without `avi`, the picture is only passed on.
         pictures: an existing folder; None keeps no pictures.
         frame_rate: frames per second to convert to.
+        hold_bytes: of frames that are kept in memory for `again`; of a larger video none are.
 
     Attributes:
         damage: after the iteration, one sentence when the file broke before its end, else None.
@@ -99,14 +100,17 @@ class Normalisation:
         path: Path,
         info: MediaInfo,
         *,
-        avi: Path,
+        avi: Path | None,
         wav: Path,
         pictures: Path | None,
         frame_rate: int = FRAME_RATE,
+        hold_bytes: int = 0,
     ) -> None:
         self._path, self._info, self._pictures = path, info, pictures
-        self._avi, self._wav = avi.absolute(), wav.absolute()
+        self._avi, self._wav = avi.absolute() if avi else None, wav.absolute()
         self._frame_rate = frame_rate
+        self._hold_bytes = hold_bytes
+        self._held: list[np.ndarray] = []
         self.damage: str | None = None
         self.sound: SoundReport | None = None
         self.audible = False
@@ -122,7 +126,7 @@ class Normalisation:
         """
         require_encoders("mpeg4", "mjpeg", "pcm_s16le")
         with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._avi.parent)))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._wav.parent)))
             contents = clock.read_contents(self._path, self._info, folder)
             self.audible = contents.sound is not None and contents.sound.samples > 0
             self.total_frames = round(contents.picture_s * self._frame_rate) or None
@@ -130,11 +134,12 @@ class Normalisation:
                 Process(
                     self._command(contents.sound if self.audible else None),
                     folder=folder,
-                    files=[self._avi, self._wav],
+                    files=[*([self._avi] if self._avi else []), self._wav],
                 )
             )
             for frame in process.frames((self._info.height_px, self._info.width_px, 3)):
                 self.frames += 1
+                self._hold(frame)
                 yield frame
             failed = process.wait() != 0
             reason, messages = process.reason(), process.messages()
@@ -152,12 +157,22 @@ class Normalisation:
         if not self.frames or stored != self.frames:
             raise PipelineError(f"Decoding {self._path} failed after {stored} frames: {reason}.")
 
+    def _hold(self, frame: np.ndarray) -> None:
+        """Keeps a frame for `again`, as long as all of them fit."""
+        if self.frames * frame.nbytes <= self._hold_bytes:
+            self._held.append(frame)
+        else:
+            self._held.clear()
+
     def again(self) -> Generator[np.ndarray]:
-        """The same frames a second time, decoded again, so without the loss of JPEG.
+        """The same frames a second time, without the loss of JPEG: held ones, or decoded again.
 
         Raises:
             PipelineError: ffmpeg gives fewer of them than before.
         """
+        if self._held:
+            yield from self._held
+            return
         source = open_input(self._path)
         command = raw_frames(source, self._info, self._clocked(source), pixels="bgr24")
         count = 0
@@ -185,7 +200,8 @@ class Normalisation:
         source = open_input(self._path)
         with_pictures = self._pictures is not None
         clocked = self._clocked(source, times=True)
-        split = clocked.filter_multi_output("split", 3 if with_pictures else 2)
+        branches = 1 + (self._avi is not None) + with_pictures
+        split = clocked.filter_multi_output("split", branches) if branches > 1 else [clocked]
         outputs = [ffmpeg.output(split[0], "pipe:1", format="rawvideo", pix_fmt="bgr24")]
         quality = {"q:v": PICTURE_QUALITY}
         if self._pictures is not None:
@@ -193,29 +209,31 @@ class Normalisation:
             jpeg = {"format": "image2", "pix_fmt": "yuvj420p", "huffman": "default"} | quality
             # image2 expands a % in the path, too.
             folder = file_name(self._pictures.absolute()).replace("%", "%%")
-            outputs.append(ffmpeg.output(split[2], f"{folder}/%06d.jpg", **jpeg))
-        outputs += self._with_sound(split[1], sound, encoded(self._frame_rate) | quality)
+            outputs.append(ffmpeg.output(split[branches - 1], f"{folder}/%06d.jpg", **jpeg))
+        audio, mono = self._sound_input(sound)
+        if self._avi is not None:
+            streams = [split[1]] if audio is None else [split[1], audio]
+            encoding = encoded(self._frame_rate) | quality
+            encoding |= {} if audio is None else {"acodec": "copy"}
+            outputs.append(ffmpeg.output(*streams, file_name(self._avi), **encoding))
+        if audio is not None:
+            wav = {"acodec": "pcm_s16le", "ar": SAMPLE_RATE} | mono
+            outputs.append(ffmpeg.output(audio, file_name(self._wav), **wav))
         outputs += beside(source, self._info.audio_stream)
         return arguments(ffmpeg.merge_outputs(*outputs))
 
-    def _with_sound(
-        self, video: Any, sound: clock.Sound | None, encoding: dict[str, Any]
-    ) -> list[Any]:
-        avi = file_name(self._avi)
+    def _sound_input(self, sound: clock.Sound | None) -> tuple[Any, dict[str, Any]]:
+        """The sound as an input, None without any, and the options that make one channel of it."""
         if sound is None:
-            return [ffmpeg.output(video, avi, **encoding)]
+            return None, {}
         raw = {"format": "s16le", "ar": sound.sample_rate, "ac": sound.channels}
         audio = ffmpeg.input(file_name(sound.file), **raw)["a:0"]
-        mono: dict[str, Any] = {"ac": 1}
         if sound.channel is not None:
-            mono = {"af": f"pan=mono|c0=c{sound.channel}"}
-        elif sound.channels > 2:  # without a layout ffmpeg does not know how to mix
+            return audio, {"af": f"pan=mono|c0=c{sound.channel}"}
+        if sound.channels > 2:  # without a layout ffmpeg does not know how to mix
             mix = "+".join(f"{1 / sound.channels:.6f}*c{i}" for i in range(sound.channels))
-            mono = {"af": f"pan=mono|c0={mix}"}
-        return [
-            ffmpeg.output(video, audio, avi, acodec="copy", **encoding),
-            ffmpeg.output(audio, file_name(self._wav), acodec="pcm_s16le", ar=SAMPLE_RATE, **mono),
-        ]
+            return audio, {"af": f"pan=mono|c0={mix}"}
+        return audio, {"ac": 1}
 
     def _sound_report(self, sound: clock.Sound) -> SoundReport:
         """What of the sound is missing while there is a picture."""

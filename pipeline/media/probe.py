@@ -29,6 +29,11 @@ REFUSED_FORMATS = {
     *("hls", "concat", "concatf", "dash", "webm_dash_manifest", "imf", "sdp", "rtsp"),
     *("svg_pipe", "tty", "lavfi"),
 }
+# Of files that are taken for videos where a folder is given.
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov"),
+    *(".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
+)
 LARGEST_SIDE_PX = 8192
 STEREO = 2  # more channels than two are mixed to two
 CLOCK_TICKS_PER_S = 1_000_000  # times of pictures are read in microseconds

@@ -132,7 +132,8 @@ class Workspace(Folders):
         sound = record.get("sound") is not None
         counts, settings = record.get("counts", {}), record.get("settings", {})
         pickled = [self.folder("pywork") / name for name in ("faces.pckl", "scene.pckl")]
-        promised = [self.record, self.tracks, *pickled, self.video, *([self.audio] * sound)]
+        promised = [self.record, self.tracks, *pickled, *([self.audio] * sound)]
+        promised += [self.video] * settings.get("keep_video", True)
         promised += [self.crop(track) for track in range(counts.get("tracks", 0))]
         lacking = [path for path in promised if not (path.is_file() and path.stat().st_size)]
         if settings.get("keep_frames", True):

@@ -23,8 +23,9 @@ from pipeline.media import decode
 from pipeline.progress import Progress, counted, silent
 from pipeline.sync import embeddings, reliability
 from pipeline.sync import offset as sync_offset
+from pipeline.sync.embedded import Embedded, EmbeddedSound, cut_from_video, join
 from pipeline.sync.embeddings import SyncNetModel
-from pipeline.verdict.traits import UNKNOWN_SOUND, SoundTraits, sound_traits
+from pipeline.verdict.traits import sound_traits
 
 LENGTH_TOLERANCE_S = 1 / FRAME_RATE  # sound and picture of a clip may differ by a frame
 LARGEST_VSHIFT = 250  # frames: ten seconds
@@ -120,34 +121,6 @@ class ClipScore:
     warning: str | None
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """One clip as the network describes it.
-
-    Attributes:
-        frames: how many it has, at 25 per second.
-        samples: how many it has, at 16000 per second.
-        has_sound: (windows,) bool, which windows have sound to compare with.
-        audible_share: of the sound's frames, those within 35 dB of the loudest.
-        picture_late_s: by how much pictures stand later than the source shows them, in the mean.
-        lips, sound: (windows, E) float32, window by window; `offset.window_count` says how many.
-        features: (frames - 4, F) float32, lip features before the head; None unless asked for.
-        sound_traits: what its sound is like.
-        is_silent: (windows,) bool, which lie in a long silence; None where that is not known.
-    """
-
-    frames: int
-    samples: int
-    has_sound: np.ndarray
-    audible_share: float
-    picture_late_s: float
-    lips: torch.Tensor
-    sound: torch.Tensor
-    features: torch.Tensor | None
-    sound_traits: SoundTraits = UNKNOWN_SOUND
-    is_silent: np.ndarray | None = None
-
-
 def load_model(
     initial_model: str | Path = DEFAULT_SYNC.initial_model,
     *,
@@ -221,24 +194,10 @@ class SyncScorer:
         Raises:
             PipelineError: the clip cannot be read; InputError where it is no video.
         """
-        embedded = self.embed_track(clip, missing_s=missing_s, picture_late_s=picture_late_s)
-        return self.compare(embedded, file=clip.name)
-
-    def embed_track(
-        self,
-        clip: Path,
-        *,
-        missing_s: Sequence[tuple[float, float]] = (),
-        picture_late_s: float = 0.0,
-    ) -> Embedded:
-        """`embed` of a clip that was cut from a video; arguments as of `score`."""
-        embedded = self.embed(clip)
-        return replace(
-            embedded,
-            has_sound=embedded.has_sound
-            & sync_offset.windows_with_sound(missing_s, len(embedded.has_sound)),
-            picture_late_s=embedded.picture_late_s + picture_late_s,
+        embedded = cut_from_video(
+            self.embed(clip), missing_s=missing_s, picture_late_s=picture_late_s
         )
+        return self.compare(embedded, file=clip.name)
 
     def embed(
         self, clip: Path, *, with_features: bool = False, progress: Progress = silent
@@ -252,13 +211,8 @@ class SyncScorer:
         """
         info = decode.probe(clip)
         samples, missing_s = decode.read_sound(clip, info=info)
-        sample_count, audible_share = len(samples), reliability.audible_share(samples)
-        traits = sound_traits(samples)
-        silent = reliability.silent_windows(samples, sample_count // SAMPLES_PER_FRAME)
-        sound_features = self.model.sound_features(samples)
+        sound = self.embed_sound(samples)
         del samples  # hours of them would be the largest thing here
-        sound = self.model.embed_sound(sound_features, batch_size=self.options.batch_size)
-        del sound_features
         embedder = self.model.lip_embedder(
             batch_size=self.options.batch_size, with_features=with_features
         )
@@ -269,19 +223,19 @@ class SyncScorer:
         ):
             embedder.add(frame)
             frames += 1
-        lips = embedder.finish()
-        windows = sync_offset.window_count(frames, sample_count)
-        return Embedded(
-            frames=frames,
-            samples=sample_count,
-            has_sound=sync_offset.windows_with_sound(missing_s, windows),
-            audible_share=audible_share,
-            picture_late_s=decode.picture_late_s(clip, info, frames=frames),
-            lips=lips[:windows],
-            sound=sound[:windows] if windows else lips[:0],
-            features=embedder.features,
-            sound_traits=traits,
-            is_silent=silent[:windows],
+        joined = join(embedder.finish(), sound, frames=frames, missing_s=missing_s)
+        late_s = decode.picture_late_s(clip, info, frames=frames)
+        return replace(joined, picture_late_s=late_s, features=embedder.features)
+
+    def embed_sound(self, samples: np.ndarray) -> EmbeddedSound:
+        """Embeds (n,) int16 mono sound at 16 kHz."""
+        features = self.model.sound_features(samples)
+        return EmbeddedSound(
+            samples=len(samples),
+            audible_share=reliability.audible_share(samples),
+            embeddings=self.model.embed_sound(features, batch_size=self.options.batch_size),
+            traits=sound_traits(samples),
+            is_silent=reliability.silent_windows(samples, len(samples) // SAMPLES_PER_FRAME),
         )
 
     def compare(self, embedded: Embedded, *, file: str) -> ClipScore:

@@ -14,7 +14,8 @@ from pipeline.progress import Progress, silent
 from pipeline.store.files import check_output
 from pipeline.store.provenance import identity
 from pipeline.store.workspace import Workspace
-from pipeline.sync.scorer import ClipScore, Embedded, SyncScorer
+from pipeline.sync.embedded import Embedded
+from pipeline.sync.scorer import ClipScore, SyncScorer
 
 LARGEST_CROP_ASPECT = 1.25  # of a face clip; longer or higher pictures are whole frames
 

@@ -1,6 +1,6 @@
 """Every track's clip scored and written down: what run_syncnet.py does, in order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pipeline.store import provenance
 from pipeline.store.files import write_json, write_text
 from pipeline.store.workspace import Workspace
 from pipeline.sync import report, speaking
+from pipeline.sync.embedded import Embedded, cut_from_video
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import ClipScore, SyncScorer
 from pipeline.verdict.decide import decide
@@ -31,6 +32,7 @@ def score_tracks(
     each: Callable[[TrackScore], object] = lambda _: None,
     notice: Callable[[str], object] = lambda _: None,
     progress: Progress = silent,
+    embedded: Sequence[Embedded] | None = None,
 ) -> list[TrackScore]:
     """Scores every track of a workspace.
 
@@ -43,6 +45,7 @@ def score_tracks(
         each: called after each track with its score.
         notice: called with sentences the user should read.
         progress: called after each clip.
+        embedded: of each track, where it was embedded while it was cut; None reads the clips.
 
     Returns:
         A score per track, in their order.
@@ -59,15 +62,18 @@ def score_tracks(
         )
     with workspace.opened():
         tracks = [track for track, _ in workspace.read_tracks()]
-        clips = _clips(workspace, len(tracks), notice=notice)
+        if embedded is None:
+            clips = _clips(workspace, len(tracks), notice=notice)
+        else:
+            clips = [workspace.crop(number) for number in range(len(tracks))]
         record, frame_rate = workspace.read_record() or {}, workspace.read_frame_rate()
         times_s = workspace.read_frame_times()
         cancels = (record.get("sound") or {}).get("channel") is not None
         scores, judged = [], []
         for number, (clip, track) in enumerate(zip(clips, tracks, strict=True)):
             try:
-                embedded = scorer.embed_track(
-                    clip,
+                joined = cut_from_video(
+                    scorer.embed(clip) if embedded is None else embedded[number],
                     missing_s=_missing_s(record, track, frame_rate),
                     picture_late_s=_picture_late_s(times_s, track, frame_rate),
                 )
@@ -75,11 +81,11 @@ def score_tracks(
                 reason = str(error).partition(";")[0]
                 raise _not_ours(clip, f"cannot be scored ({reason})") from error
             if "counts" in record:  # the demo's results do not say their frame rate
-                _check_length(clip, embedded.frames, track, frame_rate)
-            score = scorer.compare(embedded, file=clip.name)
+                _check_length(clip, joined.frames, track, frame_rate)
+            score = scorer.compare(joined, file=clip.name)
             start_s = int(track.frames[0]) / frame_rate
             one = judge(
-                number, embedded, score, start_s=start_s, face_px=track.size_px, cancels=cancels
+                number, joined, score, start_s=start_s, face_px=track.size_px, cancels=cancels
             )
             judged.append(one)
             scores.append(_track_score(score, scorer, one))

@@ -8,7 +8,8 @@ from models.features import FRAME_RATE
 from pipeline.evidence.blocks import LARGEST_OFFSET, Evidence, evidence_of
 from pipeline.evidence.over_time import constant, over_time
 from pipeline.evidence.parts import OverTime
-from pipeline.sync.scorer import ClipScore, Embedded
+from pipeline.sync.embedded import Embedded
+from pipeline.sync.scorer import ClipScore
 from pipeline.verdict import reasons
 from pipeline.verdict.answer import Answer, answer
 from pipeline.verdict.traits import NO_SOUND, lip_variation

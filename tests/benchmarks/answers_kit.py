@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from models.features import FRAME_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from pipeline.media import decode
+from pipeline.sync.embedded import Embedded
 from pipeline.sync.offset import Sync, window_count
 from pipeline.sync.reliability import audible_share, silent_windows
-from pipeline.sync.scorer import Embedded, SyncScorer
+from pipeline.sync.scorer import SyncScorer
 from pipeline.verdict.decide import decide
 from pipeline.verdict.tracks import JudgedTrack, judge
 from pipeline.verdict.traits import UNKNOWN_SOUND

@@ -1,6 +1,7 @@
 """Measures what the scripts cost on given clips: CPU, wall time, memory and bytes per stage.
 
     python -m tests.benchmarks.cost talk.mp4 --seconds 10 --json cost.json
+    python -m tests.benchmarks.cost talk.mp4 --seconds 10 --batch none -- --min_face_size 60
     python -m tests.benchmarks.cost talk.mp4 --published_size --boxes faces.pckl -- --min_track 50
 
 Runs the real scripts. The unit is the CPU-second with one thread: user and system time of a
@@ -24,6 +25,7 @@ import torch
 
 from models import weights
 from pipeline import cli
+from pipeline.batch.options import KEEP
 from pipeline.errors import InputError, PipelineError
 from pipeline.media import decode, process
 from pipeline.store.files import write_json
@@ -34,6 +36,7 @@ from tests.benchmarks.usage import measured
 
 STAGES = ("pipeline", "syncnet", "visualise")  # run_*.py, in the order they need each other
 REFERENCE = "cost"
+BATCH_VIDEOS = 4
 MB = 1_000_000
 CUT_CRF = 16  # x264 quality of a shortened clip: faces are found as in the original
 HEADER = ("CPU s", "share %", "wall s", "peak MiB", "written MB", "left MB", "pyframes MB")
@@ -78,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         "cost, and these faces are taken for what it found")
     add("--stages", type=_stages, default=STAGES, help="the first one, two or three of: "
         + ",".join(STAGES))
+    add("--batch", choices=KEEP, help="also what a video costs inside a batch that keeps this")
     add("--threads", type=int, default=1, help="of each process, and cores the scripts may use")
     add("--runs", type=int, default=3, help="of which medians are taken")
     add("--work", type=Path, help="existing folder for passing files; unset: the system's")
@@ -219,7 +223,9 @@ def measure_clip(video: Path, args: argparse.Namespace, *, work: Path) -> dict[s
     if record is None:
         raise PipelineError(f"run_pipeline.py left no record of {video.name}.")
     video_s = record["counts"]["frames"] / record["settings"]["frame_rate"]
+    in_batch = batch_cost(source, args, work=work) if args.batch else None
     return summary(video.name, runs, video_s=video_s) | {
+        "batch": in_batch,
         "tracks": record["counts"]["tracks"],
         "detector": record["detector"]["file"],
     }
@@ -268,6 +274,33 @@ def _cells(stage: dict[str, float], *, share: object, peak: object) -> list[obje
     ]
 
 
+def batch_cost(video: Path, args: argparse.Namespace, *, work: Path) -> dict[str, float]:
+    """What one more of the same video costs run_batch.py with one worker.
+
+    The difference of a batch of `BATCH_VIDEOS` and one of a single video: start-up is in both.
+
+    Returns:
+        `cpu_s` of a video, `startup_cpu_s` of the batch, and `peak_mib` of driver and worker.
+    """
+    used = []
+    for count in (1, BATCH_VIDEOS):
+        with tempfile.TemporaryDirectory(dir=work) as name:
+            videos = Path(name) / "videos"
+            videos.mkdir()
+            for number in range(count):
+                (videos / f"{number}{video.suffix}").symlink_to(video)
+            command = [sys.executable, str(report.ROOT / "run_batch.py"), "--workers", "1"]
+            command += ["--videos", str(videos), "--data_dir", str(Path(name) / "work")]
+            command += ["--keep", args.batch, "--detector", args.detector, *args.pipeline_flags]
+            command += ["--initial_model", args.initial_model]
+            task = f"run_batch.py on {video.name}"
+            used.append(measured(command, threads=args.threads, task=task))
+    one, many = used
+    cpu_s = (many.cpu_s - one.cpu_s) / (BATCH_VIDEOS - 1)
+    peak_mib = max(one.peak_bytes, many.peak_bytes) / MIB
+    return {"cpu_s": cpu_s, "startup_cpu_s": one.cpu_s - cpu_s, "peak_mib": peak_mib}
+
+
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
     model = platform.processor() or platform.machine()
@@ -296,6 +329,8 @@ def check(args: argparse.Namespace) -> None:
         raise InputError("--published_size networks see no faces; give --boxes as well.")
     if args.work and not args.work.is_dir():
         raise InputError(f"--work {args.work} is not a folder; make it first.")
+    if args.batch and args.published_size:
+        raise InputError("--batch measures the toolkit's own weights; leave out --published_size.")
     if args.json and not args.json.parent.is_dir():
         raise InputError(f"{args.json.parent} is not a folder; make it first.")
     for video in args.videos:
@@ -331,6 +366,12 @@ def main(argv: list[str] | None = None) -> int:
             f"detector {clip['detector']}, {args.threads} threads, medians of {args.runs}"
         )
         report.print_table(["stage", *HEADER], table(clip))
+        if batch := clip["batch"]:
+            print(
+                f"inside a batch with --keep {args.batch}: {batch['cpu_s']:.2f} CPU s, "
+                f"{batch['cpu_s'] / clip['video_s']:.3f} per video-second; once "
+                f"{batch['startup_cpu_s']:.2f}; peak {batch['peak_mib']:.0f} MiB"
+            )
         print(flush=True)
     each = ", ".join(f"{stage} {cpu_s:.2f}" for stage, cpu_s in startup.items())
     print(f"of it start-up, CPU s: {each}; together {sum(startup.values()):.2f} per video")

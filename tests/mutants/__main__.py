@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.conftest import REPO
 from tests.mutants.mutant import Mutant
+from tests.mutants.of_batch import MUTANTS as OF_BATCH
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_models import MUTANTS as OF_MODELS
 from tests.mutants.of_page import MUTANTS as OF_PAGE
@@ -34,6 +35,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_MODELS,
     *OF_RELIABILITY,
     *OF_TRAINING,
+    *(*OF_PIPELINE, *OF_MODELS, *OF_RELIABILITY, *OF_TRAINING),
+    *OF_BATCH,
 )
 LIMIT_S = 900
 

@@ -25,7 +25,7 @@ def read(data_dirs: list[Path]) -> dict[str, str]:
         InputError: a file lacks a column or names one video twice.
     """
     persons: dict[str, str] = {}
-    for folder in data_dirs:
+    for folder in samples.data_folders(data_dirs):
         file = folder / FILE
         if not file.is_file():
             continue

@@ -35,6 +35,7 @@ from training.drawn.heads import drawn_clip
 MARGIN_PX = 16  # of the crop, around the network's region: for shifts and rotations
 CACHE_VERSION = 2
 SILENT_STEPS = 2  # range of silent samples, of 65536: rounding
+LIST_SUFFIX = ".txt"  # of a list of clips, as `python -m pipeline.select` writes it
 DRAWN = "drawn"  # in place of DATA_DIR/REFERENCE in the names of drawn heads
 
 
@@ -116,15 +117,13 @@ def margin_config(config: SyncNetConfig) -> SyncNetConfig:
 def clip_files(data_dirs: list[Path]) -> list[Path]:
     """Every face clip of the data folders, in order.
 
+    Args:
+        data_dirs: of run_pipeline.py, or lists with the path of a clip per line.
+
     Raises:
-        InputError: a folder is not there, or none holds a clip.
+        InputError: a folder or a listed clip is not there, or none holds a clip.
     """
-    for folder in data_dirs:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder; give a data_dir of run_pipeline.py.")
-        if not (folder / "pycrop").is_dir():
-            raise InputError(f"{folder} has no pycrop folder; {_instead_of_crops(folder)}")
-    files = [path for folder in data_dirs for path in sorted(folder.glob("pycrop/*/[0-9]*.avi"))]
+    files = [file for folder in data_dirs for file in _clips_in(folder)]
     if not files:
         raise InputError(
             f"No face clips in {', '.join(map(str, data_dirs))}; run run_pipeline.py first."
@@ -137,6 +136,40 @@ def clip_files(data_dirs: list[Path]) -> list[Path]:
                 "once, and folders of the same name another."
             )
     return files
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    """The clips of one data folder or list."""
+    if folder.is_file() and folder.suffix == LIST_SUFFIX:
+        lines = folder.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        files = [folder.parent / line.strip() for line in lines if line.strip()]
+        for file in files:
+            if not (file.is_file() and len(file.absolute().parents) > 3):
+                raise InputError(
+                    f"{folder} lists {file}, which is not there; select again, or give the "
+                    "data_dir."
+                )
+        return files
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give a data_dir of run_pipeline.py.")
+    if not (folder / "pycrop").is_dir():
+        raise InputError(f"{folder} has no pycrop folder; {_instead_of_crops(folder)}")
+    return sorted(folder.glob("pycrop/*/[0-9]*.avi"))
+
+
+def data_folders(data_dirs: list[Path]) -> list[Path]:
+    """The data folders; in place of a list, those its clips are in."""
+    return list(
+        dict.fromkeys(
+            folder
+            for given in data_dirs
+            for folder in (
+                [file.absolute().parents[2] for file in _clips_in(given)]
+                if given.is_file() and given.suffix == LIST_SUFFIX
+                else [given]
+            )
+        )
+    )
 
 
 def _instead_of_crops(folder: Path) -> str:

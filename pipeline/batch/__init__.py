@@ -1,0 +1,1 @@
+"""Many videos through the stages: workers that stay, a manifest that survives them."""
