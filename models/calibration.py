@@ -44,7 +44,7 @@ class Calibration:
     people: int
 
     def logit(self, numbers: np.ndarray, windows: int) -> float:
-        """Log odds that the offset is right, against somebody else's sound as often as not.
+        """Log odds that the offset is right, where half of all sound is somebody else's.
 
         Args:
             numbers: (11,) of the distance matrix.
@@ -53,7 +53,7 @@ class Calibration:
         return float(self.inputs(numbers, windows) @ self._coefficients())
 
     def inputs(self, numbers: np.ndarray, windows: int) -> np.ndarray:
-        """(25,) what the regression weighs, in the order of bias, weights, slopes, length."""
+        """(25,) inputs of the regression, in the order of bias, weights, slopes, length."""
         scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
         # Numbers beyond those fitted count as the most extreme one that was fitted.
         scaled = scaled.clip(-LARGEST_DEVIATION, LARGEST_DEVIATION)
@@ -89,7 +89,7 @@ class Calibration:
         """The inverse of `dataclasses.asdict`, also after JSON.
 
         Raises:
-            TypeError, ValueError: it is none.
+            TypeError, ValueError: the values are no calibration.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list | tuple) else value

@@ -13,7 +13,7 @@ CROP_PX = 224  # side of the face crops the pipeline cuts
 
 @dataclass(frozen=True)
 class SyncNetConfig:
-    """Shape of one SyncNet and of what it sees.
+    """Shape of one SyncNet and of its inputs.
 
     Attributes:
         lip_size_px: side of the square picture the lip tower sees.
@@ -66,12 +66,12 @@ class SyncNetConfig:
 
     @property
     def side_frames(self) -> int:
-        """Frames a window sees on either side of the five it is centred on."""
+        """Frames of a window on either side of the five it is centred on."""
         return (self.window_frames - WINDOW_FRAMES) // 2
 
     @property
     def full_precision(self) -> bool:
-        """It gives its published numbers in float32 only; networks of ours scale embeddings."""
+        """It gives its published numbers in float32 only; true without scaled embeddings."""
         return not self.embedding_scale
 
     @property

@@ -135,7 +135,7 @@ def test_a_stopped_evaluation_clears_up_and_keeps_its_rows(
     )
     deadline = time.monotonic() + 120
     while not any(passing.glob("*/pytmp/*/*")):
-        assert running.poll() is None and time.monotonic() < deadline, "it never began"
+        assert running.poll() is None and time.monotonic() < deadline, "it did not start"
         time.sleep(0.005)
     running.send_signal(number)
     sentence = running.communicate(timeout=120)[0]

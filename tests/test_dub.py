@@ -299,12 +299,12 @@ def test_colours_outside_the_mouth_stay_after_encoding(
     levels = (
         "lum='60+20*mod(floor(X/16),8)':cb='80+24*mod(floor(X/16),5)':cr='90+16*mod(floor(Y/8),6)'"
     )
-    picture = f"color=black:s={size}:r=30:d=2,format=yuv420p,geq={levels},setparams={tags}"
-    sound = ("-f", "lavfi", "-i", f"{beeping((0.9,))}:d=2", "-c:a", "pcm_s16le")
+    picture = f"color=black:s={size}:r=30:d=1,format=yuv420p,geq={levels},setparams={tags}"
+    sound = ("-f", "lavfi", "-i", f"{beeping((0.4,))}:d=1", "-c:a", "pcm_s16le")
     ffmpeg("-f", "lavfi", "-i", picture, *sound, "-c:v", "ffv1", film)
-    done = run_dub(workspace_of(tmp_path, film, still_track(LEFT, 20, 17)))
+    done = run_dub(workspace_of(tmp_path, film, still_track(LEFT, 8, 12)))
     truth, pictures = _stored(film), _stored(done.video)
-    assert len(truth) == len(pictures) == 60
+    assert len(truth) == len(pictures) == 30
     for original, buffer in zip(truth, pictures, strict=True):
         one, other = (_planes(frame.astype(int), size) for frame in (original, buffer))
         for before, after, side in ((one.y, other.y, 16), (one.u, other.u, 8), (one.v, other.v, 8)):

@@ -44,7 +44,7 @@ READERS: dict[str, Callable[[Workspace], object]] = {
 
 @dataclass
 class _Runs:
-    """Calls a function in whoever unpickles it."""
+    """Calls a function when it is unpickled."""
 
     function: Callable[..., object]
     arguments: tuple[object, ...]

@@ -260,7 +260,7 @@ def test_running_mean_is_a_plain_mean(length: int) -> None:
 
 
 class _Malicious:
-    """Runs a command in whoever unpickles it."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

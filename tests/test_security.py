@@ -1,4 +1,4 @@
-"""What the Security section of README promises of the code as a whole, and of files from others."""
+"""Promises of README's Security section about the code as a whole and other people's files."""
 
 import ast
 import socket
@@ -45,7 +45,7 @@ def _calls(tree: ast.AST) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def unsafe(code: str) -> list[str]:
-    """What lines of code run by a shell, from text, or from a file somebody else made."""
+    """Calls in some code that run a shell, a text, or somebody else's file."""
     calls = []
     for name, keywords in _calls(ast.parse(code)):
         if keywords.get("shell", "False") != "False":
@@ -93,7 +93,7 @@ def test_nothing_that_users_run_knows_the_network() -> None:
 
 
 def test_a_malicious_training_checkpoint_runs_nothing(tmp_path: Path) -> None:
-    """A run folder from somebody else is as untrusted as weights."""
+    """A run folder of somebody else is as untrusted as weights."""
     trace, path = tmp_path / "trace", tmp_path / "checkpoint.pt"
     torch.save({"model": _Touches(trace)}, path)
     with pytest.raises(PipelineError, match="is no checkpoint of this program"):
@@ -104,7 +104,7 @@ def test_a_malicious_training_checkpoint_runs_nothing(tmp_path: Path) -> None:
 
 
 class _Touches:
-    """Makes a file in whoever unpickles it."""
+    """Makes a file when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -119,21 +119,21 @@ class _Touches:
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[object]]]:
     """A local server: its port, and the address of everybody who connected."""
-    guests: list[object] = []
+    addresses: list[object] = []
     server = socket.create_server(("127.0.0.1", 0))
 
-    def welcome() -> None:
+    def accept() -> None:
         while True:
             try:
-                guest, address = server.accept()
+                connection, address = server.accept()
             except OSError:
                 return
-            guests.append(address)
-            guest.close()
+            addresses.append(address)
+            connection.close()
 
-    thread = threading.Thread(target=welcome, daemon=True)
+    thread = threading.Thread(target=accept, daemon=True)
     thread.start()
-    yield server.getsockname()[1], guests
+    yield server.getsockname()[1], addresses
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join(5)
@@ -156,8 +156,8 @@ PLAYLISTS = {
 def test_no_file_makes_a_connection(
     kind: str, suffix: str, listener: tuple[int, list[object]], tmp_path: Path
 ) -> None:
-    """Playlists and scripts that name an address, whatever they are called: refused, unvisited."""
-    port, guests = listener
+    """Playlists and scripts that name an address are refused, under any suffix."""
+    port, addresses = listener
     path = tmp_path / f"video{suffix}"
     url = f"http://127.0.0.1:{port}/video.ts"
     path.write_text(PLAYLISTS[kind].format(url=url, port=port))
@@ -165,10 +165,10 @@ def test_no_file_makes_a_connection(
         decode.probe(path)
     with pytest.raises(PipelineError):
         next(iter(decode.read_frames(path)))
-    assert not guests
-    socket.create_connection(("127.0.0.1", port)).close()  # whoever comes is noticed
+    assert not addresses
+    socket.create_connection(("127.0.0.1", port)).close()  # the listener does notice connections
     for _ in range(100):
-        if guests:
+        if addresses:
             break
         threading.Event().wait(0.05)
-    assert guests
+    assert addresses

@@ -126,7 +126,7 @@ def test_the_detector_trains_exports_and_resumes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def quick_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Of a detector that looks at small views and is judged without looking."""
+    """Flags of a detector that trains on small views; its evaluation is replaced."""
     _stills(tmp_path / "stills", tmp_path / "corpus")
     monkeypatch.setattr(detector, "VIEW_PX", 64)
     monkeypatch.setattr(detector, "recall_at", lambda *_, **__: {"recall": 0.0})
@@ -209,7 +209,7 @@ def test_detectors_flags_that_make_no_run_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-# What a detector is worth.
+# Evaluation of a detector.
 
 
 def _sample(boxes: list[list[float]], ignore: list[list[float]] | None = None) -> FaceSample:
@@ -274,7 +274,7 @@ def test_calibration_makes_a_confidence_the_pipelines() -> None:
 
 
 def test_whole_sources_are_set_aside() -> None:
-    """At most the share asked for; nobody is on both sides; another seed sets others aside."""
+    """At most the given share; no source is on both sides; another seed sets others aside."""
     samples = [replace(_sample([]), source=str(n // 2)) for n in range(40)]
     rest, aside = detector.split_by_source(samples, share=0.25, seed=1)
     assert (len(rest), len(aside)) == (30, 10)
@@ -283,7 +283,7 @@ def test_whole_sources_are_set_aside() -> None:
     assert {s.source for s in other} != {s.source for s in aside}
 
 
-def test_detection_loss_asks_the_hardest_background() -> None:
+def test_detection_loss_counts_the_hardest_background() -> None:
     """Three for each anchor with a face and 24 a view; boxes count twice, by matched anchor."""
     anchors = s3fd.anchor_grid(((16, 16), (8, 8), (4, 4), (2, 2), (1, 1), (1, 1)))
     sample = _sample([[20.0, 18.0, 44.0, 50.0]])
@@ -292,10 +292,10 @@ def test_detection_loss_asks_the_hardest_background() -> None:
     logits = torch.randn(1, len(anchors), 2, generator=generator)
     regressions = torch.randn(1, len(anchors), 4, generator=generator)
     score, box = detection.detection_loss(regressions, logits, anchors, [sample])
-    surprise = -torch.log_softmax(logits[0], dim=1)
+    log_loss = -torch.log_softmax(logits[0], dim=1)
     positives = int(positive.sum())
-    hard = surprise[negative, 0].sort(descending=True).values[: 3 * positives + 24]
-    expected = (surprise[positive, 1].sum() + hard.sum()) / positives
+    hard = log_loss[negative, 0].sort(descending=True).values[: 3 * positives + 24]
+    expected = (log_loss[positive, 1].sum() + hard.sum()) / positives
     assert score.item() == pytest.approx(expected.item(), rel=1e-5)
     off = (regressions[0, positive] - s3fd.encode_boxes(targets[positive], anchors[positive])).abs()
     smooth = torch.where(off < 0.5, off**2, off - 0.25)  # beta is one half

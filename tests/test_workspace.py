@@ -148,7 +148,7 @@ def test_reading_what_was_never_written_names_the_command(work: Workspace, name:
 
 
 class _Malicious:
-    """Runs a command in whoever unpickles it."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

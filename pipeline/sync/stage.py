@@ -156,9 +156,9 @@ def _picture_late_s(times_s: np.ndarray | None, track: Track, frame_rate: int) -
 
 
 def settings_of(workspace: Workspace, scorer: SyncScorer) -> dict[str, Any]:
-    """What every row of offsets.json says about how it was made.
+    """Settings and versions of a run, as every row of offsets.json holds them.
 
-    It is in every row, not around them, because readers of the file expect a list of rows.
+    They are in every row, not around them, because readers of the file expect a list of rows.
 
     Args:
         workspace: whose clips are scored.
@@ -177,7 +177,7 @@ def settings_of(workspace: Workspace, scorer: SyncScorer) -> dict[str, Any]:
 def _clips(workspace: Workspace, tracks: int, *, notice: Callable[[str], object]) -> list[Path]:
     """The clip of every track, in their order, as all that is written is by track number.
 
-    A track whose clip is gone is refused: distances of nothing in its place would stop the demo's
+    A track without its clip is refused: an empty matrix instead of it would stop the demo's
     readers of activesd.pckl, and leaving it out would give later tracks its number.
     """
     clips = workspace.clips()

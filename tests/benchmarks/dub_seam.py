@@ -124,7 +124,7 @@ def full_mask(region: Region, frame: np.ndarray) -> np.ndarray:
 
 
 def seam_of(work: Workspace, number: int, sound: Path, generator: Generator) -> Seam:
-    """Gives the first seconds of one track the sound of another video and looks at the result."""
+    """Gives the first seconds of one track the sound of another video and measures the result."""
     track, source = work.read_tracks()[number][0], find_source(work)[0]
     path = FacePath(
         track, frame_rate=work.read_frame_rate(), pads=Pads(), frame_size_px=source.size_px
@@ -173,7 +173,7 @@ def seam_of(work: Workspace, number: int, sound: Path, generator: Generator) -> 
 
 
 def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
-    """Every track's figures, at most so many, each with the sound of the next video."""
+    """Figures of up to `most` tracks, each with the sound of the next video."""
     named = sorted(folder.name for folder in (data_dir / "pywork").iterdir())
     workspaces = [Workspace(data_dir, name) for name in named]
     sounds = [
@@ -190,7 +190,7 @@ def seams(data_dir: Path, generator: Generator, *, most: int) -> list[Seam]:
 
 
 def looped(sample: Workspace, folder: Path, *, minutes: float) -> Workspace:
-    """The sample again and again at 720p, with its tracks, as run_pipeline.py would leave them."""
+    """The sample looped at 720p, with its tracks, as results of run_pipeline.py."""
     folder.mkdir()
     video, work = folder / "looped.mp4", Workspace(folder / "work", "looped")
     unit = video.with_name("unit.mp4")
