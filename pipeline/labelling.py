@@ -1,4 +1,4 @@
-"""Tracks and confidence to video_out.avi and .mp4, every face from red to green, and the page."""
+"""Tracks and who speaks to video_out.avi and .mp4, every face from red to green, and the page."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from pipeline.store.workspace import Workspace
 from pipeline.sync import offset as sync_offset
 
 GREEN_PER_CONFIDENCE = 25  # colour levels: confidence 10.2 is pure green
+GREEN_FROM, GREEN_PER_SCORE = 127.5, 25.5  # a score of 5 is pure green, one of -5 pure red
 BOX_THICKNESS_PX = 3
 LABEL_SCALE, LABEL_THICKNESS_PX = 0.5, 2
 WHITE = (255, 255, 255)
@@ -28,8 +29,10 @@ class Mark:
 
     Attributes:
         track: its number.
-        confidence: that it is the one speaking.
+        confidence: of its lips and the sound on this frame, as it is written beside the face.
         x, y, s: centre and half size, pixels.
+        speech_score: how sure it is that it is the one speaking, from -10 to 10; None for results
+            without speaking.json.
     """
 
     track: int
@@ -37,6 +40,17 @@ class Mark:
     x: float
     y: float
     s: float
+    speech_score: float | None = None
+
+    @property
+    def green(self) -> int:
+        """From 0 for silent lips to 255 for the speaker."""
+        level = (
+            GREEN_PER_CONFIDENCE * self.confidence
+            if self.speech_score is None
+            else GREEN_FROM + GREEN_PER_SCORE * self.speech_score
+        )
+        return int(np.clip(level, 0, 255))
 
 
 def label(
@@ -145,23 +159,27 @@ def marks_by_frame(workspace: Workspace, *, frame_rate: int = FRAME_RATE) -> dic
         raise InputError(
             f"{len(tracks)} tracks but scores for {len(dists)}; run run_syncnet.py again."
         )
+    speaking = workspace.read_speaking()
+    lengths = [len(track.frames) for track, _ in tracks]
+    if speaking and [len(track.scores) for track in speaking.tracks] != lengths:
+        raise InputError(f"{workspace.speaking} has other tracks; run run_syncnet.py again.")
     marks: dict[int, list[Mark]] = {}
     for number, ((track, path), track_dists) in enumerate(zip(tracks, dists, strict=True)):
         confidence = sync_offset.confidence_per_frame(
             track_dists, frames=len(track.frames), frame_rate=frame_rate
         )
         for position, frame in enumerate(track.frames.tolist()):
-            mark = Mark(number, float(confidence[position]), *path.at(position))
+            score = float(speaking.tracks[number].scores[position]) if speaking else None
+            mark = Mark(number, float(confidence[position]), *path.at(position), score)
             marks.setdefault(frame, []).append(mark)
     return marks
 
 
 def draw(picture: yuv.Picture, mark: Mark) -> None:
-    """Marks one face in place: red when its lips do not follow the sound, green when they do."""
-    green = int(np.clip(GREEN_PER_CONFIDENCE * mark.confidence, 0, 255))
+    """Marks one face in place: red where it does not speak, green where it does."""
     x, y, s = mark.x, mark.y, mark.s
     corner, opposite = (int(x - s), int(y - s)), (int(x + s), int(y + s))
-    colour = (0, green, 255 - green)
+    colour = (0, mark.green, 255 - mark.green)
     yuv.rectangle(picture, corner, opposite, colour, line_px=BOX_THICKNESS_PX)
     label = f"Track {mark.track}, Conf {mark.confidence:.3f}"
     yuv.text(picture, label, corner, WHITE, scale=LABEL_SCALE, line_px=LABEL_THICKNESS_PX)

@@ -14,6 +14,8 @@ import torch
 from models.syncnet import SyncNet, SyncNetConfig
 from models.weights import WeightsFile
 from pipeline.faces.tracks import CropPath, Track
+from pipeline.speakers.files import rttm
+from pipeline.speakers.video import ScoredTrack, who_speaks_in_video
 from pipeline.store.files import write_json
 from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync import report as sync_report
@@ -25,7 +27,6 @@ from pipeline.sync.offset import Sync
 from pipeline.sync.scorer import ClipScore, SyncOptions
 from pipeline.verdict import reasons
 from pipeline.verdict.reasons import Signs
-from pipeline.verdict.tracks import judge
 from pipeline.verdict.traits import SoundTraits
 from tests.field_kit import CPU, Truth, check, versions
 
@@ -332,9 +333,11 @@ def test_every_column_of_speakers_rttm(scored: Workspace) -> None:
     """Times count from the video's start; spaces in the name would make columns."""
     lines = scored.speakers.read_text().splitlines()
     assert lines[0] == "SPEAKER two_words 1 2.000 2.400 <NA> <NA> track_0 <NA> <NA>"
-    assert [line.split()[7] for line in lines] == ["track_0", "track_1", "track_3"]
-    for line, clip in zip(lines, (LEADS, DRIFTS, LAGS), strict=True):
+    clips = {"track_0": LEADS, "track_1": DRIFTS, "track_3": LAGS}
+    assert list(dict.fromkeys(line.split()[7] for line in lines)) == list(clips)
+    for line in lines:
         columns = line.split()
+        clip = clips[columns[7]]
         assert len(columns) == 10
         kind, name, channel, start_s, length_s, *rest = columns
         assert (kind, name, channel) == ("SPEAKER", "two_words", "1")
@@ -343,34 +346,53 @@ def test_every_column_of_speakers_rttm(scored: Workspace) -> None:
         assert clip.start_s <= float(start_s) < float(start_s) + float(length_s) <= end_s + 1e-6
 
 
-def _speakers_text(score: ClipScore, **reliable_from: Any) -> str:
-    """The lines of track 3, which starts at 7.2 s."""
-    model = SyncNetModel(SyncNet(SyncNetConfig(**reliable_from)), USED, device=CPU)
-    scorer = sync_scorer.SyncScorer(device=CPU, model=model)
-    nothing = torch.zeros(0, 1)
-    embedded = Embedded(score.frames, 0, np.zeros(0, bool), 1.0, 0.0, nothing, nothing, None)
-    judged = judge(3, embedded, score, start_s=7.2)
-    track = sync_stage._track_score(score, scorer, judged)
-    return sync_report.speakers_text("a", [track])
+def test_every_field_of_speaking_json(scored: Workspace) -> None:
+    """Frames are those of the video, at its rate; without sound nobody is heard off screen."""
+    content = json.loads(scored.speaking.read_text())
+    rate = content["frame_rate"]
+    assert set(content) == {"frame_rate", "frames", "tracks", "nobody_s"}
+    assert (
+        rate in (25, 50) and content["frames"] == round(36.4 * rate) and content["nobody_s"] == []
+    )
+    lines = [line.split() for line in scored.speakers.read_text().splitlines()]
+    for number, (row, clip) in enumerate(zip(content["tracks"], CLIPS, strict=True)):
+        assert set(row) == {"track", "start_frame", "scores", "speech_s"}
+        assert (row["track"], row["start_frame"]) == (number, round(clip.start_s * rate))
+        assert len(row["scores"]) == clip.frames * rate // 25
+        assert all(0.01 <= abs(score) <= 10 for score in row["scores"])
+        spoken_s = sum(score > 0 for score in row["scores"]) / rate
+        assert spoken_s == pytest.approx(sum(e - s for s, e in row["speech_s"]), abs=0.05)
+        assert row["speech_s"] == [
+            [pytest.approx(float(start_s)), pytest.approx(float(start_s) + float(length_s))]
+            for _, _, _, start_s, length_s, _, _, name, *_ in lines
+            if name == f"track_{number}"
+        ]
+
+
+def _speakers_text(dists: np.ndarray) -> str:
+    """The lines of a track that starts at 7.2 s."""
+    track = ScoredTrack(180, len(dists) + 5, dists)
+    speaking = who_speaks_in_video([track], None, frames=180 + track.frames, frame_rate=25)
+    return rttm("a", [(3, speaking.tracks[0].speech_s)])
 
 
 def test_stretches_of_speech_are_lines_of_speakers_rttm() -> None:
-    """Speech in windows 100 to 299 and 400 to 599 of a track that starts at 7.2 s."""
-    dists = np.full((800, 31), 10, np.float32)
-    dists[100:300, 12] = dists[400:600, 12] = 2
-    score = ClipScore("00003.avi", 805, dists, None, None)
-    least = {"reliable_confidence": 3.0, "reliable_margin": 0.5}
-    lines = _speakers_text(score, **least).splitlines()
+    """Speech in windows 100 to 299 and 550 to 749 of a track that starts at 7.2 s."""
+    rng = np.random.default_rng(0)
+    dists = rng.normal(10, 1, (800, 31)).astype(np.float32)
+    dists[np.arange(800), rng.integers(0, 31, 800)] -= 8  # lips prefer some shift in every window
+    foreign = dists.copy()
+    dists[100:300, 12] = dists[550:750, 12] = 2
+    lines = _speakers_text(dists).splitlines()
     words = [line.split() for line in lines]
     assert [columns[7] for columns in words] == ["track_3", "track_3"]
-    for columns, first, last in zip(words, (100, 400), (299, 599), strict=True):
-        # A window tells of its middle frame, two later; a second steadies each edge.
-        assert float(columns[3]) == pytest.approx(7.2 + (first + 2) / 25, abs=0.4)
+    for columns, first, last in zip(words, (100, 550), (299, 749), strict=True):
+        # A window tells of its middle frame, two later; this sound is three frames ahead.
+        assert float(columns[3]) == pytest.approx(7.2 + (first - 1) / 25, abs=0.1)
         end_s = float(columns[3]) + float(columns[4])
-        assert end_s == pytest.approx(7.2 + (last + 3) / 25, abs=0.4)
+        assert end_s == pytest.approx(7.2 + last / 25, abs=0.1)
         assert re.fullmatch(r"\d+\.\d{3}", columns[3]) and re.fullmatch(r"\d+\.\d{3}", columns[4])
-    assert _speakers_text(score, **least | {"reliable_margin": 100.0}) == ""
-    assert _speakers_text(score, **least | {"reliable_confidence": 100.0}) == ""
+    assert _speakers_text(foreign) == ""
 
 
 def test_words_of_one_clip_are_the_demos() -> None:

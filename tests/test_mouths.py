@@ -31,7 +31,7 @@ from pipeline.dubbing.source_frames import (
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import Track
 from pipeline.media import decode, yuv
-from pipeline.sync import speaking
+from pipeline.speakers import one_face
 from tests.synthetic import ffmpeg
 
 NO_PADS = Pads(0, 0, 0, 0)
@@ -338,14 +338,14 @@ def test_speech_is_told_from_pauses_at_any_noise(noise_db: float | None) -> None
     """From a quiet studio to a street: the beep and 0.12 s around it, a column more or less."""
     spoken = driving_audio.speech(_beep(1.0, 0.5, 4.0, noise_db=noise_db))
     assert spoken.shape == (1 + 4 * 80,)
-    [(start, end)] = speaking.stretches(spoken)
+    [(start, end)] = one_face.stretches(spoken)
     assert abs(start - (1.0 - 0.12) * 80) <= 3 and abs(end - (1.5 + 0.12) * 80) <= 3
 
 
 def test_speech_keeps_ten_columns_before_and_after() -> None:
     """0.12 s are 9.6 columns of 12.5 ms, beside the one that the level's own stretch adds."""
     spoken = driving_audio.speech(_beep(1.0, 0.5, 4.0))
-    assert speaking.stretches(spoken) == [(80 - 1 - 10, 120 + 1 + 10)]
+    assert one_face.stretches(spoken) == [(80 - 1 - 10, 120 + 1 + 10)]
 
 
 def test_speech_without_a_pause_is_all_speech() -> None:

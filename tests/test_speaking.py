@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter1d
 
-from pipeline.sync.speaking import (
+from pipeline.speakers.one_face import (
     clearest_mean,
     speaking,
     speaking_score,

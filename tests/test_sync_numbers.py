@@ -6,7 +6,8 @@ import torch
 from scipy.interpolate import CubicSpline
 from scipy.signal import medfilt
 
-from pipeline.sync import embeddings, speaking
+from pipeline.speakers import one_face
+from pipeline.sync import embeddings
 from pipeline.sync import offset as sync_offset
 
 # Mean distances at shifts -3 .. 3: the sound leads by one frame; median 6, best 1.
@@ -137,7 +138,7 @@ def test_half_of_the_reliable_confidence_is_speech(level: float) -> None:
     dists = np.full((500, 31), 10, np.float32)
     dists[:200, 12] -= 2 * reliable
     dists[250:450, 12] -= np.float32(level * reliable)
-    spoken = speaking.speaking(dists, frames=505, reliable_confidence=reliable)
+    spoken = one_face.speaking(dists, frames=505, reliable_confidence=reliable)
     assert spoken[10:190].all() and not spoken[220:240].any() and not spoken[475:].any()
     assert spoken[270:435].all() == spoken[270:435].any() == (level > 0.5)
 
@@ -242,18 +243,18 @@ def test_pauses_of_four_tenths_of_a_second_part_speech(
     """Over a second 19 silent windows of 25 are silence; 20 make 8 such, 22 make 10."""
     dists = _speech((50, 250), (250 + pause, 450))
     frames = 505 * frame_rate // 25
-    spoken = speaking.speaking(dists, frames=frames, reliable_confidence=3, frame_rate=frame_rate)
-    assert len(speaking.stretches(spoken)) == stretches
+    spoken = one_face.speaking(dists, frames=frames, reliable_confidence=3, frame_rate=frame_rate)
+    assert len(one_face.stretches(spoken)) == stretches
 
 
 @pytest.mark.parametrize(("windows", "speaks"), [(125, True), (90, False)])
 def test_five_seconds_say_whether_a_face_is_the_speakers(windows: int, speaks: bool) -> None:
     """At 4 where 3 is reliable: 5 s are enough in any track, 3.6 s of them are not."""
     dists = _speech((200, 200 + windows), confidence=4)
-    assert speaking.speaking(dists, frames=505, reliable_confidence=3).any() == speaks
+    assert one_face.speaking(dists, frames=505, reliable_confidence=3).any() == speaks
 
 
 def test_speaking_score_is_confidence_and_twice_the_margin() -> None:
-    score = speaking.speaking_score(_speech((100, 300)), frames=505)
+    score = one_face.speaking_score(_speech((100, 300)), frames=505)
     np.testing.assert_allclose(score[130:270], SPEECH + 2 * SPEECH, atol=1e-4)
     np.testing.assert_allclose(score[350:], 0 + 2 * SPEECH, atol=1e-4)

@@ -26,8 +26,9 @@ from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import SyncNet
 from pipeline import cli
 from pipeline.errors import InputError
+from pipeline.speakers import one_face
 from pipeline.store.files import write_json
-from pipeline.sync import embeddings, speaking
+from pipeline.sync import embeddings
 from pipeline.sync.reliability import audible
 from training.data import samples
 from training.data.samples import Clip
@@ -155,7 +156,7 @@ def speaking_auc(
         for clip, scores in ((plain, own), (pair.with_strange_sound(frames), strange)):
             lips, sound = embed_piece(model, clip, first=0, frames=frames, device=device)
             dists = embeddings.distances(lips, sound, vshift=VSHIFT)
-            per_frame = speaking.speaking_score(dists, frames=frames)
+            per_frame = one_face.speaking_score(dists, frames=frames)
             scores.append(per_frame[audible(clip.samples)])
     positive, negative = (np.concatenate([np.zeros(0), *scores]) for scores in (own, strange))
     if not (len(positive) and len(negative)):

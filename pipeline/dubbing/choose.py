@@ -18,9 +18,9 @@ from pipeline.errors import InputError
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
 from pipeline.media.mp4 import Sound
+from pipeline.speakers.one_face import speaking
 from pipeline.store.provenance import is_file_of
 from pipeline.store.workspace import Workspace
-from pipeline.sync import speaking
 
 TrackWord = Literal["all", "speaking"]
 TRACK_WORDS: tuple[str, ...] = get_args(TrackWord)
@@ -200,17 +200,25 @@ def _speakers(workspace: Workspace, tracks: list[Track]) -> dict[int, np.ndarray
     row_of = {row.get("track"): row for row in rows}
     if row_of.keys() != set(range(len(tracks))):
         raise InputError(f"{workspace.offsets_json} has other tracks; run run_syncnet.py again.")
+    decided = workspace.read_speaking()
+    if decided and [len(track.scores) for track in decided.tracks] != [
+        len(track.frames) for track in tracks
+    ]:
+        raise InputError(f"{workspace.speaking} has other tracks; run run_syncnet.py again.")
     for number, (track, dists) in enumerate(zip(tracks, scored, strict=True)):
         row = row_of[number]
-        spoken = speaking.speaking(
-            dists,
-            frames=len(track.frames),
-            reliable_confidence=float(
-                row.get("reliable_confidence") or PUBLISHED_SYNCNET.reliable_confidence
-            ),  # an older offsets.json does not say it
-            reliable_margin=float(row.get("reliable_margin") or 0),
-            frame_rate=workspace.read_frame_rate(),
-        )
+        if decided:
+            spoken = decided.tracks[number].speaks
+        else:
+            spoken = speaking(
+                dists,
+                frames=len(track.frames),
+                reliable_confidence=float(
+                    row.get("reliable_confidence") or PUBLISHED_SYNCNET.reliable_confidence
+                ),  # an older offsets.json does not say it
+                reliable_margin=float(row.get("reliable_margin") or 0),
+                frame_rate=workspace.read_frame_rate(),
+            )
         if spoken.any():
             speaking_frames[number] = spoken
     if not speaking_frames:

@@ -18,6 +18,8 @@ from models.features import FRAME_RATE
 from models.files import partial_path
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Face, Track
+from pipeline.speakers import files as speaking_files
+from pipeline.speakers.files import Speaking
 from pipeline.store import demo_files
 from pipeline.store.folders import FOLDERS, FOLDERS_COMPLETE, Folders
 from pipeline.store.safe_pickle import read_pickle, write_pickle
@@ -77,6 +79,11 @@ class Workspace(Folders):
     def speakers(self) -> Path:
         """Who speaks when, as RTTM."""
         return self.folder("pywork") / "speakers.rttm"
+
+    @property
+    def speaking(self) -> Path:
+        """Who speaks when, with a score per frame."""
+        return self.folder("pywork") / "speaking.json"
 
     @property
     def distances(self) -> Path:
@@ -256,6 +263,20 @@ class Workspace(Folders):
         if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
             raise InputError(f"{path} has another format; run run_syncnet.py again.")
         return rows
+
+    def read_speaking(self) -> Speaking | None:
+        """What speaking.json holds; None for results of other programs, or older ones.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.speaking
+        if not path.is_file():
+            return None
+        try:
+            return speaking_files.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, LookupError) as error:
+            raise InputError(f"{path} is damaged; run run_syncnet.py again.") from error
 
     def read_record(self) -> dict[str, Any] | None:
         """What pipeline.json holds, None where there is no complete run."""

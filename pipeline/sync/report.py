@@ -1,4 +1,4 @@
-"""Scores of tracks as people and programs read them: words, tables, RTTM and rows of JSON."""
+"""Scores of tracks as people and programs read them: words, tables and rows of JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ class TrackScore:
         track: its number.
         start_s, end_s: when it is on screen.
         clip: the score of its clip.
-        speech_s: (start, end) of when it speaks, seconds of the video.
+        speech_s: (start, end) of when it speaks, seconds of the video; empty until all tracks are
+            scored, as faces are compared for it.
         reliable_from: confidence and margin of an offset that has proved right, by name.
         weights: of the network.
         answer: the offset that users are told; None where there was nothing to compare.
@@ -150,21 +151,6 @@ def offsets_text(scores: Sequence[TrackScore]) -> str:
         for score in scores
     ]
     return "\n".join(lines) + "\n"
-
-
-def speakers_text(reference: str, scores: Sequence[TrackScore]) -> str:
-    """Who speaks when, in NIST's RTTM: a line per stretch, the track is the speaker.
-
-    Args:
-        reference: of the video; spaces in it become underscores, as columns end at spaces.
-        scores: of the tracks.
-    """
-    return "".join(
-        f"SPEAKER {'_'.join(reference.split())} 1 {start_s:.3f} {end_s - start_s:.3f} "
-        f"<NA> <NA> track_{score.track} <NA> <NA>\n"
-        for score in scores
-        for start_s, end_s in score.speech_s
-    )
 
 
 def row(score: TrackScore) -> dict[str, Any]:

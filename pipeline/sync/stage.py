@@ -1,7 +1,7 @@
 """Every track's clip scored and written down: what run_syncnet.py does, in order."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,15 @@ import numpy as np
 from models.features import FRAME_RATE
 from pipeline.errors import InputError
 from pipeline.faces.tracks import Track
+from pipeline.media import decode
 from pipeline.progress import Progress, silent
+from pipeline.speakers import files as speaking_files
+from pipeline.speakers.files import Speaking
+from pipeline.speakers.video import ScoredTrack, who_speaks_in_video
 from pipeline.store import provenance
-from pipeline.store.files import write_json, write_text
+from pipeline.store.files import json_text, write_json, write_text
 from pipeline.store.workspace import Workspace
-from pipeline.sync import report, speaking
+from pipeline.sync import report
 from pipeline.sync.embedded import Embedded, cut_from_video
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import ClipScore, SyncScorer
@@ -36,13 +40,13 @@ def score_tracks(
 ) -> list[TrackScore]:
     """Scores every track of a workspace.
 
-    Writes activesd.pckl, offsets.txt, speakers.rttm, offsets.json and video.json, which appear
-    together.
+    Writes activesd.pckl, offsets.txt, offsets.json, video.json, speaking.json and speakers.rttm,
+    which appear together.
 
     Args:
         workspace: where run_pipeline.py has left clips.
         scorer: compares lips and sound.
-        each: called after each track with its score.
+        each: called after each track with its score; when it speaks is decided after the last.
         notice: called with sentences the user should read.
         progress: called after each clip.
         embedded: of each track, where it was embedded while it was cut; None reads the clips.
@@ -93,7 +97,12 @@ def score_tracks(
             progress("face clips scored", number + 1, len(clips))
         settings = settings_of(workspace, scorer)
         verdict = _verdict(workspace, judged, record, settings)
-        _write(workspace, scores, verdict, settings)
+        speaking = _who_speaks(workspace, tracks, scores, frame_rate=frame_rate)
+        scores = [
+            replace(score, speech_s=track.speech_s)
+            for score, track in zip(scores, speaking.tracks, strict=True)
+        ]
+        _write(workspace, scores, verdict, speaking, settings)
     return scores
 
 
@@ -117,27 +126,34 @@ def _verdict(
 
 
 def _track_score(score: ClipScore, scorer: SyncScorer, judged: JudgedTrack) -> TrackScore:
-    spoken = speaking.speaking(
-        score.dists,
-        frames=score.frames,
-        reliable_confidence=scorer.model.reliable_from["reliable_confidence"],
-        reliable_margin=scorer.model.reliable_from["reliable_margin"],
-    )
-    rounded_s = round(judged.start_s, 3)
     return TrackScore(
         track=judged.track,
-        start_s=rounded_s,
+        start_s=round(judged.start_s, 3),
         end_s=round(judged.end_s, 3),
         clip=score,
-        speech_s=tuple(
-            (rounded_s + start / FRAME_RATE, rounded_s + end / FRAME_RATE)
-            for start, end in speaking.stretches(spoken)
-        ),
+        speech_s=(),
         reliable_from=scorer.model.reliable_from,
         weights=scorer.model.weights_file,
         answer=judged.answer,
         over_time=judged.over_time,
         reason=judged.reason,
+    )
+
+
+def _who_speaks(
+    workspace: Workspace, tracks: list[Track], scores: list[TrackScore], *, frame_rate: int
+) -> Speaking:
+    """The faces of each shot compared with each other."""
+    last = max((int(track.frames[-1]) + 1 for track in tracks), default=0)
+    counts = (workspace.read_record() or {}).get("counts", {})
+    return who_speaks_in_video(
+        [
+            ScoredTrack(int(track.frames[0]), len(track.frames), score.dists)
+            for track, score in zip(tracks, scores, strict=True)
+        ],
+        decode.read_audio(workspace.audio) if workspace.audio.is_file() else None,
+        frames=max(last, int(counts.get("frames", 0))),
+        frame_rate=frame_rate,
     )
 
 
@@ -215,14 +231,20 @@ def _write(
     workspace: Workspace,
     scores: list[TrackScore],
     verdict: VideoVerdict,
+    speaking: Speaking,
     settings: dict[str, Any],
 ) -> None:
     rows = [report.row(score) | {"settings": settings} for score in scores]
     with workspace.collecting() as staging:
         staging.write_distances([score.clip.dists for score in scores])
         write_text(staging.offsets_text, report.offsets_text(scores))
-        write_text(staging.speakers, report.speakers_text(workspace.reference, scores))
+        speech_s = [(track.track, track.speech_s) for track in speaking.tracks]
+        write_text(staging.speakers, speaking_files.rttm(workspace.reference, speech_s))
+        write_text(staging.speaking, json_text(speaking_files.to_json(speaking)) + "\n")
         write_json(staging.offsets_json, rows)
         write_verdict(staging.verdict, verdict)
-        files = (staging.distances, staging.offsets_text, staging.speakers, staging.offsets_json)
-        workspace.commit_files(*(f"pywork/{file.name}" for file in (*files, staging.verdict)))
+        files = (
+            *(staging.distances, staging.offsets_text, staging.offsets_json),
+            *(staging.verdict, staging.speaking, staging.speakers),
+        )
+        workspace.commit_files(*(f"pywork/{file.name}" for file in files))

@@ -107,14 +107,14 @@ SYNC = (
     ),
     Mutant(
         "speech takes four fifths of the reliable confidence",
-        "pipeline/sync/speaking.py",
+        "pipeline/speakers/one_face.py",
         "SPEAKING_SHARE = 0.5",
         "SPEAKING_SHARE = 0.8",
         (f"{NUMBERS}::test_half_of_the_reliable_confidence_is_speech",),
     ),
     Mutant(
         "speech takes two fifths of the reliable confidence",
-        "pipeline/sync/speaking.py",
+        "pipeline/speakers/one_face.py",
         "SPEAKING_SHARE = 0.5",
         "SPEAKING_SHARE = 0.4",
         (f"{NUMBERS}::test_half_of_the_reliable_confidence_is_speech",),

@@ -1,7 +1,8 @@
-"""When each face speaks, from the distances of its lips to the sound.
+"""When one face speaks, from the distances of its lips to the sound alone.
 
-A face may speak for part of its track only, so its offset is taken where it stands out most; a
-face that stands out nowhere is a listener's.
+For results without speaking.json, and to grade a network frame by frame; `decide` compares the
+faces of a shot. A face may speak for part of its track only, so its offset is taken where it stands
+out most; a face that stands out nowhere is a listener's.
 """
 
 import numpy as np

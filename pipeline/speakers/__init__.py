@@ -1,0 +1,1 @@
+"""Who speaks when: the faces of a shot compared with each other and with nobody."""
