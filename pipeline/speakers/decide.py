@@ -20,6 +20,8 @@ from pipeline.speakers.voices import voice_likelihood
 
 # Chosen on pairs of the corpus's x-clips, whose people the bundled network never saw.
 LEAST_STANDING = 1.5  # of a face that speaks at all: one in twenty with foreign sound has it
+LEAST_TOGETHER, LEAST_OF_AGREEING = 2.0, 0.2  # of two at about the same shift, and of each
+AGREEING_SHIFTS = 5
 NOBODY = -0.2  # evidence that is as good for nobody as for a face
 FIRST_NOBODY = (
     -0.4,
@@ -73,8 +75,8 @@ def who_speaks(faces: Sequence[Face], sound: Sound) -> np.ndarray:
     unclaimed = sound.audible
     for _ in range(2):
         others = [number for number in range(len(faces)) if number not in matches]
-        found = {n: lip_evidence.match(evidence[n], unclaimed, turns) for n in others}
-        speakers = {n: m for n, m in found.items() if m.standing >= LEAST_STANDING}
+        candidates = {n: lip_evidence.match(evidence[n], unclaimed, turns) for n in others}
+        speakers = _speakers(candidates, matches)
         if not speakers:
             break
         matches |= speakers
@@ -84,6 +86,28 @@ def who_speaks(faces: Sequence[Face], sound: Sound) -> np.ndarray:
         scores[:, numbers] = _best_account(lips, sound, turns)[:, :-1]
         unclaimed = sound.audible & (scores <= 0).all(axis=1)
     return scores
+
+
+def _speakers(candidates: dict[int, Match], known: dict[int, Match]) -> dict[int, Match]:
+    """Candidates that stand out, by themselves or with another one's help.
+
+    All faces of a video have one offset, so two of which each hardly stands out, but at about the
+    same shift, are both speakers.
+    """
+    every = candidates | known
+    speakers = {}
+    for number, candidate in candidates.items():
+        agreeing = [
+            other.standing
+            for n, other in every.items()
+            if n != number and abs(other.column - candidate.column) <= AGREEING_SHIFTS
+        ]
+        together = candidate.standing + max(agreeing, default=0.0)
+        if candidate.standing >= LEAST_STANDING or (
+            candidate.standing >= LEAST_OF_AGREEING and together >= LEAST_TOGETHER
+        ):
+            speakers[number] = candidate
+    return speakers
 
 
 def _against_nobody(own: np.ndarray, faces: Sequence[Face], sound: Sound) -> np.ndarray:

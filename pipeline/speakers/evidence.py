@@ -31,6 +31,11 @@ class Match:
     columns: np.ndarray
     standing: float
 
+    @property
+    def column(self) -> float:
+        """The middle one of all frames."""
+        return float(np.median(self.columns))
+
     def of(self, evidence: np.ndarray) -> np.ndarray:
         """(frames,) of (frames, shifts) evidence: at these shifts."""
         at: np.ndarray = evidence[np.arange(len(evidence)), self.columns]
