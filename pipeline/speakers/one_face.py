@@ -52,9 +52,9 @@ def _reliable(mean: np.ndarray, reliable_confidence: float, reliable_margin: flo
 
 
 def speaking_score(dists: np.ndarray, *, frames: int, frame_rate: int = FRAME_RATE) -> np.ndarray:
-    """Score of each frame for its face being the speaker, to compare faces.
+    """How much speaks for each frame showing the speaker, to compare faces by.
 
-    The score of a single second is noisy, so the margin of the whole track is added.
+    What a single second says is noisy: that the track as a whole follows the sound counts as well.
 
     Args:
         dists, frames, frame_rate: as for `speaking`.
@@ -70,7 +70,7 @@ def speaking_score(dists: np.ndarray, *, frames: int, frame_rate: int = FRAME_RA
 
 
 def _steady(dists: np.ndarray, mean: np.ndarray, *, frames: int, frame_rate: int) -> np.ndarray:
-    """Confidence of every frame at the clearest offset, smoothed; (frames,)."""
+    """Confidence of every frame at the clearest offset, steadied; (frames,)."""
     confidence = np.median(mean) - dists[:, mean.argmin()]
     steady = uniform_filter1d(confidence, round(STEADY_S * FRAME_RATE), mode="nearest")
     at_25 = np.rint(np.arange(frames) * (FRAME_RATE / frame_rate)).astype(int)

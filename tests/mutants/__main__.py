@@ -35,7 +35,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_MODELS,
     *OF_RELIABILITY,
     *OF_TRAINING,
-    *(*OF_PIPELINE, *OF_MODELS, *OF_RELIABILITY, *OF_TRAINING),
     *OF_BATCH,
 )
 LIMIT_S = 900

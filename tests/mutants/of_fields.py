@@ -10,15 +10,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "start_s counts at 25 frames per second always",
         "pipeline/sync/stage.py",
-        "start_s = int(track.frames[0]) / frame_rate\n            scores",
-        "start_s = int(track.frames[0]) / FRAME_RATE\n            scores",
+        "start_s = int(track.frames[0]) / frame_rate\n            one",
+        "start_s = int(track.frames[0]) / FRAME_RATE\n            one",
         (f"{SCORES}::test_every_field_of_offsets_json",),
     ),
     Mutant(
         "end_s is the length of the clip",
-        "pipeline/sync/stage.py",
-        "end_s=round(start_s + score.frames / FRAME_RATE, 3)",
-        "end_s=round(score.frames / FRAME_RATE, 3)",
+        "pipeline/verdict/tracks.py",
+        "end_s = start_s + embedded.frames / FRAME_RATE",
+        "end_s = embedded.frames / FRAME_RATE",
         (f"{SCORES}::test_every_field_of_offsets_json",),
     ),
     Mutant(
@@ -87,8 +87,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "offsets.txt tells offsets in milliseconds",
         "pipeline/sync/report.py",
-        "{score.offset_frames or 0:d}",
-        "{round(score.offset_ms or 0):d}",
+        "{score.sync.offset_frames if score.sync else 0:d}",
+        "{round(score.sync.offset_ms) if score.sync else 0:d}",
         (f"{SCORES}::test_every_line_of_offsets_txt",),
     ),
     Mutant(
@@ -100,31 +100,24 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "RTTM times count from the track's start",
-        "pipeline/sync/report.py",
-        "1 {start_s:.3f} {end_s - start_s:.3f}",
-        "1 {start_s - score.start_s:.3f} {end_s - start_s:.3f}",
+        "pipeline/speakers/video.py",
+        "speech_s=_seconds(spoken, start_s=track.start_frame / frame_rate)",
+        "speech_s=_seconds(spoken)",
         (f"{SCORES}::test_every_column_of_speakers_rttm",),
     ),
     Mutant(
         "RTTM tells ends for lengths",
-        "pipeline/sync/report.py",
+        "pipeline/speakers/files.py",
         "{start_s:.3f} {end_s - start_s:.3f}",
         "{start_s:.3f} {end_s:.3f}",
         (f"{SCORES}::test_stretches_of_speech_are_lines_of_speakers_rttm",),
     ),
     Mutant(
         "a name with spaces makes more columns of RTTM",
-        "pipeline/sync/report.py",
+        "pipeline/speakers/files.py",
         "{'_'.join(reference.split())}",
         "{reference}",
         (f"{SCORES}::test_every_column_of_speakers_rttm",),
-    ),
-    Mutant(
-        "RTTM does not ask for the margin",
-        "pipeline/sync/stage.py",
-        '        reliable_margin=scorer.model.reliable_from["reliable_margin"],\n',
-        "",
-        (f"{SCORES}::test_stretches_of_speech_are_lines_of_speakers_rttm",),
     ),
     Mutant(
         "detected frames are counted as detections",
