@@ -52,8 +52,9 @@ def test_stages_follow_each_other(
     assert (track.offset_frames, track.reliable) == (row["offset_frames"], row["reliable"])
     assert (track.confidence, track.min_dist) == (row["confidence"], row["min_dist"])
     assert track.weights.file == row["weights"] == "syncnet_small.safetensors"
-    assert isinstance(said := verdict_of(faces), VideoVerdict) and said.reference == "face"
-    assert said.shots[0].tracks == (0,) and said.settings == row["settings"]
+    verdict = verdict_of(faces)
+    assert isinstance(verdict, VideoVerdict) and verdict.reference == "face"
+    assert verdict.shots[0].tracks == (0,) and verdict.settings == row["settings"]
     assert frame_count(label(faces)) == 30
     dubbed = dub(faces, tracks=[0], audio=face_clip)
     assert dubbed.regenerated == {0: 30} and frame_count(dubbed.video) == 30

@@ -19,11 +19,11 @@ def test_nearness_is_how_much_less_an_offset_differs_than_all() -> None:
     lips, sound = talker(23, constantly(0))
     has_sound = np.ones(23, bool)
     has_sound[4:9] = False
-    found = evidence_of(lips, sound, has_sound, start_s=3.0, late_s=0.01, track=2, largest=LARGEST)
+    result = evidence_of(lips, sound, has_sound, start_s=3.0, late_s=0.01, track=2, largest=LARGEST)
     offsets = np.arange(-LARGEST, LARGEST + 1)
     nearness, windows = np.zeros((3, len(offsets))), np.zeros((3, len(offsets)), int)
     for row in range(23):
-        # A sound that leads is found earlier.
+        # A sound that leads is result earlier.
         valid = [0 <= row - o < 23 and has_sound[row - o] for o in offsets]
         dists = np.array(
             [
@@ -34,35 +34,35 @@ def test_nearness_is_how_much_less_an_offset_differs_than_all() -> None:
         mean = dists.sum() / max(1, sum(valid))
         nearness[row // BLOCK_WINDOWS] += np.where(valid, mean - dists, 0)
         windows[row // BLOCK_WINDOWS] += valid
-    np.testing.assert_allclose(found.nearness, nearness, atol=1e-3)
-    np.testing.assert_array_equal(found.windows, windows)
-    np.testing.assert_allclose(found.times_s, [3.2, 3.6, 4.0])
-    assert set(found.late_ms) == {10.0} and set(found.tracks) == {2}
-    assert len(found) == 3 and found.largest == LARGEST
+    np.testing.assert_allclose(result.nearness, nearness, atol=1e-3)
+    np.testing.assert_array_equal(result.windows, windows)
+    np.testing.assert_allclose(result.times_s, [3.2, 3.6, 4.0])
+    assert set(result.late_ms) == {10.0} and set(result.tracks) == {2}
+    assert len(result) == 3 and result.largest == LARGEST
 
 
 def test_long_clips_are_computed_in_pieces_without_a_seam() -> None:
     """As many blocks as several passes take, against one offset computed at once."""
     lips, sound = talker(1000, constantly(2))
-    found = evidence_of(lips, sound, np.ones(1000, bool))
+    result = evidence_of(lips, sound, np.ones(1000, bool))
     same = (lips[5:] - sound[:-5]).norm(dim=1).sum()  # offset 5
     dists = torch.cdist(lips, sound)
     rows, columns = np.indices(dists.shape)
-    near = torch.from_numpy(np.abs(rows - columns) <= found.largest)
+    near = torch.from_numpy(np.abs(rows - columns) <= result.largest)
     means = (dists * near).sum(dim=1) / near.sum(dim=1)
     wanted = float(means[5:].sum() - same)
-    assert found.nearness[:, found.largest + 5].sum() == pytest.approx(wanted, rel=1e-3)
+    assert result.nearness[:, result.largest + 5].sum() == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize("offset", [-100, -40, 0, 3, 77])
 def test_an_offset_of_seconds_stands_out(offset: int) -> None:
     """Below a frame, too; and when the video is played, not on the grid."""
     lips, sound = talker(400, constantly(offset + 0.25))
-    found = peak(evidence_of(lips, sound, np.ones(400, bool), late_s=0.015))
-    assert found is not None and found.reliable
-    assert found.offset_frames == offset
-    assert found.offset_ms == pytest.approx(40 * (offset + 0.25) - 15, abs=6)
-    assert found.windows == 400 - abs(offset) and found.height > found.lead > RELIABLE_LEAD
+    result = peak(evidence_of(lips, sound, np.ones(400, bool), late_s=0.015))
+    assert result is not None and result.reliable
+    assert result.offset_frames == offset
+    assert result.offset_ms == pytest.approx(40 * (offset + 0.25) - 15, abs=6)
+    assert result.windows == 400 - abs(offset) and result.height > result.lead > RELIABLE_LEAD
 
 
 def test_somebody_elses_sound_hardly_ever_stands_out() -> None:
@@ -93,9 +93,13 @@ def test_too_little_stands_out_nowhere() -> None:
 
 
 def test_a_constant_offset_is_constant() -> None:
-    found = over_time(evidence(1000, constantly(3), start_s=2.0))
-    assert found is not None and (found.kind, found.steps, found.drift) == ("constant", (), None)
-    (piece,) = found.pieces
+    result = over_time(evidence(1000, constantly(3), start_s=2.0))
+    assert result is not None and (result.kind, result.steps, result.drift) == (
+        "constant",
+        (),
+        None,
+    )
+    (piece,) = result.pieces
     assert (piece.start_s, piece.end_s, piece.reliable) == (2.0, 42.0, True)
     assert piece.offset_ms == pytest.approx(120, abs=5)
 
@@ -104,13 +108,13 @@ def test_a_constant_offset_is_constant() -> None:
 def test_a_step_is_found_where_it_is(to: int) -> None:
     """Within the near search and far beyond it."""
     made = evidence(800, lambda t: np.where(t < 14, 0, to), start_s=10.0)
-    found = over_time(made)
-    assert found is not None and found.kind == "step" and found.drift is None
-    (step,) = found.steps
+    result = over_time(made)
+    assert result is not None and result.kind == "step" and result.drift is None
+    (step,) = result.steps
     # Of lips whose sound was lost in the jump nobody knows.
     assert step.at_s == pytest.approx(24, abs=0.5 + max(0, to) / 25)
     assert step.from_ms == pytest.approx(0, abs=10) and step.to_ms == pytest.approx(40 * to, abs=10)
-    first, second = found.pieces
+    first, second = result.pieces
     assert (first.end_s, second.start_s) == (step.at_s, step.at_s)
     assert (first.start_s, second.end_s) == (10.0, 42.0)
 
@@ -120,17 +124,17 @@ def test_a_step_near_a_cut_is_at_the_cut() -> None:
     silent = slice(35, 38)
     made = evidence(800, lambda t: np.where(t < 14.4, 0, -5))
     made.nearness[silent] = 0
-    found = over_time(made, cuts_s=(3.0, 14.9, 30.0))
-    assert found is not None and [step.at_s for step in found.steps] == [14.9]
+    result = over_time(made, cuts_s=(3.0, 14.9, 30.0))
+    assert result is not None and [step.at_s for step in result.steps] == [14.9]
     elsewhere = over_time(made, cuts_s=(3.0, 18.0, 30.0))
     assert elsewhere is not None and elsewhere.steps[0].at_s == pytest.approx(14.4, abs=0.9)
 
 
 def test_there_and_back_are_two_steps() -> None:
     made = evidence(1200, lambda t: np.where((t > 16) & (t < 32), 6, 0))
-    found = over_time(made)
-    assert found is not None
-    assert [step.at_s for step in found.steps] == pytest.approx([16, 32], abs=0.5)
+    result = over_time(made)
+    assert result is not None
+    assert [step.at_s for step in result.steps] == pytest.approx([16, 32], abs=0.5)
 
 
 @pytest.mark.parametrize("ms_per_min", [60.0, -200.0, 900.0])
@@ -138,14 +142,14 @@ def test_a_drift_is_found_with_its_interval(ms_per_min: float) -> None:
     """In a clip that starts at 30 s of its video; the line is that of the whole video."""
     frames_per_s = ms_per_min / 60 / 40
     made = evidence(2000, lambda t: 2 + frames_per_s * t, start_s=30.0)
-    found = over_time(made)
-    assert found is not None and found.kind == "drift" and found.drift is not None
-    low, high = found.drift.interval_ms_per_min
-    assert low < found.drift.ms_per_min < high
-    assert found.drift.ms_per_min == pytest.approx(ms_per_min, rel=0.1)
-    assert found.drift.offset_ms(30.0) == pytest.approx(80, abs=20)
-    (piece,) = found.pieces
-    assert piece.offset_ms == pytest.approx(found.drift.offset_ms(70.0), abs=0.1)
+    result = over_time(made)
+    assert result is not None and result.kind == "drift" and result.drift is not None
+    low, high = result.drift.interval_ms_per_min
+    assert low < result.drift.ms_per_min < high
+    assert result.drift.ms_per_min == pytest.approx(ms_per_min, rel=0.1)
+    assert result.drift.offset_ms(30.0) == pytest.approx(80, abs=20)
+    (piece,) = result.pieces
+    assert piece.offset_ms == pytest.approx(result.drift.offset_ms(70.0), abs=0.1)
 
 
 def test_intervals_of_drifts_hold() -> None:

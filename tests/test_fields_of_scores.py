@@ -186,7 +186,7 @@ def _over_time(row: dict[str, Any]) -> Truth:
     """One piece as long as the track; the second one's offset grows by a frame in 5 s."""
     if row["track"] in SHORT_OR_SMALL:
         return {"over_time": None}
-    told, drifts = row["over_time"], row["track"] == 1
+    reported, drifts = row["over_time"], row["track"] == 1
     truth: Truth = {
         "over_time.kind": "drift" if drifts else "constant",
         "over_time.pieces[0].start_s": row["start_s"],
@@ -198,12 +198,12 @@ def _over_time(row: dict[str, Any]) -> Truth:
         "over_time.drift_interval_ms_per_min": None,
     }
     if drifts:
-        _check_drift(told["drift_ms_per_min"], told["drift_interval_ms_per_min"])
+        _check_drift(reported["drift_ms_per_min"], reported["drift_interval_ms_per_min"])
         middle_ms = 1.5 * 40 - 1000 * LATE_S
-        assert told["pieces"][0]["offset_ms"] == pytest.approx(middle_ms, abs=15)
-        truth["over_time.pieces[0].offset_ms"] = told["pieces"][0]["offset_ms"]
+        assert reported["pieces"][0]["offset_ms"] == pytest.approx(middle_ms, abs=15)
+        truth["over_time.pieces[0].offset_ms"] = reported["pieces"][0]["offset_ms"]
         for name in ("drift_ms_per_min", "drift_interval_ms_per_min"):
-            truth[f"over_time.{name}"] = told[name]
+            truth[f"over_time.{name}"] = reported[name]
     return truth
 
 
@@ -264,43 +264,43 @@ def test_every_field_of_offsets_json(scored: Workspace) -> None:
 
 def test_every_field_of_video_json(scored: Workspace) -> None:
     """The long track drifts and outweighs the others; all are in one shot of 36.4 s."""
-    found = json.loads(scored.verdict.read_text())
-    drift = found["drift"]
+    content = json.loads(scored.verdict.read_text())
+    drift = content["drift"]
     _check_drift(drift["ms_per_min"], drift["interval_ms_per_min"])
     # At 15.4 s, the middle of the second track, its offset is 1.5 frames.
     at_middle_ms = drift["offset_ms_at_start"] + drift["ms_per_min"] * 15.4 / 60
     assert at_middle_ms == pytest.approx(60 - 1000 * LATE_S, abs=15)
     middle_ms = drift["offset_ms_at_start"] + drift["ms_per_min"] * 18.2 / 60
-    assert found["offset_ms"] == pytest.approx(middle_ms, abs=0.2)
-    assert found["sentence"].startswith(f"The sound drifts by {drift['ms_per_min']:+.0f} ms a")
-    assert found["shots"][0]["offset_ms"] == pytest.approx(95, abs=25)
+    assert content["offset_ms"] == pytest.approx(middle_ms, abs=0.2)
+    assert content["sentence"].startswith(f"The sound drifts by {drift['ms_per_min']:+.0f} ms a")
+    assert content["shots"][0]["offset_ms"] == pytest.approx(95, abs=25)
     truth: Truth = {
         "reference": "two words",
         "verdict": "drifts",
-        "sentence": found["sentence"],
-        "offset_ms": found["offset_ms"],
+        "sentence": content["sentence"],
+        "offset_ms": content["offset_ms"],
         "reliable": True,
         "standards.bt1359": "unacceptable",
         "standards.atsc": "fail",
         "standards.ebu": "fail",
         "parts[0].start_s": 0.0,
         "parts[0].end_s": 36.4,
-        "parts[0].offset_ms": found["offset_ms"],
+        "parts[0].offset_ms": content["offset_ms"],
         "parts[0].reliable": True,
         "drift.offset_ms_at_start": drift["offset_ms_at_start"],
         "drift.ms_per_min": drift["ms_per_min"],
         "drift.interval_ms_per_min": drift["interval_ms_per_min"],
         "shots[0].start_s": 0.0,
         "shots[0].end_s": 36.4,
-        "shots[0].offset_ms": found["shots"][0]["offset_ms"],
+        "shots[0].offset_ms": content["shots"][0]["offset_ms"],
         "shots[0].reliable": True,
         "shots[0].tracks": [0, 1, 2, 3, 4],
     }
     for number, (track, code) in enumerate(SHORT_OR_SMALL.items()):
-        words = _words_of(found["reasons"][number], code)
+        words = _words_of(content["reasons"][number], code)
         truth |= {f"reasons[{number}].{name}": value for name, value in words.items()}
         truth[f"reasons[{number}].track"] = track
-    check(found, truth | SETTINGS)
+    check(content, truth | SETTINGS)
 
 
 def test_every_line_of_offsets_txt(scored: Workspace) -> None:

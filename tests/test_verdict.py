@@ -64,12 +64,12 @@ def test_one_face_decides_alone(
     assert track.answer is not None and track.answer.search == "wide" and track.reliable
     assert track.answer.offset_frames == offset and track.reason is None
     assert track.over_time is not None and track.over_time.kind == "constant"
-    found = _decided(track, end_s=25.0)
-    assert (found.verdict, found.reliable, found.reference) == (verdict, True, "talk")
-    assert found.offset_ms == pytest.approx(40 * offset, abs=8) and words in found.sentence
-    assert found.parts == (Part(0.0, 25.0, found.offset_ms, True),)
-    assert found.shots == (Shot(1.0, 21.2, found.offset_ms, True, (0,)),)
-    assert found.standards["atsc"] == atsc and found.drift is None and found.reasons == ()
+    decided = _decided(track, end_s=25.0)
+    assert (decided.verdict, decided.reliable, decided.reference) == (verdict, True, "talk")
+    assert decided.offset_ms == pytest.approx(40 * offset, abs=8) and words in decided.sentence
+    assert decided.parts == (Part(0.0, 25.0, decided.offset_ms, True),)
+    assert decided.shots == (Shot(1.0, 21.2, decided.offset_ms, True, (0,)),)
+    assert decided.standards["atsc"] == atsc and decided.drift is None and decided.reasons == ()
 
 
 def test_short_shots_decide_together(scorer: SyncScorer) -> None:
@@ -83,38 +83,38 @@ def test_short_shots_decide_together(scorer: SyncScorer) -> None:
         )
         for n in range(10)
     ]
-    found = _decided(*tracks)
-    assert found.verdict == "late" and found.offset_ms == pytest.approx(-200, abs=20)
+    decided = _decided(*tracks)
+    assert decided.verdict == "late" and decided.offset_ms == pytest.approx(-200, abs=20)
     unsure = [track.track for track in tracks if not track.reliable]
     assert len(unsure) >= 5
-    assert [(reason.track, reason.code) for reason in found.reasons] == [
+    assert [(reason.track, reason.code) for reason in decided.reasons] == [
         (number, "too_short") for number in unsure
     ]
-    assert [shot.reliable for shot in found.shots] == [track.reliable for track in tracks]
+    assert [shot.reliable for shot in decided.shots] == [track.reliable for track in tracks]
 
 
 def test_a_step_at_a_cut_makes_parts(scorer: SyncScorer) -> None:
     """Parts meet at the cut and span the video; its worst part is what is graded."""
     early = _judged(scorer, embedded(*talker(295, constantly(3))), start_s=0.0)
     on_time = _judged(scorer, embedded(*talker(495, constantly(0), seed=2)), start_s=12.0, track=1)
-    found = _decided(early, on_time, end_s=33.0)
-    assert found.verdict == "steps" and found.reliable
-    assert [(part.start_s, part.end_s) for part in found.parts] == [(0.0, 12.0), (12.0, 33.0)]
-    assert [part.offset_ms for part in found.parts] == pytest.approx([120, 0], abs=8)
-    assert found.offset_ms == found.parts[1].offset_ms  # the longer one's
-    assert found.standards == {"bt1359": "unacceptable", "atsc": "fail", "ebu": "fail"}
-    assert [shot.tracks for shot in found.shots] == [(0,), (1,)]
-    assert "ms early from 0.0 s" in found.sentence and "from 12.0 s" in found.sentence
+    decided = _decided(early, on_time, end_s=33.0)
+    assert decided.verdict == "steps" and decided.reliable
+    assert [(part.start_s, part.end_s) for part in decided.parts] == [(0.0, 12.0), (12.0, 33.0)]
+    assert [part.offset_ms for part in decided.parts] == pytest.approx([120, 0], abs=8)
+    assert decided.offset_ms == decided.parts[1].offset_ms  # the longer one's
+    assert decided.standards == {"bt1359": "unacceptable", "atsc": "fail", "ebu": "fail"}
+    assert [shot.tracks for shot in decided.shots] == [(0,), (1,)]
+    assert "ms early from 0.0 s" in decided.sentence and "from 12.0 s" in decided.sentence
 
 
 def test_a_drift_is_one_part_and_a_line(scorer: SyncScorer) -> None:
     made = embedded(*talker(1500, lambda t: t / 10))  # 4 ms a second
-    found = _decided(_judged(scorer, made))
-    assert found.verdict == "drifts" and found.drift is not None
-    assert found.drift.ms_per_min == pytest.approx(240, rel=0.1)
-    (part,) = found.parts
-    assert part.offset_ms == pytest.approx(found.drift.offset_ms(part.end_s / 2), abs=5)
-    assert "drifts by +2" in found.sentence and found.standards["bt1359"] == "unacceptable"
+    decided = _decided(_judged(scorer, made))
+    assert decided.verdict == "drifts" and decided.drift is not None
+    assert decided.drift.ms_per_min == pytest.approx(240, rel=0.1)
+    (part,) = decided.parts
+    assert part.offset_ms == pytest.approx(decided.drift.offset_ms(part.end_s / 2), abs=5)
+    assert "drifts by +2" in decided.sentence and decided.standards["bt1359"] == "unacceptable"
 
 
 def test_a_listener_beside_the_speaker_changes_nothing(scorer: SyncScorer) -> None:
@@ -125,24 +125,26 @@ def test_a_listener_beside_the_speaker_changes_nothing(scorer: SyncScorer) -> No
         _judged(scorer, embedded(talker(300, constantly(0), seed=n)[0], sound), track=n)
         for n in (7, 8)
     ]
-    found = _decided(speaker, *others, shots_s=[(0.0, 12.2)])
-    assert found.verdict == "late" and found.offset_ms == pytest.approx(-160, abs=10)
-    assert [reason.track for reason in found.reasons] == [7, 8]
-    assert [shot.tracks for shot in found.shots] == [(0, 7, 8)] and found.shots[0].reliable
+    decided = _decided(speaker, *others, shots_s=[(0.0, 12.2)])
+    assert decided.verdict == "late" and decided.offset_ms == pytest.approx(-160, abs=10)
+    assert [reason.track for reason in decided.reasons] == [7, 8]
+    assert [shot.tracks for shot in decided.shots] == [(0, 7, 8)] and decided.shots[0].reliable
 
 
 def test_nothing_can_be_told_of_strangers_or_without_faces(scorer: SyncScorer) -> None:
     lips, sound = talker(300, constantly(0))[0], talker(300, constantly(0), seed=9)[1]
     stranger = _judged(scorer, embedded(lips, sound))
-    found = _decided(stranger)
-    assert (found.verdict, found.offset_ms, found.reliable) == ("cannot_be_told", None, False)
-    assert found.parts == () and set(found.standards.values()) == {None}
-    assert [(r.track, r.code) for r in found.reasons] == [
+    decided = _decided(stranger)
+    assert (decided.verdict, decided.offset_ms, decided.reliable) == ("cannot_be_told", None, False)
+    assert decided.parts == () and set(decided.standards.values()) == {None}
+    assert [(r.track, r.code) for r in decided.reasons] == [
         (0, "no_speech_on_screen"),
         (None, "no_speech_on_screen"),
     ]
-    assert found.sentence.startswith("Whether sound and picture are together cannot be told: the ")
-    assert found.shots == (Shot(0.0, 12.2, None, False, (0,)),)
+    assert decided.sentence.startswith(
+        "Whether sound and picture are together cannot be told: the "
+    )
+    assert decided.shots == (Shot(0.0, 12.2, None, False, (0,)),)
     empty = _decided()
     assert empty.verdict == "cannot_be_told" and empty.reasons == (reasons.NO_FACE,)
     assert "no face" in empty.sentence and empty.shots == ()
@@ -228,8 +230,8 @@ def test_grades_are_those_of_the_standards(
 
 def test_sentences_name_a_few_parts() -> None:
     parts = [Part(10.0 * n, 10.0 * n + 10, 100.0 * n, True) for n in range(6)]
-    said = sentences.of("steps", parts, None, [])
-    assert "on time from 0.0 s, 100 ms early from 10.0 s" in said and "2 more times" in said
+    sentence = sentences.of("steps", parts, None, [])
+    assert "on time from 0.0 s, 100 ms early from 10.0 s" in sentence and "2 more times" in sentence
     drift = Drift(-10.0, 60.0, (50.0, 70.0))
     assert sentences.of("drifts", [Part(0, 60, 20.0, True)], drift, []) == (
         "The sound drifts by +60 ms a minute (+50 to +70): it is 10 ms late at the start and "

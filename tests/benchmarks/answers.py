@@ -76,10 +76,12 @@ def lags(scorer: SyncScorer, clips: Sequence[Known]) -> list[Case]:
                 continue
             embedded = kit.embedded_with(scorer, clip.source.lips, kit.later(clip.samples, lag_s))
             judged = kit.answer_to(scorer, embedded)
-            told = judged.answer.offset_ms if judged.answer and judged.reliable else None
+            reported = judged.answer.offset_ms if judged.answer and judged.reliable else None
             wanted = clip.offset_ms - 1000 * lag_s
-            right = told is not None and abs(told - wanted) <= 1.5 * FRAME_MS
-            cases.append({"clip": clip.source.name, "lag_s": lag_s, "told": told, "ok": right})
+            right = reported is not None and abs(reported - wanted) <= 1.5 * FRAME_MS
+            cases.append(
+                {"clip": clip.source.name, "lag_s": lag_s, "reported_ms": reported, "ok": right}
+            )
     return cases
 
 
@@ -115,11 +117,17 @@ def drifts(scorer: SyncScorer, clips: Sequence[Known], factor: float) -> list[Ca
             samples = kit.stretched(samples, factor)
         judged = kit.answer_to(scorer, kit.embedded_with(scorer, lips, samples))
         behaviour = judged.over_time
-        told = behaviour.drift.ms_per_min if behaviour and behaviour.drift else None
-        ok = told is not None and (factor == 1 or abs(told - slope) <= 0.3 * abs(slope))
+        reported = behaviour.drift.ms_per_min if behaviour and behaviour.drift else None
+        ok = reported is not None and (factor == 1 or abs(reported - slope) <= 0.3 * abs(slope))
         kind = behaviour.kind if behaviour else None
         cases.append(
-            {"clip": clip.source.name, "times": times, "kind": kind, "told": told, "ok": ok}
+            {
+                "clip": clip.source.name,
+                "times": times,
+                "kind": kind,
+                "reported_ms": reported,
+                "ok": ok,
+            }
         )
     return cases
 
@@ -157,7 +165,7 @@ def steps(scorer: SyncScorer, clips: Sequence[Known], *, cut: bool, seed: int = 
             {
                 "clip": clip.source.name,
                 "at_s": at_frame / FRAME_RATE,
-                "told_s": starts_s,
+                "reported_s": starts_s,
                 "offsets_ms": offsets,
                 "ok": ok,
             }
@@ -188,11 +196,13 @@ def ten_shots(
             lips = clip.source.lips[first : first + frames]
             shots.append(kit.embedded_with(scorer, lips, sound))
         verdict = kit.verdict_on(scorer, shots)
-        told = verdict.offset_ms if verdict.verdict in ("in_sync", "early", "late") else None
-        right = told is not None and abs(told - lag_ms) <= 1.5 * FRAME_MS
+        reported = verdict.offset_ms if verdict.verdict in ("in_sync", "early", "late") else None
+        right = reported is not None and abs(reported - lag_ms) <= 1.5 * FRAME_MS
         claimed = verdict.verdict != "cannot_be_told"
         ok = claimed if others else right
-        cases.append({"lag_ms": lag_ms, "verdict": verdict.verdict, "told": told, "ok": ok})
+        cases.append(
+            {"lag_ms": lag_ms, "verdict": verdict.verdict, "reported_ms": reported, "ok": ok}
+        )
     return cases
 
 

@@ -62,15 +62,15 @@ def of_folder(data_dir: Path, scorer: SyncScorer, *, cache: Path | None) -> list
     for file in tqdm(clip_files([data_dir]), desc="embedded", unit=" clips", disable=None):
         reference, number = clip_name(file).rsplit("/", 1)
         name = f"{Path(reference).name}_{int(Path(number).stem)}"
-        kept = cache / f"{name}.npz" if cache else None
-        if kept and kept.is_file():
-            sources.append(_of_file(kept, file))
+        stored_file = cache / f"{name}.npz" if cache else None
+        if stored_file and stored_file.is_file():
+            sources.append(_of_file(stored_file, file))
             continue
         embedded = scorer.embed(file)
         source = Source(name, embedded.lips, embedded.sound, embedded.audible_share, file)
-        if kept:
+        if stored_file:
             np.savez(
-                kept,
+                stored_file,
                 lips=source.lips.numpy(),
                 sound=source.sound.numpy(),
                 audible_share=source.share,
@@ -81,13 +81,13 @@ def of_folder(data_dir: Path, scorer: SyncScorer, *, cache: Path | None) -> list
 
 def of_embeddings(folder: Path) -> list[Source]:
     """Every clip whose embeddings a folder holds, as `of_folder` keeps them."""
-    return [_of_file(kept, None) for kept in sorted(folder.glob("*.npz"))]
+    return [_of_file(stored_file, None) for stored_file in sorted(folder.glob("*.npz"))]
 
 
-def _of_file(kept: Path, file: Path | None) -> Source:
-    with np.load(kept, allow_pickle=False) as stored:
+def _of_file(stored_file: Path, file: Path | None) -> Source:
+    with np.load(stored_file, allow_pickle=False) as stored:
         lips, sound = (torch.from_numpy(stored[name]) for name in ("lips", "sound"))
-        return Source(kept.stem, lips, sound, float(stored["audible_share"]), file)
+        return Source(stored_file.stem, lips, sound, float(stored["audible_share"]), file)
 
 
 def embedded_with(scorer: SyncScorer, lips: torch.Tensor, samples: np.ndarray) -> Embedded:

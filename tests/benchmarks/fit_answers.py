@@ -65,9 +65,9 @@ def leads(sources: Sequence[kit.Source], *, pairs: int, seed: int) -> list[list[
 
 def kinds(evidence: Sequence[Evidence]) -> dict[str, float]:
     """Shares in percent that are called a step, a drift, constant."""
-    told = [behaviour.kind for one in evidence if (behaviour := over_time(one))]
+    behaviours = [behaviour.kind for one in evidence if (behaviour := over_time(one))]
     count = max(1, len(evidence))
-    return {kind: 100 * told.count(kind) / count for kind in ("step", "drift", "constant")}
+    return {kind: 100 * behaviours.count(kind) / count for kind in ("step", "drift", "constant")}
 
 
 def main(argv: list[str] | None = None) -> int:
