@@ -14,8 +14,12 @@ from models.weights import WeightsFile
 from pipeline.errors import InputError
 from pipeline.evidence.parts import Drift, Part
 from pipeline.media import decode
+from pipeline.speakers.one_face import stretches
+from pipeline.sync import report
 from pipeline.sync.embedded import Embedded
 from pipeline.sync.embeddings import SyncNetModel
+from pipeline.sync.reliability import silent_windows
+from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import SyncScorer
 from pipeline.verdict import reasons, sentences
 from pipeline.verdict.decide import decide
@@ -289,3 +293,40 @@ def test_a_verdict_that_lacks_a_field_is_refused(field: str, tmp_path: Path) -> 
     path.write_text(json.dumps(stored))
     with pytest.raises(InputError, match="has another format"):
         read_verdict(path)
+
+
+def test_rows_have_the_wide_answer_and_the_demos_table_the_near_one(scorer: SyncScorer) -> None:
+    """An edge of the near search is none of the wide one; no calibration speaks of it."""
+    made = embedded(*talker(500, constantly(40)))
+    score = scorer.compare(made, file="00000.avi")
+    assert score.sync is not None
+    near = replace(score.sync, offset_frames=-15, at_search_edge=True, probability=0.1)
+    score = replace(score, sync=near)
+    judged = judge(0, made, score, start_s=0.0)
+    track = TrackScore(
+        0, 0.0, 20.0, score, (), {}, scorer.model.weights_file, judged.answer, judged.over_time
+    )
+    row = report.row(track)
+    assert (row["search"], row["offset_frames"], row["reliable"]) == ("wide", 40, True)
+    assert row["offset_ms"] == pytest.approx(1600, abs=8)
+    assert row["at_search_edge"] is False and row["probability"] is None
+    assert (track.offset_frames, track.reliable) == (40, True)
+    assert report.offsets_text([track]).splitlines()[1].split("\t")[1] == "-15"
+    assert "+40 ( +160" in report.table([track])[1]
+    unsure = replace(track, answer=None)
+    assert (report.row(unsure)["at_search_edge"], unsure.offset_frames) == (True, -15)
+
+
+def test_long_silences_tell_nothing(scorer: SyncScorer) -> None:
+    """Pauses of speech do; windows with any sound, too."""
+    samples = np.zeros(640 * 200, np.int16)
+    for first, end in ((40, 100), (120, 150)):
+        samples[640 * first : 640 * end] = 5000
+    silent = silent_windows(samples, 195)
+    assert stretches(silent) == [(0, 36), (150, 195)]
+    assert silent_windows(np.zeros(640 * 50, np.int16), 45).all()
+    assert not len(silent_windows(np.zeros(0, np.int16), 0))
+    lips, sound = talker(195, constantly(0))
+    judged = _judged(scorer, replace(embedded(lips, sound), is_silent=silent))
+    counted = judged.evidence.windows[:, judged.evidence.largest].sum()
+    assert counted == np.count_nonzero(~silent)
