@@ -125,6 +125,7 @@ class Kit:
         if name == "evaluate_sync":  # the clips here are shorter than two pieces
             self.patch.setattr(module, "can_be_judged", bool)
         base: Any = {"--data": self.folders / "val", "--device": "cpu"}
+        base |= {"--cache": self.folders / "cache"}
         base |= {
             "evaluate_sync": {"--weights": self.folders / "syncnet.safetensors"},
             "evaluate_expert": {"--expert": self.folders / "expert.safetensors"},
@@ -229,10 +230,10 @@ def _cache(kit: Kit, name: str) -> None:
     folder = kit.tmp_path / "cache"
     if name == "evaluate_mouths":  # whose figures decode the clips
         assert kit.evaluated(name, "--cache", folder)["cache"] == folder
-        passing = kit.evaluated(name)["cache"]
+        passing = kit.evaluated(name, without=("--cache",))["cache"]
         assert passing != folder and not passing.exists()
         return
-    kit.evaluated(name)
+    kit.evaluated(name, without=("--cache",))
     assert not folder.exists()
     kit.evaluated(name, "--cache", folder)
     assert len(list(folder.glob("*.npy"))) == 4
@@ -320,7 +321,8 @@ def _without_faces(kit: Kit) -> None:
 @_row("evaluate_expert", "cache_gb")
 def _cache_gb(kit: Kit) -> None:
     assert kit.evaluated("evaluate_expert", "--cache_gb", 1)
-    assert not kit.evaluated("evaluate_expert", "--cache_gb", 1e-6)
+    small = ("--cache", kit.tmp_path / "small", "--cache_gb", 1e-6)
+    assert not kit.evaluated("evaluate_expert", *small)
     assert kit.code == 2 and "cache full (--cache_gb" in kit.err
 
 
