@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.correction.container import container_of
-from pipeline.correction.mux import Written, write_copy
+from pipeline.correction.mux import Copy, write_copy
 from pipeline.correction.plan import Plan
 from pipeline.media.probe import probe
 from pipeline.verdict.standards import grades
@@ -42,7 +42,7 @@ def verdict(
     )
 
 
-def copied(source: Path, out: Path, plan: Plan) -> Written:
+def copied(source: Path, out: Path, plan: Plan) -> Copy:
     """Writes a corrected file without any workspace."""
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         return write_copy(

@@ -98,8 +98,8 @@ def test_steps_are_corrected_where_they_are(tmp_path: Path) -> None:
         [1.7, 2.2, 2.7], abs=0.002
     )
     copied(source, tmp_path / "out.mkv", Plan((Move(0, 0.0), Move(1.5, -0.2))))
-    heard_s = beeps(decode.read_audio(tmp_path / "out.mkv"), rate=16000)
-    assert heard_s == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5], abs=0.006)  # half the fade is 5 ms
+    onsets_s = beeps(decode.read_audio(tmp_path / "out.mkv"), rate=16000)
+    assert onsets_s == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5], abs=0.006)  # half the fade is 5 ms
     # Before and after the fade it is the very sound.
     before, after = _samples(source)[:, 0], _samples(tmp_path / "out.mkv")[:, 0]
     np.testing.assert_array_equal(after[: 72000 - 240], before[: 72000 - 240])
@@ -115,9 +115,9 @@ def test_drift_is_resampled_exactly(speed: float, tmp_path: Path) -> None:
     samples = _samples(tmp_path / "out.mkv", "pcm_f32le")[:, 0]
     assert len(samples) == 3 * 48000
     at_s = np.arange(len(samples)) / 48000 * speed - 0.1
-    wanted = 0.3 * np.sin(2 * np.pi * 440 * at_s) + 0.2 * np.sin(2 * np.pi * 5000 * at_s)
+    expected = 0.3 * np.sin(2 * np.pi * 440 * at_s) + 0.2 * np.sin(2 * np.pi * 5000 * at_s)
     inside = (at_s > 0.01) & (at_s < 2.98)
-    assert np.abs(samples - wanted)[inside].max() < 2**-13
+    assert np.abs(samples - expected)[inside].max() < 2**-13
 
 
 def test_late_sound_starts_with_the_picture_and_is_moved(tmp_path: Path) -> None:
@@ -174,11 +174,12 @@ def test_everything_else_is_kept(rich: Path, tmp_path: Path) -> None:
     """Streams in their order with languages and uses, chapters, title, turn, subtitle, cover."""
     copied(rich, tmp_path / "out.mp4", LATER)
     before, after = read_header(rich), read_header(tmp_path / "out.mp4")
-    said = [
+    streams, copies = (
         [(s.kind, s.codec, s.dispositions, s.is_cover) for s in header.streams if not s.is_remade]
         for header in (before, after)
-    ]
-    assert said[1] == said[0] and len(said[0]) == 5 and [s[3] for s in said[0]].count(True) == 1
+    )
+    assert copies == streams and len(streams) == 5
+    assert [is_cover for *_, is_cover in streams].count(True) == 1
     assert after.turned == before.turned and after.turned is not None
     described = ffmpeg("-i", tmp_path / "out.mp4", "-f", "ffmetadata", tmp_path / "m.txt")
     for words in ("(eng): Audio", "(deu): Audio", "title           : My talk", ", 5.1, "):
@@ -205,8 +206,8 @@ def test_every_sound_is_moved_and_as_loud_as_before(rich: Path, tmp_path: Path) 
         assert abs(20 * np.log10(np.sqrt((moved**2).mean() / (before[part] ** 2).mean()))) < 0.5
         for channel in range(before.shape[1]):
             if before[part, channel].std() > 0.01:
-                match = np.corrcoef(moved[:, channel], before[part, channel])[0, 1]
-                assert match > 0.98, (number, channel, match)
+                likeness = np.corrcoef(moved[:, channel], before[part, channel])[0, 1]
+                assert likeness > 0.98, (number, channel, likeness)
 
 
 def test_what_a_container_cannot_hold_is_said(rich: Path, tmp_path: Path) -> None:
@@ -239,14 +240,14 @@ def test_a_codec_that_does_not_fit_becomes_another(tmp_path: Path) -> None:
     source = _tones(tmp_path / "in.mkv", codec="flac", sound="0.5*sin(6283*t)*lt(mod(t,1),0.1)")
     (notice,) = copied(source, tmp_path / "out.mov", LATER).notices
     assert "(flac) becomes aac" in notice
-    heard_s = beeps(decode.read_audio(tmp_path / "out.mov"), rate=16000)
-    assert heard_s == pytest.approx([0.2, 1.2, 2.2], abs=0.002)
+    onsets_s = beeps(decode.read_audio(tmp_path / "out.mov"), rate=16000)
+    assert onsets_s == pytest.approx([0.2, 1.2, 2.2], abs=0.002)
 
 
 def test_sound_in_sync_is_copied(rich: Path, tmp_path: Path) -> None:
     """Not one packet is encoded again."""
-    written = copied(rich, tmp_path / "out.mp4", STAYS)
-    assert written.heard_s == {} and written.sounds == {0: 0, 1: 1}
+    result = copied(rich, tmp_path / "out.mp4", STAYS)
+    assert result.extents_s == {} and result.sounds == {0: 0, 1: 1}
     for stream in ("a:0", "a:1", "v:0"):
         assert packets(tmp_path / "out.mp4", stream) == packets(rich, stream)
 

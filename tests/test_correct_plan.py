@@ -80,10 +80,10 @@ def test_a_plan_in_words() -> None:
 
 
 def _missing(
-    missing_s: list[tuple[float, float]], plan: Plan, *, heard_s: tuple[float, float] = (0.0, 10.0)
+    missing_s: list[tuple[float, float]], plan: Plan, *, extent_s: tuple[float, float] = (0.0, 10.0)
 ) -> list[tuple[float, float]]:
     """Of a picture of 10 s."""
-    return moved_stretches(missing_s, plan, heard_s=heard_s, end_s=10.0)
+    return moved_stretches(missing_s, plan, extent_s=extent_s, end_s=10.0)
 
 
 def test_where_moved_sound_is_missing() -> None:
@@ -94,7 +94,7 @@ def test_where_moved_sound_is_missing() -> None:
     both = Plan((Move(0, 0.0), Move(5, 0.5)))
     assert _missing([(4.8, 5.5)], both) == [(4.8, 5), (5.3, 6)]
     # Sound that starts before the first picture is there to be moved.
-    assert _missing([], later, heard_s=(-1.0, 10.0)) == []
+    assert _missing([], later, extent_s=(-1.0, 10.0)) == []
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def test_a_real_lag_is_gone(example: Path, tmp_path: Path, scorer: SyncScorer) -
 def test_from_python(work: Workspace, tmp_path: Path) -> None:
     result = pipeline.correct(work, out=str(tmp_path / "out.mkv"), device="cpu")
     assert isinstance(result, Corrected) and result.plan == Plan((Move(0.0, 0.08),))
-    untold = dataclasses.replace(result, after=verdict(), notices=["One."])
-    assert list(untold.report()) == [
+    unknown = dataclasses.replace(result, after=verdict(), notices=["One."])
+    assert list(unknown.report()) == [
         "One.",
         "The sound comes 80 ms later.",
         "Scored again, the offset cannot be told: A sentence of the verdict.",
@@ -88,8 +88,8 @@ def _noted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the copy is scored with, from now on, without being scored."""
     calls: list[dict[str, Any]] = []
 
-    def note(*_: object, **given: Any) -> VideoVerdict:
-        calls.append(given)
+    def note(*_: object, **options: Any) -> VideoVerdict:
+        calls.append(options)
         return verdict(1.0)
 
     monkeypatch.setattr(stage, "score_again", note)
@@ -129,7 +129,7 @@ def _not_scored(work: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "sentence"),
     [
         (_not_reliable, "Nothing is corrected, as no offset of face is reliable"),
         (_not_scored, "run run_syncnet.py"),
@@ -137,7 +137,7 @@ def _not_scored(work: Workspace) -> None:
 )
 def test_no_offset_is_no_file(
     spoil: Callable[[Workspace], None],
-    said: str,
+    sentence: str,
     work: Workspace,
     tmp_path: Path,
     scorer: SyncScorer,
@@ -148,7 +148,7 @@ def test_no_offset_is_no_file(
     for content in (None, b"something else"):
         if content:
             out.write_bytes(content)
-        with pytest.raises(PipelineError, match=said):
+        with pytest.raises(PipelineError, match=sentence):
             correct(work, out, scorer=scorer)
         assert (out.read_bytes() if out.exists() else None) == content
 

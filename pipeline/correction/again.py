@@ -113,7 +113,7 @@ def moved_stretches(
     missing_s: Sequence[tuple[float, float]],
     plan: Plan,
     *,
-    heard_s: tuple[float, float],
+    extent_s: tuple[float, float],
     end_s: float,
 ) -> Stretches:
     """Where a moved sound is missing: where it was, and what it was moved away from.
@@ -121,18 +121,18 @@ def moved_stretches(
     Args:
         missing_s: stretches of the original without sound, seconds of the video.
         plan: how it was moved.
-        heard_s: when it started and ended.
+        extent_s: when it started and ended.
         end_s: when the picture ends.
 
     Returns:
         Stretches within the picture.
     """
-    nowhere = 2 * end_s + max(abs(move.delay_s) for move in plan.moves)
-    silent = [(-nowhere, heard_s[0]), *missing_s, (heard_s[1], nowhere)]
+    outside_s = 2 * end_s + max(abs(move.delay_s) for move in plan.moves)
+    gaps_s = [(-outside_s, extent_s[0]), *missing_s, (extent_s[1], outside_s)]
     ends_s = [*(move.start_s for move in plan.moves[1:]), end_s]
     moved: Stretches = []
     for move, until_s in zip(plan.moves, ends_s, strict=True):
-        for start_s, stop_s in silent:
+        for start_s, stop_s in gaps_s:
             first_s = max(move.start_s, start_s / plan.speed + move.delay_s)
             last_s = min(until_s, stop_s / plan.speed + move.delay_s)
             if first_s < last_s:

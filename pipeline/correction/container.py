@@ -149,10 +149,10 @@ def takes(container: Container, source: Path, stream: Stream, folder: Path) -> s
         limits = (f"-frames:{stream.kind[0].lower()}", "1")
     for encoder in ("copy", *titles):
         maps = (*beside, "-map", f"0:{stream.index}", "-c", encoder, *limits)
-        held = _tried(container, (*process.input_words(source), *maps), source, folder)
-        wanted = stream.codec if encoder == "copy" else encoder
-        alike = (stream.kind, wanted, stream.is_cover)
-        if held and (held.kind, held.codec, held.is_cover) == alike:
+        trial = _tried(container, (*process.input_words(source), *maps), source, folder)
+        codec = stream.codec if encoder == "copy" else encoder
+        alike = (stream.kind, codec, stream.is_cover)
+        if trial and (trial.kind, trial.codec, trial.is_cover) == alike:
             return encoder
     return None
 
@@ -197,12 +197,12 @@ def encoding_of(
             continue
         kbps = None
         if encoder.least_kbps is not None:
-            said = stream.bit_rate_kbps if codec == stream.codec else None
-            kbps = max(said or 0, encoder.least_kbps * sound.channels)
+            own_kbps = stream.bit_rate_kbps if codec == stream.codec else None
+            kbps = max(own_kbps or 0, encoder.least_kbps * sound.channels)
         encoding = Encoding(codec, encoder, kbps)
         words = (*process.input_words(sound.wav), *encoding.words("a"), "-t", TRIED_S)
-        held = _tried(container, words, sound.wav, folder)
-        if held and (held.kind, held.codec) == ("Audio", codec):
+        trial = _tried(container, words, sound.wav, folder)
+        if trial and (trial.kind, trial.codec) == ("Audio", codec):
             return encoding
     return None
 

@@ -43,19 +43,19 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Written:
+class Copy:
     """What was written.
 
     Attributes:
         notices: sentences for the user: what was left out or changed.
         sounds: number among the copy's sounds, by that among the source's.
-        heard_s: when each sound of the source starts and ends, seconds of the video; none where
+        extents_s: when each sound of the source starts and ends, seconds of the video; none where
             the sounds were copied.
     """
 
     notices: list[str]
     sounds: dict[int, int]
-    heard_s: dict[int, tuple[float, float]]
+    extents_s: dict[int, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def write_copy(
     target: Path,
     container: Container,
     folder: Path,
-) -> Written:
+) -> Copy:
     """Writes a file with its sound put right; its picture is copied bit for bit.
 
     Args:
@@ -99,16 +99,16 @@ def write_copy(
     job = Job(source, info, read_header(source), out, target, container, folder)
     _check_avi(job)
     copies, notices = _other_streams_held(job)
-    heard_s: dict[int, tuple[float, float]] = {}
+    extents_s: dict[int, tuple[float, float]] = {}
     sounds = _copied_sounds(job, plan)
     if sounds is None:
-        sounds, heard_s, more = _moved_sounds(job, plan)
+        sounds, extents_s, more = _moved_sounds(job, plan)
         notices += more
     process.run(_words(job, copies, sounds), f"Writing {out}", source=source, files=[target])
     _check_turn(job)
     numbers = {stream.index: n for n, stream in enumerate(job.header.sounds)}
     order = {numbers[index]: n for n, index in enumerate(sorted(sounds))}
-    return Written(notices, order, heard_s)
+    return Copy(notices, order, extents_s)
 
 
 def _check_avi(job: Job) -> None:
@@ -171,28 +171,28 @@ def _moved_sounds(
     """Every sound moved, when each was heard, and what is left out or encoded otherwise."""
     numbers = {stream.index: n for n, stream in enumerate(job.header.sounds)}
     usable = [stream for stream in job.header.sounds if stream.codec in decodable_codecs()]
-    left_out = [stream for stream in job.header.sounds if stream not in usable]
+    omitted = [stream for stream in job.header.sounds if stream not in usable]
     decoded, zero_s = decode_sounds(job.source, job.header, usable, job.folder)
-    sounds, heard_s, notices = {}, {}, []
+    sounds, extents_s, notices = {}, {}, []
     for stream, sound in zip(usable, decoded, strict=True):
         encoding = encoding_of(job.container, stream, sound, job.folder)
         if encoding is None:
-            left_out.append(stream)
+            omitted.append(stream)
             continue
         if encoding.codec != stream.codec:
             notices.append(
                 f"Sound {numbers[stream.index]} of {job.source} ({stream.codec}) becomes "
                 f"{encoding.codec}: {job.out.suffix} or this ffmpeg has no other."
             )
-        heard_s[numbers[stream.index]] = sound.heard_s(zero_s)
+        extents_s[numbers[stream.index]] = sound.extent_s(zero_s)
         sounds[stream.index] = _moved(job, plan, stream, sound, encoding, zero_s=zero_s)
         sound.wav.unlink()
     notices += [
         f"Sound {numbers[stream.index]} of {job.source} ({stream.codec}) cannot be moved: it is "
         "left out."
-        for stream in left_out
+        for stream in omitted
     ]
-    return sounds, heard_s, notices
+    return sounds, extents_s, notices
 
 
 def _moved(

@@ -14,8 +14,8 @@ from pipeline.correction.streams import Header, Stream
 from pipeline.errors import PipelineError
 from pipeline.media import clock, process
 
-# How decoded samples are kept, by ffmpeg's name of how they are decoded: nothing is rounded.
-KEPT_AS = {"u8": "s16", "s16": "s16", "s32": "s32", "s64": "f64", "flt": "f32", "dbl": "f64"}
+# How decoded samples are stored, by ffmpeg's name of how they are decoded: nothing is rounded.
+STORED_AS = {"u8": "s16", "s16": "s16", "s32": "s32", "s64": "f64", "flt": "f32", "dbl": "f64"}
 DTYPES = {"s16": "<i2", "s32": "<i4", "f32": "<f4", "f64": "<f8"}
 BLOCK_SAMPLES = 1 << 17  # of each channel in memory at once
 FADE_S = 0.01  # from one move into the next
@@ -50,7 +50,7 @@ class Decoded:
         _, target, length = self.stretches[-1] if self.stretches else (0, 0, 0)
         return target + length
 
-    def heard_s(self, zero_s: float) -> tuple[float, float]:
+    def extent_s(self, zero_s: float) -> tuple[float, float]:
         """When it starts and ends, seconds after the first picture, which is shown at `zero_s`."""
         start = self.stretches[0][1] if self.stretches else 0
         return start / self.sample_rate - zero_s, self.samples / self.sample_rate - zero_s
@@ -95,13 +95,13 @@ def decode_sounds(
     words: list[str | Path] = [*process.input_words(path)]
     wavs = [folder / f"{stream.index}.wav" for stream in sounds]
     for stream, wav in zip(sounds, wavs, strict=True):
-        kept = ("-map", f"0:{stream.index}", "-c:a", f"pcm_{KEPT_AS[stream.sample_format]}le")
+        mapping = ("-map", f"0:{stream.index}", "-c:a", f"pcm_{STORED_AS[stream.sample_format]}le")
         # Rate and channels may change midway, as in broadcasts: these are made constant.
-        steady = {"sample_rates": stream.sample_rate, "channel_layouts": stream.layout}
-        said = ":".join(f"{name}={value}" for name, value in steady.items() if value)
-        filters = ("-af", f"aformat={said}") if said else ()
-        words += [*kept, *filters, "-map_metadata", "-1", "-f", "wav", "-rf64", "auto", wav]
-        words += [*kept, *filters, "-f", "framecrc", _rows_file(wav)]
+        constant = {"sample_rates": stream.sample_rate, "channel_layouts": stream.layout}
+        settings = ":".join(f"{name}={value}" for name, value in constant.items() if value)
+        filters = ("-af", f"aformat={settings}") if settings else ()
+        words += [*mapping, *filters, "-map_metadata", "-1", "-f", "wav", "-rf64", "auto", wav]
+        words += [*mapping, *filters, "-f", "framecrc", _rows_file(wav)]
     first = folder / "first.txt"
     picture = ("-map", "0:V:0", "-frames:v", "1", "-c:v", "rawvideo", "-f", "framecrc")
     words += [*picture, first]
@@ -140,7 +140,7 @@ def _decoded(path: Path, wav: Path, stream: Stream) -> Decoded:
             f"Stream {stream.index} of {path} holds no sound that can be decoded; "
             "give a copy without it."
         )
-    dtype = np.dtype(DTYPES[KEPT_AS[stream.sample_format]])
+    dtype = np.dtype(DTYPES[STORED_AS[stream.sample_format]])
     frame_bytes = channels * dtype.itemsize
     rows = clock.sound_rows(_rows_file(wav), frame_bytes=frame_bytes)
     available = (process.size_bytes(wav) - len(header)) // frame_bytes
@@ -237,11 +237,11 @@ def stretch_filters(sound: Decoded, speed: float, *, samples: int) -> str:
     repeat periods.
     """
     # Lengths of the sound before and after as whole numbers; the pitch follows from them.
-    longer = Fraction(1 / speed).limit_denominator(RESAMPLER_RATE)
-    scale = max(1, RESAMPLER_RATE // longer.denominator)
+    ratio = Fraction(1 / speed).limit_denominator(RESAMPLER_RATE)
+    scale = max(1, RESAMPLER_RATE // ratio.denominator)
     return (
-        f"asetrate={longer.denominator * scale},"
-        f"aresample={longer.numerator * scale}:"
+        f"asetrate={ratio.denominator * scale},"
+        f"aresample={ratio.numerator * scale}:"
         f"internal_sample_fmt=dblp:filter_size={FILTER_TAPS}:linear_interp=1,"
         f"asetrate={sound.sample_rate},asetpts=N,"
         f"apad=whole_len={samples},atrim=end_sample={samples}"

@@ -8,7 +8,7 @@ from models.files import partial_path
 from models.options import check_switch
 from pipeline.correction.again import Stretches, moved_stretches, score_again
 from pipeline.correction.container import container_of
-from pipeline.correction.mux import Written, write_copy
+from pipeline.correction.mux import Copy, write_copy
 from pipeline.correction.plan import Plan, make_plan
 from pipeline.errors import InputError
 from pipeline.media.probe import MediaInfo, probe
@@ -89,7 +89,7 @@ def correct(
         target = partial_path(out)
         try:
             with workspace.collecting() as staging:
-                written = write_copy(
+                copy = write_copy(
                     source,
                     info,
                     plan,
@@ -105,14 +105,14 @@ def correct(
                     target,
                     again,
                     scorer,
-                    audio_stream=_scored_sound(source, info, number, written),
-                    missing_s=_missing_s(workspace, plan, written.heard_s.get(number)),
+                    audio_stream=_scored_sound(source, info, number, copy),
+                    missing_s=_missing_s(workspace, plan, copy.extents_s.get(number)),
                     progress=progress,
                 )
             target.replace(out)
         finally:
             target.unlink(missing_ok=True)
-    return Corrected(out, plan, before, after, written.notices)
+    return Corrected(out, plan, before, after, copy.notices)
 
 
 def check(workspace: Workspace, out: Path, *, video: Path | None) -> Path:
@@ -137,12 +137,12 @@ def check(workspace: Workspace, out: Path, *, video: Path | None) -> Path:
     return source
 
 
-def find_input(workspace: Workspace, given: Path | None) -> Path:
+def find_input(workspace: Workspace, video: Path | None) -> Path:
     """The video that run_pipeline.py was given, unchanged.
 
     Args:
         workspace: of the video.
-        given: looked at before the path where it was.
+        video: looked at before the path where it was.
 
     Raises:
         InputError: it is not there, or was changed; or the results are another program's.
@@ -154,7 +154,7 @@ def find_input(workspace: Workspace, given: Path | None) -> Path:
             f"{workspace.record} does not say of which video it is; run run_pipeline.py on the "
             "video with --overwrite first."
         )
-    candidates = [path for path in (given, *recorded) if path is not None]
+    candidates = [path for path in (video, *recorded) if path is not None]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise InputError(
@@ -168,21 +168,21 @@ def find_input(workspace: Workspace, given: Path | None) -> Path:
     return path
 
 
-def _scored_sound(source: Path, info: MediaInfo, number: int, written: Written) -> int:
+def _scored_sound(source: Path, info: MediaInfo, number: int, copy: Copy) -> int:
     """Number of the scored sound among those of the copy."""
-    if number not in written.sounds:
+    if number not in copy.sounds:
         raise InputError(
             f"The sound of {source} ({info.sound.codec}) cannot be written by this ffmpeg in such "
             "a file; give --correct a name that ends in .mkv."
         )
-    return written.sounds[number]
+    return copy.sounds[number]
 
 
-def _missing_s(workspace: Workspace, plan: Plan, heard_s: tuple[float, float] | None) -> Stretches:
+def _missing_s(workspace: Workspace, plan: Plan, extent_s: tuple[float, float] | None) -> Stretches:
     """Stretches of the copy without sound; those of the original where its sound was copied."""
     record = workspace.read_record() or {}
     missing_s = [tuple(stretch) for stretch in (record.get("sound") or {}).get("missing_s", [])]
-    if heard_s is None:
+    if extent_s is None:
         return missing_s
     end_s = record.get("counts", {}).get("frames", 0) / workspace.read_frame_rate()
-    return moved_stretches(missing_s, plan, heard_s=heard_s, end_s=end_s)
+    return moved_stretches(missing_s, plan, extent_s=extent_s, end_s=end_s)

@@ -49,26 +49,26 @@ class Stream:
     @property
     def sample_rate(self) -> int | None:
         """Samples per second; None where the header does not say it."""
-        said = re.search(r", (\d+) Hz", self.text)
-        return int(said[1]) if said and int(said[1]) else None
+        match = re.search(r", (\d+) Hz", self.text)
+        return int(match[1]) if match and int(match[1]) else None
 
     @property
     def layout(self) -> str | None:
         """Which channels there are, in ffmpeg's words; None where they have no names."""
-        said = re.search(r" Hz, ([^,]+)", self.text)
-        return said[1] if said and "channels" not in said[1] else None
+        match = re.search(r" Hz, ([^,]+)", self.text)
+        return match[1] if match and "channels" not in match[1] else None
 
     @property
     def sample_format(self) -> str:
         """How a decoded sample is stored: u8, s16, s32, s64, flt or dbl."""
-        said = re.search(r", (u8|s16|s32|s64|flt|dbl)p?\b", self.text)
-        return said[1] if said else "flt"
+        match = re.search(r", (u8|s16|s32|s64|flt|dbl)p?\b", self.text)
+        return match[1] if match else "flt"
 
     @property
     def bit_rate_kbps(self) -> int | None:
         """Of a compressed sound; None where the header does not say it."""
-        said = re.search(r", (\d+) kb/s", self.text)
-        return int(said[1]) if said and int(said[1]) else None
+        match = re.search(r", (\d+) kb/s", self.text)
+        return int(match[1]) if match and int(match[1]) else None
 
 
 @dataclass(frozen=True)

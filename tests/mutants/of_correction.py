@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant(
         "the first sound is scored again, whichever it was",
         "pipeline/correction/stage.py",
-        "    return written.sounds[number]",
+        "    return copy.sounds[number]",
         "    return 0",
         (f"{STAGE}::test_the_sound_that_was_scored_is_scored_again",),
     ),
