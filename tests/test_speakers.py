@@ -18,6 +18,7 @@ from pipeline.speakers.sound import Sound, audible_frames, listen
 from pipeline.speakers.turns import find_turns
 from pipeline.speakers.video import ScoredTrack, who_speaks_in_video
 from pipeline.speakers.voices import voice_likelihood
+from pipeline.store.workspace import Workspace
 from tests.test_visualise import work  # noqa: F401 - a fixture
 
 NOBODY = -1
@@ -254,7 +255,7 @@ def test_speakers_rttm_is_as_pyannote_reads_it() -> None:
     ]
 
 
-def test_colours_follow_who_speaks(work) -> None:  # noqa: F811
+def test_colours_follow_who_speaks(work: Workspace) -> None:  # noqa: F811
     """Not the confidence, which stands beside the face all the same."""
     work.speaking.write_text(json.dumps(files.to_json(_speaking())))
     marks = marks_by_frame(work)
@@ -263,7 +264,7 @@ def test_colours_follow_who_speaks(work) -> None:  # noqa: F811
     assert marks[30][0].confidence == pytest.approx(8)
 
 
-def test_speaking_json_of_other_tracks_is_refused(work) -> None:  # noqa: F811
+def test_speaking_json_of_other_tracks_is_refused(work: Workspace) -> None:  # noqa: F811
     path: Path = work.speaking
     path.write_text(json.dumps(files.to_json(Speaking(25, 40, _speaking().tracks[:1], ()))))
     with pytest.raises(InputError, match=r"other tracks; run run_syncnet\.py again"):

@@ -89,7 +89,7 @@ def match(evidence: np.ndarray, audible: np.ndarray, turns: np.ndarray) -> Match
     _, second = _best_path(support)
     comparable = best >= 0 and second >= 0  # there are other shifts than these
     margin = best - second if comparable else 0.0
-    standing = margin / max(1, np.count_nonzero(audible)) ** 0.5
+    standing = margin / np.sqrt(max(1, int(audible.sum())))
     return Match(np.repeat(columns, np.diff(turns)), float(standing))
 
 
