@@ -24,11 +24,34 @@
 
   // Where the video is: of the player, or of the page alone where there is no video.
   let position_s = 0, playable = true;
+  let next_s = null, waiting = false; // Chromium may never end seeks that overtake each other
 
   function seek(time_s) {
     position_s = Math.min(Math.max(time_s, 0), data.duration_s);
-    if (playable) video.currentTime = position_s;
+    if (playable && video.seeking) next_s = position_s;
+    else if (playable) video.currentTime = position_s;
     show();
+  }
+
+  function arrive() {
+    if (next_s !== null) {
+      video.currentTime = next_s;
+      next_s = null;
+    } else if (waiting) {
+      waiting = false;
+      play();
+    }
+  }
+
+  function play() {
+    video.play().catch(() => {}); // paused again before it began
+  }
+
+  function playOrPause() {
+    if (!playable) return;
+    if (!video.paused) video.pause();
+    else if (video.seeking) waiting = !waiting;
+    else play();
   }
 
   function show() {
@@ -55,7 +78,7 @@
   }
 
   function follow() {
-    if (!playable) return;
+    if (!playable || next_s !== null) return;
     position_s = video.currentTime;
     show();
     if (!video.paused && !video.ended) requestAnimationFrame(follow);
@@ -67,6 +90,7 @@
     byId("no-video").hidden = false;
   }
 
+  video.addEventListener("seeked", arrive);
   for (const event of ["play", "seeked", "timeupdate", "loadedmetadata"]) video.addEventListener(event, follow);
   video.addEventListener("error", unplayable);
   if (video.error) unplayable();
@@ -108,7 +132,7 @@
     ArrowRight: () => seek(position_s + 1),
     ",": () => seek(position_s - FRAME_S),
     ".": () => seek(position_s + FRAME_S),
-    " ": () => { if (playable) video.paused ? video.play() : video.pause(); },
+    " ": playOrPause,
   };
   document.addEventListener("keydown", (event) => {
     const used = event.target.closest("button, summary, a, pre, video, input[type=checkbox]");
