@@ -13,7 +13,9 @@ import numpy as np
 
 from pipeline.select.sound_print import Words, different_share
 
-SAME_SHARE = 0.3  # of the bits may differ; of other sounds 0.4 and more do
+# Of the bits that may differ. At the best of all shifts 0.35 and more do between 600 pairs of people
+# talking, 0.19 and fewer between a sound and its copies in MP3, AAC and Opus, cut or with noise.
+SAME_SHARE = 0.3
 LEAST_MOMENTS = 25  # that two sounds must share: two seconds
 MOST_PLACES = 50  # of a pair of moments; more say nothing, like a jingle that a thousand share
 CANDIDATES = 3  # shifts that are compared, of each two sounds
