@@ -1,7 +1,7 @@
 """Copies of one video among many: videos with the same bytes, or with the same sound.
 
-Two sounds are compared only where their prints share a pair of moments exactly, so a million
-videos take minutes.
+Two sounds are compared only where their prints share a pair of moments exactly, so a hundred
+thousand videos take minutes.
 """
 
 from collections import Counter, defaultdict
@@ -13,14 +13,12 @@ import numpy as np
 
 from pipeline.select.sound_print import Words, different_share
 
-# Of the bits that may differ. At the best of all shifts 0.35 and more do between 600 pairs of people
+# Of the bits that may differ. At the best of all shifts 0.35 and more do in 600 pairs of people
 # talking, 0.19 and fewer between a sound and its copies in MP3, AAC and Opus, cut or with noise.
 SAME_SHARE = 0.3
 LEAST_MOMENTS = 25  # that two sounds must share: two seconds
 MOST_PLACES = 50  # of a pair of moments; more say nothing, like a jingle that a thousand share
 CANDIDATES = 3  # shifts that are compared, of each two sounds
-LEAST_VOTES = 2  # pairs of moments that agree on one, before it is compared
-
 
 Name = tuple[Path, str]  # data_dir and reference of a video
 
@@ -80,9 +78,7 @@ def _same_sound(
         if len(places) <= MOST_PLACES:
             votes.update((name, place - moment) for name, place in places)
     compared: Counter[Name] = Counter()
-    for (name, shift), count in votes.most_common():
-        if count < LEAST_VOTES:
-            break
+    for (name, shift), _ in votes.most_common():
         if compared[name] >= CANDIDATES:
             continue
         compared[name] += 1

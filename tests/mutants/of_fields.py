@@ -120,6 +120,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{SCORES}::test_every_column_of_speakers_rttm",),
     ),
     Mutant(
+        "foreign sound at one shift by chance makes a speaker",
+        "pipeline/speakers/decide.py",
+        "LEAST_STANDING = 1.5",
+        "LEAST_STANDING = 0.0",
+        ("tests/test_speakers.py::test_foreign_sound_is_nobodys",),
+    ),
+    Mutant(
         "detected frames are counted as detections",
         "pipeline/faces/stage.py",
         '"detected_frames": stream.detected_frames',
