@@ -22,7 +22,7 @@ from models.syncnet import SMALL
 from pipeline import cli
 from pipeline.store.workspace import Workspace
 from tests.conftest import REPO
-from training.drawn_tracks import write_track
+from training.drawn_tracks import babble, write_track
 from training.loop.journal import read_rows
 
 TINY = replace(  # a SyncNet that is trained in a moment, with the shape of the small one
@@ -62,6 +62,15 @@ def run_main(
     code = cli.run(lambda: main(flags))
     output = capsys.readouterr()
     return code, output.out, output.err
+
+
+def refusal(
+    main: Callable[[list[str]], int], flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> str:
+    """The one line of a script that must end with exit code 2."""
+    code, _, error = run_main(main, flags, capsys)
+    assert code == 2 and error.count("\n") == 1, error
+    return error
 
 
 def assert_same(one: Any, other: Any, where: str = "state") -> None:
@@ -137,3 +146,27 @@ def write_noise(data_dir: Path, *, clips: int, frames: int, seed: int) -> None:
         small = rng.integers(0, 255, (frames, 14, 14, 3), dtype=np.uint8)
         sound = rng.integers(-9000, 9000, frames * SAMPLES_PER_FRAME, dtype=np.int16)
         write_track(work.crop(0), small.repeat(16, axis=1).repeat(16, axis=2), sound)
+
+
+SCORES = {"low confidence": "0\t0.2", "far": "12\t5.2"}  # offset and confidence in offsets.txt
+
+
+def unusable_data(kind: str, folder: Path, *, short_frames: int) -> Path:
+    """A data_dir that cannot be trained on; `short_frames` is the length of a "short" clip."""
+    work = Workspace(folder, "talk")
+    if kind != "missing":
+        folder.mkdir()
+    if kind in ("missing", "no pycrop"):
+        return folder
+    work.folder("pycrop").mkdir(parents=True)
+    frames = short_frames if kind == "short" else 30
+    pictures = np.zeros((frames, 224, 224, 3), np.uint8)
+    sound = babble(np.random.default_rng(1), seconds=frames / 25)
+    if kind == "broken":
+        work.crop(0).write_bytes(b"RIFF")
+    elif kind != "empty":
+        write_track(work.crop(0), pictures, sound[: 0 if kind == "silent" else None])
+    if kind in SCORES:
+        work.folder("pywork").mkdir(parents=True)
+        work.offsets_text.write_text(f"FILENAME\tOFFSET\tCONF\n00000.avi\t{SCORES[kind]}\n")
+    return folder
