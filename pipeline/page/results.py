@@ -160,10 +160,9 @@ def read_results(workspace: Workspace, *, frame_rate: int | None = None) -> Resu
         raise InputError(
             f"{len(stored)} tracks but scores for {len(dists)}; run run_syncnet.py again."
         )
-    pywork = workspace.folder("pywork")
     rows = plain.read_json(workspace.offsets_json, list)
     by_track = {plain.integer(row.get("track")): row for row in plain.mappings(rows)}
-    speaking = plain.read_json(pywork / "speaking.json", dict)
+    speaking = plain.read_json(workspace.speaking, dict)
     speech = _speech(speaking, workspace.speakers)
     record = workspace.read_record() or {}
     tracks = tuple(
@@ -186,7 +185,7 @@ def read_results(workspace: Workspace, *, frame_rate: int | None = None) -> Resu
         else max([0.0, *(track.end_s for track in tracks)]),
         shots=tuple((s / rate, e / rate) for s, e in plain.spans(record.get("scenes"))),
         tracks=tracks,
-        verdict=_verdict(plain.read_json(pywork / "video.json", dict)),
+        verdict=_verdict(plain.read_json(workspace.verdict, dict)),
         nobody_s=None if speaking is None else plain.spans(speaking.get("nobody_s")),
         has_sound=record["sound"] is not None if "sound" in record else workspace.audio.is_file(),
         file=Path(file).name if file else None,

@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
             (here, video.name): Sound("", words_of(video, folder)) for video in videos
         }
         long = [v for v in videos if len(sounds[here, v.name].words) >= SHORTEST_MOMENTS]
-        rows = []
+        rows: list[list[Any]] = []
         for kind, arguments in KINDS.items():
             recognised = mistaken = 0
             for video in long[: args.copied]:
