@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.evidence.blocks import Evidence
-from pipeline.evidence.peak import peak
+from pipeline.evidence.peak import NEIGHBOURS, peak
 from pipeline.sync.offset import Sync
 
 Search = Literal["near", "wide"]
@@ -27,12 +27,15 @@ class Answer:
 
 
 def answer(sync: Sync, evidence: Evidence) -> Answer:
-    """The near search's offset; the wide one's where only that stands out.
+    """The near search's offset; the wide one's where another stands out, or only there.
 
     Args:
         sync: the near search's.
         evidence: of the same clip.
     """
-    if not sync.reliable and (best := peak(evidence)) and best.reliable:
+    best = peak(evidence)
+    # What stands out over all of five seconds is surer than what does over a part of them.
+    elsewhere = best and abs(best.offset_frames - sync.offset_frames) > NEIGHBOURS
+    if best and best.reliable and (elsewhere or not sync.reliable):
         return Answer("wide", best.offset_frames, best.offset_ms, True)
     return Answer("near", sync.offset_frames, sync.offset_ms, sync.reliable)
