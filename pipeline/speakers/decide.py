@@ -20,7 +20,7 @@ from pipeline.speakers.voices import voice_likelihood
 
 # Chosen on pairs of the corpus's x-clips, whose people the bundled network never saw.
 LEAST_STANDING = 1.5  # of a face that speaks at all: one in twenty with foreign sound has it
-LEAST_TOGETHER, LEAST_OF_AGREEING = 2.0, 0.2  # of two at about the same shift, and of each
+LEAST_TOGETHER, LEAST_OF_AGREEING = 2.0, 0.5  # of two at about the same shift, and of each
 AGREEING_SHIFTS = 5
 NOBODY = -0.2  # evidence that is as good for nobody as for a face
 FIRST_NOBODY = (

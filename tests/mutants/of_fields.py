@@ -120,11 +120,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{SCORES}::test_every_column_of_speakers_rttm",),
     ),
     Mutant(
-        "foreign sound at one shift by chance makes a speaker",
+        "changes of speaker cost one frame too late on the way back",
         "pipeline/speakers/decide.py",
-        "LEAST_STANDING = 1.5",
-        "LEAST_STANDING = 0.0",
-        ("tests/test_speakers.py::test_foreign_sound_is_nobodys",),
+        "np.roll(cost[::-1], 1)",
+        "cost[::-1]",
+        ("tests/test_speakers.py::test_margins_are_those_of_all_paths",),
     ),
     Mutant(
         "detected frames are counted as detections",
