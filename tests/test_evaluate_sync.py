@@ -500,12 +500,12 @@ def test_fine_error_is_measured_against_the_unmoved_estimate(
         monkeypatch.setattr(evaluate_sync, "score_piece", _scorer(answer))
         return evaluate_sync.fine_error_ms(SyncNet(TINY), clips, seed=1, device=cpu)
 
-    def known(_clip: Clip, first: int, lead_ms: float) -> float:
+    def shifted_answer(_clip: Clip, first: int, lead_ms: float) -> float:
         if lead_ms and 4 + first % 7 > 5:  # of pieces whose offset is called reliable
             leads.append(lead_ms)
         return lead_ms + 123
 
-    error_ms = error(known)
+    error_ms = error(shifted_answer)
     assert (
         error_ms["fine_pieces"]
         == len(leads)

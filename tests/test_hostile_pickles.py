@@ -102,7 +102,7 @@ PAYLOADS = (
 )
 
 
-@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda made: made.__name__.strip("_"))
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload.__name__.strip("_"))
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_payloads_run_nothing_from_any_file(
     work: Workspace, payload: Callable[[Path], object], protocol: int, tmp_path: Path
@@ -119,7 +119,7 @@ def test_payloads_run_nothing_from_any_file(
     assert trace.exists()
 
 
-@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda made: made.__name__.strip("_"))
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload.__name__.strip("_"))
 @pytest.mark.parametrize(
     ("main", "name"),
     [

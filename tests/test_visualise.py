@@ -114,14 +114,14 @@ def test_box_and_colour_are_the_demos(confidence: float, colour: tuple[int, int,
 
 def test_label_and_line_are_the_demos() -> None:
     """`Track 3, Conf 4.123` in white from the corner on, and a line three pixels wide."""
-    picture, wanted = _black(240, 160), _black(240, 160)
+    picture, expected = _black(240, 160), _black(240, 160)
     draw(picture, Mark(3, 4.1234, 100.0, 80.0, 30.0))
     green = int(25 * 4.1234)
     colour = (0, green, 255 - green)
-    yuv.rectangle(wanted, (70, 50), (130, 110), colour, line_px=3)
+    yuv.rectangle(expected, (70, 50), (130, 110), colour, line_px=3)
     white = (255, 255, 255)
-    yuv.text(wanted, "Track 3, Conf 4.123", (70, 50), white, scale=0.5, line_px=2)
-    np.testing.assert_array_equal(picture.buffer, wanted.buffer)
+    yuv.text(expected, "Track 3, Conf 4.123", (70, 50), white, scale=0.5, line_px=2)
+    np.testing.assert_array_equal(picture.buffer, expected.buffer)
 
 
 def test_boxes_beyond_the_picture_are_no_error() -> None:

@@ -50,11 +50,11 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _forget() -> None:
-    for asked in (
+    for cached_answer in (
         *(process.find_ffmpeg, process.ffmpeg_version, process.every_frame),
         *(process.encoders, process.decodable_codecs, process.demuxers),
     ):
-        asked.cache_clear()
+        cached_answer.cache_clear()
 
 
 def _program(folder: Path, python: str) -> Path:
@@ -188,13 +188,13 @@ def test_readers_of_a_hanging_ffmpeg_end(
 def _without(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """An ffmpeg built without some encoders."""
     lacking = [[name] for name in names]
-    said = f"""
+    encoder_list = f"""
 import subprocess
 said = subprocess.run([{find_ffmpeg()!r}, *arguments], capture_output=True, text=True).stdout
 print("\\n".join(line for line in said.splitlines() if line.split()[1:2] not in {lacking}))
 sys.exit()
 """
-    _fake(folder, monkeypatch, "'-encoders' in arguments", said)
+    _fake(folder, monkeypatch, "'-encoders' in arguments", encoder_list)
 
 
 def test_without_libx264_another_encoder_is_used(

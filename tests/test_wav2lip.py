@@ -165,14 +165,14 @@ def test_faces_in_time_are_faces_one_by_one() -> None:
     model = _trained(Wav2Lip(NARROW)).double()
     mels, faces = torch.randn(2, 3, 1, 80, 16).double(), torch.rand(2, 6, 3, 96, 96).double()
     with torch.inference_mode():
-        drawn = model(mels, faces)
-        assert drawn.shape == (2, 3, 3, 96, 96)
+        generated = model(mels, faces)
+        assert generated.shape == (2, 3, 3, 96, 96)
         for item in range(2):
             for time in range(3):
                 alone = model(mels[item, time][None], faces[item, :, time][None])[0]
-                torch.testing.assert_close(drawn[item, :, time], alone, atol=1e-9, rtol=0)
+                torch.testing.assert_close(generated[item, :, time], alone, atol=1e-9, rtol=0)
         unheard = model(mels[1, :1], faces[:1, :, 0])[0]
-        assert (drawn[0, :, 0] - unheard).abs().max() > 0.01
+        assert (generated[0, :, 0] - unheard).abs().max() > 0.01
 
 
 def test_all_three_networks_train() -> None:
@@ -182,9 +182,11 @@ def test_all_three_networks_train() -> None:
         for network in (Wav2Lip, SyncNetColor, Wav2LipDiscriminator)
     )
     mels, faces = torch.randn(2, 5, 1, 80, 16), torch.rand(2, 6, 5, 96, 96)
-    drawn = generator(mels, faces)
-    sound, mouths = expert(mels[:, 0], wav2lip.expert_faces(drawn.transpose(1, 2)))
-    (F.cosine_similarity(sound, mouths).sum() + judge(drawn).sum() + drawn.mean()).backward()
+    generated = generator(mels, faces)
+    sound, mouths = expert(mels[:, 0], wav2lip.expert_faces(generated.transpose(1, 2)))
+    (
+        F.cosine_similarity(sound, mouths).sum() + judge(generated).sum() + generated.mean()
+    ).backward()
     for network in (generator, expert, judge):
         for key, value in network.named_parameters():
             assert value.grad is not None and value.grad.isfinite().all(), key
@@ -209,11 +211,11 @@ def test_a_published_checkpoint_loads(tmp_path: Path) -> None:
 def test_the_generator_does_not_get_the_mouth() -> None:
     """Rows from 48 on are hidden in the face and whole in the reference; blue stays first."""
     faces = np.random.default_rng(0).integers(1, 256, (2, 96, 96, 3), np.uint8)
-    kept = faces.copy()
+    original = faces.copy()
     inputs = wav2lip.generator_input(faces)
     assert inputs.shape == (2, 6, 96, 96) and inputs.dtype == torch.float32
     assert (inputs[:, :3, 48:] == 0).all()
-    np.testing.assert_array_equal(faces, kept)
+    np.testing.assert_array_equal(faces, original)
     np.testing.assert_allclose(inputs[1, 0, :48], faces[1, :48, :, 0] / 255, rtol=1e-6)
     np.testing.assert_allclose(inputs[1, 5], faces[1, :, :, 2] / 255, rtol=1e-6)
     other = wav2lip.generator_input(torch.from_numpy(faces), faces[::-1].copy())
@@ -239,9 +241,9 @@ def test_the_expert_gets_five_mouths_frame_by_frame() -> None:
 
 def test_drawn_faces_become_pictures() -> None:
     """Cut off, not rounded; every uint8 face survives the way there and back."""
-    drawn = torch.zeros(1, 3, 96, 96)
-    drawn[0, 0], drawn[0, 1], drawn[0, 2] = 1.0, 0.999, 0.5
-    assert wav2lip.to_uint8(drawn)[0, 0, 0].tolist() == [255, 254, 127]
+    generated = torch.zeros(1, 3, 96, 96)
+    generated[0, 0], generated[0, 1], generated[0, 2] = 1.0, 0.999, 0.5
+    assert wav2lip.to_uint8(generated)[0, 0, 0].tolist() == [255, 254, 127]
     faces = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
     again = wav2lip.to_uint8(wav2lip.face_tensor(faces))
     assert again.dtype == np.uint8 and np.abs(again.astype(int) - faces).max() <= 1
@@ -275,25 +277,25 @@ def generators(shared: Path, rule: ModuleType) -> dict[str, Wav2Lip]:
 
 
 @FORMATS
-@pytest.mark.parametrize("wanted", ["out_rule", "out_overlay"])
+@pytest.mark.parametrize("expected", ["out_rule", "out_overlay"])
 def test_generator_parity(
-    shared: Path, generators: dict[str, Wav2Lip], wanted: str, memory: torch.memory_format
+    shared: Path, generators: dict[str, Wav2Lip], expected: str, memory: torch.memory_format
 ) -> None:
     """The original's faces as it computes them, and as pictures but for values on a threshold."""
     truth = np.load(shared / "parity" / "wav2lip_gen.npz")
-    model = generators[wanted].to(memory_format=memory)  # type: ignore[call-overload]
+    model = generators[expected].to(memory_format=memory)  # type: ignore[call-overload]
     mels = torch.from_numpy(truth["mel_in"])
     faces = wav2lip.generator_input(truth["faces_u8"]).contiguous(memory_format=memory)
     with torch.inference_mode():
-        drawn = model(mels, faces)
-        np.testing.assert_allclose(drawn, truth[wanted], atol=1e-3)
-        if wanted == "out_rule":
+        generated = model(mels, faces)
+        np.testing.assert_allclose(generated, truth[expected], atol=1e-3)
+        if expected == "out_rule":
             return
         sound = model.audio_encoder(mels)
         in_time = model(mels.unflatten(0, (2, 2)), faces.unflatten(0, (2, 2)).transpose(1, 2))
     np.testing.assert_allclose(sound, truth["audio_emb_overlay"], atol=1e-3)
     np.testing.assert_allclose(in_time[0, :, 0], truth["out_overlay_5d_frame0"], atol=1e-3)
-    difference = np.abs(wav2lip.to_uint8(drawn).astype(int) - truth["out_u8"])
+    difference = np.abs(wav2lip.to_uint8(generated).astype(int) - truth["out_u8"])
     assert difference.max() <= 1 and (difference > 0).mean() < 0.005
 
 
@@ -322,10 +324,10 @@ def _norms(model: nn.Module) -> int:
 def test_a_folded_syncnet_computes_the_same() -> None:
     """Stacked 3-D convolutions, 2-D ones and linear layers; the model itself stays as it was."""
     model = _trained(SyncNet(NARROW_SYNCNET)).double()
-    kept = {key: value.clone() for key, value in model.state_dict().items()}
+    before_state = {key: value.clone() for key, value in model.state_dict().items()}
     fast = fold_batch_norms(model)
     assert _norms(fast) == 0 and _norms(model) == 14
-    assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
+    assert all(torch.equal(value, before_state[key]) for key, value in model.state_dict().items())
     lips, columns = torch.randn(3, 3, 5, 48, 48).double(), torch.randn(3, 1, 13, 20).double()
     with torch.inference_mode():
         for slow, quick in (

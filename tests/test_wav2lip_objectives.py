@@ -21,9 +21,11 @@ def _batch(*, windows: int = 2) -> FaceBatch:
     return FaceBatch(random(*faces), random(*faces), random(1, 80, 16), random(TAUGHT_SIZE) - 0.5)
 
 
-def _loss(drawn: torch.Tensor, batch: FaceBatch, mouth: float) -> tuple[float, float]:
+def _loss(generated: torch.Tensor, batch: FaceBatch, mouth: float) -> tuple[float, float]:
     weights = LossWeights(mouth=mouth)
-    loss, parts = objectives.generator_loss(drawn, batch, weights, expert=None, discriminator=None)
+    loss, parts = objectives.generator_loss(
+        generated, batch, weights, expert=None, discriminator=None
+    )
     return loss.item(), parts["l1"].item()
 
 

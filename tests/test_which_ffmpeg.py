@@ -9,36 +9,36 @@ from pipeline.errors import InputError
 from pipeline.media import process
 
 
-def _found() -> str:
-    """What a new process would find: the answer is kept for the life of one."""
+def _found_path() -> str:
+    """The ffmpeg of a new process; a process looks for it once."""
     return process.find_ffmpeg.__wrapped__()
 
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """A program that is named, one on PATH, and the wheel's."""
-    made = {}
+    paths = {}
     for name in ("named", "path", "wheel"):
-        made[name] = tmp_path / name / "ffmpeg"
-        made[name].parent.mkdir()
-        made[name].write_text("#!/bin/sh\n")
-        made[name].chmod(0o755)
-    monkeypatch.setenv("FFMPEG_BINARY", str(made["named"]))
-    monkeypatch.setenv("PATH", str(made["path"].parent))
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(made["wheel"]))
-    return made
+        paths[name] = tmp_path / name / "ffmpeg"
+        paths[name].parent.mkdir()
+        paths[name].write_text("#!/bin/sh\n")
+        paths[name].chmod(0o755)
+    monkeypatch.setenv("FFMPEG_BINARY", str(paths["named"]))
+    monkeypatch.setenv("PATH", str(paths["path"].parent))
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(paths["wheel"]))
+    return paths
 
 
 def test_named_ffmpeg_goes_before_path_and_path_before_the_wheels(
     programs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _found() == str(programs["named"])
+    assert _found_path() == str(programs["named"])
     monkeypatch.setenv("FFMPEG_BINARY", "")
-    assert _found() == str(programs["path"])
+    assert _found_path() == str(programs["path"])
     monkeypatch.delenv("FFMPEG_BINARY")
-    assert _found() == str(programs["path"])
+    assert _found_path() == str(programs["path"])
     programs["path"].unlink()
-    assert _found() == str(programs["wheel"])
+    assert _found_path() == str(programs["wheel"])
 
 
 @pytest.mark.usefixtures("programs")
@@ -50,7 +50,7 @@ def test_named_ffmpeg_that_is_no_program_is_refused(
     for wrong in (tmp_path / "text", tmp_path / "absent", tmp_path):
         monkeypatch.setenv("FFMPEG_BINARY", str(wrong))
         with pytest.raises(InputError, match=f"FFMPEG_BINARY={wrong} is not a program"):
-            _found()
+            _found_path()
 
 
 def test_no_ffmpeg_at_all_says_how_to_get_one(
@@ -63,7 +63,7 @@ def test_no_ffmpeg_at_all_says_how_to_get_one(
     programs["path"].unlink()
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
     with pytest.raises(InputError, match=r"There is no ffmpeg: install it .* pip install"):
-        _found()
+        _found_path()
 
 
 @pytest.mark.parametrize(

@@ -230,8 +230,8 @@ def test_files_are_replaced_not_written_over(name: str, work: Workspace) -> None
         "times": work.folder("pywork") / "frame_times.npy",
     }[name]
     path.write_bytes(b"old")
-    held = work.data_dir / "held"
-    os.link(path, held)
+    held_file = work.data_dir / "held"
+    os.link(path, held_file)
     if name == "text":
         write_text(path, "new")
     elif name == "json":
@@ -240,7 +240,7 @@ def test_files_are_replaced_not_written_over(name: str, work: Workspace) -> None
         work.write_distances([])
     else:
         work.write_frame_times(np.zeros(2))
-    assert held.read_bytes() == b"old" and path.read_bytes() != b"old"
+    assert held_file.read_bytes() == b"old" and path.read_bytes() != b"old"
     assert list(path.parent.iterdir()) == [path]
 
 

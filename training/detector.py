@@ -114,14 +114,14 @@ def load_data(options: TrainOptions) -> Data:
         still_samples(options.stills, split="train"), share=0.1, seed=options.seed
     )
     clips = corpus_samples(options.corpus, split="train", per_clip=options.per_clip)
-    drawn = drawn_samples(np.random.default_rng(options.seed), options.drawn)
+    scenes = drawn_samples(np.random.default_rng(options.seed), options.drawn)
     print(
-        f"{len(stills)} photographs, {len(clips)} clip frames, {len(drawn)} drawn scenes; "
+        f"{len(stills)} photographs, {len(clips)} clip frames, {len(scenes)} drawn scenes; "
         f"{len(aside)} photographs set aside"
     )
     if not (stills and clips):
         raise InputError("--stills and --corpus need pictures of train/; give such folders.")
-    return Data([stills, clips, drawn], aside)
+    return Data([stills, clips, scenes], aside)
 
 
 def random_views(

@@ -92,14 +92,14 @@ def find_faces(
             detector = detector or load_detector(
                 options.detector, device=where, precision=options.precision
             )
-            made = _make(video, info, staging, options, detector, progress=progress)
+            results = _make(video, info, staging, options, detector, progress=progress)
             where = getattr(detector, "device", where)
-            _write_record(staging, source, made, video=video, detector=detector, device=where)
+            _write_record(staging, source, results, video=video, detector=detector, device=where)
             _check_complete(staging)
             if again:
                 _keep_later_results(workspace, staging)
             workspace.commit()
-    return Faces(workspace, made.counts["tracks"], False, again + made.notices)
+    return Faces(workspace, results.counts["tracks"], False, again + results.notices)
 
 
 def find_passing_faces(
@@ -129,15 +129,15 @@ def find_passing_faces(
     info = _probed(video, options)
     for name in FOLDERS:
         workspace.folder(name).mkdir(parents=True)
-    made = _make(
+    results = _make(
         *(video, info, workspace, options, detector),
         progress=progress,
         open_clip=open_clip,
         hold_bytes=hold_bytes,
     )
     source = _source(video, options, detector.weights_file, loaded=True)
-    _write_record(workspace, source, made, video=video, detector=detector, device=device)
-    return Faces(workspace, made.counts["tracks"], False, made.notices)
+    _write_record(workspace, source, results, video=video, detector=detector, device=device)
+    return Faces(workspace, results.counts["tracks"], False, results.notices)
 
 
 def _probed(video: Path, options: FaceOptions) -> decode.MediaInfo:
@@ -184,7 +184,7 @@ def _is_of(record: dict[str, Any], source: dict[str, Any]) -> bool:
 def _write_record(
     workspace: Workspace,
     source: dict[str, Any],
-    made: "_Made",
+    results: "_Results",
     *,
     video: Path,
     detector: Detector,
@@ -195,7 +195,7 @@ def _write_record(
         workspace.record,
         source
         | {"file": str(video.resolve()), "precision": detector.precision}
-        | asdict(made)
+        | asdict(results)
         | {"ffmpeg": process.ffmpeg_version()}
         | {"device": str(device), "versions": provenance.versions()},
     )
@@ -230,7 +230,7 @@ def _keep_later_results(workspace: Workspace, staging: Workspace) -> None:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Results:
     """What pipeline.json says of a run's results.
 
     Attributes:
@@ -256,7 +256,7 @@ def _make(
     progress: Progress,
     open_clip: OpenClip | None = None,
     hold_bytes: int = 0,
-) -> _Made:
+) -> _Results:
     """Everything a complete workspace has but its record."""
     stream = FaceStream(
         detector, facedet_scale=options.detection_scale, detect_every=options.detect_every
@@ -292,7 +292,7 @@ def _make(
         open_clip=open_clip,
     )
     size_px = (info.width_px, info.height_px)
-    return _Made(
+    return _Results(
         counts={
             "frames": len(faces),
             "detected_frames": stream.detected_frames,

@@ -96,7 +96,7 @@ def load_videos(
         name = video_name(folder)
         clip = samples.attempt(partial(_clip, folder, name, clip_cache))
         if isinstance(clip, samples.Clip):
-            faces.append(FaceClip(clip, WHOLE, shows_face=_seen(folder, clip.frames)))
+            faces.append(FaceClip(clip, WHOLE, shows_face=_frames_with_face(folder, clip.frames)))
         else:
             left_out[name] = clip
         progress("face folders read", count, len(folders))
@@ -133,7 +133,7 @@ def _pictures(folder: Path) -> dict[int, Path]:
     return {int(file.stem): file for file in folder.glob("*.jpg") if file.stem.isdecimal()}
 
 
-def _seen(folder: Path, frames: int) -> np.ndarray:
+def _frames_with_face(folder: Path, frames: int) -> np.ndarray:
     return np.isin(np.arange(frames), list(_pictures(folder)))
 
 

@@ -63,8 +63,8 @@ def load_data(
         raise InputError(f"No clip has the {shortest} frames of an excerpt; give longer videos.")
     unseen = _unseen(options, config, group, progress=progress) if options.val else []
     real = selection.with_people(selection.aligned(real, offsets), options.data)
-    drawn = _drawn_heads(options, real, config, group, progress=progress)
-    return Data(real, drawn, unseen, left_out)
+    heads = _drawn_heads(options, real, config, group, progress=progress)
+    return Data(real, heads, unseen, left_out)
 
 
 def _decoded(
