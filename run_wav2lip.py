@@ -11,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from pipeline import cli
-from pipeline.dubbing.choose import DubOptions
+from pipeline.dubbing.choose import TEXTURES, DubOptions
 from pipeline.dubbing.face_path import Pads
 from pipeline.dubbing.source_frames import FITS
 from pipeline.dubbing.stage import dub
@@ -43,6 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint", default=default.checkpoint,
         help="Generator weights; auto takes the published ones where present, else the bundled.")
     add("--batch_size", type=int, default=default.batch_size, help="Faces in one pass.")
+    add("--texture", choices=TEXTURES, default=default.texture,
+        help="own shows the person's own mouths, taken from other frames and chosen by the "
+        "generator's shape and by the sound; none shows what the generator draws.")
+    add("--texture_video", type=Path,
+        help="Take the own mouths from this video of the same person; for tracks that are short "
+        "or silent.")
     add("--score", action="store_true", help="Compare lips and sound before and after.")
     add("--videofile", type=Path,
         help="The video where it was moved since run_pipeline.py; also names the reference.")
@@ -55,7 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the stage and says what came out."""
     args = build_parser().parse_args(argv)
     workspace = cli.workspace(args)
-    names = ("tracks", "fit", "silence_gate", "keep_background", "checkpoint", "batch_size")
+    names = (
+        *("tracks", "fit", "silence_gate", "keep_background", "checkpoint", "batch_size"),
+        *("texture", "texture_video"),
+    )
     options = DubOptions(
         audio=cli.audio_by_track(args.audio),
         pads=Pads(*args.pads),

@@ -100,8 +100,8 @@ def measured(work: Workspace, *measurements: tuple[float, float, bool], **more: 
 def run_dub(
     work: Workspace, *, video: Path | None = None, score: bool = False, **options: Any
 ) -> Dubbed:
-    """The stage with some options, the others by default."""
-    cpu = torch.device("cpu")
+    """The stage with some options, the others by default, and the generator's pixels."""
+    cpu, options = torch.device("cpu"), {"texture": "none"} | options
     return dub(work, DubOptions(**options), device=cpu, video=video, score=score)
 
 

@@ -1,8 +1,10 @@
 """Flags of run_wav2lip.py: two values each, and their effect on the output."""
 
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import torch
 from scipy.io import wavfile
@@ -10,8 +12,10 @@ from scipy.io import wavfile
 from models import weights
 from models.features import SAMPLE_RATE
 from models.weights import WeightsFile
+from pipeline.faces import stage
 from pipeline.media import decode
-from pipeline.store.workspace import Workspace
+from pipeline.store.workspace import FOLDERS, Workspace
+from tests import texture_kit
 from tests.dub_kit import (
     GREY,
     LEFT,
@@ -28,6 +32,7 @@ from tests.dub_kit import (
 )
 from tests.flag_kit import NO_SUCH_DEVICE, Bench, read, row, where
 from tests.synthetic import ffmpeg
+from tests.texture_kit import SmoothMouth
 
 
 class _Painter(MouthShowsSound):
@@ -226,6 +231,65 @@ def _(bench: Bench) -> None:
         videos.append(_dubbed(bench, work, *flags))
         assert max(_Painter.batches) == size and sum(_Painter.batches) == 25
     np.testing.assert_array_equal(videos[0], videos[1])
+
+
+def _talker(bench: Bench, seconds: int) -> Workspace:
+    """A drawn head that talks, what it is to say, and a generator that draws its mouth smooth."""
+
+    def load(checkpoint: Any, *, device: torch.device) -> tuple[SmoothMouth, WeightsFile]:
+        return SmoothMouth(), WeightsFile("smooth", "0" * 64)
+
+    bench.patch.setattr(weights, "load_wav2lip", load)
+    opened = texture_kit.openings(25 * seconds)
+    wavfile.write(bench.folder / "own.wav", SAMPLE_RATE, texture_kit.tone(opened))
+    wavfile.write(bench.folder / "new.wav", SAMPLE_RATE, texture_kit.tone(opened[5:45]))
+    name = f"talker{seconds}"
+    film = texture_kit.film(bench.folder / f"{name}.mp4", opened, bench.folder / "own.wav")
+    return workspace_of(bench.folder / name, film, texture_kit.track(len(opened)))
+
+
+def _mouth_detail(frames: np.ndarray) -> float:
+    """Fine contrast of the skin beside the mouth's middle."""
+    mouths = np.ascontiguousarray(frames[10:40, 98:114, 60:100])
+    return float(np.mean([cv2.Laplacian(mouth, cv2.CV_64F).var() for mouth in mouths]))
+
+
+@row("run_wav2lip", "texture")
+def _(bench: Bench) -> None:
+    """A mouth of own pixels is as rough as the face, one that is drawn is smooth."""
+    work = _talker(bench, 5)
+    sound = ("--audio", bench.folder / "new.wav", "--fit", "audio")
+    detail = {}
+    for flags, texture in (((), "own"), (("--texture", "none"), "none")):
+        detail[texture] = _mouth_detail(_dubbed(bench, work, *sound, *flags))
+        record = read(work.dubbed_record)
+        assert record["settings"]["texture"] == texture
+        assert bool(record["textures"]) == (texture == "own")
+    assert detail["own"] > 1.5 * detail["none"]
+
+
+@row("run_wav2lip", "texture_video")
+def _(bench: Bench) -> None:
+    """Two seconds are too short; another video of the same head has enough."""
+    work, other = _talker(bench, 2), _talker(bench, 5)
+    other_film = bench.folder / "talker5.mp4"
+
+    def find_faces(video: Path, workspace: Workspace, *_: Any, **__: Any) -> None:
+        assert video == other_film
+        for name in FOLDERS:
+            shutil.copytree(other.folder(name), workspace.folder(name))
+
+    bench.patch.setattr(stage, "find_faces", find_faces)
+    sound = ("--audio", bench.folder / "new.wav")
+    detail = {}
+    for flags, texture in (((), "none"), (("--texture_video", other_film), "own")):
+        detail[texture] = _mouth_detail(_dubbed(bench, work, *sound, *flags))
+        record = read(work.dubbed_record)
+        assert record["textures"]["0"]["texture"] == texture
+        assert record["settings"]["texture_video"] == (str(other_film) if flags else None)
+    assert detail["own"] > 1.5 * detail["none"]
+    absent = bench.run("run_wav2lip", *where(work), *sound, "--texture_video", "nowhere.mp4")
+    assert absent.code == 2 and "--texture_video nowhere.mp4 is not a file" in absent.err
 
 
 @row("run_wav2lip", "score")

@@ -188,6 +188,8 @@ def _dub_settings(**changed: Any) -> Truth:
         "keep_background": None,
         "checkpoint": "auto",
         "batch_size": 16,
+        "texture": "none",
+        "texture_video": None,
     }
     return {f"settings.{name}": value for name, value in (usual | changed).items()}
 
@@ -227,6 +229,7 @@ def test_every_field_of_wav2lip_json(tmp_path: Path) -> None:
         "regenerated.0": 25,
         "regenerated.1": 10,
         "notices": [f"The sound of {film} comes 120 ms later, as its lips do."],
+        "textures": {},
     }
     check(json.loads(work.dubbed_record.read_text()), truth)
     assert (done.frames, done.regenerated) == (25, {0: 25, 1: 10})
@@ -315,8 +318,22 @@ def test_fields_of_wav2lip_json_with_everything_asked_for(
         "frames": 45,
         "regenerated.1": 45,
         "notices": [],
+        "textures": {},
     }
     check(json.loads(work.dubbed_record.read_text()), truth)
+
+
+@pytest.mark.usefixtures("generator")
+def test_textures_of_wav2lip_json(tmp_path: Path) -> None:
+    """By track: whose pixels its mouth has, out of how many, and why where not its own."""
+    film = make_film(tmp_path / "film.mkv", seconds=1, sound=(0.2,))
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=25), still_track(RIGHT, 5, 10))
+    done = run_dub(work, texture="own", tracks=(1,))
+    record = json.loads(work.dubbed_record.read_text())
+    reason = "the face is there for 0.4 s, and 4 s are needed"
+    assert record["settings"]["texture"] == "own"
+    assert record["textures"] == {"1": {"texture": "none", "own_mouths": 10, "reason": reason}}
+    assert any(reason in line and "--texture_video" in line for line in done.report())
 
 
 # What pipeline.evaluate writes.

@@ -24,6 +24,7 @@ from tests.training_flag_kit import FlagTable
 from training import detector, drawn_tracks, evaluate_expert, evaluate_mouths, evaluate_sync
 from training.data import samples
 from training.drawn_tracks import write_track
+from training.evaluate import dubbed_mouths
 from training.loop import checkpoint as checkpoint_files
 from training.loop import fit
 from training.loop.journal import Journal, read_rows
@@ -353,6 +354,23 @@ def _initial_model(kit: Kit) -> None:
     assert file.name in kit.out
     scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
     assert scorer.model.weights_file == weights.syncnet_weights() and file.name not in kit.out
+
+
+@_row("evaluate_mouths", "texture")
+def _texture(kit: Kit) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def dubbed(data: Any, *_: Any, **options: Any) -> dict[str, Any]:
+        asked.append(options | {"data": data})
+        return {"face_sharpness": 0.93}
+
+    kit.patch.setattr(dubbed_mouths, "evaluate", dubbed)
+    kit.evaluated("evaluate_mouths")
+    assert not asked and "face_sharpness" not in kit.out
+    for texture in ("own", "none"):
+        kit.evaluated("evaluate_mouths", "--texture", texture)
+        assert asked[-1]["texture"] == texture and asked[-1]["data"] == [kit.folders / "val"]
+        assert '"face_sharpness": 0.93' in kit.out
 
 
 @_row("evaluate_mouths", "pictures")

@@ -7,6 +7,12 @@ sharp it is beside the real one, and FID where pytorch-fid is installed. With so
 blended into the clip as run_wav2lip.py does: LSE-D, LSE-C and offset by our SyncNet, beside the
 real clip's. The pictures are a contact sheet, real above generated, and side_by_side.mp4, every
 clip as it was and with the sound and mouth of another.
+
+With --texture every long face is dubbed by run_wav2lip.py's own stage, and the video that comes out
+is measured at the face's own size: sharpness, flicker, distance of the lower face from the real
+one, lips against sound; with the own sound, likeness to the real mouths. --initial_model names the
+judge, which should be another SyncNet than the one that chose. The pictures are choices.png, pairs
+of a real and a new face in random order, and choices_key.json, which says which is which.
 """
 
 import argparse
@@ -30,6 +36,7 @@ from models.syncnet import CROP_PX
 from models.wav2lip import FACE_PX, face_tensor
 from pipeline import cli
 from pipeline.dubbing import blend, face_path
+from pipeline.dubbing.choose import TEXTURES
 from pipeline.dubbing.face_path import Region
 from pipeline.dubbing.generate import Generator
 from pipeline.errors import InputError
@@ -40,7 +47,7 @@ from training.batches.face_batches import LEAST_APART_FRAMES
 from training.data import samples, selection
 from training.data.face_data import box_aspect
 from training.data.faces import STORED_PER_CROP, VIEW, FaceClip, track_box
-from training.evaluate import fid, tables
+from training.evaluate import dubbed_mouths, fid, tables
 from training.objectives.structure import ssim
 
 OWN_FRAMES = 50  # drawn with the face's own sound, per clip
@@ -277,6 +284,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", default="auto", help="Generator weights.")
     parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge.")
     parser.add_argument("--pictures", type=Path, help="Folder for a contact sheet and clips.")
+    parser.add_argument(
+        "--texture",
+        choices=TEXTURES,
+        help="Dub whole videos, too, with own pixels or the generator's, and measure these.",
+    )
     parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
     return parser
 
@@ -296,6 +308,16 @@ def main(argv: list[str] | None = None) -> int:
             generator,
             scorer,
             cache=args.cache or Path(passing),
+            pictures=args.pictures,
+            seed=args.seed,
+        )
+    if args.texture:
+        table |= dubbed_mouths.evaluate(
+            args.data,
+            generator,
+            scorer,
+            checkpoint=args.checkpoint,
+            texture=args.texture,
             pictures=args.pictures,
             seed=args.seed,
         )

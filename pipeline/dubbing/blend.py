@@ -27,10 +27,11 @@ def mouth_mask(width_px: int, height_px: int) -> np.ndarray:
         (height, width) float32: 1 on the mouth, 0 outside the ellipse, smooth between; exactly 0
         outside, so that what is not mouth or jaw stays what it was.
     """
-    return _mask_part(width_px, height_px, slice(0, height_px), slice(0, width_px))
+    return mask_part(width_px, height_px, slice(0, height_px), slice(0, width_px))
 
 
-def _mask_part(width_px: int, height_px: int, rows: slice, columns: slice) -> np.ndarray:
+def mask_part(width_px: int, height_px: int, rows: slice, columns: slice) -> np.ndarray:
+    """Some rows and columns of `mouth_mask`; only they are computed."""
     x = (np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5) / width_px
     y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) / height_px
     radius = np.hypot((x[None] - CENTRE_X) / RADIUS_X, (y[:, None] - CENTRE_Y) / RADIUS_Y)
@@ -56,7 +57,8 @@ def match_colour(generated: np.ndarray, original: np.ndarray) -> np.ndarray:
     mouth and taken away, as a membrane fixed to the surrounding would.
 
     Args:
-        generated, original: (96, 96, 3) uint8.
+        generated: (96, 96, 3) uint8 or float32.
+        original: (96, 96, 3) uint8.
 
     Returns:
         (96, 96, 3) float32, not clipped.
@@ -89,7 +91,7 @@ def blend(frame: np.ndarray, region: Region, generated: np.ndarray, original: np
     columns = slice(visible.left - region.left, visible.right - region.left)
     face = visible.cut(frame)
     generated_px = _enlarge(match_colour(generated, original), *region.size_px)[rows, columns]
-    mask = _mask_part(*region.size_px, rows, columns)[..., None]
+    mask = mask_part(*region.size_px, rows, columns)[..., None]
     mixed = face + (generated_px - face) * mask  # where the mask is 0, exactly what it was
     face[:] = np.clip(np.rint(mixed), 0, GREY_LEVELS) if frame.dtype == np.uint8 else mixed
 

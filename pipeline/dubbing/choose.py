@@ -24,6 +24,8 @@ from pipeline.store.workspace import Workspace
 
 TrackWord = Literal["all", "speaking"]
 TRACK_WORDS: tuple[str, ...] = get_args(TrackWord)
+TextureWord = Literal["own", "none"]
+TEXTURES: tuple[str, ...] = get_args(TextureWord)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class DubOptions:
             leaves it out.
         checkpoint: generator weights, or "auto".
         batch_size: faces in one pass.
+        texture: whose pixels new mouths have: "own" takes the person's from other frames, "none"
+            shows what the generator draws.
+        texture_video: file of the same person with more of such frames; None takes the track's.
     """
 
     audio: dict[int | None, Path] = field(default_factory=dict)
@@ -53,9 +58,12 @@ class DubOptions:
     keep_background: float | None = None
     checkpoint: str | Path = "auto"
     batch_size: int = 16
+    texture: TextureWord = "own"
+    texture_video: Path | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_choice("texture", self.texture, TEXTURES)
         if not isinstance(self.audio, dict):
             raise InvalidOption("audio", self.audio, "files by track number")
         for number in self.audio:

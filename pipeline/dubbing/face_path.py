@@ -14,6 +14,8 @@ from scipy.ndimage import gaussian_filter1d
 from models.options import check_number
 from models.wav2lip import FACE_PX
 from pipeline.faces.tracks import Track
+from pipeline.media import yuv
+from pipeline.media.yuv import Picture
 
 STEADY_S = 0.08  # deviation of the Gaussian over box edges; centred, so nothing lags
 LEAST_SIDE_PX = 8  # a region this small shows no mouth
@@ -165,6 +167,23 @@ class FacePath:
         share = position - before
         boxes: np.ndarray = (1 - share) * self._boxes[before] + share * self._boxes[after]
         return boxes
+
+
+def face_at(picture: Picture, region: Region, matrix: str, *, bilinear: bool = False) -> np.ndarray:
+    """A face of a stored picture as the generator sees it; beyond the frame its last pixels go on.
+
+    Args:
+        picture: the frame.
+        region: of the face.
+        matrix: how levels stand for colours, see yuv.py.
+        bilinear: see `shrink`.
+
+    Returns:
+        (96, 96, 3) uint8 BGR.
+    """
+    part = region.inside(picture.y)
+    bgr = yuv.cut_bgr(picture, part.rows, part.columns, matrix=matrix)
+    return shrink(region.completed(bgr, part), bilinear=bilinear)
 
 
 def shrink(face: np.ndarray, *, bilinear: bool = False) -> np.ndarray:

@@ -14,6 +14,9 @@ from pipeline.dubbing.driving_audio import Voice
 from pipeline.dubbing.face_path import FacePath, Region
 from pipeline.media import yuv
 from pipeline.media.yuv import Picture
+from pipeline.texture import compose
+from pipeline.texture.compose import OwnMouth
+from pipeline.texture.plan import Texture
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,15 @@ class DubTrack:
         path: where it is over time, on the source's clock.
         voice: what it says, on the output's clock.
         spoken: (frames of the track,) bool on the 25 fps clock, where it is regenerated.
+        texture: its new mouths where they are planned; None where the generator's are drawn and
+            shown as they are.
     """
 
     track: int
     path: FacePath
     voice: Voice
     spoken: np.ndarray
+    texture: Texture | None = None
 
     def region(self, source_s: float) -> Region | None:
         """The face at a source time; None where it is absent or not regenerated."""
@@ -42,12 +48,20 @@ class DubTrack:
 
 @dataclass
 class _Face:
-    """One face of one frame on its way through the generator."""
+    """One face of one frame on its way through the generator.
+
+    Attributes:
+        picture, region, original, sound: where it goes, and what the generator is given.
+        generated: what the generator made of it, where that is known already.
+        mouth: own mouth that is shown, where there is one.
+    """
 
     picture: Picture
     region: Region
     original: np.ndarray
     sound: np.ndarray
+    generated: np.ndarray | None = None
+    mouth: OwnMouth | None = None
 
 
 @dataclass(frozen=True)
@@ -120,9 +134,13 @@ def regenerated(
             region = part.region(index / frame_rate)
             if region is not None:
                 region = region if blended else region.inside(picture.y)
-                original = face_path.shrink(_cut(picture, region, matrix), bilinear=not blended)
+                original = face_path.face_at(picture, region, matrix, bilinear=not blended)
                 sound = part.voice.windows(np.array([position / frame_rate]))[0]
-                faces.append(_Face(picture, region, original, sound))
+                face = _Face(picture, region, original, sound)
+                if part.texture is not None:
+                    face.generated = part.texture.generated(position)
+                    face.mouth = part.texture.mouth(position)
+                faces.append(face)
                 changed.append(part.track)
         waiting.append((buffer, changed))
         full = len(faces) >= generator.batch_size or len(waiting) >= 2 * generator.batch_size
@@ -140,19 +158,15 @@ def _finished(
     matrix: str,
     blended: bool,
 ) -> list[tuple[np.ndarray, list[int]]]:
-    if faces:
-        originals = np.stack([face.original for face in faces])
-        mouths = generator.draw(originals, np.stack([face.sound for face in faces]))
-        for face, generated in zip(faces, mouths, strict=True):
-            _paste(face, generated, matrix=matrix, blended=blended)
+    if new := [face for face in faces if face.generated is None]:
+        originals = np.stack([face.original for face in new])
+        mouths = generator.draw(originals, np.stack([face.sound for face in new]))
+        for face, generated in zip(new, mouths, strict=True):
+            face.generated = generated
+    for face in faces:
+        assert face.generated is not None
+        _paste(face, face.generated, matrix=matrix, blended=blended)
     return waiting
-
-
-def _cut(picture: Picture, region: Region, matrix: str) -> np.ndarray:
-    """The face's rectangle, (h, w, 3) uint8 BGR; beyond the frame its last pixels go on."""
-    part = region.inside(picture.y)
-    bgr = yuv.cut_bgr(picture, part.rows, part.columns, matrix=matrix)
-    return region.completed(bgr, part)
 
 
 def _paste(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) -> None:
@@ -164,7 +178,11 @@ def _paste(face: _Face, generated: np.ndarray, *, matrix: str, blended: bool) ->
     where = part.rows, part.columns
     before = yuv.cut_bgr(face.picture, *where, matrix=matrix, exact=True)
     after, region = before.copy(), face.region.seen_from(part)
-    if blended:
+    if face.mouth is not None:
+        compose.put(
+            after, region, face.mouth.seen_from(part), generated=generated, original=face.original
+        )
+    elif blended:
         blend.blend(after, region, generated, face.original)
     else:
         blend.paste(after, region, generated)

@@ -2,7 +2,8 @@
 
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipeline.dubbing.generate import DubTrack, Generator
 from pipeline.dubbing.score import score_dubbed
 from pipeline.dubbing.source_frames import Fit
 from pipeline.errors import InputError
+from pipeline.faces.crops import CROP_SCALE
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
 from pipeline.media.mp4 import Mp4Writer, Sound
@@ -35,6 +37,8 @@ from pipeline.store import provenance
 from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from pipeline.sync.scorer import SyncScorer
+from pipeline.texture.library import FacePaths
+from pipeline.texture.plan import Planner, TexturedFace
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Dubbed:
         frames: how many it has.
         regenerated: frames with a new mouth, by track.
         notices: sentences for the user.
+        textures: whose pixels the new mouths have, by track; empty where nobody asked for own ones.
         scores: of each track before and after, where they were asked for.
     """
 
@@ -53,6 +58,7 @@ class Dubbed:
     frames: int
     regenerated: dict[int, int]
     notices: list[str]
+    textures: dict[str, dict[str, Any]]
     scores: dict[str, dict[str, Any]]
 
     def report(self) -> Iterator[str]:
@@ -60,6 +66,12 @@ class Dubbed:
         yield from self.notices
         for number, count in sorted(self.regenerated.items()):
             yield f"track {number}: new mouth on {count} of {self.frames} frames"
+        for number_text, texture in self.textures.items():
+            if texture["reason"]:
+                yield (
+                    f"track {number_text}: drawn by the generator alone, because "
+                    f"{texture['reason']}; --texture_video takes a video of the same person."
+                )
         for track, pair in self.scores.items():
             for name in ("original", "regenerated"):
                 score = pair[name]
@@ -108,9 +120,23 @@ def dub(
         notices += corrections(source, sounds)
         dub_tracks = _dub_tracks(workspace, source, tracks, voices, chosen, options)
         frames = _length(source, voices, options.fit)
+        if options.texture_video and not options.texture_video.is_file():
+            raise InputError(f"--texture_video {options.texture_video} is not a file.")
         model, weights_file = weights.load_wav2lip(options.checkpoint, device=where)
         generator = Generator(folding.fold_batch_norms(model), where, options.batch_size)
-        with workspace.collecting() as staging:
+        with workspace.collecting() as staging, ExitStack() as stack:
+            if options.texture == "own" and options.blend:
+                dub_tracks = _textured(
+                    workspace,
+                    staging.scratch,
+                    source,
+                    dub_tracks,
+                    generator,
+                    frames=frames,
+                    options=options,
+                    stack=stack,
+                    progress=progress,
+                )
             written, counts = _render(
                 staging,
                 source,
@@ -121,7 +147,10 @@ def dub(
                 options=options,
                 progress=progress,
             )
-            result = Dubbed(workspace.dubbed_video, written, counts, notices, scores={})
+            textures = {
+                str(part.track): part.texture.record() for part in dub_tracks if part.texture
+            }
+            result = Dubbed(workspace.dubbed_video, written, counts, notices, textures, scores={})
             record = _record(result, source, sounds, options) | _made_by(model, weights_file, where)
             write_json(staging.dubbed_record, record)
             workspace.commit_files(
@@ -157,6 +186,74 @@ def _dub_tracks(
         )
         for number, spoken in chosen.items()
     ]
+
+
+def _textured(
+    workspace: Workspace,
+    scratch: Path,
+    source: Source,
+    dub_tracks: list[DubTrack],
+    generator: Generator,
+    *,
+    frames: int | None,
+    options: DubOptions,
+    stack: ExitStack,
+    progress: Progress,
+) -> list[DubTrack]:
+    """The same faces with their new mouths planned, which takes a first pass over the source."""
+    folder = scratch / "texture"
+    folder.mkdir()
+    settings = (workspace.read_record() or {}).get("settings", {})
+    crop_scale = float(settings.get("crop_scale", CROP_SCALE))
+    crops = [crop for _, crop in workspace.read_tracks(frame_size_px=source.size_px)]
+    late_s = _late_s(workspace)
+    planner = Planner(
+        [
+            TexturedFace(
+                part.track,
+                FacePaths(part.path, crops[part.track], crop_scale),
+                part.region,
+                part.voice,
+                late_s.get(part.track, 0.0),
+            )
+            for part in dub_tracks
+        ],
+        SyncScorer(device=generator.device).model,
+        folder=folder,
+        stack=stack,
+        size_px=source.size_px,
+        frame_rate=source.frame_rate,
+        matrix=source.colour.matrix,
+    )
+    buffers = decode.read_planes(source.path, size_px=source.size_px, frame_rate=source.frame_rate)
+    samples = None
+    if source.audio_stream is not None:
+        info = decode.probe(source.path, audio_stream=source.audio_stream)
+        samples = decode.read_audio(source.path, info=info)
+    libraries = planner.gather(
+        counted(buffers, "own mouths", progress=progress, total=lambda: frames), samples
+    )
+    if options.texture_video:
+        library = planner.gather_from(
+            options.texture_video, device=generator.device, progress=progress
+        )
+        libraries = dict.fromkeys(libraries, library)
+    textures = planner.plan(libraries, generator.draw, frames=frames, fit=options.fit)
+    return [replace(part, texture=textures[part.track]) for part in dub_tracks]
+
+
+def _late_s(workspace: Workspace) -> dict[int, float | None]:
+    """By how much the lips of each measured track are later than the sound of the video.
+
+    None where that is not reliable: it may be somebody else who speaks.
+    """
+    if not workspace.offsets_json.is_file():
+        return {}
+    return {
+        row["track"]: float(row["offset_ms"]) / 1000 if row.get("reliable") else None
+        for row in workspace.read_offsets()
+        if isinstance(row.get("track"), int)
+    }
 
 
 def _length(source: Source, voices: dict[int, Voice], fit: Fit) -> int | None:
@@ -250,6 +347,7 @@ def _record(
             for number, path in options.audio.items()
         },
         "checkpoint": str(options.checkpoint),
+        "texture_video": options.texture_video and str(options.texture_video),
     }
     return {
         "source": str(source.path),
@@ -258,5 +356,6 @@ def _record(
         "regenerated": {str(track): count for track, count in result.regenerated.items()},
         "sounds": [asdict(sound) | {"path": str(sound.path)} for sound in sounds],
         "settings": settings,
+        "textures": result.textures,
         "notices": result.notices,
     }

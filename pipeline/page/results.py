@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from models.features import FRAME_RATE
+from pipeline import plain
 from pipeline.errors import InputError
-from pipeline.store import plain
-from pipeline.store.plain import Span
+from pipeline.plain import Span
 from pipeline.store.workspace import Workspace
 
 RTTM_COLUMNS = 10

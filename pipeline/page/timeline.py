@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.page.results import Results
 from pipeline.page.words import UNNOTICED_MS, clock_time, early_or_late
-from pipeline.store.plain import Span
+from pipeline.plain import Span
 
 LANE_WIDTH, LANE_HEIGHT = 1000, 20  # of a lane's drawing, which is stretched to the page's width
 MOST_TICKS = 5

@@ -1,0 +1,95 @@
+"""How a new mouth looks beside the real one, at the face's own size: pairs of frames to figures."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+
+from pipeline.dubbing import blend
+from pipeline.dubbing.face_path import Region
+from training.objectives.structure import ssim
+
+SEEN_FROM = 0.05  # of the mask: where a new mouth is seen
+LEAST_ENERGY = 1e-3  # keeps quotients finite where nothing moves
+
+
+def mouth(frame: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
+    """The mouth of a frame at its own size.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        region: of the face.
+
+    Returns:
+        (h, w, 3) uint8, and (h, w) bool: where a new mouth is seen.
+    """
+    part = blend.mouth_region(region).inside(frame)
+    rows, columns = part.seen_from(region).rows, part.seen_from(region).columns
+    return part.cut(frame), blend.mask_part(*region.size_px, rows, columns) > SEEN_FROM
+
+
+def sharpness(picture: np.ndarray, seen: np.ndarray) -> float:
+    """Variance of the Laplacian of grey where `seen` says."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F)[seen].var())
+
+
+def likeness(one: np.ndarray, other: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
+    """PSNR in dB and SSIM of two (h, w, 3) uint8 mouths where `seen` says."""
+    error = (one.astype(np.float64) - other)[seen]
+    tensors = (
+        torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].double() / 255
+        for picture in (one, other)
+    )
+    alike = ssim(*tensors)[0].mean(dim=0)[torch.from_numpy(seen)]
+    return float(10 * np.log10(255**2 / max(float((error**2).mean()), 1e-9))), float(alike.mean())
+
+
+@dataclass
+class Look:
+    """Sharpness and flicker of one face, from frames that come one by one."""
+
+    _sharpness: list[float] = field(default_factory=list)
+    _energy: list[float] = field(default_factory=list)
+    _last: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=3))
+    _regions: deque[Region] = field(default_factory=lambda: deque(maxlen=3))
+
+    def add(self, frame: np.ndarray, region: Region) -> None:
+        """Takes the next frame, (H, W, 3) uint8, and where the face is on it."""
+        self._sharpness.append(sharpness(*mouth(frame, region)))
+        self._last.append(frame)
+        self._regions.append(region)
+        if len(self._last) == 3:
+            # All three from the rectangle of the middle one: what moves there is what is seen.
+            pieces = [mouth(one, self._regions[1]) for one in self._last]
+            before, now, after = (
+                cv2.cvtColor(piece, cv2.COLOR_BGR2GRAY).astype(np.float32) for piece, _ in pieces
+            )
+            fast = (now - (before + after) / 2)[pieces[1][1]]
+            self._energy.append(float((fast**2).mean()))
+
+    @property
+    def sharpness(self) -> float:
+        """Mean over the frames."""
+        return float(np.mean(self._sharpness))
+
+    @property
+    def flicker(self) -> float:
+        """Mean energy of what differs from the mean of the frames before and after."""
+        return max(float(np.mean(self._energy)), LEAST_ENERGY)
+
+
+def identity_distance(real: np.ndarray, new: np.ndarray) -> float:
+    """How far a new lower face is from the real one, beside two halves of the real clip.
+
+    Args:
+        real, new: (N, F) features of a sync network's lips, consecutive.
+
+    Returns:
+        1 where the new face differs as much from the real one as its halves from each other.
+    """
+    half = len(real) // 2
+    apart = np.linalg.norm(real[:half].mean(axis=0) - real[half:].mean(axis=0))
+    return float(np.linalg.norm(new.mean(axis=0) - real.mean(axis=0)) / max(apart, LEAST_ENERGY))
