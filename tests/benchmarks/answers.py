@@ -34,7 +34,7 @@ LEAST_STEP_FRAMES = 175  # of a clip before and after its step: 7 s
 SHOTS, SHOT_S = 10, 3.0
 BARS = {
     "lag of 0.6 to 4 s, found within a frame": 90.0,
-    "the same with somebody else's sound, claimed": 1.0,
+    "the same with somebody else's sound, claimed by the wide search": 1.0,
     "0.1 % slower sound, drift within 30 %": 90.0,
     "the same sound as it is, drift claimed": 5.0,
     "200 ms later after a cut, found within 1 s": 90.0,
@@ -95,9 +95,11 @@ def foreign(scorer: SyncScorer, sources: Sequence[kit.Source]) -> list[Case]:
             judged = kit.answer_to(
                 scorer, kit.embedded_of(one.lips, other.sound, share=other.share)
             )
-            claimed = judged.reliable or judged.over_time is not None
-            search = judged.answer.search if judged.answer else None
-            cases.append({"clip": one.name, "sound": other.name, "ok": claimed, "search": search})
+            wide = bool(judged.answer and judged.answer.search == "wide")
+            at_all = judged.reliable or judged.over_time is not None
+            # What is reliable near by itself is the calibration's matter: evaluate_sync.
+            claimed = at_all and (wide or not judged.reliable)
+            cases.append({"clip": one.name, "sound": other.name, "ok": claimed, "at_all": at_all})
     return cases
 
 
@@ -242,6 +244,9 @@ def main(argv: list[str] | None = None) -> int:
         cases = figures[name] = measure()
         share = 100 * float(np.mean([case["ok"] for case in cases])) if cases else float("nan")
         met &= report.verdict(f"{name}, % of {len(cases)}", share, bar, at_most="claimed" in name)
+        if cases and "at_all" in cases[0]:
+            at_all = 100 * float(np.mean([case["at_all"] for case in cases]))
+            print(f"  with what the near search calls reliable: {at_all:.2f}")
     if args.json:
         write_json(args.json, figures)
     return 0 if met else 1
