@@ -46,10 +46,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why there is no reliable offset, and what to change."""
+    """Why there is no reliable offset, and what to change; of one track, or None of the video."""
 
     text: str
     advice: str | None
+    track: int | None = None
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ def _steps(value: Any) -> tuple[Step, ...]:
 
 def _reasons(value: Any) -> tuple[Reason, ...]:
     return tuple(
-        Reason(text, plain.text(row.get("advice")))
+        Reason(text, plain.text(row.get("advice")), plain.integer(row.get("track")))
         for row in plain.mappings(value)
         if (text := plain.text(row.get("text")))
     )

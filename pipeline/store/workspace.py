@@ -275,7 +275,7 @@ class Workspace(Folders):
             return None
         try:
             return speaking_files.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise InputError(f"{path} is damaged; run run_syncnet.py again.") from error
 
     def read_record(self) -> dict[str, Any] | None:

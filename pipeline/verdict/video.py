@@ -113,7 +113,7 @@ def read_verdict(path: Path) -> VideoVerdict:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} is not there; run run_syncnet.py first.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged; run run_syncnet.py again.") from error
     try:
         return VideoVerdict.from_dict(stored)
