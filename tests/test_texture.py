@@ -401,7 +401,7 @@ def test_own_mouths_say_the_new_sound_in_own_pixels(spoken: Any) -> None:
     def detail(buffers: list[np.ndarray]) -> float:
         pictures = [yuv.picture(buffer, size_px=SIZE_PX).y for buffer in buffers]
         return float(
-            np.mean([cv2.Laplacian(one[95:112, 60:100], cv2.CV_64F).var() for one in pictures])
+            np.mean([cv2.Laplacian(one[107:113, 68:92], cv2.CV_64F).var() for one in pictures])
         )
 
     real = detail(shot.buffers[:75])
