@@ -17,7 +17,7 @@ find "$VIDEOS" -type f \( -name '*.mp4' -o -name '*.avi' -o -name '*.mkv' -o -na
     reference=$(printf %s "${inner%.*}" | tr / -)
     python run_pipeline.py --data_dir "$TRACKS" --reference "$reference" --videofile "$video" \
         --crop_scale 0.4 --min_track 50 --frame_rate 25 --num_failed_det 25 --min_face_size 60 \
-        --detector small --detect_every 5 --precision fp32 --keep_frames no \
+        --detector small --detect_every 5 --precision fp32 --keep_frames no --keep_video yes \
         --device cpu </dev/null || {
         code=$?
         [ $code -le 2 ] || exit $code # stopped

@@ -135,6 +135,8 @@ OURS: dict[str, dict[str, Any]] = {
         "tracks": "all",
         "fit": "video",
         "blend": "mouth",
+        "texture": "own",
+        "texture_video": None,
         "silence_gate": True,
         "keep_background": None,
         "score": False,

@@ -306,12 +306,12 @@ def test_choices_of_flags_are_those_of_the_options(script: Any) -> None:
         if not action.choices or isinstance(action, argparse._HelpAction):
             continue
         for choice in action.choices:
-            if script is run_wav2lip and action.dest == "fit":
-                DubOptions(fit=choice)
+            if script is run_wav2lip and action.dest in ("fit", "texture"):
+                DubOptions(**{action.dest: choice})
             elif script in stage and action.dest in {f.name for f in fields(stage[script])}:
                 stage[script](**{action.dest: choice})
             else:
-                assert action.dest in ("blend", "route")
+                assert action.dest in ("blend", "route", "standard")
 
 
 def test_functions_have_no_defaults_of_their_own() -> None:

@@ -102,7 +102,7 @@ def test_too_little_space_is_an_error_before_the_work(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 40 << 20))
     options: Any = {"frame_rate": 25, "frames": 20, "frame_store": tmp_path, "read": _Film(9)}
     playing = source_frames.playback(Path("film"), fit="loop", **options)
-    with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; make"):
+    with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; free"):
         next(playing)
     assert len(list(source_frames.playback(Path("film"), fit="audio", **options))) == 20
 
