@@ -1,13 +1,26 @@
 """What is measured of new mouths at the face's own size, against answers made by hand."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from scipy.io import wavfile
 
+from models import weights
+from models.features import SAMPLE_RATE
+from models.wav2lip import Wav2Lip, Wav2LipConfig
 from pipeline.dubbing.face_path import Region
+from pipeline.dubbing.generate import Generator
+from pipeline.errors import InputError
+from pipeline.store.folders import FOLDERS
+from pipeline.sync.scorer import SyncScorer
+from tests import texture_kit
+from tests.dub_kit import workspace_of
 from training.evaluate import dubbed_mouths, mouth_figures
 from training.evaluate.choices import Choices
 from training.evaluate.mouth_figures import Look, identity_distance
@@ -98,3 +111,51 @@ def test_summary_takes_medians_and_the_poorest_twentieth() -> None:
     assert table["face_sharpness_p5"] == pytest.approx(0.545)
     assert (table["dubbed_lse_c_share"], table["dubbed_offset_within_1"]) == (0.75, 0.75)
     assert (table["own_ssim"], table["generator_ssim"], table["dubbed_faces"]) == (0.8, 0.7, 4)
+
+
+@pytest.fixture
+def speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results of two films of the drawn head, four seconds each, of which three are dubbed."""
+    monkeypatch.setattr(dubbed_mouths, "SPEECH_S", 3)
+    for number in range(2):
+        folder = tmp_path / f"film_{number}"
+        folder.mkdir()
+        opened = texture_kit.openings(100, seed=number)
+        wavfile.write(folder / "speech.wav", SAMPLE_RATE, texture_kit.tone(opened))
+        video = texture_kit.film(folder / "film.mp4", opened, folder / "speech.wav")
+        work = workspace_of(folder, video, texture_kit.track(100))
+        for name in FOLDERS:
+            target = tmp_path / "data" / name / f"film_{number}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            work.folder(name).rename(target)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("texture", ["own", "none"])
+def test_whole_videos_are_dubbed_and_measured(texture: Any, speakers: Path, tmp_path: Path) -> None:
+    """Rough skin stays rough with own pixels, and is smooth with those of a smooth generator."""
+    cpu = torch.device("cpu")
+    checkpoint = tmp_path / "smooth.safetensors"
+    network = Wav2Lip(Wav2LipConfig(width=0.0625)).eval()
+    weights.write_own(network, checkpoint, config=network.config)
+    figures = dubbed_mouths.evaluate(
+        [speakers],
+        Generator(network, cpu, batch_size=8),
+        SyncScorer(device="cpu"),
+        checkpoint=checkpoint,
+        texture=texture,
+        pictures=tmp_path,
+        seed=1,
+    )
+    assert figures["dubbed_faces"] == 2 and set(figures["dubbed"]) == {"film_0/0", "film_1/0"}
+    for row in figures["dubbed"].values():
+        assert row["texture"] == texture and row["face_px"] >= 100
+        assert ("own_ssim" in row) == (texture == "own")
+    assert (figures["face_sharpness"] > 0.5) == (texture == "own")
+    assert (tmp_path / "choices.png").is_file() and (tmp_path / "choices_key.json").is_file()
+
+
+def test_one_long_face_is_not_enough_to_exchange_sounds(speakers: Path) -> None:
+    shutil.rmtree(speakers / "pywork" / "film_1")
+    with pytest.raises(InputError, match="No two tracks have 3 s with sound"):
+        dubbed_mouths.speakers([speakers])
