@@ -298,15 +298,13 @@ def test_excerpts_of_a_batch_are_of_different_people_at_one_pace(
     one = _flashing(0)
     faces = [
         replace(one, clip=replace(one.clip, name=f"work/{person}/{track:05d}"))
-        for person in "abcd"
-        for track in range(3)
+        for person in "abcde"
+        for track in range(40 if person == "a" else 1)  # the first has most of the minutes
     ]
     names = set()
     for step in range(8):
         choice = drawn_clips(faces, seed=4, step=step, count=4, share=slice(None), across=True)
-        assert {face.clip.reference for face, _ in choice} == {
-            f"work/{person}" for person in "abcd"
-        }
+        assert len({face.clip.reference for face, _ in choice}) == 4
         people.clear()
         batch = expert_batch(faces, seed=4, step=step, size=48, share=share)
         assert len(people) == len(set(people)) > 1
