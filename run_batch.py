@@ -55,17 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true",
         help="Begin a new manifest, and replace results of other videos or settings.")
     cli.add_track_flags(parser, faces)
-    add("--facedet_scale", type=float, help="Factor from a frame to what the detector sees. "
-        "Without it, 25 / min_face_size.")
-    add("--crop_scale", type=float, default=faces.crop_scale,
-        help="Margin around a face in its clip, in units of the face.")
-    add("--num_failed_det", type=int, default=faces.num_failed_det,
-        help="Frames a face may go undetected before its track ends.")
-    add("--detector", choices=[*DETECTORS], default=faces.detector,
-        help="s3fd is the published network in data/, small is the bundled one, and auto takes "
-        "s3fd where it is present.")
-    add("--detect_every", type=int, default=faces.detect_every,
-        help="Frames from one that the detector always sees to the next; 1 shows it every frame.")
+    cli.add_detection_flags(parser, faces, detectors=[*DETECTORS])
     cli.add_scorer_flags(parser, DEFAULT_SYNC)
     add("--precision", choices=PRECISION_CHOICES, default=DEFAULT_SYNC.precision,
         help="Arithmetic of detector and scorer; auto is fp32 for published weights.")

@@ -23,20 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
     # fmt: off
     add, default = parser.add_argument, FaceOptions()
     add("--videofile", type=Path, required=True, help="The video: anything that ffmpeg reads.")
-    add("--facedet_scale", type=float, help="Factor from a frame to what the detector sees. "
-        "Without it, 25 / min_face_size.")
-    add("--crop_scale", type=float, default=default.crop_scale,
-        help="Margin around a face in its clip, in units of the face.")
     cli.add_track_flags(parser, default)
+    cli.add_detection_flags(parser, default, detectors=[*DETECTORS])
     add("--frame_rate", type=int, default=default.frame_rate,
         help="Frames per second that everything is converted to; the networks expect 25.")
-    add("--num_failed_det", type=int, default=default.num_failed_det,
-        help="Frames a face may go undetected before its track ends.")
-    add("--detector", choices=[*DETECTORS], default=default.detector,
-        help="s3fd is the published network in data/, small is the bundled one, and auto takes "
-        "s3fd where it is present.")
-    add("--detect_every", type=int, default=default.detect_every,
-        help="Frames from one that the detector always sees to the next; 1 shows it every frame.")
     add("--audio_stream", type=int, metavar="N", help="The audio stream to use, counted from 0. "
         "Without it, the one that is marked default.")
     add("--precision", choices=PRECISION_CHOICES, default=default.precision,

@@ -41,6 +41,19 @@ MEL_COLUMNS_AT_ONCE = 800  # 10 s
 TIME_ROUNDING = 1e-6  # columns: a time this close below a column is that column
 
 
+def frame_power(samples: np.ndarray) -> np.ndarray:
+    """Mean square of each 40 ms frame of (n,) int16 samples: (n // 640,) float64."""
+    frames = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
+    # Frame by frame: the whole of an hour would be half a gigabyte.
+    return np.array(
+        [
+            np.square(frame, dtype=np.float64).mean()
+            for frame in frames.reshape(-1, SAMPLES_PER_FRAME)
+        ],
+        dtype=np.float64,
+    )
+
+
 def mfcc(samples: np.ndarray) -> np.ndarray:
     """Cepstra of a mono signal as the published SyncNet expects them.
 

@@ -123,6 +123,32 @@ def add_track_flags(parser: argparse.ArgumentParser, default: "FaceOptions") -> 
     )
 
 
+def add_detection_flags(
+    parser: argparse.ArgumentParser, default: "FaceOptions", *, detectors: Sequence[str]
+) -> None:
+    """Adds the fields of `FaceOptions` that say how faces are detected, joined and cut.
+
+    Args:
+        parser: of the script.
+        default: values.
+        detectors: names to choose from.
+    """
+    # fmt: off
+    add = parser.add_argument
+    add("--facedet_scale", type=float, help="Factor from a frame to what the detector sees. "
+        "Without it, 25 / min_face_size.")
+    add("--crop_scale", type=float, default=default.crop_scale,
+        help="Margin around a face in its clip, in units of the face.")
+    add("--num_failed_det", type=int, default=default.num_failed_det,
+        help="Frames a face may go undetected before its track ends.")
+    add("--detector", choices=detectors, default=default.detector,
+        help="s3fd is the published network in data/, small is the bundled one, and auto takes "
+        "s3fd where it is present.")
+    add("--detect_every", type=int, default=default.detect_every,
+        help="Frames from one that the detector always sees to the next; 1 shows it every frame.")
+    # fmt: on
+
+
 def next_command(script: str, where: Workspace, *more: str) -> str:
     """The last line of a stage: the next command for the same results."""
     words = ["python", script, "--reference", where.reference, "--data_dir", str(where.data_dir)]

@@ -1,10 +1,9 @@
 """One video of a batch: through the stages with models that are loaded already, to its line."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pipeline.store.workspace import Workspace
 from pipeline.sync.embedded import Embedded, join
 from pipeline.sync.scorer import LipEmbedder, SyncOptions, SyncScorer
 from pipeline.sync.stage import score_tracks
+from pipeline.verdict.video import read_verdict
 
 PASSING = "passing"  # reference of a video that leaves nothing
 
@@ -127,7 +127,7 @@ def _line(key: dict[str, Any], faces: Faces, workspace: Workspace, notices: list
         "sha256": record["input"]["sha256"],
         "sound_print": _sound_print(workspace),
         "notices": every,
-        "verdict": _verdict(workspace),
+        "verdict": asdict(read_verdict(workspace.verdict)),
         "tracks": workspace.read_offsets(),
     }
 
@@ -137,16 +137,6 @@ def _sound_print(workspace: Workspace) -> str | None:
     if not workspace.audio.is_file():
         return None
     return sound_print(wavfile.read(workspace.audio, mmap=True)[1]) or None
-
-
-def _verdict(workspace: Workspace) -> dict[str, Any] | None:
-    """What video.json says of the whole video; None where this version writes none."""
-    try:
-        text = (workspace.folder("pywork") / "video.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    verdict = json.loads(text)
-    return verdict if isinstance(verdict, dict) else None
 
 
 class PassingClips:

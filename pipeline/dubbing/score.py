@@ -10,7 +10,7 @@ import numpy as np
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.dubbing.driving_audio import Voice
-from pipeline.faces.crops import CROP_SCALE, crop_face
+from pipeline.faces.crops import crop_face, recorded_crop_scale
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import decode
 from pipeline.store.workspace import Workspace
@@ -47,8 +47,7 @@ def score_dubbed(
         Track number to {"original": ..., "regenerated": ...}, each a `Score` or None where there
         was nothing to compare.
     """
-    settings = (workspace.read_record() or {}).get("settings", {})
-    crop_scale = float(settings.get("crop_scale", CROP_SCALE))
+    crop_scale = recorded_crop_scale(workspace)
     tracks, frame_rate = workspace.read_tracks(), workspace.read_frame_rate()
     faces = {number: tracks[number] for number in voices}
     embedders = {number: scorer.lip_embedder() for number in voices}

@@ -28,7 +28,7 @@ from pipeline.dubbing.generate import DubTrack, Generator
 from pipeline.dubbing.score import score_dubbed
 from pipeline.dubbing.source_frames import Fit
 from pipeline.errors import InputError
-from pipeline.faces.crops import CROP_SCALE
+from pipeline.faces.crops import recorded_crop_scale
 from pipeline.faces.tracks import Track
 from pipeline.media import decode
 from pipeline.media.mp4 import Mp4Writer, Sound
@@ -203,8 +203,7 @@ def _textured(
     """The same faces with their new mouths planned, which takes a first pass over the source."""
     folder = scratch / "texture"
     folder.mkdir()
-    settings = (workspace.read_record() or {}).get("settings", {})
-    crop_scale = float(settings.get("crop_scale", CROP_SCALE))
+    crop_scale = recorded_crop_scale(workspace)
     crops = [crop for _, crop in workspace.read_tracks(frame_size_px=source.size_px)]
     late_s = _late_s(workspace)
     planner = Planner(

@@ -27,6 +27,12 @@ OPEN_CLIPS = 8  # encoders at once, 35 to 55 MB each: bounds the memory of a cro
 SOUND_PIECE_FRAMES = 1500  # of a track's sound, copied at a time
 
 
+def recorded_crop_scale(workspace: Workspace) -> float:
+    """The margin that clips of a workspace were cut with; the demo's for results of others."""
+    settings = (workspace.read_record() or {}).get("settings", {})
+    return float(settings.get("crop_scale", CROP_SCALE))
+
+
 def crop_face(frame: np.ndarray, *, x: float, y: float, s: float, crop_scale: float) -> np.ndarray:
     """Cuts one face as for the published SyncNet: the face in the upper part of a square.
 

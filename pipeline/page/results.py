@@ -13,35 +13,11 @@ import numpy as np
 from models.features import FRAME_RATE
 from pipeline import plain
 from pipeline.errors import InputError
+from pipeline.evidence.parts import Part, Step
 from pipeline.plain import Span
 from pipeline.store.workspace import Workspace
 
 RTTM_COLUMNS = 10
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of time with one offset.
-
-    Attributes:
-        start_s, end_s: of it, seconds of the video.
-        offset_ms: by how much the sound leads (> 0) or lags (< 0); None where it cannot be told.
-        reliable: the offset can be acted on.
-    """
-
-    start_s: float
-    end_s: float
-    offset_ms: float | None
-    reliable: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """A jump of the offset: when, from what, to what."""
-
-    at_s: float
-    from_ms: float
-    to_ms: float
 
 
 @dataclass(frozen=True)
@@ -83,7 +59,7 @@ class TrackResult:
     at_search_edge: bool
     wide: bool
     kind: str | None
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Part, ...]
     steps: tuple[Step, ...]
     drift_ms_per_min: float | None
     drift_interval_ms_per_min: Span | None
@@ -110,7 +86,7 @@ class StoredVerdict:
     sentence: str
     offset_ms: float | None
     standards: dict[str, str]
-    shots: tuple[Piece, ...]
+    shots: tuple[Part, ...]
     reasons: tuple[Reason, ...]
 
 
@@ -247,12 +223,12 @@ def _measured(dists: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _pieces(value: Any) -> tuple[Piece, ...]:
+def _pieces(value: Any) -> tuple[Part, ...]:
     pieces = []
     for row in plain.mappings(value):
         for start_s, end_s in plain.spans([[row.get("start_s"), row.get("end_s")]]):
             offset_ms = plain.number(row.get("offset_ms"))
-            pieces.append(Piece(start_s, end_s, offset_ms, row.get("reliable") is True))
+            pieces.append(Part(start_s, end_s, offset_ms, row.get("reliable") is True))
     return tuple(pieces)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.page.results import Results
-from pipeline.page.words import UNNOTICED_MS, clock_time, early_or_late
+from pipeline.page.words import clock_time, early_or_late
 from pipeline.plain import Span
+from pipeline.verdict.standards import IN_SYNC_MS
 
 LANE_WIDTH, LANE_HEIGHT = 1000, 20  # of a lane's drawing, which is stretched to the page's width
 MOST_TICKS = 5
@@ -68,7 +69,7 @@ def shot_bars(results: Results) -> list[Bar]:
         what, kind = f"shot {number + 1}", "shot"
         if same and same.reliable and same.offset_ms is not None:
             what += f": {early_or_late(same.offset_ms)}"
-            kind += " good" if abs(same.offset_ms) <= UNNOTICED_MS else " bad"
+            kind += " good" if abs(same.offset_ms) <= IN_SYNC_MS else " bad"
         shots += bars(results.duration_s, [span_s], kind=kind, what=what)
     return shots
 

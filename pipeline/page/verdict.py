@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.page.results import Results, TrackResult
-from pipeline.page.words import UNNOTICED_MS, early_or_late, milliseconds
+from pipeline.page.words import early_or_late, milliseconds
+from pipeline.verdict.standards import IN_SYNC_MS
 
 # What the badge says, by the words of video.json.
 BADGES = {
@@ -97,13 +98,13 @@ def _judged(results: Results) -> tuple[str, str]:
         return "cannot_be_told", "It cannot be told: no face has an offset that can be relied on."
     offsets = [track.offset_ms for track in judged if track.offset_ms is not None]
     lowest_ms, highest_ms = min(offsets), max(offsets)
-    if highest_ms - lowest_ms > 2 * UNNOTICED_MS:
+    if highest_ms - lowest_ms > 2 * IN_SYNC_MS:
         return "steps", (
             f"One delay cannot mend this video: by face, the sound is between "
             f"{early_or_late(lowest_ms)} and {early_or_late(highest_ms)}."
         )
     offset_ms = _middle(judged)
-    if abs(offset_ms) <= UNNOTICED_MS:
+    if abs(offset_ms) <= IN_SYNC_MS:
         return "in_sync", f"Sound and picture are in sync ({early_or_late(offset_ms)})."
     if offset_ms > 0:
         delay = milliseconds(offset_ms)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from pipeline.page.results import TrackResult
+from pipeline.verdict.standards import IN_SYNC_MS
 
-UNNOTICED_MS = 40.0  # one frame: what counts as in sync
 SHORT_S = 5.0  # a clip that long with its own sound is mostly reliable
 
 
@@ -83,7 +83,7 @@ def summary_of(track: TrackResult) -> Summary:
             " picture and sound run by different clocks."
         )
         return Summary("bad", "drifts", sentence, "One delay cannot mend it: re-time the sound.")
-    if abs(track.offset_ms) <= UNNOTICED_MS:
+    if abs(track.offset_ms) <= IN_SYNC_MS:
         return Summary("good", short, f"In sync ({short}).", None)
     if track.offset_ms > 0:
         size = milliseconds(track.offset_ms)
@@ -97,7 +97,7 @@ def _drifts(track: TrackResult) -> bool:
     if track.kind is not None:
         return track.kind == "drift"
     minutes = (track.end_s - track.start_s) / 60
-    return abs(track.drift_ms_per_min or 0.0) * minutes >= UNNOTICED_MS
+    return abs(track.drift_ms_per_min or 0.0) * minutes >= IN_SYNC_MS
 
 
 def _unmeasured(track: TrackResult) -> Summary:

@@ -81,10 +81,8 @@ def audible_frames(samples: np.ndarray, *, frames: int) -> np.ndarray:
     from scipy.ndimage import maximum_filter1d  # late: it takes long to load
 
     power = np.zeros(frames)
-    whole = samples[: min(frames, len(samples) // SAMPLES_PER_FRAME) * SAMPLES_PER_FRAME]
-    # Frame by frame: the whole of an hour would be half a gigabyte.
-    for number, frame in enumerate(whole.reshape(-1, SAMPLES_PER_FRAME)):
-        power[number] = np.square(frame, dtype=np.float64).mean()
+    present = features.frame_power(samples[: frames * SAMPLES_PER_FRAME])
+    power[: len(present)] = present
     nearby = maximum_filter1d(power, round(NEARBY_S * FRAME_RATE), mode="nearest")
     least = max(SILENT_POWER, power.max(initial=0) * 10 ** (-FAINTEST_DB / 10))
     return np.asarray(power > np.maximum(nearby * 10 ** (-AUDIBLE_DB / 10), least))

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from models.calibration import Calibration
-from models.features import SAMPLES_PER_FRAME, WINDOW_FRAMES
+from models.features import WINDOW_FRAMES, frame_power
 
 NEIGHBOUR_SHIFTS = 2  # so near the best shift another is the same answer
 AUDIBLE_DB = 35  # below the loudest frame
@@ -98,14 +98,7 @@ def audible(samples: np.ndarray) -> np.ndarray:
     Returns:
         (n // 640,) bool.
     """
-    frames = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
-    # Frame by frame: the whole of an hour would be half a gigabyte.
-    power = np.array(
-        [
-            np.square(frame, dtype=np.float64).mean()
-            for frame in frames.reshape(-1, SAMPLES_PER_FRAME)
-        ]
-    )
+    power = frame_power(samples)
     loudest = max(power.max(initial=0), 1.0)
     return np.asarray(power > loudest * 10 ** (-AUDIBLE_DB / 10))
 

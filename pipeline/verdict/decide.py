@@ -11,11 +11,10 @@ from pipeline.evidence.over_time import constant, over_time
 from pipeline.evidence.parts import OverTime, Part
 from pipeline.evidence.peak import peak
 from pipeline.verdict import reasons, sentences
-from pipeline.verdict.standards import grades
+from pipeline.verdict.standards import IN_SYNC_MS, grades
 from pipeline.verdict.tracks import JudgedTrack
 from pipeline.verdict.video import Shot, Verdict, VideoVerdict
 
-IN_SYNC_MS = 40.0  # one frame: what is less is called in sync
 AGREE_MS = 60.0  # offsets of tracks no further apart are one
 FEW_TRACKS = 3  # among so few a single reliable one is no chance
 

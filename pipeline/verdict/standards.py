@@ -25,6 +25,7 @@ class Tolerance:
         return all(-self.late_ms <= offset_ms <= self.early_ms for offset_ms in offsets_ms)
 
 
+IN_SYNC_MS = 40.0  # one frame: what is less is called in sync
 BT1359_DETECTABLE = Tolerance(early_ms=45, late_ms=125)
 BT1359_ACCEPTABLE = Tolerance(early_ms=90, late_ms=185)
 DELIVERY = {

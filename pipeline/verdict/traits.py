@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.signal import butter, sosfiltfilt
 
-from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.features import SAMPLE_RATE, frame_power
 
 ENVELOPE_RATE = 100  # values a second
 ENVELOPE_SAMPLES = SAMPLE_RATE // ENVELOPE_RATE
@@ -49,14 +49,7 @@ def lip_variation(lips: torch.Tensor) -> float:
 
 
 def _loudest_db(samples: np.ndarray) -> float:
-    frames = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
-    power = max(
-        (
-            float(np.square(frame, dtype=np.float64).mean())
-            for frame in frames.reshape(-1, SAMPLES_PER_FRAME)
-        ),
-        default=0.0,
-    )
+    power = float(frame_power(samples).max(initial=0.0))
     return 10 * float(np.log10(power / 2**30)) if power else SILENCE_DB
 
 

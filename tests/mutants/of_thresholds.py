@@ -181,9 +181,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "dubbed faces are scored with the usual margin always",
-        "pipeline/dubbing/score.py",
-        'crop_scale = float(settings.get("crop_scale", CROP_SCALE))',
-        "crop_scale = CROP_SCALE",
+        "pipeline/faces/crops.py",
+        'return float(settings.get("crop_scale", CROP_SCALE))',
+        "return CROP_SCALE",
         (f"{RUNS}::test_scored_crops_have_the_margin_of_the_workspace",),
     ),
     Mutant(

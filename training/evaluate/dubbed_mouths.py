@@ -21,7 +21,7 @@ from pipeline.dubbing.driving_audio import read_voice
 from pipeline.dubbing.face_path import FacePath, Pads, Region
 from pipeline.dubbing.generate import DubTrack, Generator
 from pipeline.errors import InputError
-from pipeline.faces.crops import CROP_SCALE, crop_face
+from pipeline.faces.crops import crop_face, recorded_crop_scale
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.media import decode, yuv
 from pipeline.store.files import write_json
@@ -212,7 +212,7 @@ def redrawn(
             [
                 TexturedFace(
                     part.track,
-                    FacePaths(part.path, speaker.crop, _crop_scale(speaker)),
+                    FacePaths(part.path, speaker.crop, recorded_crop_scale(speaker.workspace)),
                     part.region,
                     voice,
                     0.0,
@@ -332,7 +332,7 @@ def _frames(speaker: Speaker, video: Path) -> Iterator[tuple[np.ndarray, Region]
 
 def _crops(speaker: Speaker, video: Path) -> Iterator[np.ndarray]:
     """The same as the sync network sees it, 25 per second."""
-    scale, path = _crop_scale(speaker), speaker.path
+    scale, path = recorded_crop_scale(speaker.workspace), speaker.path
     for index, frame in enumerate(decode.read_frames(video)):
         time_s = index / FRAME_RATE
         if time_s >= path.start_s + SPEECH_S:
@@ -340,11 +340,6 @@ def _crops(speaker: Speaker, video: Path) -> Iterator[np.ndarray]:
         if path.at(time_s) is not None:
             x, y, s = speaker.crop.at(path.position(time_s))
             yield crop_face(frame, x=x, y=y, s=s, crop_scale=scale)
-
-
-def _crop_scale(speaker: Speaker) -> float:
-    settings = (speaker.workspace.read_record() or {}).get("settings", {})
-    return float(settings.get("crop_scale", CROP_SCALE))
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
