@@ -135,6 +135,7 @@ def speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_whole_videos_are_dubbed_and_measured(texture: Any, speakers: Path, tmp_path: Path) -> None:
     """Rough skin stays rough with own pixels, and is smooth with those of a smooth generator."""
     cpu = torch.device("cpu")
+    torch.manual_seed(1)
     checkpoint = tmp_path / "smooth.safetensors"
     network = Wav2Lip(Wav2LipConfig(width=0.0625)).eval()
     weights.write_own(network, checkpoint, config=network.config)
@@ -151,7 +152,8 @@ def test_whole_videos_are_dubbed_and_measured(texture: Any, speakers: Path, tmp_
     for row in figures["dubbed"].values():
         assert row["texture"] == texture and row["face_px"] >= 100
         assert ("own_ssim" in row) == (texture == "own")
-    assert (figures["face_sharpness"] > 0.5) == (texture == "own")
+    # Own pixels measure 0.46 to 0.54 with whatever generator, those of the generator 0.02.
+    assert (figures["face_sharpness"] > 0.25) == (texture == "own")
     assert (tmp_path / "choices.png").is_file() and (tmp_path / "choices_key.json").is_file()
 
 
