@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from pipeline.batch import supervisor
@@ -313,7 +314,6 @@ def test_lines_end_in_the_order_of_the_videos(manifest: Manifest, tmp_path: Path
 
 def test_the_table_has_a_row_per_track(tmp_path: Path) -> None:
     """Whatever fields the rows have: numbers, words, and JSON of all else."""
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     path, table = tmp_path / "batch.jsonl", tmp_path / "batch.parquet"
     tracks = [
         {"track": 0, "offset_ms": 40, "reliable": True, "reason": None, "over_time": None},
@@ -327,7 +327,7 @@ def test_the_table_has_a_row_per_track(tmp_path: Path) -> None:
         for line in lines:
             manifest.add(line)
     assert write_table(path, table)
-    rows = parquet.read_table(table).to_pylist()
+    rows = pyarrow.parquet.read_table(table).to_pylist()
     assert [row["reference"] for row in rows] == ["a", "a", r"b\udce9"]
     assert [row["offset_ms"] for row in rows] == [40.0, 1.5, None]
     assert [row["reliable"] for row in rows] == [True, False, None]

@@ -3,6 +3,8 @@
 from tests.mutants.mutant import Mutant
 
 BATCH, SELECT = "tests/test_batch.py", "tests/test_select.py"
+ON_RAY, WORKER = "tests/test_batch_ray.py", "tests/test_batch_worker.py"
+RAY = "pipeline/batch/ray_workers.py"
 SUPERVISOR, MANIFEST = "pipeline/batch/supervisor.py", "pipeline/batch/manifest.py"
 MISFORTUNE = f"{BATCH}::test_every_misfortune_is_a_row_and_the_rest_is_done"
 
@@ -62,5 +64,47 @@ MUTANTS: tuple[Mutant, ...] = (
         "    late = round((candidate",
         "    late = -round((candidate",
         ("tests/test_flags.py::test_flag_has_its_effect[select-in_sync]",),
+    ),
+    Mutant(
+        "the video of a machine that went is lost",
+        RAY,
+        "waiting.append((video, attempt + 1))",
+        "pass",
+        (f"{ON_RAY}::test_the_video_of_a_machine_that_goes_is_given_to_another",),
+    ),
+    Mutant(
+        "nobody takes the place of a machine that went",
+        RAY,
+        "            self._ray.kill(actor)\n            self._start()\n",
+        "            self._ray.kill(actor)\n",
+        (f"{ON_RAY}::test_a_video_whose_machines_keep_going_fails_and_the_others_do_not",),
+    ),
+    Mutant(
+        "machines that are gone count for the memory of an actor",
+        RAY,
+        '[n for n in ray.nodes() if n["Alive"]]',
+        "ray.nodes()",
+        (f"{ON_RAY}::test_a_machine_shares_its_memory_among_its_own_actors",),
+    ),
+    Mutant(
+        "actors on the CPU keep GPUs from others",
+        RAY,
+        ' if options.device != "cpu" else 0',
+        "",
+        (f"{ON_RAY}::test_actors_share_what_the_cluster_has",),
+    ),
+    Mutant(
+        "an error nobody expected ends the worker",
+        "pipeline/batch/worker.py",
+        'if os.environ.get("SYNCNET_DEBUG"):',
+        "if True:",
+        (f"{WORKER}::test_worker_goes_on_after_an_error_nobody_expected",),
+    ),
+    Mutant(
+        "a worker finishes its video for nobody",
+        "pipeline/batch/worker.py",
+        "    os._exit(0)\n",
+        "",
+        (f"{WORKER}::test_worker_ends_with_its_input_whatever_it_works_on",),
     ),
 )
