@@ -299,6 +299,12 @@ def test_the_mean_has_its_dip_at_the_offset(tmp_path: Path) -> None:
     assert data["heat"]["start_s"] == 0.08 and data["heat"]["end_s"] == 9.88
 
 
+def test_the_chart_shades_what_viewers_do_not_notice(tmp_path: Path) -> None:
+    """ITU-R BT.1359: from 125 ms late to 45 ms early."""
+    page = page_of(make_results(tmp_path, [Face()]))
+    assert page.data["unnoticed_ms"] == [-125, 45]
+
+
 def test_the_timeline_is_to_scale(tmp_path: Path) -> None:
     """10 s on 1000 units; every other second of the sound is loud."""
     work = make_results(tmp_path, [Face(start_frame=50, frames=100, speech_s=((3.0, 4.5),))])

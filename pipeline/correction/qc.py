@@ -1,9 +1,8 @@
 """A verdict held against a standard, in a sentence for people and an exit code for programs."""
 
-from pipeline.verdict.standards import BT1359_ACCEPTABLE, BT1359_DETECTABLE, DELIVERY
+from pipeline.verdict.standards import BT1359_ACCEPTABLE, BT1359_DETECTABLE, DELIVERY, STANDARDS
 from pipeline.verdict.video import VideoVerdict
 
-NAMES = {"bt1359": "ITU-R BT.1359", "atsc": "ATSC IS-191", "ebu": "EBU R37"}
 WITHIN, OUTSIDE, UNKNOWN = 0, 3, 4  # exit codes; 1 and 2 are failures
 
 
@@ -28,5 +27,5 @@ def sentence(verdict: VideoVerdict, standard: str) -> str:
         noticed = BT1359_DETECTABLE
         limits += f", noticed from {noticed.early_ms:g} and {noticed.late_ms:g} ms on"
     if exit_code(verdict, standard) == UNKNOWN:
-        return f"{NAMES[standard]} ({limits}): cannot be told."
-    return f"{NAMES[standard]} ({limits}): {verdict.standards[standard]}."
+        return f"{STANDARDS[standard]} ({limits}): cannot be told."
+    return f"{STANDARDS[standard]} ({limits}): {verdict.standards[standard]}."

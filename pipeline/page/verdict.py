@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.page.results import Results, TrackResult
 from pipeline.page.words import early_or_late, milliseconds
-from pipeline.verdict.standards import IN_SYNC_MS
+from pipeline.verdict.standards import IN_SYNC_MS, STANDARDS
 
 # What the badge says, by the words of video.json.
 BADGES = {
@@ -21,7 +21,6 @@ BADGES = {
     "steps": "offset jumps",
     "cannot_be_told": "cannot be told",
 }
-STANDARDS = {"bt1359": "ITU-R BT.1359", "atsc": "ATSC IS-191", "ebu": "EBU R37"}
 GOOD, BAD = ("undetectable", "pass"), ("unacceptable", "fail")
 
 

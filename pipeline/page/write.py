@@ -17,6 +17,7 @@ from pipeline.page.verdict import verdict_of
 from pipeline.page.words import clock_time, numbers_of, speaks, summary_of
 from pipeline.store.files import write_text
 from pipeline.store.workspace import Workspace
+from pipeline.verdict.standards import BT1359_DETECTABLE
 
 FOLDER = Path(__file__).resolve().parent
 STYLES = ("vendor/uPlot.min.css", "templates/page.css")
@@ -142,10 +143,11 @@ def _track(results: Results, track: TrackResult, face: str | None) -> dict[str, 
 
 def _data(results: Results) -> dict[str, Any]:
     """What the page's script works with."""
-    brightest = charts.brightest_of(results.tracks)
+    brightest, unnoticed = charts.brightest_of(results.tracks), BT1359_DETECTABLE
     return {
         "duration_s": results.duration_s,
         "frame_rate": results.frame_rate,
+        "unnoticed_ms": [-unnoticed.late_ms, unnoticed.early_ms],
         "tracks": [charts.chart_data(track, brightest=brightest) for track in results.tracks],
         "mean_range": charts.mean_range_of(results.tracks),
         "speech": [[track.track, *span] for track in results.tracks for span in track.speech_s],

@@ -32,7 +32,7 @@ DELIVERY = {
     "atsc": Tolerance(early_ms=15, late_ms=45),
     "ebu": Tolerance(early_ms=40, late_ms=60),
 }
-STANDARDS = ("bt1359", *DELIVERY)
+STANDARDS = {"bt1359": "ITU-R BT.1359", "atsc": "ATSC IS-191", "ebu": "EBU R37"}
 
 
 def grades(offsets_ms: Iterable[float]) -> dict[str, str | None]:

@@ -5,7 +5,6 @@
   const byId = (id) => document.getElementById(id);
   const video = byId("video"), range = byId("seek"), lanes = byId("lanes"), playhead = byId("playhead");
   const FRAME_S = 1 / data.frame_rate;
-  const UNNOTICED_MS = [-125, 45]; // ITU-R BT.1359: sound late, sound early
   const CHART_PX = 170, MEAN_PX = 140, AXIS_PX = 66;
   const charts = []; // those that show time, as uPlot objects with a mark of their own
 
@@ -195,7 +194,7 @@
       { stroke: () => colour("accent"), width: 2, points: { size: 4, fill: () => colour("accent") } },
       { paths: () => null, points: { show: true, size: 5, stroke: () => colour("faint"), fill: () => colour("faint") } }];
     options.hooks = {
-      drawClear: [(plot) => fill(plot, ...UNNOTICED_MS, colour("good-paper"))],
+      drawClear: [(plot) => fill(plot, ...data.unnoticed_ms, colour("good-paper"))],
       draw: [(plot) => {
         for (const [start_s, end_s, ms, reliable] of pieces) level(plot, start_s, end_s, ms, colour(reliable ? "good" : "unknown"), reliable ? [6, 4] : [2, 4]);
       }],
