@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from pipeline.correction import container
+from pipeline.correction.container import encoding_of
 from pipeline.correction.plan import Move, Plan
-from pipeline.correction.streams import read_header
+from pipeline.correction.sound import Decoded
+from pipeline.correction.streams import Stream, read_header
 from pipeline.errors import InputError
 from pipeline.media import decode
 from pipeline.media.probe import probe
@@ -242,6 +245,27 @@ def test_a_codec_that_does_not_fit_becomes_another(tmp_path: Path) -> None:
     assert "(flac) becomes aac" in notice
     onsets_s = beeps(decode.read_audio(tmp_path / "out.mov"), rate=16000)
     assert onsets_s == pytest.approx([0.2, 1.2, 2.2], abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("channels", "own_kbps", "kbps"),
+    [(1, 48, 96), (2, 64, 192), (2, 256, 256), (6, 384, 576), (2, None, 192)],
+)
+def test_sound_is_encoded_well_enough_to_be_encoded_twice(
+    channels: int, own_kbps: int | None, kbps: int, tmp_path: Path
+) -> None:
+    """By the channel, and never worse than the source; what loses nothing has no rate."""
+    wav = tmp_path / "a.wav"
+    wavfile.write(wav, 48_000, np.zeros((480, channels), np.int16))
+    sound = Decoded(wav, b"", np.dtype(np.int16), channels, 48_000, ())
+    text = f"aac, 48000 Hz, fltp{'' if own_kbps is None else f', {own_kbps} kb/s'}"
+    encoding = encoding_of(
+        container.CONTAINERS[".mp4"], Stream(1, "Audio", "aac", text), sound, tmp_path
+    )
+    assert encoding is not None and (encoding.codec, encoding.kbps) == ("aac", kbps)
+    flac = Stream(1, "Audio", "flac", "flac, 48000 Hz, s16, 700 kb/s")
+    lossless = encoding_of(container.CONTAINERS[".mkv"], flac, sound, tmp_path)
+    assert lossless is not None and (lossless.codec, lossless.kbps) == ("flac", None)
 
 
 def test_sound_in_sync_is_copied(rich: Path, tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_where_moved_sound_is_missing() -> None:
     assert _missing([], earlier) == [(9.7, 10)]
     both = Plan((Move(0, 0.0), Move(5, 0.5)))
     assert _missing([(4.8, 5.5)], both) == [(4.8, 5), (5.3, 6)]
+    faster = Plan((Move(0, 0.1),), speed=1.25)
+    assert _missing([(5, 6)], faster) == [(0, 0.1), (4.1, 4.9), (8.1, 10)]
     # Sound that starts before the first picture is there to be moved.
     assert _missing([], later, extent_s=(-1.0, 10.0)) == []
 
