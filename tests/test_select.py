@@ -106,6 +106,32 @@ def test_prints_survive_as_text() -> None:
     assert sound_print(np.zeros(160_000, np.int16)) == sound_print(np.zeros(9, np.int16)) == ""
 
 
+def test_print_of_a_long_sound_is_of_its_first_minute() -> None:
+    long = _pcm(np.tile(_speech(1), 6))
+    assert np.array_equal(sound_words(long), sound_words(long[: 60 * 16_000]))
+    assert len(sound_words(long)) == pytest.approx(12.5 * 60, abs=10)
+
+
+def test_what_is_hardly_heard_is_not_known_again() -> None:
+    """Noise 60 dB below the speech before it: two recordings of nothing are no copies."""
+    speech = _pcm(_speech(1))
+    noise = np.random.default_rng(5).normal(0, 5, len(speech)).astype(np.int16)
+    words = sound_words(np.concatenate([speech, noise]))
+    last_loud = int(12 * 12.5)
+    assert np.count_nonzero(words[: last_loud - 10]) > 100 and not words[last_loud + 1 :].any()
+
+
+def test_a_copy_of_a_dropped_video_stays(tmp_path: Path) -> None:
+    """It may be the one with the better picture."""
+    batch = write_batch(
+        tmp_path / "batch",
+        line(tmp_path, "one", {"reliable": False}, sha256="same"),
+        line(tmp_path, "two", {}, sha256="same"),
+    )
+    selection = select([batch], tmp_path / "out", SelectOptions())
+    assert [one.reference for one in selection.tracks] == ["two"]
+
+
 def test_the_first_of_the_same_file_stays() -> None:
     nothing = np.zeros(0, np.uint16)
     sounds = {

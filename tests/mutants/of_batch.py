@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 BATCH, SELECT = "tests/test_batch.py", "tests/test_select.py"
 ON_RAY, WORKER = "tests/test_batch_ray.py", "tests/test_batch_worker.py"
 RAY = "pipeline/batch/ray_workers.py"
+SELECTION, PRINT = "pipeline/select/selection.py", "pipeline/select/sound_print.py"
 SUPERVISOR, MANIFEST = "pipeline/batch/supervisor.py", "pipeline/batch/manifest.py"
 MISFORTUNE = f"{BATCH}::test_every_misfortune_is_a_row_and_the_rest_is_done"
 
@@ -106,5 +107,33 @@ MUTANTS: tuple[Mutant, ...] = (
         "    os._exit(0)\n",
         "",
         (f"{WORKER}::test_worker_ends_with_its_input_whatever_it_works_on",),
+    ),
+    Mutant(
+        "a copy of a dropped video is dropped",
+        SELECTION,
+        "if any(not one.reason for one in tracks) and not options.duplicates:",
+        "if not options.duplicates:",
+        (f"{SELECT}::test_a_copy_of_a_dropped_video_stays",),
+    ),
+    Mutant(
+        "quiet moments count in a print",
+        PRINT,
+        "words[total <= total.max() * 10 ** (QUIET_DB / 10)] = 0",
+        "pass",
+        (f"{SELECT}::test_what_is_hardly_heard_is_not_known_again",),
+    ),
+    Mutant(
+        "the print of a long sound is as long",
+        PRINT,
+        "samples = samples[: int(LONGEST_S * SAMPLE_RATE)]",
+        "pass",
+        (f"{SELECT}::test_print_of_a_long_sound_is_of_its_first_minute",),
+    ),
+    Mutant(
+        "two prints differ less than they do",
+        PRINT,
+        ".mean() / (BANDS - 1)",
+        ".mean() / (2 * BANDS)",
+        (f"{SELECT}::test_prints_survive_as_text",),
     ),
 )

@@ -91,4 +91,32 @@ MUTANTS = (
         "WITHIN, OUTSIDE, UNKNOWN = 0, 3, 0",
         (f"{PLAN}::test_standards_in_words",),
     ),
+    Mutant(
+        "missing stretches keep their time when the sound is stretched",
+        "pipeline/correction/again.py",
+        "start_s / plan.speed + move.delay_s",
+        "start_s + move.delay_s",
+        (f"{PLAN}::test_where_moved_sound_is_missing",),
+    ),
+    Mutant(
+        "a missing stretch reaches over the next move",
+        "pipeline/correction/again.py",
+        "min(until_s, stop_s / plan.speed + move.delay_s)",
+        "stop_s / plan.speed + move.delay_s",
+        (f"{PLAN}::test_where_moved_sound_is_missing",),
+    ),
+    Mutant(
+        "a poor sound is encoded as poorly once more",
+        "pipeline/correction/container.py",
+        "max(own_kbps or 0, encoder.least_kbps * sound.channels)",
+        "own_kbps or encoder.least_kbps * sound.channels",
+        (f"{MEDIA}::test_sound_is_encoded_well_enough_to_be_encoded_twice",),
+    ),
+    Mutant(
+        "six channels share the bit rate of one",
+        "pipeline/correction/container.py",
+        "encoder.least_kbps * sound.channels",
+        "encoder.least_kbps",
+        (f"{MEDIA}::test_sound_is_encoded_well_enough_to_be_encoded_twice",),
+    ),
 )

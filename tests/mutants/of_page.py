@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
-PAGE = "tests/test_page.py"
+PAGE, PLAIN = "tests/test_page.py", "tests/test_plain.py"
 
 MUTANTS = (
     Mutant(
@@ -67,5 +67,33 @@ MUTANTS = (
         "KEY_FRAME_S = 1.0",
         "KEY_FRAME_S = 10.0",
         (f"{PAGE}::test_every_second_can_be_jumped_to",),
+    ),
+    Mutant(
+        "spans of no length are shown",
+        "pipeline/plain.py",
+        "ends[0] < ends[1]:",
+        "ends[0] <= ends[1]:",
+        (f"{PLAIN}::test_spans_have_a_start_before_their_end",),
+    ),
+    Mutant(
+        "true is the number 1",
+        "pipeline/plain.py",
+        "if isinstance(value, bool) or not isinstance(value, int | float):",
+        "if not isinstance(value, int | float):",
+        (f"{PLAIN}::test_what_is_no_number_is_nothing",),
+    ),
+    Mutant(
+        "a huge integer stops the page",
+        "pipeline/plain.py",
+        "except OverflowError:",
+        "except ZeroDivisionError:",
+        (f"{PLAIN}::test_what_is_no_number_is_nothing",),
+    ),
+    Mutant(
+        "late shots are green",
+        "pipeline/page/timeline.py",
+        "if abs(same.offset_ms) <= IN_SYNC_MS",
+        "if same.offset_ms <= IN_SYNC_MS",
+        (f"{PAGE}::test_what_run_syncnet_says_of_the_video_comes_first",),
     ),
 )
