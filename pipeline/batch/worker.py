@@ -105,9 +105,13 @@ def _answer(answers: IO[bytes], line: dict[str, Any]) -> None:
 
 
 def _read(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
-    """Takes requests in; runs in a thread, so that the end of the input is noticed at once."""
-    for line in sys.stdin.buffer:
-        requests.put(json.loads(line))
+    """Takes requests in; runs in a thread, so that the end of the input is noticed at once.
+
+    Without a buffer: Python aborts where it ends while a thread holds that of its input.
+    """
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as lines:
+        for line in lines:
+            requests.put(json.loads(line))
     # Whoever asked is gone, perhaps killed: nobody waits for what is being worked on.
     os._exit(0)
 
