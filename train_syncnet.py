@@ -17,6 +17,8 @@ import sys
 from pipeline import cli
 from training.loop.options import add_clip_flags, add_run_flags
 from training.objectives.contrastive import NEGATIVES, OBJECTIVES
+from training.presets.preset import expanded
+from training.presets.syncnet import PRESETS
 from training.tasks.syncnet import train
 from training.tasks.syncnet_options import TrainOptions
 
@@ -26,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.plain_parser(__doc__)
     # fmt: off
     data = add_clip_flags(parser, data="Results folders of run_pipeline.py, or lists "
-        "(.txt) of python -m pipeline.select.")
+        "(.txt) of python -m pipeline.select.", presets=PRESETS)
     data("--val_without", nargs="*", default=[],
          help="References of --val that are reported on but not calibrated on.")
     data("--drawn", type=int, help="How many drawn talking heads are added. Without it, as many "
@@ -52,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Trains, reports, exports."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(expanded(sys.argv[1:] if argv is None else argv, PRESETS))
     with cli.progress_bars() as progress:
         return train(TrainOptions(**vars(args)), progress=progress)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pipeline import cli
 from training.loop.options import add_clip_flags, add_run_flags
+from training.presets.preset import expanded
+from training.presets.wav2lip import PRESETS
 from training.tasks.wav2lip import train
 from training.tasks.wav2lip_options import STAGES, TrainOptions
 
@@ -24,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     # fmt: off
     data = add_clip_flags(
         parser, data="Results folders of run_pipeline.py, lists (.txt) of "
-        "python -m pipeline.select, or preprocessed_root folders of Wav2Lip."
+        "python -m pipeline.select, or preprocessed_root folders of Wav2Lip.", presets=PRESETS
     )
     data("--filelists", type=Path,
          help="Folder of train.txt and val.txt, which choose from a preprocessed_root.")
@@ -65,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Trains, reports, exports."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(expanded(sys.argv[1:] if argv is None else argv, PRESETS))
     with cli.progress_bars() as progress:
         return train(TrainOptions(**vars(args)), progress=progress)
 

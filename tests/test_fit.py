@@ -98,11 +98,13 @@ class Line(Task):
         return [f"ends at {step}"]
 
 
-def _fit(task: Line, folder: Path, *, state: Any = None, **flags: Any) -> int:
+def _fit(
+    task: Line, folder: Path, *, state: Any = None, origin: Origin | None = None, **flags: Any
+) -> int:
     usual: Any = {"run": folder, "export": None, "steps": 4, "lr": 0.1, "warmup": 0}
     usual |= {"average": 0.0, "workers": 0, "log_every": 1, "save_every": 99}
     options: Any = SimpleNamespace(**(usual | flags))
-    return fit.fit(task, options, ALONE, state=state)
+    return fit.fit(task, options, ALONE, origin=origin, state=state)
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -255,3 +257,30 @@ def test_weights_are_exported_once_the_steps_are_made(
     task = Line()
     task.before_loss = lambda step: os.kill(os.getpid(), signal.SIGTERM)
     assert _fit(task, tmp_path / "stopped", export=file) == 143 and exported == [4]
+
+
+def _of_preset(name: str | None, **options: Any) -> Origin:
+    return Origin({"preset": name, "lr": 0.1} | options, {})
+
+
+def test_log_of_a_run_by_a_preset_holds_its_options_once(tmp_path: Path) -> None:
+    """Also where it is killed before its first checkpoint, and again where one has changed."""
+    for rate in (0.2, 0.1):  # started anew, without a checkpoint
+        assert _fit(Line(), tmp_path, origin=_of_preset("fast", lr=rate), save_every=2) == 0
+    state = _state(tmp_path)
+    for more, steps in (({}, 6), ({"workers": 3}, 8)):
+        origin = _of_preset("fast", **more)
+        assert _fit(Line(), tmp_path, origin=origin, steps=steps, state=state) == 0
+        state = _state(tmp_path)
+    said = [(row["step"], row["options"]) for row in _rows(tmp_path) if "options" in row]
+    first = {"preset": "fast", "lr": 0.1}
+    assert said == [(0, first), (6, first | {"workers": 3})]
+    assert [row["step"] for row in _rows(tmp_path) if "loss" in row] == [*range(1, 9)]
+
+
+@pytest.mark.parametrize("origin", [None, _of_preset(None)])
+def test_log_of_a_run_without_a_preset_is_of_steps_alone(
+    tmp_path: Path, origin: Origin | None
+) -> None:
+    assert _fit(Line(), tmp_path, origin=origin) == 0
+    assert not any("options" in row for row in _rows(tmp_path))

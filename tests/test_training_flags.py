@@ -310,6 +310,21 @@ def _data(kit: Kit, script: str) -> None:
     assert len(ran.batch_clips[0][2]) == 3
 
 
+PRESETS = {SYNCNET: ("siamese", 1e-4, 1e-3), WAV2LIP: ("cosine_expert", 1e-4, 1e-3)}
+
+
+@_both("preset")
+def _preset(kit: Kit, script: str) -> None:
+    name, of_preset, plain = PRESETS[script]
+    for flags, lr in ((("--preset", name), of_preset), ((), plain)):
+        ran = kit.either(script, *flags)
+        options = [row["options"] for row in ran.rows if "options" in row]
+        assert ran.steps[0][1]["lr"] == lr and bool(options) == (f"preset {name}" in ran.out)
+        if flags:
+            assert options == [ran.run.origin.options] and options[0]["preset"] == name
+        assert bool(options) == bool(flags)
+
+
 @_both("min_confidence")
 def _min_confidence(kit: Kit, script: str) -> None:
     assert kit.either(script, "--min_confidence", 2).names == ["anna/00000", "carl/00000"]
@@ -798,7 +813,7 @@ def _taught_weight(kit: Kit) -> None:
 # What a flag is where it is not given.
 
 DATA = {"data": [Path("d")], "run": Path("r")}
-BOTH = DATA | {"val": [], "min_confidence": 1.0, "max_offset": 10, "cache": None}
+BOTH = DATA | {"preset": None, "val": [], "min_confidence": 1.0, "max_offset": 10, "cache": None}
 BOTH |= {"cache_gb": 20.0, "workers": 1, "init": None, "export": None, "device": "auto"}
 BOTH |= {"seed": 1, "log_every": 20, "save_every": 100, "eval_every": 500, "lr": 1e-3}
 BOTH |= {"precision": "auto"}

@@ -84,6 +84,9 @@ def _steps(
     """Makes the steps that are left; returns the signal that ended them early, or 0."""
     task = run.task
     if journal and run.step < options.steps:
+        if run.origin and run.origin.options.get("preset"):
+            print(f"preset {run.origin.options['preset']}; train.jsonl holds what it stands for")
+            journal.record(run.step, run.origin.options)
         for line in task.beginning(run.step):
             print(line, flush=True)
     while run.step < options.steps and not run.has_ended():

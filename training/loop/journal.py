@@ -84,7 +84,8 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "train.jsonl"
         self._picture = folder / "curves.png"
-        self._rows = [row for row in read_rows(self._file) if row["step"] <= step]
+        # A run that starts anew keeps nothing of one that left no checkpoint.
+        self._rows = [row for row in read_rows(self._file) if row["step"] <= step and step]
         text = "".join(json.dumps(row) + "\n" for row in self._rows)
         write_text(self._file, text)
         self._board = _tensorboard(folder / "tensorboard", step=step)
@@ -124,17 +125,30 @@ class Journal:
             step: it belongs to.
             values: JSON values by name.
         """
-        row = {"step": step, "seconds": round(self.seconds, 1)} | values
+        self._append({"step": step, "seconds": round(self.seconds, 1)} | values)
+        for name, value in values.items():
+            if self._board and isinstance(value, int | float):
+                self._board.add_scalar(name, value, step)
+        print(self._line(step, values), flush=True)
+
+    def record(self, step: int, options: dict[str, Any]) -> None:
+        """A row of the options a run is made with, unless the last such row says the same.
+
+        Args:
+            step: the run starts or goes on at.
+            options: plain values by name.
+        """
+        said = [row["options"] for row in self._rows if "options" in row]
+        if not said or said[-1] != options:
+            self._append({"step": step, "seconds": round(self.seconds, 1), "options": options})
+
+    def _append(self, row: dict[str, Any]) -> None:
         self._rows.append(row)
         try:
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise unwritable(self._file, error) from error
-        for name, value in values.items():
-            if self._board and isinstance(value, int | float):
-                self._board.add_scalar(name, value, step)
-        print(self._line(step, values), flush=True)
 
     def _line(self, step: int, values: dict[str, Any]) -> str:
         steps_so_far = step - self._first_step

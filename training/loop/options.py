@@ -12,6 +12,7 @@ from models.device import PRECISION_CHOICES, Precision, resolve_precision
 from models.options import check_device, check_fields
 from pipeline.errors import InputError
 from training.loop import resume
+from training.presets.preset import Presets, in_words
 
 AddFlag = Callable[..., argparse.Action]  # `add_argument` of a group
 
@@ -68,6 +69,7 @@ class RunOptions:
 class ClipOptions(RunOptions):
     """Flags of the scripts that learn from cropped tracks."""
 
+    preset: str | None = resume.free()
     data: list[Path] = resume.clip_folders()
     val: list[Path] = resume.fixed_once_given()
     min_confidence: float = resume.fixed()
@@ -127,13 +129,19 @@ def add_run_flags(
     return run.add_argument, step.add_argument
 
 
-def add_clip_flags(parser: argparse.ArgumentParser, *, data: str) -> AddFlag:
-    """Adds the flags of `ClipOptions` that `RunOptions` lacks; `data` is the help of --data.
+def add_clip_flags(parser: argparse.ArgumentParser, *, data: str, presets: Presets) -> AddFlag:
+    """Adds the flags of `ClipOptions` that `RunOptions` lacks.
+
+    Args:
+        parser: of the script.
+        data: help of --data.
+        presets: of the script.
 
     Returns:
         What adds flags of the script alone to the group "data".
     """
     # fmt: off
+    parser.add_argument("--preset", choices=presets, help=in_words(presets))
     group = parser.add_argument_group("data")
     add = group.add_argument
     add("--data", type=Path, nargs="+", required=True, help=data)
