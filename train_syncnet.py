@@ -20,7 +20,7 @@ from training.objectives.contrastive import NEGATIVES, OBJECTIVES
 from training.presets.preset import expanded
 from training.presets.syncnet import PRESETS
 from training.tasks.syncnet import train
-from training.tasks.syncnet_options import TrainOptions
+from training.tasks.syncnet_options import NETWORKS, TrainOptions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         parser, steps=2000, lr=1e-3, warmup=50, average=0.996, weight_decay=0.02
     )
     run("--init", help="Weights to start from; auto takes those of run_syncnet.py.")
+    run("--network", choices=NETWORKS,
+        help="What is trained, from nothing. Without it, the network of --init, or small.")
     run("--patience", type=int, default=0,
         help="Reports without a better one after which the run ends; 0 sets no limit.")
     step("--objective", choices=OBJECTIVES, default="multiway", help="The loss.")
@@ -46,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     step("--refine_at", type=int, nargs="*", default=[300, 800, 1400],
          help="Steps at which the network judges the clips and leaves out those out of sync.")
     step("--excerpts", type=int, default=16, help="Excerpts of a step, over all processes.")
+    step("--windows", type=int,
+         help="Windows that are taken of each excerpt, at random. Without it, all of them.")
     step("--dropout", type=float,
          help="Share of the features that is left out. Without it, the network's own.")
     # fmt: on

@@ -1,9 +1,13 @@
 """SyncNet: embeddings of five mouth frames and of a fifth of a second of sound.
 
 After "Out of time: automated lip sync in the wild" (Chung and Zisserman, 2016). One class serves
-two sets of weights: `PUBLISHED` has the shape and key names of `syncnet_v2.model`; `SMALL` is the
-same two towers, narrower, on a 48x48 grey mouth region, with normalised inputs and embeddings.
+three kinds of weights: `PUBLISHED` has the shape and key names of `syncnet_v2.model`; `SMALL` is
+the same two towers, narrower, on a 48x48 grey mouth region, with normalised inputs and embeddings;
+`SIAMESE` sees grey mouths as they are, and says how probable a pair is.
 """
+
+import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,9 +16,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.features import MFCC_PER_FRAME, MFCC_SIZE
-from models.syncnet_config import CROP_PX, PUBLISHED, SMALL, SyncNetConfig
+from models.syncnet_config import CROP_PX, PUBLISHED, SIAMESE, SMALL, SyncNetConfig
 
-__all__ = ["CROP_PX", "PUBLISHED", "SMALL", "SyncNet", "SyncNetConfig"]
+__all__ = ["CROP_PX", "PUBLISHED", "SIAMESE", "SMALL", "PairSigmoid", "SyncNet", "SyncNetConfig"]
 
 
 class StackedConv(nn.Conv3d):
@@ -35,6 +39,26 @@ class StackedConv(nn.Conv3d):
         )
 
 
+class PairSigmoid(nn.Module):
+    """How probable it is that lips and sound belong together, by the distance of embeddings."""
+
+    def __init__(self, threshold: float) -> None:
+        """Before training; `threshold` is a distance at which both answers are as probable."""
+        super().__init__()
+        self.log_slope = nn.Parameter(torch.tensor(0.0))
+        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+
+    def forward(self, distance: torch.Tensor) -> torch.Tensor:
+        """Logits of the probability, above zero for pairs nearer than the threshold."""
+        return self.log_slope.exp() * (self.threshold - distance)
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """The same probabilities for embeddings that are longer by a factor."""
+        self.threshold.mul_(factor)
+        self.log_slope.sub_(math.log(factor))
+
+
 class SyncNet(nn.Module):
     """Two towers that map lips and sound into one space; names are the published ones."""
 
@@ -45,6 +69,32 @@ class SyncNet(nn.Module):
         self.netfcaud = _head(config.audio_widths[-1], config.embedding_size)
         self.netcnnlip = _lip_tower(config)
         self.netfclip = _head(config.lip_widths[-1], config.embedding_size)
+        self.pair_sigmoid: PairSigmoid | None = None
+        if config.pair_sigmoid:
+            self.pair_sigmoid = PairSigmoid(config.typical_distance)
+
+    def with_pair_sigmoid(self, wanted: bool) -> "SyncNet":
+        """This model, which from now on has a `PairSigmoid` or none; one that is there stays."""
+        if wanted != self.config.pair_sigmoid:
+            self.pair_sigmoid = PairSigmoid(self.config.typical_distance) if wanted else None
+            self.config = replace(self.config, pair_sigmoid=wanted)
+        return self
+
+    def pair_logits(self, lips: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        """Logits of the probability that lips and sound belong together.
+
+        Args:
+            lips, sound: (..., E) embeddings of the towers, pair by pair.
+
+        Returns:
+            (...).
+
+        Raises:
+            ValueError: these weights were trained by another question.
+        """
+        if self.pair_sigmoid is None:
+            raise ValueError("this SyncNet gives distances only: it was not trained on pairs")
+        return self.pair_sigmoid((lips - sound).norm(dim=-1))
 
     def forward_aud(self, columns: torch.Tensor) -> torch.Tensor:
         """Embeds sound.

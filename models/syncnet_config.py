@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models.calibration import Calibration
@@ -30,6 +30,8 @@ class SyncNetConfig:
         embedding_scale: 0 leaves embeddings as they are; otherwise they get this length, plus
             one constant component that makes the distance to the zero vector equal that of
             unrelated embeddings, so that the zero padding of the shift search favours nothing.
+        pair_sigmoid: the network says how probable it is that a window's lips and sound belong
+            together: its weights hold a slope and a threshold of their distance.
         dropout: share of both towers' features that training leaves out at random.
         reliable_confidence: a clip's confidence from which its offset has proved right.
         reliable_margin: and the margin over every other offset that takes in 5 s, see
@@ -49,6 +51,7 @@ class SyncNetConfig:
     embedding_size: int = 1024
     context_s: float = 0.0
     embedding_scale: float = 0.0
+    pair_sigmoid: bool = False
     dropout: float = 0.0
     reliable_confidence: float = 3.0
     reliable_margin: float = 0.0
@@ -70,6 +73,27 @@ class SyncNetConfig:
         return (self.window_frames - WINDOW_FRAMES) // 2
 
     @property
+    def typical_distance(self) -> float:
+        """Of lips and sound before anything is learned.
+
+        Embeddings of one length are at a right angle. Free ones leave a linear layer: each of
+        their values has a variance of 1/6 there, and a difference has that of two.
+        """
+        return (
+            self.embedding_scale * 2**0.5
+            if self.embedding_scale
+            else (self.embedding_size / 3) ** 0.5
+        )
+
+    def has_towers_of(self, other: "SyncNetConfig") -> bool:
+        """Whether another network sees the same, by the same layers, whatever it has learned."""
+        learned: dict[str, Any] = {"calibration": None, "pair_sigmoid": False}
+        learned |= dict.fromkeys(("reliable_confidence", "reliable_margin", "dropout"), 0.0)
+        scales = bool(self.embedding_scale), bool(other.embedding_scale)
+        one, another = (replace(config, embedding_scale=0.0, **learned) for config in (self, other))
+        return one == another and scales[0] == scales[1]
+
+    @property
     def full_precision(self) -> bool:
         """It gives its published numbers in float32 only; true without scaled embeddings."""
         return not self.embedding_scale
@@ -87,9 +111,10 @@ class SyncNetConfig:
         """The error rate with somebody else's sound is known.
 
         Published weights are not calibrated: for them the usual rule of thumb, a confidence of
-        3, is used.
+        3, is used. It says nothing of other networks.
         """
-        return self.calibration is not None or bool(self.reliable_margin) or self.full_precision
+        is_published = self.has_towers_of(PUBLISHED)
+        return self.calibration is not None or bool(self.reliable_margin) or is_published
 
     @property
     def rule(self) -> dict[str, Any]:
@@ -133,4 +158,15 @@ SMALL = SyncNetConfig(
     context_s=3.84,
     embedding_scale=10.0,
     dropout=0.3,
+)
+# As the first SyncNets were (Chung and Zisserman, 2016): grey mouths, nothing normalised, five
+# frames. Half of the published channels, so that two cores train it.
+SIAMESE = SyncNetConfig(
+    lip_size_px=112,
+    lip_region_px=(80, 56, 112),
+    grey=True,
+    lip_widths=(48, 128, 128, 128, 128, 256),
+    audio_widths=(32, 96, 192, 128, 128, 256),
+    embedding_size=256,
+    pair_sigmoid=True,
 )

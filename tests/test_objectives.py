@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from models.syncnet import PairSigmoid
 from training.objectives.contrastive import (
     OBJECTIVES,
     CosineBCE,
@@ -206,15 +207,29 @@ def test_margin_follows_the_length_of_the_embeddings(length: float, margin: floa
     assert loss == pytest.approx(float((right**2).mean() + (lacking**2).mean()) / 2, rel=1e-4)
 
 
-def test_distance_decides_by_cross_entropy_around_the_middle() -> None:
-    """Nearer than the mean of all distances is in sync, the surer the nearer."""
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_distance_decides_by_cross_entropy_around_a_threshold(share: float) -> None:
+    """Nearer than it is in sync, the surer the nearer; it hangs on no other pair of the batch."""
     right, wrong = _distances(1.0)
-    middle = torch.cat([right, wrong]).mean()
-    surprise = F.softplus(right - middle).mean() + F.softplus(middle - wrong).mean()
-    loss, accuracy = _loss_and_accuracy(DistanceBCE(), LIPS, SOUND)
+    threshold = share * float(torch.cat([right, wrong]).mean())
+    surprise = F.softplus(right - threshold).mean() + F.softplus(threshold - wrong).mean()
+    objective = DistanceBCE(sigmoid=PairSigmoid(threshold))
+    loss, accuracy = _loss_and_accuracy(objective, LIPS, SOUND)
     assert loss == pytest.approx(float(surprise) / 2, rel=1e-4)
-    expected_accuracy = ((right < middle).float().mean() + (wrong > middle).float().mean()) / 2
+    expected_accuracy = (
+        (right < threshold).float().mean() + (wrong > threshold).float().mean()
+    ) / 2
     assert accuracy == pytest.approx(float(expected_accuracy))
+
+
+@pytest.mark.parametrize(("length", "threshold"), [(10.0, 14.0), (0.0, 10.0)])
+def test_threshold_of_distances_follows_the_length_of_the_embeddings(
+    length: float, threshold: float
+) -> None:
+    """As far as unrelated ones are; half the published margin where they have no length."""
+    objective = DistanceBCE(embedding_scale=length)
+    assert objective.sigmoid.threshold.item() == pytest.approx(threshold)
+    assert len(list(objective.parameters())) == 2
 
 
 def test_a_negative_cosine_costs_by_a_straight_line() -> None:

@@ -546,6 +546,23 @@ def _init(kit: Kit) -> None:
     assert not _same(ran.run.average.model, own) and "starts from" not in ran.out
 
 
+@_row("network")
+def _network(kit: Kit) -> None:
+    narrow = replace(SHORT, context_s=0.0, embedding_scale=0.0, window_frames=5)
+    kit.patch.setattr(syncnet_task, "SIAMESE", narrow)
+    more = ("--objective", "bce", "--windows", 2)
+    for name, config in (("siamese", narrow), ("small", SHORT)):
+        ran = kit.syncnet("--network", name, *more)
+        assert ran.task.network.config == replace(config, pair_sigmoid=True)
+
+
+@_row("windows")
+def _windows(kit: Kit) -> None:
+    for number in (2, 5):
+        assert kit.syncnet("--windows", number).steps[0][0].lips.shape[:2] == (2, number)
+    assert kit.syncnet().steps[0][0].lips.shape[1] == 6
+
+
 @_row("eval_every")
 def _eval_every(kit: Kit) -> None:
     flags = ("--val", kit.folders / "val", "--steps", 4, "--eval_every")
@@ -821,7 +838,8 @@ DEFAULTS = {
     SYNCNET: BOTH
     | {"val_without": [], "drawn": None, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}
     | {"objective": "multiway", "negatives": "same", "refine_at": [300, 800, 1400]}
-    | {"excerpts": 16, "average": 0.996, "dropout": None, "weight_decay": 0.02},
+    | {"excerpts": 16, "average": 0.996, "dropout": None, "weight_decay": 0.02}
+    | {"network": None, "windows": None},
     WAV2LIP: BOTH
     | {"stage": "gan", "filelists": None, "teacher": "auto", "taught_steps": 300, "expert": None}
     | {"width": 0.25, "steps": 3000, "batch_size": 16, "warmup": 100, "average": 0.998}

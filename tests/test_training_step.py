@@ -170,6 +170,7 @@ def test_clips_and_other_people_are_judged_by_the_network_given(
         ({"negatives": "cross"}, 1 / 91),
         ({"negatives": "both"}, 1 / 120),
         ({"objective": "bce", "negatives": "both"}, 1 / 2),
+        ({"windows": 5}, 1 / 5),
     ],
 )
 def test_guessing_network_is_reported_at_step_400(
@@ -294,7 +295,7 @@ def test_export_makes_confidence_3_mean_reliable(
     whole_table = reliability_fit.table
     monkeypatch.setattr(calibration.reliability_fit, "measure", measure)
     monkeypatch.setattr(calibration.reliability_fit, "table", table)
-    model = SyncNet(SMALL)
+    model = SyncNet(SMALL).with_pair_sigmoid(True)
     clips: Any = [SimpleNamespace(reference=f"val/{number}") for number in range(4)]
     options: Any = SimpleNamespace(seed=1, val=[])
     calibration_figures = calibration.calibrate(model, clips, options, device=ALONE.device)
@@ -307,6 +308,8 @@ def test_export_makes_confidence_3_mean_reliable(
     assert model.config.embedding_scale == pytest.approx(10 * 3 / 1.8, rel=0.1)
     assert model.config.reliable_confidence == 3.0 and model.config.is_calibrated
     factor = model.config.embedding_scale / 10
+    assert model.pair_sigmoid is not None
+    assert model.pair_sigmoid.threshold.item() == pytest.approx(factor * 10 * 2**0.5)
     dists = np.random.default_rng(5).normal(10, 1, (120, 31)).astype(np.float32)
     dists[:, 12] -= 2
     unscaled = reliability_fit.fit(_measured(12, seed=1), vshift=15)

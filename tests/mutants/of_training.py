@@ -212,8 +212,8 @@ JUDGING = (
     Mutant(
         "a pace that one clip is too short for",
         "training/batches/excerpts.py",
-        "        stretch = min(_stretch(rng, excerpt_frames(config)), shortest)\n",
-        "        stretch = _stretch(rng, excerpt_frames(config))\n",
+        "        stretch = min(_stretch(rng, excerpt_frames(config, draw.windows)), shortest)\n",
+        "        stretch = _stretch(rng, excerpt_frames(config, draw.windows))\n",
         (f"{DATA}::test_pace_of_a_batch_that_is_compared_fits_its_shortest_clip",),
     ),
     Mutant(
@@ -639,15 +639,15 @@ SYNCNET = (
     Mutant(
         "weights do not decay",
         "training/tasks/syncnet.py",
-        '{"params": model.parameters(), "weight_decay": options.weight_decay}',
-        '{"params": model.parameters(), "weight_decay": 0.0}',
+        '{"params": towers, "weight_decay": options.weight_decay}',
+        '{"params": towers, "weight_decay": 0.0}',
         (f"{STEP}::test_weights_decay_where_the_loss_asks_for_nothing",),
     ),
     Mutant(
         "the objective's scale decays",
         "training/tasks/syncnet.py",
-        '{"params": objective.parameters(), "weight_decay": 0.0}',
-        '{"params": objective.parameters(), "weight_decay": options.weight_decay}',
+        '{"params": of_objective, "weight_decay": 0.0}',
+        '{"params": of_objective, "weight_decay": options.weight_decay}',
         (f"{STEP}::test_weights_decay_where_the_loss_asks_for_nothing",),
     ),
     Mutant(

@@ -32,6 +32,7 @@ from training.data.selection import FRAME_MS
 WINDOW_STEP = 3  # frames between the windows compared; closer windows are too alike
 SPLIT_CHANCE = 0.5  # that an excerpt is split into two short clips, each with its own mean and ends
 DEFAULT_EXCERPT_S = 3.84  # where the network has no context of its own
+SHORT_EXCERPT_FRAMES = 25  # and few windows are taken: enough to change the speed and add noise
 STILL = 0.01  # added to the deviation of a picture, of 0..1: nothing moves below this
 
 
@@ -61,6 +62,7 @@ class Draw:
         rank, world: this process, and how many there are; each takes its share.
         across: excerpts give each other wrong sound: no person comes up twice, and all are played
             at one pace.
+        windows: taken of each excerpt, at random; None takes as many as `window_count` says.
     """
 
     seed: int
@@ -69,16 +71,30 @@ class Draw:
     rank: int = 0
     world: int = 1
     across: bool = False
+    windows: int | None = None
 
 
-def excerpt_frames(config: SyncNetConfig) -> int:
-    """Length of an excerpt, video frames: the network's own context where it has one."""
-    return config.context_frames or round(DEFAULT_EXCERPT_S * FRAME_RATE)
+def excerpt_frames(config: SyncNetConfig, windows: int | None = None) -> int:
+    """Length of an excerpt, video frames: the network's own context where it has one.
+
+    Without, an excerpt of which few windows are taken is short.
+    """
+    if config.context_frames:
+        return config.context_frames
+    if windows is None:
+        return round(DEFAULT_EXCERPT_S * FRAME_RATE)
+    half = WINDOW_FRAMES + WINDOW_STEP * (math.ceil(windows / 2) - 1)
+    return max(SHORT_EXCERPT_FRAMES, 2 * (half + config.side_frames))
 
 
-def window_count(config: SyncNetConfig) -> int:
-    """Windows compared in one excerpt: as many as two halves of it have."""
-    return 2 * ((excerpt_frames(config) // 2 - WINDOW_FRAMES) // WINDOW_STEP + 1)
+def window_count(config: SyncNetConfig, windows: int | None = None) -> int:
+    """Windows that an excerpt has: as many as two halves of it have.
+
+    Args:
+        config: of the network.
+        windows: that are to be taken of it: decides its length where the network does not.
+    """
+    return 2 * ((excerpt_frames(config, windows) // 2 - WINDOW_FRAMES) // WINDOW_STEP + 1)
 
 
 def chances(clips: list[Clip]) -> np.ndarray:
@@ -102,10 +118,10 @@ def draw_batch(clips: list[Clip], config: SyncNetConfig, draw: Draw, *, step: in
     stretch = None
     if draw.across:  # a speed change is visible in lips and sound, so all excerpts share it
         shortest = min(clips[index].frames for index in chosen)
-        stretch = min(_stretch(rng, excerpt_frames(config)), shortest)
+        stretch = min(_stretch(rng, excerpt_frames(config, draw.windows)), shortest)
     share = slice(draw.rank, None, draw.world)
     pairs = [
-        _excerpt(clips[index], np.random.default_rng(seed), config, grey=draw.grey, stretch=stretch)
+        _excerpt(clips[index], np.random.default_rng(seed), config, draw, stretch=stretch)
         for index, seed in zip(chosen[share], seeds[share], strict=True)
     ]
     lips, sound = (torch.stack(parts) for parts in zip(*pairs, strict=True))
@@ -121,11 +137,11 @@ def _excerpt(
     clip: Clip,
     rng: np.random.Generator,
     config: SyncNetConfig,
+    draw: Draw,
     *,
-    grey: float,
     stretch: int | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    frames = excerpt_frames(config)
+    frames = excerpt_frames(config, draw.windows)
     stretch = min(stretch or _stretch(rng, frames), clip.frames)
     split = bool(config.context_frames) and rng.random() < SPLIT_CHANCE
     starts = range(0)
@@ -141,15 +157,17 @@ def _excerpt(
         pictures, sound = change_speed(pictures, sound, frames=frames)
     # The first column is computed without a sample before it, so it is left out.
     columns = features.mfcc(augment_sound(sound, rng))[1:]
-    lips = augment_lips(torch.from_numpy(pictures), rng, size_px=config.lip_size_px, grey=grey)
+    lips = augment_lips(torch.from_numpy(pictures), rng, size_px=config.lip_size_px, grey=draw.grey)
     parts = []
     for part in torch.arange(frames).chunk(1 + split):
         start, stop = int(part[0]), int(part[-1]) + 1
         around = columns[start * MFCC_PER_FRAME : (stop + 2 * side) * MFCC_PER_FRAME]
         parts.append(_windows(lips[start:stop], around, rng, config, side=side))
-    count = window_count(config)
+    taken = np.arange(window_count(config, draw.windows))
+    if draw.windows:
+        taken = np.sort(rng.permutation(taken)[: draw.windows])
     lip_windows, windows_with_sound = (
-        torch.cat(streams)[:count] for streams in zip(*parts, strict=True)
+        torch.cat(streams)[taken] for streams in zip(*parts, strict=True)
     )
     return lip_windows, windows_with_sound
 

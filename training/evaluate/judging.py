@@ -145,9 +145,12 @@ def _stands_out(sync: sync_offset.Sync, frames: int, config: SyncNetConfig) -> b
     """Whether the single offset of a short clip is used.
 
     A network in training is not calibrated yet, so nothing of it is `reliable`: then the margin
-    decides, by the scale of the embeddings and the root of the length.
+    decides, by the scale of the embeddings and the root of the length; without a scale, no clip
+    stands out.
     """
     if sync.at_search_edge:
+        return False
+    if not (config.is_calibrated or config.embedding_scale):
         return False
     if config.is_calibrated:
         return sync.reliable

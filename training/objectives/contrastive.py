@@ -15,9 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.options import check_choice
+from models.syncnet import PairSigmoid
 
 Negatives = Literal["same", "cross", "both"]
 UNRELATED = 2 * 0.7  # lengths: about the distance of two at a right angle
+FREE_THRESHOLD = 10.0  # of embeddings without a length: half the published margin
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
 
 
@@ -38,18 +40,21 @@ class Objective(nn.Module):
     def wrong_sound(self, sound: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Another window's sound for every window: of its own excerpt, of another one, or both.
 
+        The only window of an excerpt gets that of another excerpt.
+
         Args:
             sound: (B, W, E).
             generator: on the CPU.
         """
         excerpts, windows = sound.shape[:2]
-        shift = torch.randint(1, windows, (excerpts, windows), generator=generator)
+        only = windows == 1
+        shift = torch.randint(1 - only, windows, (excerpts, windows), generator=generator)
         window = (torch.arange(windows) + shift) % windows
         excerpt = torch.arange(excerpts)[:, None].expand(excerpts, windows)
         if self.negatives != "same" and excerpts > 1:
             other = torch.randint(1, excerpts, (excerpts, windows), generator=generator)
             chosen = torch.rand(excerpts, windows, generator=generator)
-            leave = chosen < (1.0 if self.negatives == "cross" else 0.5)
+            leave = chosen < (1.0 if only or self.negatives == "cross" else 0.5)
             excerpt = torch.where(leave, (excerpt + other) % excerpts, excerpt)
         return sound[excerpt.to(sound.device), window.to(sound.device)]
 
@@ -120,12 +125,21 @@ class Margin(Objective):
 
 
 class DistanceBCE(Objective):
-    """Binary cross-entropy on the distance of a pair, half of the pairs shuffled."""
+    """Binary cross-entropy on the distance of a pair, half of the pairs shuffled.
 
-    def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
+    Slope and threshold are the network's, where it has them: they are averaged, exported and used
+    with its towers.
+    """
+
+    def __init__(
+        self,
+        *,
+        negatives: Negatives = "same",
+        embedding_scale: float = 0.0,
+        sigmoid: PairSigmoid | None = None,
+    ) -> None:
         super().__init__(negatives=negatives, embedding_scale=embedding_scale)
-        self.log_slope = nn.Parameter(torch.tensor(0.0))
-        self.threshold = nn.Parameter(torch.tensor(0.0))
+        self.sigmoid = sigmoid or PairSigmoid(UNRELATED * embedding_scale or FREE_THRESHOLD)
 
     def forward(
         self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
@@ -133,10 +147,7 @@ class DistanceBCE(Objective):
         """See the class."""
         right = (lips - sound).norm(dim=2)
         wrong = (lips - self.wrong_sound(sound, generator)).norm(dim=2)
-        distance = torch.stack([right, wrong])
-        # The threshold starts where the distances are, whatever the scale of the embeddings.
-        centre = distance.detach().mean()
-        logits = self.log_slope.exp() * (self.threshold + centre - distance)
+        logits = self.sigmoid(torch.stack([right, wrong]))
         labels = torch.stack([torch.ones_like(right), torch.zeros_like(wrong)])
         loss = F.binary_cross_entropy_with_logits(logits, labels)
         return loss, ((logits > 0) == (labels > 0.5)).float().mean()

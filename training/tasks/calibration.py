@@ -68,6 +68,8 @@ def calibrate(
         return None
     calibration = reliability_fit.fit(measured[0], vshift=reliability_fit.Options.vshift)
     factor = _scale_factor(measured[0], calibration, model.config)
+    if model.pair_sigmoid is not None:
+        model.pair_sigmoid.rescale(factor)
     scaled = tuple(map(reliability.NUMBERS.index, reliability.SCALED))
     model.config = replace(
         model.config,

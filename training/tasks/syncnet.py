@@ -10,7 +10,7 @@ import torch
 
 from models import weights
 from models.device import torch_device
-from models.syncnet import SMALL, SyncNet, SyncNetConfig
+from models.syncnet import SIAMESE, SMALL, SyncNet, SyncNetConfig
 from pipeline.errors import InputError
 from pipeline.progress import Progress, silent
 from training.batches import excerpts
@@ -25,7 +25,7 @@ from training.loop.fit import fit
 from training.loop.journal import Beginning
 from training.loop.resume import Origin
 from training.loop.task import Report, Task
-from training.objectives.contrastive import OBJECTIVES, Objective
+from training.objectives.contrastive import OBJECTIVES, DistanceBCE, Objective
 from training.tasks.calibration import calibrate
 from training.tasks.syncnet_data import Data, load_data
 from training.tasks.syncnet_module import TrainingModule, still_guessing
@@ -59,10 +59,13 @@ class SyncNetTask(Task):
     ) -> None:
         """Before the first step; network and objective are on the device they are trained on."""
         self.module, self.network = TrainingModule(model, objective), model
+        of_objective = list(objective.parameters())  # a `PairSigmoid` of the network among them
+        numbers = {id(parameter) for parameter in of_objective}
+        towers = [p for p in model.parameters() if id(p) not in numbers]
         optimizer = torch.optim.AdamW(
             [
-                {"params": model.parameters(), "weight_decay": options.weight_decay},
-                {"params": objective.parameters(), "weight_decay": 0.0},
+                {"params": towers, "weight_decay": options.weight_decay},
+                {"params": of_objective, "weight_decay": 0.0},
             ]
         )
         self.networks = {"lesson": self.module}
@@ -81,6 +84,7 @@ class SyncNetTask(Task):
             group.rank,
             group.world,
             across=options.negatives != "same",
+            windows=options.windows,
         )
         self._recent: deque[float] = deque(maxlen=100)
         self._calibrated: dict[str, Any] | None = None
@@ -106,7 +110,7 @@ class SyncNetTask(Task):
         """Accuracy of a guess: one of two for a pairwise objective."""
         if self._options.objective != "multiway":
             return 0.5
-        windows = excerpts.window_count(self.network.config)
+        windows = self._options.windows or excerpts.window_count(self.network.config)
         share = self._options.excerpts // self._group.world
         choices = {
             "same": windows,
@@ -256,9 +260,7 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
         if state and not _is_of(state["config"], model.config):
             raise InputError(f"{checkpoint} is of another network; use another --run.")
         data = load_data(options, model.config, group, progress=progress)
-        objective = OBJECTIVES[options.objective](
-            negatives=options.negatives, embedding_scale=model.config.embedding_scale
-        )
+        objective = _objective(options, model)
         modules = model.to(group.device), objective.to(group.device)
         task = SyncNetTask(*modules, options, data, group)
         if state and state["lesson"].keys() != task.module.state_dict().keys():
@@ -269,15 +271,32 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
 def _network(options: TrainOptions, *, say: bool) -> SyncNet:
     """The network a run starts from."""
     torch.manual_seed(options.seed)
-    model = SyncNet(SMALL)
+    config = SIAMESE if options.network == "siamese" else SMALL
+    model = SyncNet(config)
     if options.init:
         model, weights_file = weights.load_syncnet(options.init, device=torch.device("cpu"))
+        if options.network and not model.config.has_towers_of(config):
+            raise InputError(
+                f"--init {options.init} is no network of --network {options.network}; give "
+                "weights that are, or leave --network out."
+            )
         model.requires_grad_(True)
         if say:
             print(f"starts from {weights_file.file}")
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
-    return model
+    available = excerpts.window_count(model.config, options.windows)
+    if options.windows and options.windows > available:
+        raise InputError(f"--windows must be at most {available} for this network; see --help.")
+    return model.with_pair_sigmoid(options.objective == "bce")
+
+
+def _objective(options: TrainOptions, model: SyncNet) -> Objective:
+    """What is asked of the network; the distance of a pair is judged by the network's sigmoid."""
+    kind = OBJECTIVES[options.objective]
+    more = {"sigmoid": model.pair_sigmoid} if kind is DistanceBCE else {}
+    scale = model.config.embedding_scale
+    return kind(negatives=options.negatives, embedding_scale=scale, **more)
 
 
 def _origin(options: TrainOptions) -> Origin:

@@ -52,7 +52,7 @@ def load_data(
         count = resume.clips_in_words([file.name for file in files])
         print(f"{count} found; what the cache lacks is decoded now", flush=True)
     loaded = _decoded(chosen, options, config, group, margin=True, progress=progress)
-    shortest = excerpts.excerpt_frames(config)
+    shortest = excerpts.excerpt_frames(config, options.windows)
     real = [clip for clip in loaded.clips if clip.frames >= shortest]
     short = {c.name: f"too short ({c.frames} frames)" for c in loaded.clips if c.frames < shortest}
     left_out |= loaded.left_out | short

@@ -1,6 +1,7 @@
 """The flags of train_syncnet.py, and which of them make no run."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from models.options import check_choice
 from pipeline.errors import InputError
@@ -9,6 +10,9 @@ from training.loop import resume
 from training.loop.distributed import Processes
 from training.loop.options import ClipOptions, check_flags
 from training.objectives.contrastive import OBJECTIVES, Negatives
+
+Network = Literal["small", "siamese"]
+NETWORKS: tuple[str, ...] = get_args(Network)
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,13 @@ class TrainOptions(ClipOptions):
     drawn: int | None = resume.fixed()
     grey: float = resume.fixed()
     init: str | None = resume.fixed()
+    network: Network | None = resume.fixed()
     patience: int = resume.free()
     objective: str = resume.fixed()
     negatives: Negatives = resume.fixed()
     refine_at: list[int] = resume.fixed()
     excerpts: int = resume.fixed()
+    windows: int | None = resume.fixed()
     dropout: float | None = resume.fixed()
 
     def __post_init__(self) -> None:
@@ -44,6 +50,11 @@ def check_options(options: TrainOptions, group: Processes) -> None:
         raise InputError("--drawn must not be negative; see --help.")
     if options.dropout is not None and not 0 <= options.dropout < 1:
         raise InputError("--dropout is a share of 0 to 1; see --help.")
+    if options.windows is not None and options.windows < 1 + (options.negatives == "same"):
+        raise InputError(
+            "--windows is at least 1, and 2 where wrong sound is of the same excerpt "
+            "(--negatives same); see --help."
+        )
     share, rest = divmod(options.excerpts, group.world)
     if rest or (share < 2 and options.negatives != "same"):
         raise InputError(
