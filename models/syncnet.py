@@ -261,11 +261,24 @@ def normalise_lips(pixels: np.ndarray, config: SyncNetConfig) -> np.ndarray:
     if not config.context_frames:
         return values
     values /= 255
+    mean, deviation = lip_statistics(values, config)
+    return (values - mean) / deviation[:, None, None, None]
+
+
+def lip_statistics(values: np.ndarray, config: SyncNetConfig) -> tuple[np.ndarray, np.ndarray]:
+    """What `normalise_lips` takes away, and what it divides by.
+
+    Args:
+        values: (T, C, H, W) float32 in 0..1.
+        config: of the network, with a context.
+
+    Returns:
+        (T, C, H, W) mean picture of the surrounding seconds, and (T,) deviation from it.
+    """
     mean = running_mean(values, config.context_frames)
     power = running_mean((values**2).mean(axis=(1, 2, 3)), config.context_frames)
     variance = power - (mean**2).mean(axis=(1, 2, 3))
-    deviation = np.sqrt(np.maximum(variance, 0)) + 0.01  # a still picture stays near zero
-    return (values - mean) / deviation[:, None, None, None]
+    return mean, np.sqrt(np.maximum(variance, 0)) + 0.01  # a still picture stays near zero
 
 
 def normalise_mfcc(columns: np.ndarray, config: SyncNetConfig) -> np.ndarray:

@@ -25,6 +25,7 @@ from models.options import check_choice
 from models.s3fd import PUBLISHED as S3FD_PUBLISHED
 from models.s3fd import S3FD, S3FDConfig
 from models.s3fd import SMALL as S3FD_SMALL
+from models.speech2vid import MouthNetwork, Speech2Vid, Speech2VidConfig, generator_config
 from models.syncnet import PUBLISHED as SYNCNET_PUBLISHED
 from models.syncnet import SyncNet, SyncNetConfig
 from models.wav2lip import PUBLISHED as WAV2LIP_PUBLISHED
@@ -140,8 +141,8 @@ def expert_weights(expert: str | Path = "auto") -> WeightsFile:
 
 def load_wav2lip(
     checkpoint: str | Path = "auto", *, device: torch.device
-) -> tuple[Wav2Lip, WeightsFile]:
-    """Loads a generator ready for inference.
+) -> tuple[MouthNetwork, WeightsFile]:
+    """Loads a generator ready for inference: the network that the file's configuration names.
 
     Args:
         checkpoint: a weights file, or "auto": the published one trained against a discriminator,
@@ -152,7 +153,9 @@ def load_wav2lip(
         WeightsError: the file is absent or does not fit.
     """
     path = _chosen(checkpoint, ("wav2lip_gan", "wav2lip"), WAV2LIP_OWN_FILE)
-    model = Wav2Lip(_configured(path, Wav2LipConfig.from_json, WAV2LIP_PUBLISHED))
+    config = _configured(path, generator_config, WAV2LIP_PUBLISHED)
+    model: MouthNetwork
+    model = Speech2Vid(config) if isinstance(config, Speech2VidConfig) else Wav2Lip(config)
     fill(model, path)
     return _ready(model, device), _weights_file(path)
 

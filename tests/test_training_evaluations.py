@@ -307,7 +307,7 @@ def test_clips_exchange_sound_with_another_video_far_along_the_list() -> None:
     short, surplus = _face("val/d/00000", 34), _face("val/e/00000", 60)
     assert len(short.starts) < 25 <= len(long[0].starts)
     faces = [long[0], short, *long[1:], late, surplus]
-    pairs = evaluate_mouths.exchanges(faces, {f.clip.name: Path(f.clip.name) for f in faces})
+    pairs = evaluate_mouths.exchanges(faces, {f.clip.name: Path(f.clip.name) for f in faces}, MEL)
     usable = [*long, late]
     strangers = {0: 2, 1: 3, 2: 4, 3: 0, 4: 1}  # two further along, round the end
     assert [exchange.face for exchange in pairs] == usable
@@ -321,7 +321,7 @@ def test_clips_exchange_sound_with_another_video_far_along_the_list() -> None:
             exchange.sound, stranger.clip.samples[first : first + 25 * SAMPLES_PER_FRAME]
         )
         assert exchange.file == Path(exchange.face.clip.name)
-    same = evaluate_mouths.exchanges(long[:2], {f.clip.name: Path("x") for f in long})
+    same = evaluate_mouths.exchanges(long[:2], {f.clip.name: Path("x") for f in long}, MEL)
     assert same == []  # two tracks of one video: nobody else's sound
 
 

@@ -96,7 +96,8 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
     far = [starts[np.abs(starts - frame) >= LEAST_APART_FRAMES] for frame in frames]
     others = np.array([rng.choice(choice) for choice in far])
     real, reference = face.faces(frames, face.box), face.faces(others, face.box)
-    generated = generator.draw(real, face.sound(frames).numpy(), reference=reference)
+    sound = heard_by(generator, face, frames)
+    generated = generator.draw(real, sound, reference=reference)
     rows, columns = mouth_box()
     alike = ssim(*(face_tensor(faces).double() for faces in (generated, real)))[..., rows, columns]
     a, b = generated[:, rows, columns], real[:, rows, columns]
@@ -108,6 +109,12 @@ def with_own_sound(face: FaceClip, generator: Generator, *, seed: int) -> Redraw
         "sharpness": sharpness(a) / max(sharpness(b), LEAST_SHARPNESS),
     }
     return Redrawn(real, generated, figures)
+
+
+def heard_by(generator: Generator, face: FaceClip, frames: np.ndarray) -> np.ndarray:
+    """What a generator hears for some frames of a clip, as `Generator.draw` takes it."""
+    hears_cepstra = generator.hears_cepstra
+    return (face.sound_around(frames) if hears_cepstra else face.sound(frames)).numpy()
 
 
 def sharpness(faces: np.ndarray) -> float:
@@ -124,7 +131,7 @@ def dubbed_crops(
     Args:
         crops: (224, 224, 3) uint8 each.
         face: of the clip.
-        windows: (N, 1, 80, 16) sound of every frame.
+        windows: (N, ...) sound of every frame, as the generator hears it.
         generator: draws.
     """
     cut = face.box
@@ -146,7 +153,7 @@ class Exchange:
 
     Attributes:
         file, face: of the clip.
-        windows: (N, 1, 80, 16) sound of every frame.
+        windows: (N, ...) sound of every frame, as the generator hears it.
         sound: (640 N,) int16, the same to listen to.
     """
 
@@ -156,7 +163,9 @@ class Exchange:
     sound: np.ndarray
 
 
-def exchanges(faces: list[FaceClip], by_name: dict[str, Path]) -> list[Exchange]:
+def exchanges(
+    faces: list[FaceClip], by_name: dict[str, Path], generator: Generator
+) -> list[Exchange]:
     """Every clip that is long enough, with the sound of one far along the list."""
     frames = FOREIGN_S * FRAME_RATE
     long_enough = [face for face in faces if len(face.starts) >= frames][:LARGEST_CLIPS]
@@ -166,7 +175,7 @@ def exchanges(faces: list[FaceClip], by_name: dict[str, Path]) -> list[Exchange]
         if stranger.clip.reference == face.clip.reference:
             continue
         start = int(stranger.starts[0])
-        windows = stranger.sound(np.arange(start, start + frames)).numpy()
+        windows = heard_by(generator, stranger, np.arange(start, start + frames))
         sound = samples.shifted_sound(
             stranger.clip, first=start, frames=frames, lead_ms=-stranger.clip.offset_ms
         )
@@ -238,7 +247,7 @@ def evaluate(
     if pictures:
         cv2.imwrite(str(pictures / "own_sound.png"), np.vstack([one.strip() for one in redrawn]))
     foreign = {}
-    pairs = exchanges(faces, by_name)
+    pairs = exchanges(faces, by_name, generator)
     with ExitStack() as stack:
         writer = stack.enter_context(_side_by_side(pairs, pictures)) if pictures and pairs else None
         for pair in pairs:

@@ -235,9 +235,17 @@ def _speakers(workspace: Workspace, tracks: list[Track]) -> dict[int, np.ndarray
 
 
 def voices_of(
-    workspace: Workspace, source: Source, chosen: dict[int, np.ndarray], options: DubOptions
+    workspace: Workspace,
+    source: Source,
+    chosen: dict[int, np.ndarray],
+    options: DubOptions,
+    *,
+    with_cepstra: bool = False,
 ) -> tuple[dict[int, Voice], list[Sound]]:
-    """The voice of every chosen track, and the sounds of the output."""
+    """The voice of every chosen track, and the sounds of the output.
+
+    `with_cepstra`: for a generator that hears these.
+    """
     unknown = [n for n in options.audio if n is not None and n not in chosen]
     if unknown:
         raise InputError(f"--audio {unknown[0]}=...: track {unknown[0]} is not among --tracks.")
@@ -256,6 +264,7 @@ def voices_of(
             delay_s=sound.delay_s,
             silence_gate=options.silence_gate,
             audio_stream=sound.audio_stream,
+            with_cepstra=with_cepstra,
         )
         for sound in dict.fromkeys(sound_of.values())
     }

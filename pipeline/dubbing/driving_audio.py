@@ -1,4 +1,4 @@
-"""Mel features of the driving audio, with a silence gate."""
+"""Features of the driving audio, with a silence gate: mel, and cepstra for who hears these."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
-from models import features
+from models import features, speech2vid
 from models.features import (
+    COLUMN_SAMPLES,
+    COLUMN_STEP,
     MEL_LIMIT,
     MEL_RATE,
     MEL_STEP,
@@ -37,12 +39,14 @@ class Voice:
         mel: (80, 16 + columns + 16) float32, the file from its own start between two silences as
             long as a window: lips close before they speak and after.
         duration_s: of the file.
+        cepstra: (12, columns) float32 where the generator hears these, see models/speech2vid.py.
     """
 
     path: Path
     delay_s: float
     mel: np.ndarray
     duration_s: float
+    cepstra: np.ndarray | None = None
 
     @property
     def end_s(self) -> float:
@@ -56,7 +60,21 @@ class Voice:
             times_s: (N,) on the output's clock.
 
         Returns:
-            (N, 1, 80, 16) float32; silence before the sound starts and after it has ended.
+            `mel_windows`, or (N, 1, 12, 20) float32 where there are cepstra; silence before the
+            sound starts and after it has ended.
+        """
+        if self.cepstra is None:
+            return self.mel_windows(times_s)
+        return speech2vid.windows_around(self.cepstra, np.asarray(times_s) - self.delay_s)
+
+    def mel_windows(self, times_s: np.ndarray) -> np.ndarray:
+        """The mel features from some times of the output on.
+
+        Args:
+            times_s: (N,) on the output's clock.
+
+        Returns:
+            (N, 1, 80, 16) float32.
         """
         last = self.mel.shape[1] - MEL_WINDOW_COLUMNS
         own_s = np.asarray(times_s) - self.delay_s + MEL_WINDOW_COLUMNS / MEL_RATE
@@ -73,6 +91,7 @@ def read_voice(
     delay_s: float = 0.0,
     silence_gate: bool = True,
     audio_stream: int | None = None,
+    with_cepstra: bool = False,
 ) -> Voice:
     """Reads a sound file, or the sound of a video.
 
@@ -82,6 +101,7 @@ def read_voice(
         silence_gate: replace pauses by silence, so that the mouth closes there instead of
             following background noise.
         audio_stream: index among its sound streams; None for the one players take.
+        with_cepstra: for a generator that hears these.
 
     Raises:
         InputError: there is no sound in it.
@@ -90,9 +110,14 @@ def read_voice(
     if not samples.size:
         raise InputError(f"{path} has no sound; give a file with some to --audio.")
     mel = features.mel(samples, silence_columns=MEL_WINDOW_COLUMNS)
+    cepstra = speech2vid.cepstra(features.mfcc(samples)) if with_cepstra else None
     if silence_gate:
-        mel[:, MEL_WINDOW_COLUMNS:-MEL_WINDOW_COLUMNS][:, ~speech(samples)] = -MEL_LIMIT
-    return Voice(path, delay_s, mel, len(samples) / SAMPLE_RATE)
+        spoken = speech(samples)
+        mel[:, MEL_WINDOW_COLUMNS:-MEL_WINDOW_COLUMNS][:, ~spoken] = -MEL_LIMIT
+        if cepstra is not None:
+            middles = np.arange(cepstra.shape[1]) * COLUMN_STEP + COLUMN_SAMPLES // 2
+            cepstra[:, ~spoken[(middles // MEL_STEP).clip(max=len(spoken) - 1)]] = 0
+    return Voice(path, delay_s, mel, len(samples) / SAMPLE_RATE, cepstra)
 
 
 def speech(samples: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 
 from models import wav2lip
 from models.device import to_device
-from models.wav2lip import Wav2Lip
+from models.speech2vid import MouthNetwork, Speech2Vid
 from pipeline.dubbing import blend, face_path
 from pipeline.dubbing.driving_audio import Voice
 from pipeline.dubbing.face_path import FacePath, Region
@@ -74,9 +74,14 @@ class Generator:
         batch_size: faces in one pass.
     """
 
-    model: Wav2Lip
+    model: MouthNetwork
     device: torch.device
     batch_size: int
+
+    @property
+    def hears_cepstra(self) -> bool:
+        """Its sound is cepstra; else it is mel features."""
+        return isinstance(self.model, Speech2Vid)
 
     @torch.inference_mode()
     def draw(
@@ -86,7 +91,8 @@ class Generator:
 
         Args:
             faces: (N, 96, 96, 3) uint8 BGR.
-            sound: (N, 1, 80, 16) float32.
+            sound: (N, 1, 80, 16) float32 mel features, or (N, 1, 12, 20) cepstra where it hears
+                these: of each face by itself, which a Speech2Vid takes to hold still.
             reference: other frames of the same faces; None takes the same, as upstream does.
 
         Returns:
@@ -97,8 +103,8 @@ class Generator:
             part = slice(start, start + self.batch_size)
             other = None if reference is None else reference[part]
             pixels = to_device(wav2lip.generator_input(faces[part], other), self.device)
-            mels = to_device(torch.from_numpy(sound[part]), self.device)
-            mouths.append(wav2lip.to_uint8(self.model(mels, pixels)))
+            heard = to_device(torch.from_numpy(sound[part]), self.device)
+            mouths.append(wav2lip.to_uint8(self.model(heard, pixels)))
         return np.concatenate(mouths)
 
 

@@ -116,14 +116,16 @@ def dub(
         source, notices = find_source(workspace, video)
         tracks = [track for track, _ in workspace.read_tracks(frame_size_px=source.size_px)]
         chosen = choose(workspace, tracks, options.tracks)
-        voices, sounds = voices_of(workspace, source, chosen, options)
+        model, weights_file = weights.load_wav2lip(options.checkpoint, device=where)
+        generator = Generator(folding.fold_batch_norms(model), where, options.batch_size)
+        voices, sounds = voices_of(
+            workspace, source, chosen, options, with_cepstra=generator.hears_cepstra
+        )
         notices += corrections(source, sounds)
         dub_tracks = _dub_tracks(workspace, source, tracks, voices, chosen, options)
         frames = _length(source, voices, options.fit)
         if options.texture_video and not options.texture_video.is_file():
             raise InputError(f"--texture_video {options.texture_video} is not a file.")
-        model, weights_file = weights.load_wav2lip(options.checkpoint, device=where)
-        generator = Generator(folding.fold_batch_norms(model), where, options.batch_size)
         with workspace.collecting() as staging, ExitStack() as stack:
             if options.texture == "own" and options.blend:
                 dub_tracks = _textured(

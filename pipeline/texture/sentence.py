@@ -107,7 +107,7 @@ class Sentence:
             surroundings=np.stack([traits.surroundings(face) for face in grey]),
             sound=traits.heard(model, samples, times_s - self.voice.delay_s),
             lips=None,
-            pause=traits.gated_pauses(self.voice.windows(times_s)),
+            pause=traits.gated_pauses(self.voice.mel_windows(times_s)),
         )
 
     def maps(self, library: Library, own: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 
 from models import wav2lip
 from models.wav2lip import EXPERT_FRAMES
-from training.data.faces import FaceClip, drawn_clips
+from training.data.faces import Cut, FaceClip, drawn_clips
 
 LEAST_APART_FRAMES = 25  # of reference and target, where the clip is long enough
 # That show the face without a gap. The sound of the last one's window takes six more, so a clip
@@ -36,6 +36,27 @@ class FaceBatch:
         parts = (self.target, self.reference, self.mels, self.taught)
         return FaceBatch(*(part.to(device, non_blocking=True) for part in parts))
 
+    def first(self, count: int) -> "FaceBatch":
+        """Its first windows, for a picture."""
+        parts = (self.target, self.reference, self.mels, self.taught)
+        return FaceBatch(*(part[:count] for part in parts))
+
+
+@dataclass(frozen=True)
+class Window:
+    """Five frames of a clip, and five others to show what the person looks like.
+
+    Attributes:
+        frames: (5,) which they are.
+        cut: of both.
+        target, reference: (5, 3, 96, 96) float32 BGR in 0..1.
+    """
+
+    frames: np.ndarray
+    cut: Cut
+    target: torch.Tensor
+    reference: torch.Tensor
+
 
 def face_batch(
     clips: list[FaceClip],
@@ -57,23 +78,34 @@ def face_batch(
         share: of this process.
     """
     chosen = drawn_clips(clips, seed=seed, step=step, count=size, share=share)
-    rows = [_window(clip, rng, augmented=augmented) for clip, rng in chosen]
+    rows = [_row(clip, window(clip, rng, augmented=augmented)) for clip, rng in chosen]
     return FaceBatch(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 
-def _window(
-    clip: FaceClip, rng: np.random.Generator, *, augmented: bool
+def _row(
+    clip: FaceClip, one: Window
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    taught = clip.taught_at(one.frames)[:, 1]
+    return one.target, one.reference, clip.sound(one.frames), taught
+
+
+def window(clip: FaceClip, rng: np.random.Generator, *, augmented: bool) -> Window:
+    """A random window of a clip.
+
+    Args:
+        clip: with at least one start.
+        rng: of the window.
+        augmented: another box and other light than as run_wav2lip.py cuts a face.
+    """
     start = int(rng.choice(clip.starts))
     other = _other_start(clip.starts, start, rng)
-    window = np.arange(EXPERT_FRAMES)
+    five = np.arange(EXPERT_FRAMES)
     cut = clip.random_box(rng) if augmented else clip.box
-    faces = clip.faces(np.concatenate([start + window, other + window]), cut)
+    faces = clip.faces(np.concatenate([start + five, other + five]), cut)
     if augmented:
         faces = _other_light(faces, rng)
     pictures = wav2lip.face_tensor(faces).unflatten(0, (2, EXPERT_FRAMES))
-    frames = start + window
-    return pictures[0], pictures[1], clip.sound(frames), clip.taught_at(frames)[:, 1]
+    return Window(start + five, cut, pictures[0], pictures[1])
 
 
 def _other_start(starts: np.ndarray, start: int, rng: np.random.Generator) -> int:

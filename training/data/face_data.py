@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.syncnet import SyncNetConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.progress import Progress, silent
@@ -44,6 +45,7 @@ def load_faces(
     source: FaceSource,
     *,
     teacher: Teacher | None = None,
+    judge: SyncNetConfig | None = None,
     say: bool = False,
     progress: Progress = silent,
 ) -> list[FaceClip]:
@@ -53,6 +55,8 @@ def load_faces(
         data_dirs: of run_pipeline.py, or all of them preprocessed_root folders of Wav2Lip.
         source: cache and choice.
         teacher: embeds crops by a SyncNet; a preprocessed_root has no crops for it.
+        judge: configuration of a SyncNet that judges what is drawn: faces get their lips as it
+            sees them.
         say: print how many clips are used, and why others are left out.
         progress: called after each clip.
 
@@ -60,6 +64,11 @@ def load_faces(
         InputError: nothing is left to train on; the sentence says why.
     """
     if any(preprocessed.is_root(folder) for folder in data_dirs):
+        if judge is not None:
+            raise InputError(
+                f"{data_dirs[0]} is a preprocessed_root, which holds no crops for a SyncNet to "
+                "judge; give folders of run_pipeline.py, or --teacher none."
+            )
         files: list[Path] = []
         faces, left_out = _of_preprocessed(data_dirs, source, progress)
         total = len(faces) + len(left_out)
@@ -70,6 +79,8 @@ def load_faces(
                 f"{data_dirs[0]} is no preprocessed_root; give --val instead of --filelists."
             )
         faces, left_out = _of_tracks(files, source, progress)
+        if judge is not None:
+            faces = _with_lips(faces, files, judge, source, left_out, progress)
         total = len(files)
     usable = [face for face in faces if len(face.stretches(source.least_frames))]
     named = selection.with_people([face.clip for face in usable], data_dirs)
@@ -116,6 +127,29 @@ def _of_tracks(
         except PipelineError as error:
             left_out[clip.name] = f"without its track ({error})"
     return faces, left_out
+
+
+def _with_lips(
+    faces: list[FaceClip],
+    files: list[Path],
+    judge: SyncNetConfig,
+    source: FaceSource,
+    left_out: dict[str, str],
+    progress: Progress,
+) -> list[FaceClip]:
+    """The faces with their lips as `judge` sees them; `left_out` says why others have none."""
+    names = {face.clip.name for face in faces}
+    loaded = samples.load_clips(
+        [file for file in files if samples.clip_name(file) in names],
+        judge,
+        cache=source.cache,
+        margin=False,
+        cache_gb=source.cache_gb,
+        progress=progress,
+    )
+    left_out |= loaded.left_out
+    lips = {clip.name: clip.pictures for clip in loaded.clips}
+    return [replace(face, lips=lips[name]) for face in faces if (name := face.clip.name) in lips]
 
 
 def _of_preprocessed(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from models import features
+from models import features, speech2vid
 from models.features import FRAME_RATE, SAMPLE_RATE
 from models.syncnet import CROP_PX, SMALL
 from models.wav2lip import EXPERT_FRAMES, FACE_PX
@@ -51,17 +51,29 @@ class FaceClip:
         box: the face in every picture, as Wav2Lip wants it.
         shows_face: (T,) bool, frames whose picture shows the face; None: all.
         taught: a SyncNet's embeddings of it, where an expert learns from one.
+        lips: (T, C, S, S) uint8, the part of the crops that a SyncNet looks at, where one judges.
     """
 
     clip: Clip
     box: Cut
     shows_face: np.ndarray | None = None
     taught: Taught | None = None
+    lips: np.ndarray | None = None
 
     @cached_property
     def mel(self) -> np.ndarray:
         """(80, columns) float32, from the file's first sample on."""
         return features.mel(self.clip.samples)
+
+    @cached_property
+    def cepstra(self) -> np.ndarray:
+        """(12, columns) float32, what a Speech2Vid hears, from the file's first sample on."""
+        return speech2vid.cepstra(self.mfcc)
+
+    @cached_property
+    def mfcc(self) -> np.ndarray:
+        """(columns, 13) float32, what a SyncNet hears."""
+        return features.mfcc(self.clip.samples)
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -85,8 +97,17 @@ class FaceClip:
 
     def sound(self, frames: np.ndarray) -> torch.Tensor:
         """The mel windows (N, 1, 80, 16) of the sound that belongs to some video frames."""
-        times_s = frames / FRAME_RATE - self.clip.offset_at(frames) / 1000
-        return torch.from_numpy(features.mel_windows(self.mel, np.maximum(times_s, 0)))
+        times_s = np.maximum(self.sound_times_s(frames), 0)
+        return torch.from_numpy(features.mel_windows(self.mel, times_s))
+
+    def sound_around(self, frames: np.ndarray) -> torch.Tensor:
+        """The same for a Speech2Vid that draws single frames: cepstra (N, 1, 12, 20)."""
+        times_s = self.sound_times_s(frames)
+        return torch.from_numpy(speech2vid.windows_around(self.cepstra, times_s))
+
+    def sound_times_s(self, frames: np.ndarray) -> np.ndarray:
+        """When the sound of some video frames is heard in the file."""
+        return frames / FRAME_RATE - self.clip.offset_at(frames) / 1000
 
     def taught_at(self, frames: np.ndarray) -> torch.Tensor:
         """The SyncNet's embeddings of lips and sound of the windows from some frames: (N, 2, E)."""

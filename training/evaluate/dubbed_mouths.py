@@ -202,7 +202,9 @@ def redrawn(
         PSNR and SSIM at the face's own size, of own mouths and of the generator alone.
     """
     source, rate = speaker.source, speaker.source.frame_rate
-    voice = read_voice(source.path, audio_stream=source.audio_stream)
+    voice = read_voice(
+        source.path, audio_stream=source.audio_stream, with_cepstra=generator.hears_cepstra
+    )
     end_s = speaker.path.start_s + SPEECH_S
     with ExitStack() as stack:
         spoken = np.ones(len(speaker.track.frames), bool)

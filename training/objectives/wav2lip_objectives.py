@@ -13,10 +13,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from models import wav2lip
+from models.speech2vid import MouthNetwork
+from models.syncnet import SyncNet
 from models.wav2lip import FACE_PX, SyncNetColor, Wav2Lip, Wav2LipDiscriminator
 from pipeline.dubbing.blend import mouth_mask
 from training.batches.expert_excerpts import ExpertBatch
 from training.batches.face_batches import FaceBatch
+from training.batches.speech2vid_batches import Speech2VidBatch
+from training.objectives.lip_judge import judge_loss
 from training.objectives.structure import RADIUS_PX, fine_contrast, ssim
 
 LEAST_CONTRAST = 1 / 255  # of a real mouth; below, noise of a codec is all there is
@@ -114,9 +118,12 @@ def _alike_in_excerpt(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return F.cosine_similarity(one, other, dim=3)
 
 
-def draw(generator: Wav2Lip, batch: FaceBatch) -> torch.Tensor:
+def draw(generator: MouthNetwork, batch: FaceBatch | Speech2VidBatch) -> torch.Tensor:
     """The generator's faces (B, 5, 3, 96, 96) for the sound of the target."""
     inputs = torch.cat([wav2lip.without_mouths(batch.target), batch.reference], dim=2)
+    if isinstance(batch, Speech2VidBatch):
+        five: torch.Tensor = generator(batch.cepstra, inputs)
+        return five
     faces = generator(batch.mels.flatten(0, 1), inputs.flatten(0, 1))
     return faces.unflatten(0, batch.target.shape[:2])
 
@@ -193,10 +200,10 @@ def _learnt(weight: float) -> torch.set_grad_enabled:
 
 def generator_loss(
     generated: torch.Tensor,
-    batch: FaceBatch,
+    batch: FaceBatch | Speech2VidBatch,
     weights: LossWeights,
     *,
-    expert: SyncNetColor | None,
+    expert: SyncNetColor | SyncNet | None,
     discriminator: Wav2LipDiscriminator | None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The generator's loss and its parts.
@@ -205,7 +212,8 @@ def generator_loss(
         generated: of `draw`.
         batch: it was drawn from.
         weights: of the parts.
-        expert: frozen, in eval mode; None where there is none yet.
+        expert: frozen, in eval mode; a SyncNet that judges a Speech2Vid; None where there is
+            none yet.
         discriminator: None without an adversarial part.
 
     Returns:
@@ -224,7 +232,12 @@ def generator_loss(
     parts |= {"structure": unlike.detach(), "detail": unsharp.detach()}
     if expert is not None:
         with _learnt(weights.sync):
-            sync = sync_loss(expert, generated, batch)
+            if isinstance(batch, Speech2VidBatch):
+                assert isinstance(expert, SyncNet) and batch.judged is not None
+                sync = judge_loss(expert, generated, batch.target, batch.judged)
+            else:
+                assert isinstance(expert, SyncNetColor)
+                sync = sync_loss(expert, generated, batch)
         loss = loss + weights.sync * sync
         parts["sync"] = sync.detach()
     if discriminator is not None:

@@ -11,19 +11,14 @@ import torch
 
 from models import weights
 from models.device import torch_device
-from models.files import sha256
-from models.wav2lip import (
-    SyncNetColor,
-    Wav2Lip,
-    Wav2LipConfig,
-    Wav2LipDiscriminator,
-    to_uint8,
-    without_mouths,
-)
+from models.speech2vid import MouthNetwork
+from models.syncnet import SyncNet, SyncNetConfig
+from models.wav2lip import SyncNetColor, Wav2LipDiscriminator, to_uint8, without_mouths
 from pipeline.errors import InputError
 from pipeline.progress import Progress, silent
-from training.batches.expert_excerpts import EXCERPT_FRAMES, expert_batch
+from training.batches.expert_excerpts import EXCERPT_FRAMES, ExpertBatch, expert_batch
 from training.batches.face_batches import LEAST_FRAMES, FaceBatch, face_batch
+from training.batches.speech2vid_batches import Speech2VidBatch, speech2vid_batch
 from training.data import samples
 from training.data.face_data import FaceSource, Teacher, load_faces
 from training.data.faces import FaceClip
@@ -37,8 +32,16 @@ from training.loop.task import Report, Task
 from training.objectives import teacher
 from training.objectives.wav2lip_objectives import LossWeights, draw
 from training.tasks import wav2lip_module
-from training.tasks.wav2lip_module import AnyBatch, TrainingModule
-from training.tasks.wav2lip_options import Stage, TrainOptions, check_options, check_weights
+from training.tasks.wav2lip_module import AnyBatch, Judge, Network, TrainingModule
+from training.tasks.wav2lip_options import (
+    Stage,
+    TrainOptions,
+    check_options,
+    check_weights,
+    new_config,
+    new_network,
+    origin_of,
+)
 
 NEEDED = (
     "state_dict",
@@ -75,7 +78,7 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
         InputError: nothing is left to train on; the sentence says why.
     """
     cache = options.cache_folder
-    expert = options.stage == "expert"
+    expert, judge = options.stage == "expert", _judge_config(options)
 
     def load(folders: list[Path], part: str, *, say: bool) -> list[FaceClip]:
         source = FaceSource(
@@ -90,6 +93,7 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
             folders,
             source,
             teacher=_teacher(options, cache, progress=progress),
+            judge=judge,
             say=say,
             progress=progress,
         )
@@ -99,14 +103,13 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
     if not val:
         return Data(clips, [])
     strangers = load(val, "val.txt", say=False)
-    windows = partial(
-        _batch, options.stage, strangers, size=UNSEEN_WINDOWS, seed=UNSEEN_SEED, augmented=False
-    )
+    how: dict[str, Any] = {"size": UNSEEN_WINDOWS, "seed": UNSEEN_SEED, "augmented": False}
+    windows = partial(_batch, options.stage, strangers, judge=judge, **how)
     return Data(clips, [windows(step=step) for step in range(UNSEEN_BATCHES)])
 
 
 def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teacher | None:
-    if options.teacher == "none":
+    if options.teacher == "none" or options.stage == "speech2vid":
         return None
     device = torch_device(options.device)
     model, weights_file = weights.load_syncnet(options.teacher, device=device)
@@ -120,16 +123,25 @@ def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teach
     )
 
 
-def _batch(stage: Stage, clips: list[FaceClip], **how: Any) -> AnyBatch:
+def _judge_config(options: TrainOptions) -> SyncNetConfig | None:
+    """Of the SyncNet that judges a Speech2Vid."""
+    if options.teacher == "none" or options.stage != "speech2vid":
+        return None
+    return weights.load_syncnet(options.teacher, device=torch.device("cpu"))[0].config
+
+
+def _batch(
+    stage: Stage, clips: list[FaceClip], *, judge: SyncNetConfig | None, **how: Any
+) -> AnyBatch:
+    if stage == "speech2vid":
+        return speech2vid_batch(clips, judge=judge, **how)
     return (expert_batch if stage == "expert" else face_batch)(clips, **how)
 
 
 @torch.no_grad()
-def draw_samples(model: Wav2Lip, batch: FaceBatch, path: Path) -> None:
+def draw_samples(model: MouthNetwork, batch: FaceBatch | Speech2VidBatch, path: Path) -> None:
     """Writes a picture: per row reference, masked input, generated face, target, of --val."""
-    device = next(model.parameters()).device
-    parts = (batch.target, batch.reference, batch.mels, batch.taught)
-    part = FaceBatch(*(values[:SHOWN_WINDOWS] for values in parts)).to(device)
+    part = batch.first(SHOWN_WINDOWS).to(next(model.parameters()).device)
     generated = draw(model, part)
     kinds = (part.reference, without_mouths(part.target), generated, part.target)
     columns = [to_uint8(faces[:, 0]) for faces in kinds]
@@ -184,9 +196,9 @@ class Wav2LipTask(Task):
     def beginning(self, step: int) -> list[str]:
         """Everything about the run that is known before its first step."""
         options, clips = self._options, [face.clip for face in self.data.clips]
-        named = {"expert": "expert", "generator": "generator", "gan": "generator and discriminator"}
+        named = {"gan": "generator and discriminator", "speech2vid": "Speech2Vid"}
         beginning = Beginning(
-            network=f"{named[options.stage]} of width {options.width:g}",
+            network=f"{named.get(options.stage, options.stage)} of width {options.width:g}",
             parameters=sum(p.numel() for p in self.module.parameters()),
             device=str(self._group.device),
             precision=self.precision,
@@ -218,6 +230,7 @@ class Wav2LipTask(Task):
         return _batch(
             self._options.stage,
             self.data.clips,
+            judge=self.module.expert.config if isinstance(self.module.expert, SyncNet) else None,
             size=self._options.batch_size,
             seed=self._options.seed,
             step=step,
@@ -240,15 +253,16 @@ class Wav2LipTask(Task):
         """Where there are other people."""
         return bool(self.data.unseen) and step % self._options.eval_every == 0
 
-    def report(self, average: SyncNetColor | Wav2Lip, step: int) -> Report:
+    def report(self, average: Network, step: int) -> Report:
         """Losses of the averaged network on other people; of a generator a picture."""
         judged = self._judged(average)
         first = self.data.unseen[0]
-        if self._group.leads and isinstance(first, FaceBatch) and isinstance(average, Wav2Lip):
+        if self._group.leads and not isinstance(first, ExpertBatch):
+            assert not isinstance(average, SyncNetColor)
             draw_samples(average, first, self._options.run / f"samples_{step:06d}.png")
         return Report({f"unseen {name}": value for name, value in judged.items()})
 
-    def _judged(self, network: SyncNetColor | Wav2Lip) -> dict[str, float]:
+    def _judged(self, network: Network) -> dict[str, float]:
         device, expert = self._group.device, self.module.expert
         return wav2lip_module.judge(network, self.data.unseen, device, expert=expert)
 
@@ -298,11 +312,12 @@ class Wav2LipTask(Task):
             return [warning, *lines]
         return lines
 
-    def facts(self, network: SyncNetColor | Wav2Lip) -> dict[str, Any]:
+    def facts(self, network: Network) -> dict[str, Any]:
         """Data and figures, for the model card."""
         options = self._options
+        module = f"{type(network).__module__.replace('.', '/')}.py"
         return {
-            "network": f"{type(network).__name__} (models/wav2lip.py), width {options.width}",
+            "network": f"{type(network).__name__} ({module}), width {options.width}",
             "data": {
                 "tracks": len(self.data.clips),
                 "minutes": round(samples.minutes([face.clip for face in self.data.clips]), 1),
@@ -319,9 +334,9 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
         check_options(options, group)
         if group.leads and options.stage != "expert" and options.sync_weight:
             _say_without_expert(options)
-        origin = _origin(options)
+        origin = origin_of(options)
         state = resume.earlier_checkpoint(options, origin, needed=NEEDED, say=group.leads)
-        if state and state["config"] != Wav2LipConfig(options.width).to_json():
+        if state and state["config"] != new_config(options).to_json():
             raise _another(options)
         check_weights(options)
         options.run.mkdir(parents=True, exist_ok=True)
@@ -339,15 +354,16 @@ def _module(
 ) -> TrainingModule:
     """The network a run starts from, with expert and discriminator."""
     torch.manual_seed(options.seed)
-    config = Wav2LipConfig(options.width)
-    model: SyncNetColor | Wav2Lip
-    model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
+    model = new_network(options)
     if options.init and fresh:
         weights.fill(model, options.init)
-    expert = None
-    if options.stage != "expert" and options.expert:
+    expert: Judge | None = None
+    if options.stage == "speech2vid":
+        if options.teacher != "none":
+            expert = weights.load_syncnet(options.teacher, device=group.device)[0]
+    elif options.stage != "expert" and options.expert:
         expert = weights.load_expert(options.expert, device=group.device)[0]
-    other = Wav2LipDiscriminator(config) if options.stage == "gan" else None
+    other = Wav2LipDiscriminator(new_config(options)) if options.stage == "gan" else None
     module = TrainingModule(model, expert=expert, discriminator=other, taught_size=taught_size)
     # Convolutions of few channels are fastest with the channels last.
     return module.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -368,27 +384,8 @@ def _another(options: TrainOptions) -> InputError:
 
 
 def _say_without_expert(options: TrainOptions) -> None:
-    if not options.expert:
-        print("no --expert: the generator is trained without a loss on sync")
+    needed = "teacher" if options.stage == "speech2vid" else "expert"
+    if getattr(options, needed) in (None, "none"):
+        print(f"no --{needed}: the generator is trained without a loss on sync")
     elif options.sync_at < 0 and not (options.val or options.filelists):
         print("neither --val nor --sync_at: the expert's loss is never switched on")
-
-
-def _origin(options: TrainOptions) -> Origin:
-    """What the run is made of; data folders, lists and weights are found missing here, early."""
-
-    def sizes(folders: list[Path], part: str) -> dict[str, int]:
-        lists = options.filelists
-        return resume.clip_sizes(folders, listed_videos(lists / part) if lists else None)
-
-    described = {}
-    if options.val:
-        described["val"] = resume.described_folders(options.val, sizes(options.val, "val.txt"))
-    if options.init:
-        weights_file = weights.WeightsFile(options.init.name, sha256(options.init))
-        described["init"] = resume.described_weights(weights_file)
-    if options.expert:
-        described["expert"] = resume.described_weights(weights.expert_weights(options.expert))
-    if options.teacher != "none":
-        described["teacher"] = resume.described_weights(weights.syncnet_weights(options.teacher))
-    return resume.origin(options, sizes(options.data, "train.txt"), described)

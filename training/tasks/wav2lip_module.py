@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from models.speech2vid import MouthNetwork
+from models.syncnet import SyncNet
 from models.wav2lip import (
     EMBEDDING_SIZE,
     SyncNetColor,
@@ -11,10 +13,13 @@ from models.wav2lip import (
 )
 from training.batches.expert_excerpts import ExpertBatch
 from training.batches.face_batches import FaceBatch
+from training.batches.speech2vid_batches import Speech2VidBatch
 from training.objectives import wav2lip_objectives as objectives
 from training.objectives.wav2lip_objectives import LossWeights
 
-AnyBatch = ExpertBatch | FaceBatch
+Network = SyncNetColor | MouthNetwork
+Judge = SyncNetColor | SyncNet  # of Wav2Lip's generator, and of a Speech2Vid
+AnyBatch = ExpertBatch | FaceBatch | Speech2VidBatch
 
 
 class TrainingModule(nn.Module):
@@ -22,9 +27,9 @@ class TrainingModule(nn.Module):
 
     def __init__(
         self,
-        model: SyncNetColor | Wav2Lip,
+        model: Network,
         *,
-        expert: SyncNetColor | None,
+        expert: Judge | None,
         discriminator: Wav2LipDiscriminator | None,
         taught_size: int = 0,
     ) -> None:
@@ -37,7 +42,7 @@ class TrainingModule(nn.Module):
         self._teacher = [expert.eval().requires_grad_(False)] if expert else []
 
     @property
-    def expert(self) -> SyncNetColor | None:
+    def expert(self) -> Judge | None:
         """Frozen, in eval mode."""
         return self._teacher[0] if self._teacher else None
 
@@ -56,7 +61,7 @@ class TrainingModule(nn.Module):
                     self.model, batch, translation=self.translation, pairs=weighted.pairs
                 )
                 return loss, None, parts
-            assert isinstance(batch, FaceBatch)
+            assert not isinstance(batch, ExpertBatch)
             generated = objectives.draw(self.model, batch)
             loss, parts = objectives.generator_loss(
                 generated,
@@ -66,11 +71,13 @@ class TrainingModule(nn.Module):
                 discriminator=self.discriminator,
             )
             if self.translation is not None and weighted.taught:
+                assert isinstance(batch, FaceBatch) and isinstance(self.model, Wav2Lip)
                 unlike, alike = objectives.taught_loss(self.model, batch, self.translation)
                 loss = loss + weighted.taught * unlike
                 parts["taught"] = alike
             other = None
             if self.discriminator is not None:
+                assert isinstance(batch, FaceBatch)
                 other = objectives.discriminator_loss(self.discriminator, generated, batch)
                 parts["discriminator"] = other.detach()
         return loss, other, parts
@@ -78,11 +85,11 @@ class TrainingModule(nn.Module):
 
 @torch.no_grad()
 def judge(
-    network: SyncNetColor | Wav2Lip,
+    network: Network,
     unseen: list[AnyBatch],
     device: torch.device,
     *,
-    expert: SyncNetColor | None,
+    expert: Judge | None,
 ) -> dict[str, float]:
     """Losses of a network on other people, with the published weights of their parts."""
     module = TrainingModule(network, expert=expert, discriminator=None).eval()

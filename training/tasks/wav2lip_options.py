@@ -7,15 +7,19 @@ from typing import Literal, get_args
 import torch
 
 from models import weights
+from models.files import sha256
+from models.speech2vid import Speech2Vid, Speech2VidConfig, generator_config
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.errors import InputError
 from training.batches.expert_excerpts import EXCERPT_WINDOWS
 from training.data import people
+from training.data.preprocessed import listed_videos
 from training.loop import resume
 from training.loop.distributed import Processes
 from training.loop.options import ClipOptions, check_flags
+from training.loop.resume import Origin
 
-Stage = Literal["expert", "generator", "gan"]
+Stage = Literal["expert", "generator", "gan", "speech2vid"]
 STAGES: tuple[str, ...] = get_args(Stage)
 
 
@@ -41,6 +45,20 @@ class TrainOptions(ClipOptions):
     taught_weight: float = resume.fixed()
 
 
+def new_config(options: TrainOptions) -> Wav2LipConfig:
+    """Configuration of the network to train."""
+    of_speech2vid = options.stage == "speech2vid"
+    return (Speech2VidConfig if of_speech2vid else Wav2LipConfig)(options.width)
+
+
+def new_network(options: TrainOptions) -> SyncNetColor | Wav2Lip | Speech2Vid:
+    """The network to train, of random weights."""
+    config = new_config(options)
+    if isinstance(config, Speech2VidConfig):
+        return Speech2Vid(config)
+    return SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
+
+
 def check_options(options: TrainOptions, group: Processes) -> None:
     """Validates options and files before anything is decoded; raises InputError."""
     check_flags(
@@ -62,6 +80,10 @@ def check_options(options: TrainOptions, group: Processes) -> None:
             f"--batch_size {options.batch_size} cannot be shared by {group.world} processes; "
             f"give a multiple of {group.world * one}."
         )
+    if options.stage == "speech2vid" and options.expert:
+        raise InputError(
+            "--expert judges Wav2Lip's frames; a speech2vid is judged by a SyncNet, --teacher."
+        )
     for file in (options.init, options.expert):
         if file and str(file) != "auto" and not file.is_file():
             raise InputError(f"{file} is not a file; give a checkpoint.")
@@ -82,16 +104,34 @@ def check_weights(options: TrainOptions) -> None:
         weights.load_syncnet(options.teacher, device=cpu)
     if not options.init:
         return
-    config = Wav2LipConfig(options.width)
-    model = SyncNetColor(config) if options.stage == "expert" else Wav2Lip(config)
     try:
-        weights.fill(model, options.init)
+        weights.fill(new_network(options), options.init)
     except weights.WeightsError as error:
         if "has other shapes" not in str(error):
             raise
         text = weights.config_text(options.init)
-        width = Wav2LipConfig.from_json(text).width if text else Wav2LipConfig().width
+        width = generator_config(text).width if text else Wav2LipConfig().width
         raise InputError(
             f"--init {options.init} is not of --width {options.width:g}; give --width {width:g}, "
             f"of which {'it is' if text else 'published weights are'}."
         ) from error
+
+
+def origin_of(options: TrainOptions) -> Origin:
+    """What the run is made of; data folders, lists and weights are found missing here, early."""
+
+    def sizes(folders: list[Path], part: str) -> dict[str, int]:
+        lists = options.filelists
+        return resume.clip_sizes(folders, listed_videos(lists / part) if lists else None)
+
+    described = {}
+    if options.val:
+        described["val"] = resume.described_folders(options.val, sizes(options.val, "val.txt"))
+    if options.init:
+        weights_file = weights.WeightsFile(options.init.name, sha256(options.init))
+        described["init"] = resume.described_weights(weights_file)
+    if options.expert:
+        described["expert"] = resume.described_weights(weights.expert_weights(options.expert))
+    if options.teacher != "none":
+        described["teacher"] = resume.described_weights(weights.syncnet_weights(options.teacher))
+    return resume.origin(options, sizes(options.data, "train.txt"), described)
