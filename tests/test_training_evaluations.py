@@ -32,6 +32,7 @@ from training.evaluate_mouths import Exchange
 from training.objectives.structure import ssim
 
 NARROW = Wav2LipConfig(0.02)
+MEL: Any = SimpleNamespace(hears_cepstra=False)  # a generator that hears mel features
 
 
 def _face(name: str = "val/a/00000", frames: int = 130, *, offset_ms: float = 0.0) -> FaceClip:
@@ -141,6 +142,8 @@ def test_expert_without_wrong_sound_has_no_figure(monkeypatch: pytest.MonkeyPatc
 
 class _Drawing:
     """Replaces a generator: changes the faces it gets."""
+
+    hears_cepstra = False
 
     def __init__(self, change: Any) -> None:
         self.change = change

@@ -27,6 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from scipy.io import wavfile
 
 from models import folding, weights
@@ -34,6 +35,7 @@ from models.device import torch_device
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.syncnet import CROP_PX
 from models.wav2lip import FACE_PX, face_tensor
+from models.weights import WeightsFile
 from pipeline import cli
 from pipeline.dubbing import blend, face_path
 from pipeline.dubbing.choose import TEXTURES
@@ -53,6 +55,7 @@ from training.objectives.structure import ssim
 OWN_FRAMES = 50  # drawn with the face's own sound, per clip
 FOREIGN_S = 10  # of every clip that is as long, with somebody else's sound
 LARGEST_CLIPS = 40
+BATCH_FACES = 32
 LEAST_SHARPNESS = 1.0  # of a real mouth; below it is codec noise
 
 
@@ -287,6 +290,15 @@ def _table(own: list[dict[str, float]], foreign: dict[str, dict[str, Any]]) -> d
     return table | {"clips": foreign}
 
 
+def load_generator(
+    checkpoint: str | Path, *, device: torch.device
+) -> tuple[Generator, WeightsFile]:
+    """A generator of any kind, as run_wav2lip.py loads it."""
+    model, weights_file = weights.load_wav2lip(checkpoint, device=device)
+    generator = Generator(folding.fold_batch_norms(model), device, batch_size=BATCH_FACES)
+    return generator, weights_file
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
     parser = tables.parser(__doc__)
@@ -306,9 +318,8 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     args = build_parser().parse_args(argv)
     device = torch_device(args.device)
-    model, weights_file = weights.load_wav2lip(args.checkpoint, device=device)
+    generator, weights_file = load_generator(args.checkpoint, device=device)
     scorer = SyncScorer(SyncOptions(args.initial_model), device=device)
-    generator = Generator(folding.fold_batch_norms(model), device, batch_size=32)
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as passing:
