@@ -9,7 +9,7 @@ import torch
 
 from pipeline.batch.options import BatchOptions
 from pipeline.batch.video import Stages
-from pipeline.batch.videos import Shard, find_videos, local_file
+from pipeline.batch.videos import Shard, find_videos, local_file, name_videos, persons_of
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.detector import load_detector
 from pipeline.faces.options import FaceOptions
@@ -82,6 +82,33 @@ def test_names_are_those_of_the_files_and_never_shared(tmp_path: Path) -> None:
     assert len(set(references.values())) == 4
     for reference in references.values():
         Workspace(tmp_path, reference)  # refuses names that cannot be a folder's
+
+
+def test_pieces_of_voxceleb2_are_named_after_person_and_video(tmp_path: Path) -> None:
+    """Thousands of its files are called 00001.mp4; other layouts are what they were."""
+    pieces = ("id00012/21Uxsk56VDQ/00001", "id00012/21Uxsk56VDQ/00002", "id00017/-x_y/00001")
+    others = ("id00012/talk", "idol/21Uxsk56VDQ/00003", "id00012/21Uxsk56VDQ/7")
+    _made(tmp_path, *(f"dev/mp4/{name}.mp4" for name in (*pieces, *others)))
+    named = name_videos([str(tmp_path)])
+    references = {os.path.relpath(path, tmp_path)[8:-4]: name for path, name in named.items()}
+    assert [references[piece] for piece in pieces] == [
+        *("id00012-21Uxsk56VDQ-00001", "id00012-21Uxsk56VDQ-00002", "id00017--x_y-00001")
+    ]
+    assert [references[other] for other in others] == ["talk", "00003", "7"]
+    assert persons_of(named) == {
+        **{"id00012-21Uxsk56VDQ-00001": "id00012", "id00012-21Uxsk56VDQ-00002": "id00012"},
+        "id00017--x_y-00001": "id00017",
+    }
+    address = "s3://bucket/test/mp4/id00099/abc/00004.mp4"
+    assert persons_of(name_videos([address])) == {"id00099-abc-00004": "id00099"}
+
+
+def test_one_piece_of_voxceleb2_in_two_folders_has_two_names(tmp_path: Path) -> None:
+    """And one person."""
+    _made(tmp_path, "a/id00012/v/00001.mp4", "b/id00012/v/00001.mp4")
+    persons = persons_of(name_videos([str(tmp_path)]))
+    assert len(persons) == 2 and set(persons.values()) == {"id00012"}
+    assert all(name.startswith("id00012-v-00001-") for name in persons)
 
 
 def test_shards_are_all_of_it_once(tmp_path: Path) -> None:

@@ -91,8 +91,10 @@ def test_preset_trains_resumes_and_its_loss_falls(
     _stopped(flags, 2 * steps // 3)
     code, output, _ = run_main(train_wav2lip.main, flags, capsys)
     assert code == 0 and f"resumed at step {2 * steps // 3 // 9 * 9}" in output
-    states = [checkpoint_files.load_checkpoint(run / "checkpoint.pt") for run in (whole, broken)]
-    assert_same(*states)
+    one_state, other_state = (
+        checkpoint_files.load_checkpoint(run / "checkpoint.pt") for run in (whole, broken)
+    )
+    assert_same(one_state, other_state)
     clocks = (*CLOCKS, "windows_per_s")
     one, other = (
         [

@@ -16,16 +16,24 @@ import train_syncnet
 import train_wav2lip
 from tests.conftest import REPO
 from tests.readme_kit import started
-from training import calibrate, detector, evaluate_expert, evaluate_mouths
+from training import calibrate, detector, evaluate_expert, evaluate_mouths, table
+from training.presets import syncnet, wav2lip
+from training.presets.preset import Presets, expanded
 from training.tasks.syncnet_options import TrainOptions as SyncNetOptions
 from training.tasks.wav2lip_options import TrainOptions as Wav2LipOptions
 
-IN_ORDER = ("tracks", "detector", "syncnet", "expert", "generator")
+IN_ORDER = ("tracks", "detector", "syncnet", "expert", "generator", "table")
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "run_pipeline.py": run_pipeline.build_parser,
     "train_syncnet.py": train_syncnet.build_parser,
     "train_wav2lip.py": train_wav2lip.build_parser,
     "training.detector": detector.build_parser,
+    "training.table": table.build_parser,
+}
+# What --preset stands for is said as well.
+SAID_BY_PRESETS: dict[str, Presets] = {
+    "train_syncnet.py": syncnet.PRESETS,
+    "train_wav2lip.py": wav2lip.PRESETS,
 }
 EVALUATIONS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "training.calibrate": calibrate.build_parser,
@@ -46,9 +54,10 @@ def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
         (folder / "corpus/train" / video).parent.mkdir(parents=True, exist_ok=True)
         (folder / "corpus/train" / video).touch()
     commands = started((REPO / "recipes" / f"{name}.sh").read_text("utf-8"), folder)
-    return [
+    named = [
         (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:]) for words in commands
     ]
+    return [(script, expanded(words, SAID_BY_PRESETS.get(script, {}))) for script, words in named]
 
 
 def _card_commands(card: object) -> Iterator[str]:
@@ -104,6 +113,10 @@ def test_recipes_take_weights_of_a_file_that_is_there_by_then(tmp_path: Path) ->
             flags = vars(PARSERS[script]().parse_args(words))
             assert flags.get("detector", "small") == "small" and flags["device"] == "cpu"
             if script == "run_pipeline.py":
+                continue
+            if script == "training.table":
+                assert {str(file) for file in table.checkpoints_of(flags["row"]).values()} <= names
+                assert flags["initial_model"] in names
                 continue
             for flag in WEIGHTS:
                 path = flags.get(flag)

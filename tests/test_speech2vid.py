@@ -120,7 +120,7 @@ def test_gate_of_cepstra_is_that_of_the_mel_features(
     wav = make_wav(tmp_path / "hum.wav", *np.arange(0, 2, 0.2), seconds=2)
     voice = read_voice(wav, with_cepstra=True)
     assert voice.cepstra is not None
-    silent = ~voice.cepstra.any(axis=0)
+    silent = np.abs(voice.cepstra).max(axis=0) == 0
     # The middle of column 98 is sample 15880, of mel column 79; that of 99 is in column 80.
     assert silent[:99].all() and not silent[99:195].any()
 

@@ -116,10 +116,9 @@ def _flags(folder: Path, out: Path, *names: str) -> list[str]:
     flags = ["--data", str(folder / "val"), "--out", str(out), "--device", "cpu"]
     flags += ["--initial_model", str(folder / "judge.safetensors")]
     flags += ["--cache", str(folder / "cache")]
-    return [
-        *flags,
-        *(w for name in names for w in ("--row", f"{name}={folder}/{name}.safetensors")),
-    ]
+    for name in names:
+        flags += ["--row", f"{name}={folder / name}.safetensors"]
+    return flags
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +148,7 @@ def test_rows_are_what_evaluate_mouths_says_of_each_checkpoint(
         assert alone.pop("generator") == row["file"] and alone.pop("syncnet") == "judge.safetensors"
         assert {name: row[name] for name in alone} == alone
     one, other = written["rows"]
-    assert one["lse_d"] != other["lse_d"] and one["real_lse_d"] == other["real_lse_d"]
+    assert one["sharpness"] != other["sharpness"] and one["real_lse_d"] == other["real_lse_d"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("one.json", "table.json", "table.md", "table.png")
     ]

@@ -235,7 +235,7 @@ def write(rows: list[Row], judge: WeightsFile, folder: Path) -> str:
     return text
 
 
-def checkpoint_of(words: list[str]) -> dict[str, Path]:
+def checkpoints_of(words: list[str]) -> dict[str, Path]:
     """The files of NAME=FILE words, by name.
 
     Raises:
@@ -248,8 +248,6 @@ def checkpoint_of(words: list[str]) -> dict[str, Path]:
             raise InputError(f"--row {word} is not NAME=FILE; see --help.")
         if name in files or name == REAL:
             raise InputError(f"--row {word}: a row is called {name} already; take another name.")
-        if not Path(file).is_file():
-            raise InputError(f"--row {word}: {file} is not a file; give a checkpoint.")
         files[name] = Path(file)
     return files
 
@@ -278,7 +276,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Prints the table, and writes it."""
     args = build_parser().parse_args(argv)
-    checkpoints = checkpoint_of(args.row)
+    checkpoints = checkpoints_of(args.row)
+    for name, file in checkpoints.items():
+        if not file.is_file():
+            raise InputError(f"--row {name}: {file} is not a file; give a checkpoint.")
     scorer = SyncScorer(SyncOptions(args.initial_model), device=torch_device(args.device))
     with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
         rows = measured(

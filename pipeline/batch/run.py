@@ -18,8 +18,9 @@ from pipeline.batch.supervisor import (
     Supervisor,
     adopted_orphans,
 )
-from pipeline.batch.videos import Shard, Video, find_videos
+from pipeline.batch.videos import Shard, Video, in_shard, name_videos, persons_of
 from pipeline.progress import Progress, silent
+from pipeline.select import people
 
 STEP = "videos"  # of the progress hook
 WAIT_S = 0.5  # for the next line, before it is looked whether one of the workers gave up
@@ -55,7 +56,7 @@ def run_batch(
     """Runs the stages on many videos; run again it goes on where it was stopped.
 
     Args:
-        sources: see `videos.find_videos`.
+        sources: see `videos.name_videos`.
         data_dir: for the manifest and all results.
         options: settings.
         shard: the part of the videos to do.
@@ -69,9 +70,11 @@ def run_batch(
         PipelineError: no worker can be started, or the manifest cannot be written.
     """
     shard = shard or Shard()
-    videos = find_videos(sources, shard=shard)
+    named = name_videos(sources)
+    videos = in_shard(named, shard)
     path = data_dir / f"{shard.manifest_stem}.jsonl"
     with Manifest(path, options.row_settings(), overwrite=options.overwrite) as manifest:
+        people.add(data_dir, persons_of(named))  # the same by every shard
         scratch = data_dir / "pytmp" / f".{shard.manifest_stem}"
         shutil.rmtree(scratch, ignore_errors=True)  # of a batch that was killed
         todo = [

@@ -18,6 +18,8 @@ from pipeline.media.probe import VIDEO_SUFFIXES
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
+# VoxCeleb2 has dev/mp4/id00012/VIDEO/00001.mp4: a person, one of their videos, a piece of it.
+VOXCELEB2 = re.compile(r"(?:^|/)(id\d{5})/([^/]+)/(\d{5})\.[^./]+$")
 NAME_DIGITS = 8  # of a digest, in the name of a video whose stem another one has, too
 
 
@@ -62,22 +64,38 @@ class Shard:
         return "batch" if self.count == 1 else f"batch-{self.index}-of-{self.count}"
 
 
-def find_videos(sources: Sequence[str], *, shard: Shard | None = None) -> list[Video]:
+def name_videos(sources: Sequence[str]) -> dict[str, str]:
     """The videos that some sources name, each once, in the order of the sources.
 
     Args:
         sources: each a video, a folder (with the folders in it), a pattern like `clips/**/*.mp4`,
             a text file with one of these or an address (fsspec's) per line, or an address.
-        shard: the part of them to take; None takes all.
+
+    Returns:
+        The name of each one's results, by its path or address.
 
     Raises:
         InputError: a source names nothing.
     """
     paths = dict.fromkeys(path for source in sources for path in _named(source, Path()))
-    references = _references(list(paths))
-    shard = shard or Shard()
-    chosen = list(references.items())[shard.index :: shard.count]
+    return _references(list(paths))
+
+
+def in_shard(named: dict[str, str], shard: Shard) -> list[Video]:
+    """A part of the videos of `name_videos`, as their files are now."""
+    chosen = list(named.items())[shard.index :: shard.count]
     return [_video(path, reference) for path, reference in chosen]
+
+
+def find_videos(sources: Sequence[str], *, shard: Shard | None = None) -> list[Video]:
+    """The videos of `name_videos`, which says what sources are; None takes all parts."""
+    return in_shard(name_videos(sources), shard or Shard())
+
+
+def persons_of(named: dict[str, str]) -> dict[str, str]:
+    """Who is on which videos, by name of their results, where the paths say so."""
+    found = {reference: VOXCELEB2.search(path) for path, reference in named.items()}
+    return {reference: match[1] for reference, match in found.items() if match}
 
 
 def _named(source: str, base: Path) -> Iterator[str]:
@@ -133,7 +151,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def _references(paths: list[str]) -> dict[str, str]:
-    """A name for each path: its stem, with a digest of the path where several have that."""
+    """A name for each path: its stem, with a digest of the path where several have that.
+
+    A piece of VoxCeleb2 is called after its person and video as well.
+    """
     stems = {path: _stem(path) for path in paths}
     counts = Counter(stems.values())
     return {
@@ -144,7 +165,8 @@ def _references(paths: list[str]) -> dict[str, str]:
 
 def _stem(path: str) -> str:
     """The file's name without its suffix, as a name of a folder."""
-    stem = Path(path).stem or "video"
+    piece = VOXCELEB2.search(path)
+    stem = "-".join(piece.groups()) if piece else Path(path).stem or "video"
     safe = re.sub(r"[\\\0\n\r]", "_", stem)
     if safe in (".", "..") or safe.startswith("."):
         safe = f"_{safe.lstrip('.')}"

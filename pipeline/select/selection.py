@@ -9,7 +9,7 @@ from typing import Any
 from models.files import partial_path
 from pipeline.errors import InputError
 from pipeline.progress import Progress, silent
-from pipeline.select import copies, picture
+from pipeline.select import copies, people, picture
 from pipeline.select.choose import (
     SAME_SOUND,
     Candidate,
@@ -193,6 +193,7 @@ def _write_clips(
         clips = copies.write_copies(
             tracks, lambda one: rows[_key(one)], out.absolute(), progress=progress
         )
+        people.add(out, _persons(tracks))
     write_text(out / CLIPS, "".join(f"{clip}\n" for clip in clips))
     files = [out / CLIPS]
     if shard_mb is not None:
@@ -202,6 +203,16 @@ def _write_clips(
         )
         files += copies.write_shards(shard_rows, out, shard_mb=shard_mb)
     return files
+
+
+def _persons(tracks: Sequence[copies.NamedTrack]) -> dict[str, str]:
+    """Who is on the copies, by their names, as far as the batches' people.csv say."""
+    known = {folder: people.read(folder) for folder in {one.data_dir for one, _ in tracks}}
+    return {
+        name: known[one.data_dir][one.reference]
+        for one, name in tracks
+        if one.reference in known[one.data_dir]
+    }
 
 
 def _shard_row(row: dict[str, Any], *, in_sync: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_family import MUTANTS as OF_FAMILY
+from tests.mutants.of_generators import MUTANTS as OF_GENERATORS
 from tests.mutants.of_models import MUTANTS as OF_MODELS
 from tests.mutants.of_page import MUTANTS as OF_PAGE
 from tests.mutants.of_pipeline import MUTANTS as OF_PIPELINE
@@ -37,6 +38,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_RELIABILITY,
     *OF_TRAINING,
     *OF_FAMILY,
+    *OF_GENERATORS,
     *OF_BATCH,
 )
 LIMIT_S = 900

@@ -4,17 +4,15 @@ A data folder may hold a people.csv with the columns reference and person. A vid
 names is a person of its own.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.select import people
 from training.data import preprocessed, samples
 from training.data.samples import Clip
 
-FILE = "people.csv"
-COLUMNS = ("reference", "person")
 EMPTY = np.zeros(0, np.uint8)
 
 
@@ -26,17 +24,10 @@ def read(data_dirs: list[Path]) -> dict[str, str]:
     """
     persons: dict[str, str] = {}
     for folder in samples.data_folders(data_dirs):
-        file = folder / FILE
-        if not file.is_file():
-            continue
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.DictReader(stream)
-            if not set(COLUMNS) <= set(rows.fieldnames or ()):
-                raise InputError(f"{file} needs the columns {' and '.join(COLUMNS)} in its head.")
-            for row in rows:
-                name = f"{folder.absolute().name}/{row['reference']}"
-                if persons.setdefault(name, row["person"]) != row["person"]:
-                    raise InputError(f"{file} names two persons for {row['reference']}.")
+        for reference, person in people.read(folder).items():
+            name = f"{folder.absolute().name}/{reference}"
+            if persons.setdefault(name, person) != person:
+                raise InputError(f"{folder / people.FILE} names two persons for {reference}.")
     return persons
 
 
