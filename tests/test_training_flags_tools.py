@@ -351,7 +351,7 @@ def _initial_model(kit: Kit) -> None:
     file = kit.folders / "syncnet.safetensors"
     scorer = kit.evaluated("evaluate_mouths")["rest"][1]
     assert scorer.model.weights_file == weights.WeightsFile(file.name, sha256(file))
-    assert file.name in kit.out
+    assert file.name in kit.out and f'"syncnet_sha256": "{sha256(file)}"' in kit.out
     scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
     assert scorer.model.weights_file == weights.syncnet_weights() and file.name not in kit.out
 
@@ -366,11 +366,14 @@ def _texture(kit: Kit) -> None:
 
     kit.patch.setattr(dubbed_mouths, "evaluate", dubbed)
     kit.evaluated("evaluate_mouths")
-    assert not asked and "face_sharpness" not in kit.out
+    assert not asked and "face_sharpness" not in kit.out and "judge_chose" not in kit.out
     for texture in ("own", "none"):
         kit.evaluated("evaluate_mouths", "--texture", texture)
         assert asked[-1]["texture"] == texture and asked[-1]["data"] == [kit.folders / "val"]
         assert '"face_sharpness": 0.93' in kit.out
+        assert ('"judge_chose_mouths": false' in kit.out) == (texture == "own")
+    kit.evaluated("evaluate_mouths", "--texture", "own", without=("--initial_model",))
+    assert '"judge_chose_mouths": true' in kit.out
 
 
 @_row("evaluate_mouths", "pictures")

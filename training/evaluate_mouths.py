@@ -11,7 +11,8 @@ clip as it was and with the sound and mouth of another.
 With --texture every long face is dubbed by run_wav2lip.py's own stage, and the video that comes out
 is measured at the face's own size: sharpness, flicker, distance of the lower face from the real
 one, lips against sound; with the own sound, likeness to the real mouths. --initial_model names the
-judge, which should be another SyncNet than the one that chose. The pictures are choices.png, pairs
+judge, which should be another SyncNet than the one that chose: the table has its SHA-256, and
+judge_chose_mouths says whether it is the same. The pictures are choices.png, pairs
 of a real and a new face in random order, and choices_key.json, which says which is which.
 """
 
@@ -299,6 +300,27 @@ def load_generator(
     return generator, weights_file
 
 
+def made_and_judged(
+    generator: WeightsFile, judge: WeightsFile, *, chooser: WeightsFile | None
+) -> dict[str, Any]:
+    """Which networks a table is of; a judge that chose the mouths is no independent one.
+
+    Args:
+        generator: drew the mouths.
+        judge: scored them.
+        chooser: the SyncNet that chose own mouths; None where nothing was chosen.
+    """
+    networks: dict[str, Any] = {
+        "generator": generator.file,
+        "generator_sha256": generator.sha256,
+        "syncnet": judge.file,
+        "syncnet_sha256": judge.sha256,
+    }
+    if chooser:
+        networks["judge_chose_mouths"] = judge.sha256 == chooser.sha256
+    return networks
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
     parser = tables.parser(__doc__)
@@ -341,7 +363,8 @@ def main(argv: list[str] | None = None) -> int:
             pictures=args.pictures,
             seed=args.seed,
         )
-    table = {"generator": weights_file.file, "syncnet": scorer.model.weights_file.file} | table
+    chooser = weights.syncnet_weights() if args.texture == "own" else None
+    table = made_and_judged(weights_file, scorer.model.weights_file, chooser=chooser) | table
     tables.report(table, args.json)
     return 0
 
