@@ -75,6 +75,25 @@ def test_identity_is_measured_in_halves_of_the_real_clip() -> None:
     assert identity_distance(rows, stranger) == pytest.approx(1.5)
 
 
+def test_openings_are_compared_frame_by_frame() -> None:
+    """Closed a frame early or late is closed; what is wrong by more is counted."""
+    real = np.tile(np.repeat([0.0, 1.0], 10), 5)
+    assert mouth_figures.opening_figures(real, real) == pytest.approx(
+        {"opening": 1, "closed_missed": 0, "open_missed": 0}
+    )
+    late = np.roll(real, 1)  # closed a frame late each time, which is near enough
+    figures = mouth_figures.opening_figures(real, late)
+    assert figures["closed_missed"] == 0 and figures["open_missed"] == pytest.approx(0.1)
+    later = mouth_figures.opening_figures(real, np.roll(real, 3))
+    assert later["closed_missed"] == pytest.approx(0.2, abs=0.03)
+    assert later["open_missed"] == pytest.approx(0.3) and later["opening"] < 0.5
+    assert mouth_figures.opening_figures(real, np.ones(100)) == {
+        "closed_missed": 1.0,
+        "open_missed": 0.0,
+    }
+    assert mouth_figures.opening_figures(np.zeros(9), np.ones(9)) == {}
+
+
 def test_the_key_says_which_face_is_real(tmp_path: Path) -> None:
     """Real faces are black, new ones white; the order changes within a row."""
     choices = Choices(seed=3)
@@ -152,6 +171,7 @@ def test_whole_videos_are_dubbed_and_measured(texture: Any, speakers: Path, tmp_
     for row in figures["dubbed"].values():
         assert row["texture"] == texture and row["face_px"] >= 100
         assert ("own_ssim" in row) == (texture == "own")
+        assert ("own_closed_missed" in row) == ("generator_opening" in row) == (texture == "own")
     # Own pixels measure 0.46 to 0.54 with whatever generator, those of the generator 0.02.
     assert (figures["face_sharpness"] > 0.25) == (texture == "own")
     assert (tmp_path / "choices.png").is_file() and (tmp_path / "choices_key.json").is_file()

@@ -23,7 +23,7 @@ from pipeline.sync.scorer import SyncScorer
 from pipeline.texture import align, compose, library, selection, traits
 from pipeline.texture.compose import OwnFace, OwnMouth
 from pipeline.texture.plan import Texture
-from pipeline.texture.selection import Proposals
+from pipeline.texture.selection import Hearing, Proposals
 from pipeline.texture.sentence import Sentence
 from pipeline.texture.traits import Traits
 from tests.texture_kit import (
@@ -78,6 +78,7 @@ def _traits(shape: np.ndarray, **changed: Any) -> Traits:
         "shape": shape.astype(np.float32),
         "pose": same,
         "surroundings": same,
+        "opening": np.zeros(count, np.float32),
         "sound": None,
         "lips": None,
         "pause": np.zeros(count, bool),
@@ -86,8 +87,13 @@ def _traits(shape: np.ndarray, **changed: Any) -> Traits:
 
 
 def _costs(frames: Traits, own: Traits) -> np.ndarray:
-    proposals = Proposals.of(frames.shape, own.shape)
-    return selection.showing(frames, own, selection.scales(own), proposals=proposals)
+    return selection.showing(
+        frames,
+        own,
+        selection.scales(own),
+        proposals=Proposals.of(frames.shape, frames.opening, own.shape),
+        hearing=Hearing.of(own),
+    )
 
 
 def test_shapes_are_compared_as_deviations_from_their_own_means() -> None:

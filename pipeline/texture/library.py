@@ -105,6 +105,7 @@ class _Run:
             shape=np.stack(self.shape),
             pose=np.stack([traits.pose(face) for face in self.grey]),
             surroundings=np.stack([traits.surroundings(face) for face in self.grey]),
+            opening=np.array([traits.opening(face) for face in self.grey], np.float32),
             sound=None if samples is None else traits.heard(model, samples, times_s - late_s),
             lips=traits.at_times(self.embedder.finish().float().numpy(), times_s - times_s[0]),
             pause=np.zeros(len(times_s), bool)

@@ -12,7 +12,7 @@ from pipeline.store.array_file import ArrayFile
 from pipeline.sync.scorer import SyncModel
 from pipeline.texture import align, selection, traits
 from pipeline.texture.library import Library
-from pipeline.texture.selection import Proposals
+from pipeline.texture.selection import WEIGHTS, Hearing, Proposals, Weights
 from pipeline.texture.traits import Traits
 
 DRAWN_AT_ONCE = 64
@@ -60,24 +60,31 @@ class Sentence:
             for face in draw(self._faces(part), windows):
                 self.drawn.append(face)
 
-    def chosen(self, library: Library, model: SyncModel, samples: np.ndarray) -> np.ndarray:
+    def chosen(
+        self,
+        library: Library,
+        model: SyncModel,
+        samples: np.ndarray,
+        *,
+        weights: Weights = WEIGHTS,
+    ) -> np.ndarray:
         """Which own mouth is shown on each frame.
 
         Args:
             library: own mouths.
             model: the sync network.
             samples: (n,) int16 of the voice's file.
+            weights: what decides.
 
         Returns:
             (n,) int64.
         """
         unit = selection.scales(library.traits)
-        joining = selection.joining(library.traits, unit)
+        joining = selection.joining(library.traits, unit, weights=weights)
+        hearing = Hearing.of(library.traits)
         step = max(1, len(self.positions) // LEARNED_FROM)
-        shapes = [
-            traits.mouth_shape(self.drawn.read(at)) for at in range(0, len(self.positions), step)
-        ]
-        proposals = Proposals.of(np.stack(shapes), library.traits.shape)
+        shapes, openings = self._proposed(range(0, len(self.positions), step))
+        proposals = Proposals.of(shapes, openings, library.traits.shape)
         chosen: list[int] = []
         while len(chosen) < len(self.positions):
             start, end = len(chosen), min(len(chosen) + BLOCK_FRAMES, len(self.positions))
@@ -86,6 +93,8 @@ class Sentence:
                 library.traits,
                 unit,
                 proposals=proposals,
+                hearing=hearing,
+                weights=weights,
             )
             path = selection.cheapest(
                 showing, joining, library.following, first=chosen[-1] if chosen else None
@@ -94,17 +103,30 @@ class Sentence:
             chosen += path[: None if last else BLOCK_FRAMES - AHEAD_FRAMES].tolist()
         return np.array(chosen, int)
 
+    def real_openings(self) -> np.ndarray:
+        """How far the mouth is open on each frame as it was filmed: (n,) float32."""
+        every = self._faces(slice(0, len(self.positions)))
+        grey = (cv2.cvtColor(face, cv2.COLOR_BGR2GRAY) for face in every)
+        return np.array([traits.opening(face) for face in grey], np.float32)
+
+    def _proposed(self, frames: range) -> tuple[np.ndarray, np.ndarray]:
+        """The generator's shapes, (n, S), and openings, (n,)."""
+        drawn = [self.drawn.read(at) for at in frames]
+        openings = [traits.opening(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)) for face in drawn]
+        shapes = np.stack([traits.mouth_shape(face) for face in drawn])
+        return shapes, np.array(openings, np.float32)
+
     def _traits(self, part: slice, model: SyncModel, samples: np.ndarray) -> Traits:
         """What is wanted on these frames."""
         times_s = self.positions[part] / self.frame_rate
         grey = [cv2.cvtColor(face, cv2.COLOR_BGR2GRAY) for face in self._faces(part)]
+        shapes, openings = self._proposed(range(part.start, part.stop))
         return Traits(
             times_s=self.sources[part] / self.frame_rate,
-            shape=np.stack(
-                [traits.mouth_shape(self.drawn.read(at)) for at in range(part.start, part.stop)]
-            ),
+            shape=shapes,
             pose=np.stack([traits.pose(face) for face in grey]),
             surroundings=np.stack([traits.surroundings(face) for face in grey]),
+            opening=openings,
             sound=traits.heard(model, samples, times_s - self.voice.delay_s),
             lips=None,
             pause=traits.gated_pauses(self.voice.mel_windows(times_s)),

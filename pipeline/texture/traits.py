@@ -26,6 +26,9 @@ UPPER_CELLS = (24, 14)
 SURROUNDINGS_SIGMA_PX = 1.5
 SURROUNDINGS_STEP = 3  # of the pixels in the edge of the mask so many share one value
 LIPS = slice(60, 88), slice(30, 66)  # rows and columns that move when somebody speaks
+GAP = slice(60, 88), slice(32, 64)  # where an open mouth is dark
+CHEEKS = slice(40, 60), slice(20, 76)  # say how bright the skin is
+DARK, DARK_SIGMA_PX = 0.5, 0.8  # of the skin's brightness; after this much blur
 
 CONTEXT_S = 5.0  # of sound on both sides: networks take the level of a voice from it
 EMBEDDED_AT_ONCE = 64
@@ -41,6 +44,7 @@ class Traits:
         shape: (N, S) float32 of the mouth.
         pose: (N, P) float32.
         surroundings: (N, R) float32.
+        opening: (N,) float32, how far the mouth is open.
         sound: (N, E) float32, what is heard; None where it is not this face that speaks.
         lips: (N, E) float32, what the sync network sees; None of faces that are yet to be made.
         pause: (N,) bool, nobody speaks.
@@ -50,6 +54,7 @@ class Traits:
     shape: np.ndarray
     pose: np.ndarray
     surroundings: np.ndarray
+    opening: np.ndarray
     sound: np.ndarray | None
     lips: np.ndarray | None
     pause: np.ndarray
@@ -59,7 +64,8 @@ class Traits:
         """Those of several pieces, one after the other; of none, no rows."""
         if not parts:
             empty = np.zeros((0, 1), np.float32)
-            return Traits(np.zeros(0), empty, empty, empty, None, None, np.zeros(0, bool))
+            nothing = np.zeros(0, np.float32)
+            return Traits(np.zeros(0), empty, empty, empty, nothing, None, None, np.zeros(0, bool))
         columns: dict[str, Any] = {}
         for trait in fields(Traits):
             pieces = [getattr(part, trait.name) for part in parts]
@@ -111,6 +117,19 @@ def _edge() -> np.ndarray:
     edge = (mask > 0) & (mask < 0.6)
     edge[: FACE_PX // 2] = False
     return edge
+
+
+def opening(grey: np.ndarray) -> float:
+    """How far a mouth is open: the share of it that is dark beside the skin above.
+
+    Teeth are not dark, and a beard is: it says less of some people than of others, and is only
+    compared with that of the same person.
+
+    Args:
+        grey: (96, 96) uint8.
+    """
+    smooth = cv2.GaussianBlur(grey, (0, 0), DARK_SIGMA_PX)
+    return float((smooth[GAP] < DARK * np.median(smooth[CHEEKS])).mean())
 
 
 def motion(grey: np.ndarray) -> np.ndarray:

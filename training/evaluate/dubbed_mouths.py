@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from scipy.io import wavfile
 
 from models.features import FRAME_RATE, SAMPLE_RATE
 from pipeline.dubbing import choose, face_path, generate, stage
 from pipeline.dubbing.choose import DubOptions, Source
-from pipeline.dubbing.driving_audio import read_voice
+from pipeline.dubbing.driving_audio import Voice, read_voice
 from pipeline.dubbing.face_path import FacePath, Pads, Region
 from pipeline.dubbing.generate import DubTrack, Generator
 from pipeline.errors import InputError
@@ -27,6 +29,7 @@ from pipeline.media import decode, yuv
 from pipeline.store.files import write_json
 from pipeline.store.workspace import FOLDERS, Workspace
 from pipeline.sync.scorer import SyncScorer
+from pipeline.texture import traits
 from pipeline.texture.library import FacePaths
 from pipeline.texture.plan import Planner, TexturedFace
 from training.evaluate import choices, mouth_figures
@@ -191,6 +194,38 @@ def foreign(
     }
 
 
+def planner_of(
+    speaker: Speaker, part: DubTrack, *, folder: Path, stack: ExitStack, device: torch.device
+) -> Planner:
+    """Plans new mouths of one face.
+
+    Args:
+        speaker: whose face it is.
+        part: where it gets them, and what it says.
+        folder: an existing one for passing files.
+        stack: closes them.
+        device: where the SyncNet that chooses runs.
+    """
+    crop_scale = recorded_crop_scale(speaker.workspace)
+    paths = FacePaths(part.path, speaker.crop, crop_scale)
+    return Planner(
+        [TexturedFace(part.track, paths, part.region, part.voice, 0.0)],
+        SyncScorer(device=device).model,
+        folder=folder,
+        stack=stack,
+        size_px=speaker.source.size_px,
+        frame_rate=speaker.source.frame_rate,
+        matrix=speaker.source.colour.matrix,
+    )
+
+
+def beginning(speaker: Speaker, voice: Voice, *, seconds: float) -> DubTrack:
+    """The first seconds of a face, which are to say something else."""
+    spoken = np.ones(len(speaker.track.frames), bool)
+    spoken[round(seconds * speaker.workspace.read_frame_rate()) :] = False
+    return DubTrack(speaker.number, speaker.path, voice, spoken)
+
+
 def redrawn(
     speaker: Speaker, generator: Generator, judge: SyncScorer, *, folder: Path
 ) -> dict[str, Any]:
@@ -199,7 +234,8 @@ def redrawn(
     Neither the own mouths nor the generator's reference are from the moment that is drawn.
 
     Returns:
-        PSNR and SSIM at the face's own size, of own mouths and of the generator alone.
+        PSNR and SSIM at the face's own size, of own mouths and of the generator alone; and whether
+        own mouths are open and closed when the real ones are.
     """
     source, rate = speaker.source, speaker.source.frame_rate
     voice = read_voice(
@@ -207,61 +243,60 @@ def redrawn(
     )
     end_s = speaker.path.start_s + SPEECH_S
     with ExitStack() as stack:
-        spoken = np.ones(len(speaker.track.frames), bool)
-        spoken[round(SPEECH_S * speaker.workspace.read_frame_rate()) :] = False
-        part = DubTrack(speaker.number, speaker.path, voice, spoken)
-        planner = Planner(
-            [
-                TexturedFace(
-                    part.track,
-                    FacePaths(part.path, speaker.crop, recorded_crop_scale(speaker.workspace)),
-                    part.region,
-                    voice,
-                    0.0,
-                )
-            ],
-            SyncScorer(device=judge.device).model,
-            folder=folder,
-            stack=stack,
-            size_px=source.size_px,
-            frame_rate=rate,
-            matrix=source.colour.matrix,
-        )
+        part = beginning(speaker, voice, seconds=SPEECH_S)
+        planner = planner_of(speaker, part, folder=folder, stack=stack, device=judge.device)
         info = decode.probe(source.path, audio_stream=source.audio_stream)
-        libraries = planner.gather(_planes(source), decode.read_audio(source.path, info=info))
-        distant = _Distant(speaker, generator)
+        libraries = planner.gather(planes(source), decode.read_audio(source.path, info=info))
+        distant = Distant(speaker, generator)
         texture = planner.plan(libraries, distant.draw, frames=round(end_s * rate), fit="video")
         if texture[part.track].own is None:
             return {}
         alike: dict[str, list[tuple[float, float]]] = {"own": [], "generator": []}
+        openings: dict[str, list[tuple[float, float]]] = {"own": [], "generator": []}
         for name, drawn in (
             ("own", replace(part, texture=texture[part.track])),
             ("generator", replace(part, texture=texture[part.track].without_own())),
         ):
-            pairs = zip(
-                _planes(source), _regenerated(source, drawn, generator, end_s), strict=False
-            )
+            pairs = zip(planes(source), regenerated(source, drawn, generator, end_s), strict=False)
             for index, (real, (new, changed)) in enumerate(pairs):
                 region = speaker.path.at(index / rate)
-                if changed and region and index % LIKENESS_STEP_FRAMES == 0:
+                if not changed or region is None:
+                    continue
+                openings[name].append(
+                    (_opening(source, real, region), _opening(source, new, region))
+                )
+                if index % LIKENESS_STEP_FRAMES == 0:
                     one, other = (_mouth(source, buffer, region) for buffer in (real, new))
                     alike[name].append(mouth_figures.likeness(one[0], other[0], one[1]))
-    return {
-        f"{name}_{figure}": round(float(value), 4)
-        for name, pairs in alike.items()
-        for figure, value in zip(("psnr_db", "ssim"), np.mean(np.array(pairs), axis=0), strict=True)
+    means = {name: np.mean(np.array(pairs), axis=0) for name, pairs in alike.items()}
+    figures = {
+        f"{name}_{figure}": float(value)
+        for name, pair in means.items()
+        for figure, value in zip(("psnr_db", "ssim"), pair, strict=True)
     }
+    for name, shown in openings.items():
+        opened = mouth_figures.opening_figures(*np.array(shown).T)
+        figures |= {f"{name}_{figure}": value for figure, value in opened.items()}
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _planes(source: Source) -> Iterator[np.ndarray]:
+def _opening(source: Source, buffer: np.ndarray, region: Region) -> float:
+    picture = yuv.picture(buffer, size_px=source.size_px)
+    face = face_path.face_at(picture, region, source.colour.matrix)
+    return traits.opening(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY))
+
+
+def planes(source: Source) -> Iterator[np.ndarray]:
+    """The frames of a source, as yuv420p buffers."""
     return decode.read_planes(source.path, size_px=source.size_px, frame_rate=source.frame_rate)
 
 
-def _regenerated(
+def regenerated(
     source: Source, part: DubTrack, generator: Generator, end_s: float
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """The frames of a source up to some time, with new mouths; see `generate.regenerated`."""
     frames = round(end_s * source.frame_rate)
-    shown = ((i, b.copy()) for i, b in zip(range(frames), _planes(source), strict=False))
+    shown = ((i, b.copy()) for i, b in zip(range(frames), planes(source), strict=False))
     return generate.regenerated(
         shown,
         [part],
@@ -280,14 +315,14 @@ def _mouth(source: Source, buffer: np.ndarray, region: Region) -> tuple[np.ndarr
     return mouth_figures.mouth(bgr, region.seen_from(part))
 
 
-class _Distant:
+class Distant:
     """A generator whose reference is another frame, half of the ten seconds away."""
 
     def __init__(self, speaker: Speaker, generator: Generator) -> None:
         source = speaker.source
         regions = (
             (buffer, speaker.path.at(index / source.frame_rate))
-            for index, buffer in enumerate(_planes(source))
+            for index, buffer in enumerate(planes(source))
         )
         count = round(SPEECH_S * source.frame_rate)
         faces = []
@@ -345,7 +380,7 @@ def _crops(speaker: Speaker, video: Path) -> Iterator[np.ndarray]:
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians, and the poorest twentieth, of the rows' figures."""
+    """Medians, and the poorest twentieth, of the rows' figures; means of the redrawn."""
     table: dict[str, Any] = {"dubbed_faces": len(rows)}
     for name in ("face_sharpness", "flicker", "identity"):
         table[name] = round(float(np.median([row[name] for row in rows])), 3)
@@ -356,7 +391,11 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     table["dubbed_lse_c_share"] = round(float(new / real), 3)
     near = [abs(row["offset"]) <= 1 for row in rows]
     table["dubbed_offset_within_1"] = round(float(np.mean(near)), 3)
-    for name in ("own_psnr_db", "own_ssim", "generator_psnr_db", "generator_ssim"):
+    for name in (
+        f"{kind}_{figure}"
+        for kind in ("own", "generator")
+        for figure in ("psnr_db", "ssim", "opening", "closed_missed", "open_missed")
+    ):
         values = [row[name] for row in rows if name in row]
         if values:
             table[name] = round(float(np.mean(values)), 4)

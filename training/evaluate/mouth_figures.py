@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import binary_dilation
 
 from pipeline.dubbing import blend
 from pipeline.dubbing.face_path import Region
@@ -13,6 +14,9 @@ from training.objectives.structure import ssim
 
 SEEN_FROM = 0.05  # of the mask: where a new mouth is seen
 LEAST_ENERGY = 1e-3  # keeps quotients finite where nothing moves
+# Of how far a mouth is open in a clip: what counts as its least and most, and as closed and open.
+CLOSED_PERCENTILE, OPEN_PERCENTILE = 20, 95
+CLOSED, OPEN = 0.2, 0.5
 
 
 def mouth(frame: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
@@ -79,6 +83,29 @@ class Look:
     def flicker(self) -> float:
         """Mean energy of what differs from the mean of the frames before and after."""
         return max(float(np.mean(self._energy)), LEAST_ENERGY)
+
+
+def opening_figures(real: np.ndarray, new: np.ndarray) -> dict[str, float]:
+    """Whether a mouth is open and closed when the real one is.
+
+    Args:
+        real, new: (n,) how far each is open on the same frames, see `traits.opening`.
+
+    Returns:
+        Correlation, share of the really closed frames on which the new mouth is closed within a
+        frame, and share of the really open ones on which it is closed; without those that cannot
+        be told, as no frame is closed, or open.
+    """
+    least, most = np.percentile(real, [CLOSED_PERCENTILE, OPEN_PERCENTILE])
+    closed, opened = real <= least + CLOSED * (most - least), real >= least + OPEN * (most - least)
+    shut = new <= least + CLOSED * (most - least)
+    figures = {}
+    if real.std() and new.std():
+        figures["opening"] = float(np.corrcoef(real, new)[0, 1])
+    if most > least:
+        figures["closed_missed"] = 1 - float(binary_dilation(shut, np.ones(3, bool))[closed].mean())
+        figures["open_missed"] = float(shut[opened].mean())
+    return figures
 
 
 def identity_distance(real: np.ndarray, new: np.ndarray) -> float:
