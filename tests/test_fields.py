@@ -332,7 +332,8 @@ def test_textures_of_wav2lip_json(tmp_path: Path) -> None:
     record = json.loads(work.dubbed_record.read_text())
     reason = "the face is there for 0.4 s, and 4 s are needed"
     assert record["settings"]["texture"] == "own"
-    assert record["textures"] == {"1": {"texture": "none", "own_mouths": 10, "reason": reason}}
+    texture = {"texture": "none", "own_mouths": 10, "reason": reason, "refused": {}}
+    assert record["textures"] == {"1": texture}
     assert any(reason in line and "--texture_video" in line for line in done.report())
 
 

@@ -399,7 +399,12 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_own_mouths_say_the_new_sound_in_own_pixels(spoken: Any) -> None:
     """As open as the new sound is loud, not as the old was; as sharp as the face, as none drawn."""
     shot, texture, wanted, own, drawn = spoken
-    assert texture.record() == {"texture": "own", "own_mouths": 150, "reason": None}
+    assert texture.record() == {
+        "texture": "own",
+        "own_mouths": 150,
+        "reason": None,
+        "refused": {},
+    }
     open_now = np.array([darkness(buffer) for buffer in own])
     assert np.corrcoef(open_now, wanted)[0, 1] > 0.6
     assert abs(np.corrcoef(open_now, shot.opened[:75])[0, 1]) < 0.5

@@ -1,18 +1,37 @@
-"""How far a mouth is to be open."""
+"""How far a mouth is to be open, and on which frames own pixels are refused."""
 
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from scipy.io import wavfile
 
-from pipeline.texture import selection, traits
+from models.features import SAMPLE_RATE
+from pipeline.dubbing.generate import DubTrack, Generator, regenerated
+from pipeline.dubbing.stage import Dubbed
+from pipeline.media import yuv
+from pipeline.texture import compose, selection, traits
+from pipeline.texture.plan import Texture
 from pipeline.texture.selection import Hearing, Proposals, Weights
+from pipeline.texture.sentence import FADED_FRAMES, Fitting
 from pipeline.texture.traits import Traits
 from tests.texture_kit import (
     BOX,
+    MIDDLE,
+    RATE,
+    SIZE_PX,
+    Scene,
+    SmoothMouth,
     head,
+    openings,
+    scene,
+    stored,
+    tone,
 )
 
 LEFT, TOP, RIGHT, BOTTOM = map(int, BOX)
@@ -117,3 +136,131 @@ def test_own_pauses_say_how_far_a_mouth_is_open_in_pauses() -> None:
     )
     found = _chosen(frames, own)
     assert found[0] > 0.7 and found[1] == pytest.approx(0.1, abs=0.05)
+
+
+# On which frames own pixels are taken.
+
+
+def test_mouths_fade_before_and_after_what_is_refused() -> None:
+    bad = np.zeros(40, bool)
+    bad[[20, 21]] = True
+    fit = Fitting.of({"a": bad, "b": np.zeros(40, bool)}, np.arange(40))
+    assert fit.refused == {"a": 2} and (fit.shown[[20, 21]] == 0).all()
+    steps = np.arange(1, FADED_FRAMES + 2) / (FADED_FRAMES + 1)
+    np.testing.assert_allclose(fit.shown[22 : 22 + len(steps)], steps)
+    np.testing.assert_allclose(fit.shown[19 : 19 - len(steps) : -1], steps)
+    assert (fit.shown[:10] == 1).all() and (fit.shown[32:] == 1).all()
+
+
+def test_own_mouths_do_not_come_back_for_a_moment() -> None:
+    """Three frames between two refused ones stay the generator's, twelve do not; a cut is far."""
+    bad = np.zeros(60, bool)
+    bad[[10, 14, 27]] = True
+    fit = Fitting.of({"a": bad}, np.arange(60))
+    assert (fit.shown[10:15] == 0).all() and fit.shown[15:27].max() == 1
+    apart = np.arange(60) + 500 * (np.arange(60) > 27)
+    assert Fitting.of({"a": bad}, apart).shown[28] == 1
+    fine = Fitting.of({"a": np.zeros(60, bool)}, np.arange(60))
+    assert fine.refused == {} and (fine.shown == 1).all()
+
+
+def _spoiled(picture: np.ndarray, how: str) -> np.ndarray:
+    if how == "blurred":
+        return cv2.blur(picture, (11, 1))
+    if how == "covered":  # by a hand, as bright as the skin but smooth
+        hand = picture.copy()
+        cv2.ellipse(hand, (MIDDLE[0] - 8, MIDDLE[1]), (34, 20), 20, 0, 360, (150, 190, 230), -1)
+        return hand
+    narrow = np.array([[0.3, 0, 0.7 * MIDDLE[0] + 20], [0, 1, 0]], np.float32)
+    return cv2.warpAffine(picture, narrow, SIZE_PX, borderMode=cv2.BORDER_REPLICATE)
+
+
+REASONS = {
+    "blurred": "the frame is blurred",
+    "covered": "something covers the mouth",
+    "turned": "the head is turned as in no own frame",
+}
+SPOILED = slice(30, 36)
+
+
+@pytest.fixture(scope="module", params=REASONS)
+def refusing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A head of six seconds, spoiled on six frames of the first three, which are dubbed."""
+    folder = tmp_path_factory.mktemp("scene")
+    opened, wanted = openings(150), np.roll(openings(75, seed=5), 6)
+    wavfile.write(folder / "new.wav", SAMPLE_RATE, tone(wanted))
+    with ExitStack() as stack:
+        shot = scene(folder, stack, opened, folder / "new.wav")
+        for index in range(SPOILED.start, SPOILED.stop):
+            shot.buffers[index] = stored(_spoiled(head(opened[index]), request.param))
+        libraries = shot.planner.gather(shot.buffers, tone(opened))
+        network: Any = SmoothMouth()
+        generator = Generator(network, torch.device("cpu"), 16)
+        planned = shot.planner.plan(libraries, generator.draw, frames=75, fit="video")
+        yield request.param, shot, planned[0], generator
+
+
+def _shown(shot: Scene, texture: Texture, generator: Generator) -> np.ndarray:
+    part = DubTrack(0, shot.path, shot.voice, np.ones(len(shot.opened), bool), texture)
+    made = regenerated(
+        ((index, shot.buffers[index].copy()) for index in range(75)),
+        [part],
+        generator,
+        size_px=SIZE_PX,
+        frame_rate=RATE,
+        matrix="bt601",
+        blended=True,
+    )
+    pictures = [yuv.picture(buffer, size_px=SIZE_PX).y.astype(int) for buffer, _ in made]
+    return np.stack(pictures)[:, MIDDLE[1] - 20 : MIDDLE[1] + 20, MIDDLE[0] - 25 : MIDDLE[0] + 25]
+
+
+def test_frames_where_own_pixels_do_not_fit_are_refused(refusing: Any) -> None:
+    """These frames, none else, for the right reason, which the record and the report give."""
+    how, _, texture, _ = refusing
+    refused = texture.record()["refused"]
+    count = SPOILED.stop - SPOILED.start
+    assert refused[REASONS[how]] == count and texture.record()["texture"] == "own"
+    shown = texture.fit.shown
+    assert (shown[SPOILED] == 0).all() and (np.delete(shown, np.r_[SPOILED]) > 0).all()
+    done = Dubbed(Path("a.mp4"), 75, {0: 75}, [], {"0": texture.record()}, {})
+    line = f"track 0: the generator's mouth on {count} frames, because {REASONS[how]}."
+    assert line in list(done.report())
+
+
+def test_the_generators_mouth_comes_and_goes_smoothly(refusing: Any) -> None:
+    """It is what is shown where own ones are refused; no frame at the border leaps."""
+    _, shot, texture, generator = refusing
+    both = _shown(shot, texture, generator)
+    drawn = _shown(shot, replace(texture, own=None), generator)
+    own = _shown(shot, replace(texture, fit=None), generator)
+    np.testing.assert_array_equal(both[SPOILED], drawn[SPOILED])
+    far = slice(0, SPOILED.start - FADED_FRAMES - 1)
+    np.testing.assert_array_equal(both[far], own[far])
+    for at in range(SPOILED.stop, SPOILED.stop + FADED_FRAMES):
+        between = drawn[at] + (own[at] - drawn[at]) * texture.fit.shown[at]
+        clipped = np.isin(drawn[at], (0, 255)) | np.isin(own[at], (0, 255))
+        assert np.abs(both[at] - between)[~clipped].max() <= 2
+
+
+def test_a_mouth_that_fades_is_a_sharpened_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one it is bent to, whose blur would show for a moment."""
+    picture = head(0.5).astype(np.float32)
+    calls: list[np.ndarray] = []
+
+    def sharpened(face: np.ndarray) -> np.ndarray:
+        calls.append(face)
+        return face
+
+    monkeypatch.setattr(compose, "sharpened", sharpened)
+    face = compose.OwnFace(
+        np.full((96, 96, 3), 120, np.uint8), compose.Region(TOP, BOTTOM, LEFT, RIGHT), np.eye(3)
+    )
+    mouth = compose.OwnMouth(
+        picture[TOP:BOTTOM, LEFT:RIGHT].astype(np.uint8), face.region, face, shown=0.5
+    )
+    drawn = np.full((96, 96, 3), 90, np.uint8)
+    compose.put(picture, face.region, mouth, generated=drawn, original=drawn)
+    assert len(calls) == 1
+    compose.put(picture, face.region, replace(mouth, shown=1.0), generated=drawn, original=drawn)
+    assert len(calls) == 1

@@ -72,6 +72,11 @@ class Dubbed:
                     f"track {number_text}: drawn by the generator alone, because "
                     f"{texture['reason']}; --texture_video takes a video of the same person."
                 )
+            for reason, count in texture["refused"].items():
+                yield (
+                    f"track {number_text}: the generator's mouth on {count} frames, "
+                    f"because {reason}."
+                )
         for track, pair in self.scores.items():
             for name in ("original", "regenerated"):
                 score = pair[name]

@@ -52,6 +52,7 @@ class OwnMouth:
         whole: the face it is from.
         other: what would be shown instead had the mouths before or after gone on.
         share: how much of that is mixed in.
+        shown: how much of all this is seen; the rest is the generator's mouth.
     """
 
     pixels: np.ndarray
@@ -59,6 +60,7 @@ class OwnMouth:
     whole: OwnFace
     other: OwnFace | None = None
     share: float = 0.0
+    shown: float = 1.0
 
     def seen_from(self, part: Region) -> "OwnMouth":
         """The same, going to a picture that is only a part of the frame."""
@@ -107,7 +109,11 @@ def put(
     face = visible.cut(frame)
     seen = visible.seen_from(region)
     mask = blend.mask_part(width, height, seen.rows, seen.columns)[..., None]
-    face[:] = _joined(face, drawn, mask)
+    joined = _joined(face, drawn, mask)
+    if own.shown < 1:  # on its way to or from frames where the generator's mouth is shown
+        blend.blend(frame, region, sharpened(generated), original)
+        joined = face + (joined - face) * np.float32(own.shown)
+    face[:] = joined
 
 
 def _bend(

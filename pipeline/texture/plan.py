@@ -23,7 +23,7 @@ from pipeline.sync.scorer import SyncModel
 from pipeline.texture.compose import OwnMouth, sharpened
 from pipeline.texture.library import FacePaths, Gatherer, Library
 from pipeline.texture.other_video import other_library
-from pipeline.texture.sentence import Draw, Sentence
+from pipeline.texture.sentence import Draw, Fitting, Sentence
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Texture:
         maps: (n, 3, 3) from its frame's pixels to those of the frame where it is shown.
         eased: the same of what is mixed in near joins.
         library: own mouths.
+        fit: on which frames own mouths are good enough; None where there are none.
         sharpen: the generator's mouths where they are shown.
     """
 
@@ -81,19 +82,21 @@ class Texture:
     maps: np.ndarray
     eased: Eased | None
     library: Library
+    fit: Fitting | None = None
     sharpen: bool = True
 
     def generated(self, position: int) -> np.ndarray:
         """(96, 96, 3) uint8 the generator's face, sharpened where it is what is shown."""
         face = self.drawn.read(self._at(position))
-        return sharpened(face) if self.own is None and self.sharpen else face
+        return face if self._shown(self._at(position)) or not self.sharpen else sharpened(face)
 
     def mouth(self, position: int) -> OwnMouth | None:
-        """The own mouth for an output frame."""
-        if self.own is None:
-            return None
+        """The own mouth for an output frame; None where the generator's is shown."""
         at = self._at(position)
-        mouth = self.library.mouth(int(self.own[at]), self.maps[at])
+        shown = self._shown(at)
+        if self.own is None or not shown:
+            return None
+        mouth = replace(self.library.mouth(int(self.own[at]), self.maps[at]), shown=shown)
         if self.eased is None or self.eased.own[at] < 0:
             return mouth
         other = self.library.face(int(self.eased.own[at]), self.eased.maps[at])
@@ -102,6 +105,11 @@ class Texture:
     def without_own(self) -> "Texture":
         """The generator's mouths alone, as they are."""
         return replace(self, own=None, sharpen=False)
+
+    def _shown(self, at: int) -> float:
+        if self.own is None:
+            return 0.0
+        return 1.0 if self.fit is None else float(self.fit.shown[at])
 
     def _at(self, position: int) -> int:
         return int(np.searchsorted(self.positions, position))
@@ -113,6 +121,7 @@ class Texture:
             "texture": "none" if reason else "own",
             "own_mouths": len(self.library.grey),
             "reason": reason,
+            "refused": {} if self.fit is None else self.fit.refused,
         }
 
 
@@ -121,7 +130,7 @@ class Planner:
 
     Args:
         faces: that get one.
-        model: the sync netsentence.
+        model: the sync network.
         folder: an existing one for passing files.
         stack: closes them.
         size_px: (width, height) of the source's frames.
@@ -215,20 +224,26 @@ class Planner:
             frames: of the output; None for all the source has.
             fit: see `source_frames.playback`.
         """
+        sentences = self.sentences(draw, frames=frames, fit=fit)
+        return {
+            track: _textured(sentence, libraries[track], self._model)
+            for track, sentence in sentences.items()
+        }
+
+    def sentences(self, draw: Draw, *, frames: int | None, fit: Fit) -> dict[int, Sentence]:
+        """What is proposed for every frame of the output, by track; nothing is chosen yet."""
         shown = [
             source_frames.there_and_back(position, self._count)
             if fit == "loop"
             else min(position, self._count - 1)
             for position in range(self._count if frames is None else frames)
         ]
-        return {
-            face.track: self._textured(face, libraries[face.track], draw, shown)
-            for face in self._faces
-        }
+        sentences = {face.track: self._sentence(face, shown) for face in self._faces}
+        for sentence in sentences.values():
+            sentence.propose(draw)
+        return sentences
 
-    def _textured(
-        self, face: TexturedFace, library: Library, draw: Draw, shown: list[int]
-    ) -> Texture:
+    def _sentence(self, face: TexturedFace, shown: list[int]) -> Sentence:
         originals, numbers = self._originals[face.track]
         regions = {
             position: region
@@ -236,7 +251,7 @@ class Planner:
             if (region := face.region(index / self._frame_rate)) and index in numbers
         }
         positions = np.array(list(regions), int)
-        sentence = Sentence(
+        return Sentence(
             positions=positions,
             sources=np.array([shown[position] for position in positions], int),
             regions=list(regions.values()),
@@ -246,11 +261,26 @@ class Planner:
             frame_rate=self._frame_rate,
             voice=face.voice,
         )
-        sentence.propose(draw)
-        if library.reason or not len(positions):
-            return Texture(positions, sentence.drawn, None, np.zeros((0, 3, 3)), None, library)
-        own = sentence.chosen(library, self._model, decode.read_audio(face.voice.path))
-        other, share = sentence.easing(library, own)
-        eased = Eased(other, sentence.maps(library, other), share)
-        maps = sentence.maps(library, own)
-        return Texture(positions, sentence.drawn, own, maps, eased, library)
+
+
+def _textured(sentence: Sentence, library: Library, model: SyncModel) -> Texture:
+    if library.reason or not len(sentence.positions):
+        nowhere = np.zeros((0, 3, 3))
+        return Texture(sentence.positions, sentence.drawn, None, nowhere, None, library)
+    own = sentence.chosen(library, model, decode.read_audio(sentence.voice.path))
+    return shown_texture(sentence, library, own)
+
+
+def shown_texture(sentence: Sentence, library: Library, own: np.ndarray) -> Texture:
+    """New mouths of a face once they are chosen.
+
+    Args:
+        sentence: what it says.
+        library: own mouths.
+        own: (n,) which of them is shown on each frame.
+    """
+    other, share = sentence.easing(library, own)
+    eased = Eased(other, sentence.maps(library, other), share)
+    maps = sentence.maps(library, own)
+    fit = sentence.fitting(library, own, maps)
+    return Texture(sentence.positions, sentence.drawn, own, maps, eased, library, fit)

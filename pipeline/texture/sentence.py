@@ -19,8 +19,48 @@ DRAWN_AT_ONCE = 64
 BLOCK_FRAMES, AHEAD_FRAMES = 1000, 100  # one path, and what it knows of the frames after it
 EASED_FRAMES = 4  # on each side of a join, towards what would have been shown there
 LEARNED_FROM = 1500  # proposals that say how a generator's mouths vary
+# Own pixels are refused where the upper faces correlate less than this once one is moved onto the
+# other, and where the frame has less than this share of their fine detail across or down.
+LEAST_POSE_FIT, LEAST_DETAIL = 0.6, 0.55
+# And where mouth and chin are farther than this from nine tenths of the track's other frames, in
+# medians between these, while grey levels around the mouth differ by so much from the own mouth's.
+MOST_STRANGE, STRANGE_PERCENTILE, MOST_EDGE = 2.5, 10, 12.0
+COMPARED, LEAST_COMPARED = 200, 20  # of these other frames
+LEAST_CONTRAST = 1e-3  # of a face without any
+BRIDGED_FRAMES, FADED_FRAMES = 6, 5  # shorter returns are left out; each change takes so long
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]  # faces and mel windows to faces
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """On which frames own pixels can be taken.
+
+    Attributes:
+        shown: (n,) float32, how much of the own mouth is shown: 1 where it is good, 0 where the
+            generator's is shown, and between on the frames before and after.
+        refused: number of frames that are refused, by reason.
+    """
+
+    shown: np.ndarray
+    refused: dict[str, int]
+
+    @staticmethod
+    def of(bad: dict[str, np.ndarray], positions: np.ndarray) -> "Fitting":
+        """From which of n frames each reason refuses, (n,) bool, and their (n,) positions."""
+        refused = np.logical_or.reduce(list(bad.values()))
+        at = positions[refused]
+        if not at.size:
+            return Fitting(np.ones(len(positions), np.float32), {})
+        after = np.searchsorted(at, positions)
+        since = positions - at[np.maximum(after - 1, 0)]
+        until = at[np.minimum(after, len(at) - 1)] - positions
+        since, until = np.where(since < 0, until, since), np.where(until < 0, since, until)
+        between = since + until <= BRIDGED_FRAMES
+        shown = np.minimum(since, until).clip(0, FADED_FRAMES + 1) / (FADED_FRAMES + 1)
+        shown[between & (since > 0) & (positions > at[0]) & (positions < at[-1])] = 0
+        counts = {reason: int(frames.sum()) for reason, frames in bad.items() if frames.any()}
+        return Fitting(shown.astype(np.float32), counts)
 
 
 @dataclass(frozen=True)
@@ -151,6 +191,53 @@ class Sentence:
                 sources = [library.face_regions[own[at]] for at in run]
                 maps[run] = align.steadied(maps[run], sources)
         return maps
+
+    def fitting(self, library: Library, own: np.ndarray, maps: np.ndarray) -> Fitting:
+        """Where mouths can be shown.
+
+        Args:
+            library: own mouths.
+            own: (n,) that are chosen.
+            maps: (n, 3, 3) where they go.
+        """
+        pairs = enumerate(zip(own, maps, strict=True))
+        scores = np.array([self._fit(library, int(mouth), map_, at) for at, (mouth, map_) in pairs])
+        alike, sharp, edge = scores.reshape(-1, 3).T
+        bad = {
+            "the head is turned as in no own frame": alike < LEAST_POSE_FIT,
+            "the frame is blurred": sharp < LEAST_DETAIL,
+            "something covers the mouth": (self._strange() > MOST_STRANGE) & (edge > MOST_EDGE),
+        }
+        return Fitting.of(bad, self.positions)
+
+    def _fit(
+        self, library: Library, mouth: int, map_: np.ndarray, at: int
+    ) -> tuple[float, float, float]:
+        """How an own face fits the frame: correlation, share of detail, grey levels of its edge."""
+        target = cv2.cvtColor(self.originals.read(int(self.numbers[at])), cv2.COLOR_BGR2GRAY)
+        source = library.face_regions[mouth]
+        between = align.to_face(self.regions[at]) @ map_ @ np.linalg.inv(align.to_face(source))
+        moved = align.warped(library.grey[mouth], between)
+        alike = float((traits.pose(moved) * traits.pose(target)).mean())
+        sharp = traits.detail(target) / np.maximum(traits.detail(moved), LEAST_CONTRAST)
+        edge = traits.surroundings(target) - traits.surroundings(moved)
+        return alike, float(sharp.min()), float(edge.std())
+
+    def _strange(self) -> np.ndarray:
+        """How far each frame's own mouth and chin are from those a second away or more: (n,)."""
+        count = len(self.positions)
+        some = np.linspace(0, count - 1, min(count, COMPARED)).astype(int)
+        shapes = np.stack([traits.mouth_shape(self._faces(slice(at, at + 1))[0]) for at in some])
+        times_s = self.sources / self.frame_rate
+        unit = max(float(np.median(selection.squared(shapes, shapes))), LEAST_CONTRAST)
+        strange = np.zeros(count)
+        for at in range(count):
+            far = np.abs(times_s[some] - times_s[at]) >= selection.LEAST_APART_S
+            if far.sum() >= LEAST_COMPARED:
+                shape = traits.mouth_shape(self._faces(slice(at, at + 1))[0])
+                apart = selection.squared(shape[None], shapes[far])[0] / unit
+                strange[at] = np.percentile(apart, STRANGE_PERCENTILE)
+        return strange
 
     def joins(self, library: Library, own: np.ndarray) -> np.ndarray:
         """Frames whose mouth does not follow the one before it."""

@@ -132,6 +132,16 @@ def opening(grey: np.ndarray) -> float:
     return float((smooth[GAP] < DARK * np.median(smooth[CHEEKS])).mean())
 
 
+def detail(grey: np.ndarray) -> np.ndarray:
+    """Fine contrast of the upper half of a (96, 96) uint8 face across and down: (2,).
+
+    Motion blurs along one axis, so that a sum of both would hardly tell.
+    """
+    smooth = cv2.GaussianBlur(grey, (0, 0), DARK_SIGMA_PX)
+    bends = (cv2.Sobel(smooth, cv2.CV_32F, *axis)[UPPER] for axis in ((2, 0), (0, 2)))
+    return np.array([bend.std() for bend in bends])
+
+
 def motion(grey: np.ndarray) -> np.ndarray:
     """By how many grey levels the lips change beyond what the upper face does, per step.
 
