@@ -28,6 +28,7 @@ from tests.mutants.of_models import MUTANTS as OF_MODELS
 from tests.mutants.of_page import MUTANTS as OF_PAGE
 from tests.mutants.of_pipeline import MUTANTS as OF_PIPELINE
 from tests.mutants.of_reliability import MUTANTS as OF_RELIABILITY
+from tests.mutants.of_texture import MUTANTS as OF_TEXTURE
 from tests.mutants.of_training import MUTANTS as OF_TRAINING
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -40,6 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_FAMILY,
     *OF_GENERATORS,
     *OF_BATCH,
+    *OF_TEXTURE,
 )
 LIMIT_S = 900
 
