@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from models import features, syncnet
 from models.features import SAMPLES_PER_FRAME
@@ -691,6 +692,61 @@ def test_a_log_of_a_run_without_checkpoint_starts_again(tmp_path: Path) -> None:
     Journal(tmp_path, step=0, seconds=0.0, total_steps=8).close()
     assert read_rows(tmp_path / "train.jsonl") == []
     assert not (tmp_path / "curves.png").exists()
+
+
+def test_one_of_five_people_is_kept_back_whatever_their_order_and_clips() -> None:
+    """One at least, never all; another seed keeps others back."""
+    names = [f"p{number}" for number in range(20)]
+    kept = people.kept_back(names, share=0.2, seed=1)
+    assert len(kept) == 4 and set(kept) < set(names) and kept == sorted(kept)
+    assert people.kept_back([*names[::-1], *names[:5]], share=0.2, seed=1) == kept
+    assert any(people.kept_back(names, share=0.2, seed=seed) != kept for seed in (2, 3))
+    assert [len(people.kept_back("ab", share=share, seed=1)) for share in (0.01, 0.99)] == [1, 1]
+    with pytest.raises(InputError, match="all clips of --data are of one"):
+        people.kept_back("aa", share=0.2, seed=1)
+
+
+def test_people_kept_back_stay_so_when_a_run_goes_on() -> None:
+    """Nobody who has joined is, as long as one of them is there."""
+    again = people.kept_back("abcdefghij", share=0.2, seed=1, earlier=["c", "x"])
+    assert again == ["c"]
+    for earlier in (["x"], ["a", "b"], None):  # nobody left, or nobody to train on
+        assert len(people.kept_back("ab", share=0.5, seed=1, earlier=earlier)) == 1
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+def test_losses_are_tables_and_other_people_lie_over_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file for each of the two losses; a figure of --val shares the panel of its training."""
+    panels: list[dict[str, list[float]]] = []
+    original = Figure.savefig
+
+    def saved(figure: Figure, *rest: Any, **options: Any) -> None:
+        panels.extend(
+            {
+                f"{axis.get_ylabel()} {line.get_label()}": np.asarray(line.get_ydata()).tolist()
+                for line in axis.lines
+            }
+            for axis in figure.axes
+        )
+        original(figure, *rest, **options)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    journal = Journal(tmp_path, step=0, seconds=0.0, total_steps=2)
+    journal.write(1, {"loss": 0.75, "lr": 0.5})
+    journal.write(2, {"loss": 0.25, "lr": 0.125})
+    journal.draw()
+    assert not (tmp_path / "val_loss.csv").exists()
+    journal.write(2, {"unseen loss": 0.5, "unseen 5s": 0.9})
+    panels.clear()
+    journal.close()
+    assert (tmp_path / "train_loss.csv").read_text() == "step,loss\n1,0.75\n2,0.25\n"
+    assert (tmp_path / "val_loss.csv").read_text() == "step,loss\n2,0.5\n"
+    loss, rate, pieces = panels
+    assert loss["loss other people"] == [0.5] and loss["loss training"] == [0.75, 0.5]
+    assert rate["lr training"] == [0.5, 0.3125] and len(rate) == 2
+    assert pieces["unseen 5s training"] == [0.9]
 
 
 def test_numbers_go_to_tensorboard_where_it_is(tmp_path: Path) -> None:

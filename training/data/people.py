@@ -4,6 +4,8 @@ A data folder may hold a people.csv with the columns reference and person. A vid
 names is a person of its own.
 """
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,37 @@ def read(data_dirs: list[Path]) -> dict[str, str]:
 def person_of(clip: Clip, persons: dict[str, str]) -> str:
     """Who is on a clip; of a video that was not named, the video."""
     return persons.get(clip.reference, clip.reference)
+
+
+def kept_back(
+    names: Iterable[str], *, share: float, seed: int, earlier: Iterable[str] | None = None
+) -> list[str]:
+    """People to report on who are not trained on: a share of all of them, one at least.
+
+    Args:
+        names: of the people, in any order, as often as they come.
+        share: of them, above 0 and below 1.
+        seed: another one keeps others back.
+        earlier: who was kept back by the run that goes on; they are again, and nobody who has
+            joined since, as long as one of them is there.
+
+    Raises:
+        InputError: there is only one.
+    """
+
+    def chance(name: str) -> bytes:
+        return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+    everybody = sorted(set(names), key=chance)
+    if (again := {*everybody} & {*(earlier or ())}) and len(again) < len(everybody):
+        return sorted(again)
+    if len(everybody) < 2:
+        raise InputError(
+            "--val_share keeps people back, and all clips of --data are of one; add videos of "
+            "others, or say who is on which in a people.csv."
+        )
+    count = min(max(1, round(share * len(everybody))), len(everybody) - 1)
+    return sorted(everybody[:count])
 
 
 def check_apart(clips: list[Clip], others: list[Clip], persons: dict[str, str]) -> None:

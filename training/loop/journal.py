@@ -1,4 +1,4 @@
-"""The log of a training run: train.jsonl, curves.png, TensorBoard, the screen."""
+"""The log of a training run: train.jsonl, losses and curves, TensorBoard, the screen."""
 
 import json
 import time
@@ -12,6 +12,8 @@ from pipeline.store.files import write_text
 from training.loop.checkpoint import replacing, unwritable
 
 SMOOTHED_ROWS = 25
+UNSEEN = "unseen "  # before the names of figures on --val
+LOSS_FILES = {"train_loss.csv": "loss", "val_loss.csv": "unseen loss"}
 SHOWN_NAMES = 3  # of a list, on the screen
 FILED_NAMES = ("data_s", "gradient")  # in the log only, not on the screen
 FEW_MINUTES = 30  # below, a network learns these people only
@@ -160,22 +162,37 @@ class Journal:
         return f"step {step}/{self._total_steps}  {numbers}{remaining}"
 
     def draw(self) -> None:
-        """The curves of every number so far, as a picture."""
+        """The curves of every number so far, as a picture, and those of the losses as tables."""
         names = sorted({name for row in self._rows for name in row} - {"step", "seconds"})
-        numeric = [n for n in names if any(isinstance(r.get(n), float) for r in self._rows)]
-        if not numeric:
+        curves = {name: curve for name in names if (curve := self._curve(name))}
+        if not curves:
             return
-        figure = Figure(figsize=(10, 2.2 * len(numeric)), layout="constrained")
-        axes = figure.subplots(len(numeric), squeeze=False)[:, 0]
-        for name, axis in zip(numeric, axes, strict=True):
-            points = [(r["step"], r[name]) for r in self._rows if isinstance(r.get(name), float)]
-            steps, values = zip(*points, strict=True)
+        for file, name in LOSS_FILES.items():
+            if name in curves:
+                rows = (f"{step},{value!r}\n" for step, value in curves[name])
+                write_text(self._picture.with_name(file), "step,loss\n" + "".join(rows))
+        # What is measured on other people lies over the same of the batches.
+        panels = [
+            name for name in curves if name.removeprefix(UNSEEN) not in curves.keys() - {name}
+        ]
+        figure = Figure(figsize=(10, 2.2 * len(panels)), layout="constrained")
+        axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+        for name, axis in zip(panels, axes, strict=True):
+            steps, values = zip(*curves[name], strict=True)
             axis.plot(steps, values, linewidth=0.6, alpha=0.5)
-            axis.plot(steps, _smoothed(values), linewidth=1.5)
+            axis.plot(steps, _smoothed(values), linewidth=1.5, label="training")
+            if unseen := curves.get(UNSEEN + name):
+                axis.plot(*zip(*unseen, strict=True), marker="o", label="other people")
+                axis.legend()
             axis.set_ylabel(name)
         axes[-1].set_xlabel("step")
         with replacing(self._picture) as partial:
             figure.savefig(partial, dpi=80, format="png")
+
+    def _curve(self, name: str) -> list[tuple[int, float]]:
+        """Steps and values of a number that is measured, not counted."""
+        rows = [row for row in self._rows if isinstance(row.get(name), float)]
+        return [(row["step"], row[name]) for row in rows]
 
     def close(self) -> None:
         """Draws the curves a last time."""
