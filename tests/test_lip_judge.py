@@ -8,7 +8,7 @@ import torch
 
 from models import syncnet
 from models.features import SAMPLES_PER_FRAME
-from models.syncnet import CROP_PX, SyncNet, SyncNetConfig, audio_windows
+from models.syncnet import CROP_PX, PairSigmoid, SyncNet, SyncNetConfig, audio_windows
 from models.wav2lip import FACE_PX, face_tensor
 from tests.train_kit import TINY
 from training.batches.speech2vid_batches import speech2vid_batch
@@ -161,6 +161,7 @@ class _Said(torch.nn.Module):
 
     def __init__(self, lips: list[float], sound: list[float]) -> None:
         super().__init__()
+        self.pair_sigmoid = None
         self.config = replace(TINY, embedding_size=2)
         self.lips, self.sound = torch.tensor([lips]), torch.tensor([sound])
 
@@ -169,6 +170,9 @@ class _Said(torch.nn.Module):
 
     def forward_aud(self, _: torch.Tensor) -> torch.Tensor:
         return self.sound
+
+    def pair_logits(self, lips: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        return SyncNet.pair_logits(self, lips, sound)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +191,17 @@ def test_loss_is_the_cross_entropy_of_the_cosine(
     shown, judged = _shown(face, 50), _batch(face, TINY, 50)
     loss = judge_loss(_Said(lips, sound), shown, shown, judged)  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(-np.log(probability), abs=1e-4)
+
+
+def test_a_judge_that_was_trained_on_pairs_says_its_own_probability() -> None:
+    """One half at its threshold, whatever the cosine; more the nearer lips and sound are."""
+    judge = _Said([3.0, 0.0, 0.0], [0.0, 4.0, 0.0])
+    face = _face(TINY)
+    shown, judged = _shown(face, 50), _batch(face, TINY, 50)
+    for threshold, probability in ((5.0, 0.5), (6.0, 1 / (1 + np.exp(-1)))):
+        judge.pair_sigmoid = PairSigmoid(threshold)  # type: ignore[assignment]
+        loss = judge_loss(judge, shown, shown, judged)  # type: ignore[arg-type]
+        assert loss.item() == pytest.approx(-np.log(probability), abs=1e-5)
 
 
 def test_gradients_reach_the_mouth_and_leave_the_judge_alone() -> None:

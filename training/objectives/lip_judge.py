@@ -177,8 +177,8 @@ def judge_loss(
 ) -> torch.Tensor:
     """Binary cross-entropy of drawn lips and their sound being a pair, as a SyncNet has it.
 
-    Its probability is the cosine of both embeddings, from -1..1 to 0..1: that holds for any
-    SyncNet, whatever the scale of its distances.
+    Its probability is its own where it was trained on pairs. Else it is the cosine of both
+    embeddings, from -1..1 to 0..1: that holds for any SyncNet, whatever the scale of its distances.
 
     Args:
         judge: frozen, in eval mode.
@@ -188,6 +188,8 @@ def judge_loss(
         lips = judge.forward_lip(lips_with(generated, target, judged, judge.config))
         with torch.no_grad():
             sound = judge.forward_aud(judged.sound)
+        if judge.pair_sigmoid is not None:
+            return F.softplus(-judge.pair_logits(lips, sound)).mean()
         size = judge.config.embedding_size  # without the constant one of scaled embeddings
         cosine = F.cosine_similarity(lips[:, :size].float(), sound[:, :size].float())
         return -((1 + cosine) / 2).clamp(min=LEAST_PROBABILITY).log().mean()
