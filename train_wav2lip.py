@@ -35,9 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
         eval_help="Steps from one report on --val, with sample pictures, to the next."
     )
     run("--stage", choices=STAGES, required=True,
-        help="The network to train; gan is the generator with a discriminator.")
+        help="The network to train; gan is the generator with a discriminator, speech2vid another "
+        "generator, which --teacher judges.")
     run("--teacher", default="auto",
-        help="SyncNet weights that an expert learns from first; none trains without.")
+        help="SyncNet weights that an expert or a generator learns from, or that judge a "
+        "speech2vid; none trains without.")
     run("--taught_steps", type=int, default=300,
         help="First steps in which an expert learns from its teacher only.")
     run("--expert", type=Path, help="Weights of the expert, for generator and gan.")

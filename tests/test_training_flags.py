@@ -16,6 +16,7 @@ from torch import nn
 import train_syncnet
 import train_wav2lip
 from models import weights
+from models.speech2vid import Speech2Vid
 from models.syncnet import SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.store.workspace import Workspace
@@ -669,7 +670,8 @@ def _filelists(kit: Kit) -> None:
 
 @_row("stage", WAV2LIP)
 def _stage(kit: Kit) -> None:
-    kinds = {"expert": SyncNetColor, "generator": Wav2Lip, "gan": Wav2Lip}
+    kinds: dict[str, type[nn.Module]] = {"expert": SyncNetColor, "speech2vid": Speech2Vid}
+    kinds |= {"generator": Wav2Lip, "gan": Wav2Lip}
     for stage, kind in kinds.items():
         task = kit.wav2lip("--stage", stage).task
         assert type(task.module.model) is kind
@@ -680,6 +682,12 @@ def _stage(kit: Kit) -> None:
 @_row("teacher", WAV2LIP)
 def _teacher(kit: Kit) -> None:
     assert kit.wav2lip("--teacher", "none").data.taught_size == 0
+    assert kit.wav2lip("--stage", "speech2vid").task.module.expert is None
+    own = kit.wav2lip("--stage", "speech2vid", "--teacher", kit.folders / "own.safetensors")
+    judge = SyncNet(SHORT)
+    weights.fill(judge, kit.folders / "own.safetensors")
+    assert _same(own.task.module.expert, judge) and own.data.taught_size == 0
+    assert own.steps[0][0].judged.lips.shape[1:] == (9, 1, 48, 48)
     own = kit.wav2lip("--teacher", kit.folders / "own.safetensors")
     assert own.data.taught_size == SHORT.embedding_size == own.steps[0][0].taught.shape[2]
     assert own.task.module.translation.out_features == SHORT.embedding_size

@@ -241,8 +241,8 @@ FIT = (
     Mutant(
         "other people's windows follow --batch_size",
         "training/tasks/wav2lip.py",
-        "size=UNSEEN_WINDOWS",
-        "size=options.batch_size",
+        '{"size": UNSEEN_WINDOWS, ',
+        '{"size": options.batch_size, ',
         (
             "tests/test_train_wav2lip_step.py"
             "::test_other_people_are_judged_on_the_same_windows_whatever_the_batch_size",

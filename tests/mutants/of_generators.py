@@ -1,4 +1,4 @@
-"""Faults of Speech2Vid, its judge, the table of generators, and data sets that name their people."""
+"""Faults of Speech2Vid, its judge, the table of generators, and people named by a data set."""
 
 from tests.mutants.mutant import Mutant
 
@@ -105,6 +105,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "F.cosine_similarity(lips[:, :size].float(), sound[:, :size].float())",
         "F.cosine_similarity(lips.float(), sound.float())",
         (f"{JUDGE}::test_loss_is_the_cross_entropy_of_the_cosine",),
+    ),
+    Mutant(
+        "a judge that says how probable a pair is is asked for a cosine",
+        LIP_JUDGE,
+        "if judge.pair_sigmoid is not None:",
+        "if False:",
+        (f"{JUDGE}::test_a_judge_that_was_trained_on_pairs_says_its_own_probability",),
     ),
     Mutant(
         "a Speech2Vid's batch hears the sound of the file",

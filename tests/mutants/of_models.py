@@ -44,8 +44,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "lips are divided by their variance",
         SYNCNET,
-        "deviation = np.sqrt(np.maximum(variance, 0))",
-        "deviation = np.maximum(variance, 0)",
+        "return mean, np.sqrt(np.maximum(variance, 0))",
+        "return mean, np.maximum(variance, 0)",
         (f"{INPUT}::test_lips_lose_the_mean_picture_and_get_deviation_one",),
     ),
     Mutant(

@@ -785,8 +785,8 @@ WAV2LIP = (
     Mutant(
         "other people are judged by the training clips",
         "training/tasks/wav2lip.py",
-        "strangers, size=UNSEEN_WINDOWS",
-        "clips, size=UNSEEN_WINDOWS",
+        "options.stage, strangers, judge=judge",
+        "options.stage, clips, judge=judge",
         (_flag("train_wav2lip", "val"),),
     ),
     Mutant(
