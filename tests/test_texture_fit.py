@@ -57,7 +57,7 @@ def test_ranks_stand_for_the_own_values_of_the_same_rank() -> None:
     own = np.array([0.5, 0.0, 0.1, 0.4, 0.2], np.float32)
     among = np.array([10.0, 20.0, 30.0, 40.0])
     found = selection._ranked(np.array([-5.0, 20.0, 99.0]), among, own)
-    np.testing.assert_allclose(found, [0.0, np.quantile(own, 1.5 / 4), 0.5], atol=1e-6)
+    np.testing.assert_allclose(found, np.array([0.0, np.quantile(own, 1.5 / 4), 0.5]), atol=1e-6)
     tied = selection._ranked(np.array([7.0]), np.full(9, 7.0), own)
     np.testing.assert_allclose(tied, [0.2], atol=1e-6)
 

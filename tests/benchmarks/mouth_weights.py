@@ -204,7 +204,7 @@ def tried(
         "joins_per_s": len(line.sentence.joins(line.library, texture.own))
         * speaker.source.frame_rate
         / len(texture.own),
-        "real_flicker": look.flicker,
+        "real_flicker": who.look.flicker,
         **opened,
     }
 
@@ -246,8 +246,8 @@ def main(argv: list[str] | None = None) -> int:
                 figures[name][speaker.name] = tried(who, choice, generator, scorers)
                 row = {key: round(value, 2) for key, value in figures[name][speaker.name].items()}
                 print(speaker.name, name, row, flush=True)
-    columns = ("flicker", "sharpness", "lse_c", "identity", "opening", "closed_missed")
-    columns += ("open_missed", "joins_per_s")
+    columns = ["flicker", "sharpness", "lse_c", "identity", "opening"]
+    columns += ["closed_missed", "open_missed", "joins_per_s"]
     report.print_table(
         ("weights", "merit", "worst flicker", *columns),
         [
