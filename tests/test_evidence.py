@@ -7,8 +7,9 @@ import torch
 from pipeline.evidence import drift, steps
 from pipeline.evidence.blocks import BLOCK_WINDOWS, evidence_of, joined
 from pipeline.evidence.likelihood import log_likelihood
+from pipeline.evidence.limits import RELIABLE_LEAD
 from pipeline.evidence.over_time import over_time
-from pipeline.evidence.peak import RELIABLE_LEAD, peak
+from pipeline.evidence.peak import peak, peak_at
 from tests.verdict_kit import constantly, evidence, talker
 
 LARGEST = 7
@@ -74,6 +75,21 @@ def test_somebody_elses_sound_hardly_ever_stands_out() -> None:
         best = peak(evidence_of(lips, sound, np.ones(200, bool)))
         claimed += best is not None and best.reliable
     assert claimed <= 1
+
+
+def test_an_offset_leads_by_as_much_as_others_stand_below_it() -> None:
+    """Below 0 where another leads; a frame beside it is the same offset."""
+    made = evidence(200, constantly(30))
+    best = peak(made)
+    assert best is not None and best.lead > 3
+    assert [peak_at(made, offset) for offset in (29, 30, 31)] == [best] * 3
+    elsewhere = peak_at(made, -7)
+    assert elsewhere is not None and elsewhere.lead < -best.lead
+    assert abs(elsewhere.offset_frames + 7) <= 1 and elsewhere.windows >= 192
+    assert peak_at(evidence(70, constantly(0)), 60) is None  # ten windows have sound there
+    assert peak_at(evidence(40, constantly(0)), 0) is None
+    short = peak(evidence(80, constantly(0)))
+    assert short is not None and short.lead_of_many == pytest.approx(short.lead - 0.9)
 
 
 def test_shots_add_up() -> None:

@@ -9,19 +9,25 @@ import numpy as np
 import pytest
 import torch
 
+from models.calibration import Calibration
 from models.syncnet import SMALL, SyncNet
 from models.weights import WeightsFile
 from pipeline.errors import InputError
+from pipeline.evidence.blocks import evidence_of
+from pipeline.evidence.limits import SURE_FAR
 from pipeline.evidence.parts import Drift, Part
+from pipeline.evidence.peak import peak
 from pipeline.media import decode
 from pipeline.speakers.one_face import stretches
-from pipeline.sync import report
+from pipeline.sync import reliability, report
 from pipeline.sync.embedded import Embedded
-from pipeline.sync.embeddings import SyncNetModel
+from pipeline.sync.embeddings import SyncNetModel, distances
+from pipeline.sync.offset import Sync
 from pipeline.sync.reliability import silent_windows
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import SyncScorer
 from pipeline.verdict import reasons, sentences
+from pipeline.verdict.answer import answer, surplus_of
 from pipeline.verdict.decide import decide
 from pipeline.verdict.reasons import Signs
 from pipeline.verdict.standards import grades
@@ -315,6 +321,80 @@ def test_rows_have_the_wide_answer_and_the_demos_table_the_near_one(scorer: Sync
     assert "+40 ( +160" in report.table([track])[1]
     unsure = replace(track, answer=None)
     assert (report.row(unsure)["at_search_edge"], unsure.offset_frames) == (True, -15)
+
+
+@pytest.mark.parametrize(
+    ("lead_offset", "near_surplus", "search", "reliable"),
+    [
+        (0, 0.0, "near", True),  # both searches say the same
+        (40, 0.0, "wide", True),  # another leads by far
+        (None, 0.0, "near", False),  # none leads: one in a hundred others is reliable near
+        (None, 50.0, "near", True),  # unless the near search is more than sure
+    ],
+)
+def test_both_searches_are_asked(
+    lead_offset: int | None, near_surplus: float, search: str, reliable: bool
+) -> None:
+    """A near offset that does not lead within five seconds is not relied on."""
+    lips, sound = talker(300, constantly(lead_offset or 0))
+    if lead_offset is None:
+        sound = talker(300, constantly(0), seed=9)[1]
+    sync = Sync(0, 4.0, 1.0, 9.0, 1.0, np.zeros(300, np.float32), False, True, None)
+    evidence = evidence_of(lips, sound, np.ones(300, bool))
+    given = answer(sync, evidence, lambda offset: near_surplus if offset == 0 else 0.0)
+    assert (given.search, given.reliable) == (search, reliable)
+    assert given.offset_frames == (lead_offset if search == "wide" else 0)
+    unsure = answer(replace(sync, reliable=False), evidence, lambda _: 0.0)
+    assert unsure.reliable == (lead_offset is not None)
+
+
+def test_too_short_a_clip_has_the_near_searchs_word_only() -> None:
+    """Of 45 windows no offset is compared with others over five seconds."""
+    lips, sound = talker(45, constantly(0))
+    sync = Sync(0, 4.0, 1.0, 9.0, 1.0, np.zeros(45, np.float32), False, True, None)
+    assert answer(sync, evidence_of(lips, sound, np.ones(45, bool)), lambda _: -9.0).reliable
+
+
+def test_what_leads_too_little_needs_the_near_search_around_it() -> None:
+    """The same offset is claimed with its consent, and not against it."""
+    lips, sound = talker(200, constantly(50), noise=3.8, seed=5)
+    evidence = evidence_of(lips, sound, np.ones(200, bool))
+    best = peak(evidence)
+    assert best is not None and best.offset_frames == 50 and 0.5 < best.lead < SURE_FAR
+    sync = Sync(0, 4.0, 1.0, 1.0, 0.1, np.zeros(200, np.float32), False, False, None)
+    for surplus, claimed in ((20.0, True), (-20.0, False)):
+        given = answer(sync, evidence, lambda offset: surplus * (offset == 50))  # noqa: B023
+        assert (given.search == "wide", given.reliable) == (claimed, claimed)
+
+
+def test_surplus_is_of_the_distances_around_an_offset() -> None:
+    """Of lips and sound that are 40 frames apart: high there, low elsewhere; none of no network."""
+    made = embedded(*talker(300, constantly(40)))
+    plain = Calibration(
+        **{
+            "vshift": 15,
+            "windows": (10, 500),
+            "means": (0.0,) * 11,
+            "deviations": (1e3,) * 11,
+            "bias": 0.0,
+            "weights": (1.0,) + (0.0,) * 10,
+            "slopes": (0.0,) * 11,
+            "length": (0.0, 0.0),
+            "threshold": (0.01, 0.0, 0.0),
+            "people": 2,
+        }
+    )
+    surplus = surplus_of(made, plain)
+    moved = made.centred_on(40)
+    assert moved.has_sound.tolist() == [False] * 40 + [True] * 260
+    assert torch.equal(moved.sound[40:], made.sound[:260]) and not moved.sound[:40].any()
+    dists = distances(made.lips[40:], made.sound[:260], vshift=15)
+    margin = np.sort(dists.mean(axis=0))
+    assert surplus(40) == pytest.approx(
+        reliability.numbers(dists, audible_share=1.0)[0] / 1e3 - 0.01
+    )
+    assert margin[0] == dists.mean(axis=0)[15] and surplus(40) > surplus(0)
+    assert surplus_of(made, None)(40) == 0.0
 
 
 def test_long_silences_tell_nothing(scorer: SyncScorer) -> None:

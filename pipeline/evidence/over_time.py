@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pipeline.evidence import drift, steps
 from pipeline.evidence.blocks import BLOCK_S, Evidence
 from pipeline.evidence.likelihood import log_likelihood
+from pipeline.evidence.limits import LEAST_DRIFT_LEAD
 from pipeline.evidence.parts import Drift, OverTime, Part, Step
 from pipeline.evidence.peak import peak
-
-# Along the best of many lines; of 347 pairs of lips and somebody else's sound one leads by more.
-LEAST_DRIFT_LEAD = 2.5
 
 
 def constant(start_s: float, end_s: float, offset_ms: float) -> OverTime:

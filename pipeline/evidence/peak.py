@@ -10,19 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evidence.blocks import Evidence
+from pipeline.evidence.limits import (
+    FEWEST_SURE_WINDOWS,
+    LEAD_PER_WINDOW,
+    MANY_WINDOWS,
+    RELIABLE_LEAD,
+)
 from pipeline.sync.offset import FRAME_MS
 
 FEWEST_WINDOWS = 50  # an offset needs to be compared at all
-FEWEST_SURE_WINDOWS = 75  # it needs to be relied on
 NEIGHBOURS = 3  # frames: so near the best offset another is the same answer
 FEWEST_OFFSETS = 20  # to know how they scatter
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
-
-# Of tracks with somebody else's sound, of people that the bundled network never saw, one in two
-# hundred leads by more: `python -m tests.benchmarks.fit_answers` prints by how much at each length.
-RELIABLE_LEAD = 2.0
-MANY_WINDOWS = 110  # each one fewer takes so much more:
-LEAD_PER_WINDOW = 0.03
 
 
 @dataclass(frozen=True)
@@ -48,32 +47,61 @@ class Peak:
         """Hardly any track with somebody else's sound leads by so much."""
         return self.leads_by(RELIABLE_LEAD)
 
+    @property
+    def lead_of_many(self) -> float:
+        """Its lead, less what an offset over few windows leads by more by chance."""
+        return self.lead - LEAD_PER_WINDOW * max(0, MANY_WINDOWS - self.windows)
+
     def leads_by(self, lead: float) -> bool:
         """Whether it leads by so much, over many windows, and by more over few."""
-        lead += LEAD_PER_WINDOW * max(0, MANY_WINDOWS - self.windows)
-        return self.windows >= FEWEST_SURE_WINDOWS and self.lead >= lead
+        return self.windows >= FEWEST_SURE_WINDOWS and self.lead_of_many >= lead
 
 
 def peak(evidence: Evidence) -> Peak | None:
     """The offset that stands out most; None where too few windows have sound."""
-    nearness = evidence.nearness.sum(axis=0, dtype=np.float64)
-    windows = evidence.windows.sum(axis=0, dtype=np.int64)
-    score = heights(nearness, windows)
-    if score is None:
+    score = _scores(evidence)
+    return None if score is None else _at(evidence, score, int(np.nanargmax(score)))
+
+
+def peak_at(evidence: Evidence, offset_frames: int) -> Peak | None:
+    """The same of one offset, or the one beside it: its lead is below 0 where another leads.
+
+    Args:
+        evidence: of a clip.
+        offset_frames: the offset.
+
+    Returns:
+        None where too few windows have sound at it, or at others.
+    """
+    score = _scores(evidence)
+    column = evidence.largest + offset_frames
+    beside = slice(max(0, column - 1), column + 2)
+    if score is None or np.isnan(score[beside]).all():
         return None
-    best = int(np.nanargmax(score))
-    others = score[np.abs(np.arange(len(score)) - best) > NEIGHBOURS]
+    return _at(evidence, score, beside.start + int(np.nanargmax(score[beside])))
+
+
+def _scores(evidence: Evidence) -> np.ndarray | None:
+    nearness = evidence.nearness.sum(axis=0, dtype=np.float64)
+    return heights(nearness, evidence.windows.sum(axis=0, dtype=np.int64))
+
+
+def _at(evidence: Evidence, score: np.ndarray, column: int) -> Peak | None:
+    """What one column says; None where there is no other to compare it with."""
+    others = score[np.abs(np.arange(len(score)) - column) > NEIGHBOURS]
     if np.isnan(others).all():
         return None
-    offset_frames = best - evidence.largest
-    within = subframe(nearness / np.maximum(windows, 1), near=best) - best
-    late_ms = np.average(evidence.late_ms, weights=evidence.windows[:, best])
+    nearness = evidence.nearness.sum(axis=0, dtype=np.float64)
+    windows = evidence.windows.sum(axis=0, dtype=np.int64)
+    offset_frames = column - evidence.largest
+    within = subframe(nearness / np.maximum(windows, 1), near=column) - column
+    late_ms = np.average(evidence.late_ms, weights=evidence.windows[:, column])
     return Peak(
         offset_frames=offset_frames,
         offset_ms=float((offset_frames + within) * FRAME_MS - late_ms),
-        lead=float(score[best] - np.nanmax(others)),
-        height=float(score[best]),
-        windows=int(windows[best]),
+        lead=float(score[column] - np.nanmax(others)),
+        height=float(score[column]),
+        windows=int(windows[column]),
     )
 
 

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evidence.blocks import BLOCK_S, Evidence
+from pipeline.evidence.limits import LEAST_STEP_LEAD, STEP_COST, STEP_COST_AT_CUT
 from pipeline.evidence.peak import Peak, peak
 
-STEP_COST = 7.0  # log likelihood
-STEP_COST_AT_CUT = 4.0  # where steps are to be expected
-LEAST_LEAD = 1.5  # of each piece; chance would have to lead twice
 LEAST_STEP = 2  # frames: less is scatter
 CUT_COST = 3.0  # log likelihood by which a cut may be the worse place
 
@@ -53,7 +51,7 @@ def pieces_of(
     edges = _edges(_best_path(likelihood, _costs(evidence.times_s, cuts_s)))
     while len(edges) > 2:
         peaks = [peak(evidence.part(slice(*edge))) for edge in itertools.pairwise(edges)]
-        sure = [best is not None and best.leads_by(LEAST_LEAD) for best in peaks]
+        sure = [best is not None and best.leads_by(LEAST_STEP_LEAD) for best in peaks]
         weak = sure.index(False) if False in sure else None
         if weak is not None:  # it goes to the longer of its neighbours
             edges.pop(_weaker_edge(edges, weak))

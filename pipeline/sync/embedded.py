@@ -56,6 +56,19 @@ class Embedded:
     sound_traits: SoundTraits = UNKNOWN_SOUND
     is_silent: np.ndarray | None = None
 
+    def centred_on(self, offset_frames: int) -> "Embedded":
+        """The same with its sound moved so that this offset has become 0.
+
+        Args:
+            offset_frames: by how many frames the sound leads (> 0) or lags (< 0) now.
+        """
+        count = len(self.has_sound)
+        source = np.arange(count) - offset_frames
+        inside = (source >= 0) & (source < count)
+        source = source.clip(0, max(0, count - 1))
+        sound = self.sound[source] * torch.from_numpy(inside)[:, None]
+        return replace(self, sound=sound, has_sound=inside & self.has_sound[source])
+
 
 def join(
     lips: torch.Tensor,

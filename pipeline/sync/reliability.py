@@ -92,6 +92,16 @@ def probability(
     return float(1 / (1 + np.exp(-logit))), fitted and calibration.trusts(measured, windows)
 
 
+def surplus(dists: np.ndarray, calibration: Calibration, *, audible_share: float) -> float:
+    """By how much the logit exceeds what a hundredth of other people's sound does.
+
+    Args:
+        dists, calibration, audible_share: as for `probability`.
+    """
+    measured, windows = numbers(dists, audible_share=audible_share), len(dists)
+    return calibration.logit(measured, windows) - calibration.least_logit(windows)
+
+
 def audible(samples: np.ndarray) -> np.ndarray:
     """Which 40 ms frames of (n,) int16 samples are within 35 dB of the loudest; none of silence.
 

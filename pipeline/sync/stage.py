@@ -89,7 +89,13 @@ def score_tracks(
             score = scorer.compare(joined, file=clip.name)
             start_s = int(track.frames[0]) / frame_rate
             one = judge(
-                number, joined, score, start_s=start_s, face_px=track.size_px, cancels=cancels
+                number,
+                joined,
+                score,
+                start_s=start_s,
+                face_px=track.size_px,
+                cancels=cancels,
+                calibration=model.rule.get("calibration"),
             )
             judged.append(one)
             scores.append(_track_score(score, scorer, one))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.calibration import Calibration
 from models.features import FRAME_RATE
 from pipeline.evidence.blocks import LARGEST_OFFSET, Evidence, evidence_of
 from pipeline.evidence.over_time import constant, over_time
@@ -11,7 +12,7 @@ from pipeline.evidence.parts import OverTime
 from pipeline.sync.embedded import Embedded
 from pipeline.sync.scorer import ClipScore
 from pipeline.verdict import reasons
-from pipeline.verdict.answer import Answer, answer
+from pipeline.verdict.answer import Answer, answer, surplus_of
 from pipeline.verdict.traits import NO_SOUND, lip_variation
 from pipeline.verdict.video import Reason
 
@@ -51,6 +52,7 @@ def judge(
     start_s: float,
     face_px: float | None = None,
     cancels: bool = False,
+    calibration: Calibration | None = None,
 ) -> JudgedTrack:
     """What the embedded clip of a track says beyond its score.
 
@@ -60,6 +62,7 @@ def judge(
         start_s: when it begins in the video.
         face_px: size of the face in the video; None where it is not known.
         cancels: the channels of the video's sound cancel each other.
+        calibration: of the network, where it has one.
     """
     end_s = start_s + embedded.frames / FRAME_RATE
     evidence = evidence_of(
@@ -71,7 +74,8 @@ def judge(
         track=track,
         largest=max(LARGEST_OFFSET, score.dists.shape[1] // 2),
     )
-    best = answer(score.sync, evidence) if score.sync else None
+    surplus = surplus_of(embedded, calibration)
+    best = answer(score.sync, evidence, surplus) if score.sync else None
     behaviour = _behaviour(best, evidence, start_s=start_s, end_s=end_s)
     reason = None
     if not (best and best.reliable) and behaviour is None:
@@ -96,10 +100,8 @@ def _telling(embedded: Embedded) -> np.ndarray:
 def _behaviour(
     best: Answer | None, evidence: Evidence, *, start_s: float, end_s: float
 ) -> OverTime | None:
-    """How the offset of a track behaves; one that is reliable and does not change is constant."""
+    """How the offset of a track behaves: it changes, or else is the answer all along."""
     behaviour = over_time(evidence) if len(evidence) else None
-    if best is None or not best.reliable:
+    if behaviour and behaviour.kind != "constant":
         return behaviour
-    if behaviour is None or behaviour.kind == "constant":
-        return constant(start_s, end_s, best.offset_ms)
-    return behaviour
+    return constant(start_s, end_s, best.offset_ms) if best and best.reliable else None

@@ -90,6 +90,19 @@ def _of_file(stored_file: Path, file: Path | None) -> Source:
         return Source(stored_file.stem, lips, sound, float(stored["audible_share"]), file)
 
 
+def strangers(sources: Sequence[Source], random: np.random.Generator) -> tuple[Source, Source]:
+    """Two clips of different videos."""
+    lips = sources[int(random.integers(len(sources)))]
+    others = [source for source in sources if source.video != lips.video]
+    return lips, others[int(random.integers(len(others)))]
+
+
+def excerpt(values: torch.Tensor, windows: int, random: np.random.Generator) -> torch.Tensor:
+    """So many rows in a row, from anywhere."""
+    first = int(random.integers(0, len(values) - windows + 1))
+    return values[first : first + windows]
+
+
 def embedded_with(scorer: SyncScorer, lips: torch.Tensor, samples: np.ndarray) -> Embedded:
     """Lips with any sound, as the scorer would have them of a clip."""
     sound = scorer.model.embed_sound(
@@ -127,7 +140,8 @@ def answer_to(
 ) -> JudgedTrack:
     """What run_syncnet.py would say of such a clip."""
     score = scorer.compare(embedded, file=f"{track:05d}.avi")
-    return judge(track, embedded, score, start_s=start_s)
+    calibration = scorer.model.rule.get("calibration")
+    return judge(track, embedded, score, start_s=start_s, calibration=calibration)
 
 
 def verdict_on(scorer: SyncScorer, shots: Sequence[Embedded]) -> VideoVerdict:

@@ -10,6 +10,7 @@ drift is claimed for, with their own sound as well, where a few real ones are am
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,28 +23,21 @@ from pipeline.evidence.peak import peak
 from pipeline.store.files import write_json
 from pipeline.sync.scorer import SyncOptions, SyncScorer
 from tests.benchmarks import answers_kit as kit
-from tests.benchmarks import report
+from tests.benchmarks import fit_tracks, report
 
 WINDOWS = (75, 100, 125, 175, 250, 500)
 QUANTILES = (0.99, 0.995, 0.998)
+TRACK_COLUMNS = ("windows", "others", "near %", "far %", "own right %", "moved right %")
 
 
 def foreign_pair(
     sources: Sequence[kit.Source], windows: int, random: np.random.Generator
 ) -> Evidence:
     """So many windows of one clip with as many of another video's sound."""
-    lips = sources[int(random.integers(len(sources)))]
-    sound = next(
-        other
-        for other in (sources[int(random.integers(len(sources)))] for _ in range(1000))
-        if other.video != lips.video
-    )
-    first, other_first = (
-        int(random.integers(0, len(one.lips) - windows + 1)) for one in (lips, sound)
-    )
+    lips, sound = kit.strangers(sources, random)
     return evidence_of(
-        lips.lips[first : first + windows],
-        sound.sound[other_first : other_first + windows],
+        kit.excerpt(lips.lips, windows, random),
+        kit.excerpt(sound.sound, windows, random),
         np.ones(windows, bool),
     )
 
@@ -78,8 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=1000, help="of each length")
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     args = parser.parse_args(argv)
+    scorer = SyncScorer(SyncOptions(), device="cpu")
     if args.data_dir:
-        scorer = SyncScorer(SyncOptions(), device="cpu")
         sources = kit.of_folder(args.data_dir, scorer, cache=args.cache)
     elif args.cache:
         sources = kit.of_embeddings(args.cache)
@@ -87,6 +81,11 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("Neither --data_dir nor --cache was given; give one of them.")
     rows = leads(sources, pairs=args.pairs, seed=args.seed)
     report.print_table(("windows", "pairs", "99 %", "99.5 %", "99.8 %", "claimed %"), rows)
+    pieces = list(fit_tracks.pieces(sources, scorer, pairs=args.pairs, seed=args.seed))
+    levels = fit_tracks.fit(pieces)
+    of_tracks = fit_tracks.rows(pieces, levels)
+    print("pipeline/evidence/limits.py:", levels)
+    report.print_table(TRACK_COLUMNS, of_tracks)
     random = np.random.default_rng(args.seed)
     long = [source for source in sources if len(source.lips) >= WINDOWS[-1]]
     made: dict[str, Callable[[], list[Evidence]]] = {
@@ -103,7 +102,15 @@ def main(argv: list[str] | None = None) -> int:
         [(name, *shares.values()) for name, shares in courses.items()],
     )
     if args.json:
-        write_json(args.json, {"leads": rows, "courses": courses})
+        write_json(
+            args.json,
+            {
+                "leads": rows,
+                "courses": courses,
+                "levels": asdict(levels),
+                "tracks": of_tracks,
+            },
+        )
     return 0
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.conftest import REPO
 from tests.mutants.mutant import Mutant
+from tests.mutants.of_answers import MUTANTS as OF_ANSWERS
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_family import MUTANTS as OF_FAMILY
@@ -42,6 +43,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_GENERATORS,
     *OF_BATCH,
     *OF_TEXTURE,
+    *OF_ANSWERS,
 )
 LIMIT_S = 900
 

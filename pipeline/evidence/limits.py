@@ -1,0 +1,23 @@
+"""From when on evidence is enough: every level that chance decides, in one place.
+
+All are of one network: `python -m tests.benchmarks.fit_answers --data_dir TRACKS` prints what they
+are for another, from people it was not trained on.
+"""
+
+# The search of five seconds: an offset's lead over every other, in robust deviations, that one pair
+# in two hundred with somebody else's sound exceeds.
+RELIABLE_LEAD = 2.0
+MANY_WINDOWS = 110  # each one fewer takes so much more:
+LEAD_PER_WINDOW = 0.03
+FEWEST_SURE_WINDOWS = 75  # an offset needs to be relied on
+
+# One track: its lead, and what the near search says around the same offset, together.
+SURPLUS_WEIGHT = 0.3  # of the latter, see `reliability.surplus`
+SURE_FAR = 2.8  # of the offset that leads; 0.25 % of others reach it
+SURE_NEAR = 1.2  # of one that is reliable near already; 0.2 % of others reach it
+
+# Over time.
+LEAST_DRIFT_LEAD = 2.5  # along the best of many lines; of 347 others one leads by more
+STEP_COST = 7.0  # log likelihood
+STEP_COST_AT_CUT = 4.0  # where steps are to be expected
+LEAST_STEP_LEAD = 1.5  # of each piece; chance would have to lead twice

@@ -1,0 +1,58 @@
+"""Faults of what users are told: offsets near and far."""
+
+from tests.mutants.mutant import Mutant
+
+VERDICT = "tests/test_verdict.py"
+EVIDENCE = "tests/test_evidence.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "what is reliable near needs no lead within five seconds",
+        "pipeline/verdict/answer.py",
+        "near = sureness(here, surplus(sync.offset_frames)) >= SURE_NEAR",
+        "near = True",
+        (f"{VERDICT}::test_both_searches_are_asked",),
+    ),
+    Mutant(
+        "the near search has no say in what leads within five seconds",
+        "pipeline/verdict/answer.py",
+        "far = sureness(best, surplus(best.offset_frames)) >= SURE_FAR",
+        "far = sureness(best, 0.0) >= SURE_FAR",
+        (f"{VERDICT}::test_what_leads_too_little_needs_the_near_search_around_it",),
+    ),
+    Mutant(
+        "clips too short for the search of five seconds are never reliable",
+        "pipeline/verdict/answer.py",
+        "if near and here is not None:",
+        "near = near and here is not None\n    if near and here:",
+        (f"{VERDICT}::test_too_short_a_clip_has_the_near_searchs_word_only",),
+    ),
+    Mutant(
+        "the near search looks to the wrong side of an offset",
+        "pipeline/sync/embedded.py",
+        "source = np.arange(count) - offset_frames",
+        "source = np.arange(count) + offset_frames",
+        (f"{VERDICT}::test_surplus_is_of_the_distances_around_an_offset",),
+    ),
+    Mutant(
+        "windows whose sound was moved away count",
+        "pipeline/sync/embedded.py",
+        "has_sound=inside & self.has_sound[source]",
+        "has_sound=self.has_sound[source]",
+        (f"{VERDICT}::test_surplus_is_of_the_distances_around_an_offset",),
+    ),
+    Mutant(
+        "the lead of an offset is over its own neighbours, too",
+        "pipeline/evidence/peak.py",
+        "others = score[np.abs(np.arange(len(score)) - column) > NEIGHBOURS]",
+        "others = np.delete(score, column)",
+        (f"{EVIDENCE}::test_an_offset_leads_by_as_much_as_others_stand_below_it",),
+    ),
+    Mutant(
+        "few windows are as good as many",
+        "pipeline/evidence/peak.py",
+        "self.lead - LEAD_PER_WINDOW * max(0, MANY_WINDOWS - self.windows)",
+        "self.lead",
+        (f"{EVIDENCE}::test_an_offset_leads_by_as_much_as_others_stand_below_it",),
+    ),
+)
