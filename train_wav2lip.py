@@ -28,6 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
         parser, data="Results folders of run_pipeline.py, lists (.txt) of "
         "python -m pipeline.select, or preprocessed_root folders of Wav2Lip.", presets=PRESETS
     )
+    data("--val_share", type=float,
+         help="Share of the people of --data that is kept back to report on, where there is no "
+         "--val; 0.2 is one of five.")
     data("--filelists", type=Path,
          help="Folder of train.txt and val.txt, which choose from a preprocessed_root.")
     run, step = add_run_flags(
@@ -45,6 +48,11 @@ def build_parser() -> argparse.ArgumentParser:
     run("--expert", type=Path, help="Weights of the expert, for generator and gan.")
     run("--init", type=Path, help="Weights to start from.")
     step("--width", type=float, default=0.25, help="Factor on the published channels.")
+    step("--separate_voice", action=argparse.BooleanOptionalAction, default=False,
+         help="Take what plays behind voices out of what the network hears, now and later on.")
+    step("--shift_s", type=float,
+         help="Wrong sound of the same clip is at least so many seconds away from an expert's "
+         "window. Without it, any other window's.")
     step("--batch_size", type=int, default=16,
          help="Windows of five frames in a step, over all processes.")
     step("--sync_weight", type=float, default=0.03,

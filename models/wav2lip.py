@@ -35,12 +35,14 @@ class Wav2LipConfig:
 
     Attributes:
         width: factor on the published channels of every convolution.
+        separate_voice: it hears voices without what plays behind them, see models/voice.py.
 
     Raises:
         ValueError: the width is not positive.
     """
 
     width: float = 1.0
+    separate_voice: bool = False
 
     def __post_init__(self) -> None:
         if not self.width > 0:

@@ -359,12 +359,17 @@ def test_without_a_teacher_there_are_no_taught_vectors() -> None:
 
 
 def _expert_loss(
-    mouths: torch.Tensor, sound: torch.Tensor, *, pairs: float = 1.0
+    mouths: torch.Tensor, sound: torch.Tensor, *, pairs: float = 1.0, apart: int = 1
 ) -> tuple[float, float]:
     """Loss and accuracy of an expert whose vectors (B, W, E) are given."""
     through = SimpleNamespace(face_encoder=nn.Identity(), audio_encoder=nn.Identity())
     batch = ExpertBatch(mouths[..., None, None], sound[..., None, None], mouths[..., :0])
-    loss, parts = objectives.expert_loss(through, batch, pairs=pairs)  # type: ignore[arg-type]
+    loss, parts = objectives.expert_loss(
+        through,  # type: ignore[arg-type]
+        batch,
+        pairs=pairs,
+        apart=apart,
+    )
     return float(loss), float(parts["accuracy"])
 
 
@@ -412,6 +417,28 @@ def test_experts_loss_of_two_excerpts_by_hand(pairs: float) -> None:
     result, accuracy = _expert_loss(mouths, sound, pairs=pairs)
     assert result == pytest.approx(pairs * float(loss), rel=1e-4)
     assert accuracy == pytest.approx(float(expected_accuracy) / 2)
+
+
+def test_sound_too_near_for_a_wrong_pair_counts_as_neither() -> None:
+    """Of three windows only the outer ones are two apart; the middle one has its own sound only."""
+    generator = torch.Generator().manual_seed(2)
+    mouths, sound = torch.rand(2, 2, 3, 5, generator=generator)
+    cosine = F.normalize(mouths.flatten(0, 1)) @ F.normalize(sound.flatten(0, 1)).T
+    right = torch.eye(6, dtype=torch.bool)
+    far = torch.ones(6, 6, dtype=torch.bool)
+    far[:3, :3] = far[3:, 3:] = False
+    near = torch.tensor([cosine[0, 2], cosine[2, 0], cosine[3, 5], cosine[5, 3]])
+    wrong = [-torch.log(1 - some).mean() for some in (near, cosine[far])]
+    loss = -cosine[right].log().mean() / 2 + wrong[0] / 4 + wrong[1] / 4
+    for own in (cosine[:3, :3], cosine[3:, 3:]):
+        for pair in (own, own.T):
+            # The middle window has one answer; the others are one of two.
+            outer = 16 * pair[[0, 2]][:, [0, 2]]
+            both = F.cross_entropy(outer, torch.arange(2), reduction="sum")
+            loss = loss + both / 6 / 2
+    result, _ = _expert_loss(mouths, sound, apart=2)
+    assert result == pytest.approx(float(loss), rel=1e-4)
+    assert _expert_loss(mouths, sound, apart=1)[0] != pytest.approx(result, rel=1e-3)
 
 
 def test_taught_loss_compares_what_sets_windows_apart() -> None:

@@ -22,7 +22,9 @@ from training.presets.preset import Presets, expanded
 from training.tasks.syncnet_options import TrainOptions as SyncNetOptions
 from training.tasks.wav2lip_options import TrainOptions as Wav2LipOptions
 
-IN_ORDER = ("tracks", "detector", "syncnet", "expert", "generator", "table")
+IN_ORDER = (
+    *("tracks", "detector", "syncnet", "expert", "generator", "siamese", "cosine_expert", "table"),
+)
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "run_pipeline.py": run_pipeline.build_parser,
     "train_syncnet.py": train_syncnet.build_parser,
@@ -49,7 +51,10 @@ WEIGHTS = ("init", "teacher", "expert")
 
 
 def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
-    """Script and flags of every command that a recipe starts, with the folders it names itself."""
+    """Script and flags of every command that a recipe starts, with the folders it names itself.
+
+    Those that a preset stands for are among them.
+    """
     for video in ("talks/a b.mp4", "talks/c.mov", "note.txt"):
         (folder / "corpus/train" / video).parent.mkdir(parents=True, exist_ok=True)
         (folder / "corpus/train" / video).touch()

@@ -668,6 +668,45 @@ def _filelists(kit: Kit) -> None:
     assert kit.wav2lip(*root, "--filelists", kit.tmp_path).names == ["gina/0"]
 
 
+@_row("val_share", WAV2LIP)
+def _val_share(kit: Kit) -> None:
+    both = ("--data", kit.folders / "tracks", kit.folders / "more", "--steps", 1)
+    assert kit.wav2lip(*both).data.unseen == []
+    for share, count in ((0.3, 1), (0.7, 2)):
+        ran = kit.wav2lip(*both, "--val_share", share)
+        assert len(ran.data.val_people) == count and len(ran.clips) == 3 - count
+        assert f"{count} of 3 people are kept back to report on" in ran.out
+        assert not {face.clip.who for face in ran.clips} & {*ran.data.val_people}
+        assert len(ran.data.unseen) == 1
+    for more, told in (
+        (("--val_share", 1), "--val_share is above 0 and below 1"),
+        (("--val_share", 0.2, "--val", kit.folders / "val"), "leave out --val for it"),
+        (("--val_share", 0.2, "--data", kit.folders / "more"), "all clips of --data are of one"),
+    ):
+        ran = kit.wav2lip(*more)
+        assert ran.code == 2 and told in ran.err
+
+
+@_row("separate_voice", WAV2LIP)
+def _separate_voice(kit: Kit) -> None:
+    whole, alone = kit.wav2lip("--no-separate_voice"), kit.wav2lip("--separate_voice")
+    assert [ran.task.network.config.separate_voice for ran in (whole, alone)] == [False, True]
+    assert not torch.equal(whole.steps[0][0].mels, alone.steps[0][0].mels)
+    assert torch.equal(whole.steps[0][0].target, alone.steps[0][0].target)
+
+
+@_row("shift_s", WAV2LIP)
+def _shift_s(kit: Kit) -> None:
+    flags = ("--stage", "expert", "--batch_size", 12)
+    plain = kit.wav2lip(*flags, learns=True)
+    for seconds, windows in ((0, 1), (0.2, 1), (0.9, 5), (1.2, 6)):
+        ran = kit.wav2lip(*flags, "--shift_s", seconds, learns=True)
+        assert ran.steps[0][1]["weighted"].apart == windows
+        assert (ran.losses == plain.losses) == (windows == 1)
+    ran = kit.wav2lip(*flags, "--shift_s", 1.3)
+    assert ran.code == 2 and "--shift_s is 0 to 1.2 seconds" in ran.err
+
+
 @_row("stage", WAV2LIP)
 def _stage(kit: Kit) -> None:
     kinds: dict[str, type[nn.Module]] = {"expert": SyncNetColor, "speech2vid": Speech2Vid}
@@ -853,7 +892,8 @@ DEFAULTS = {
     | {"width": 0.25, "steps": 3000, "batch_size": 16, "warmup": 100, "average": 0.998}
     | {"weight_decay": 0.01, "sync_weight": 0.03, "sync_from": 0.75, "sync_at": -1}
     | {"adversarial_weight": 0.07, "mouth_weight": 4.0, "structure_weight": 0.2}
-    | {"detail_weight": 0.012, "taught_weight": 0.1},
+    | {"detail_weight": 0.012, "taught_weight": 0.1}
+    | {"val_share": None, "separate_voice": False, "shift_s": None},
 }
 
 

@@ -120,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
             min_confidence=args.min_confidence,
             max_offset=args.max_offset,
             least_frames=2 * EXPERT_FRAMES,
+            separate_voice=expert.config.separate_voice,
         )
         faces = [
             face

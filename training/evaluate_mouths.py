@@ -48,7 +48,7 @@ from pipeline.media.mp4 import Mp4Writer, Sound
 from pipeline.sync.scorer import SyncOptions, SyncScorer
 from training.batches.face_batches import LEAST_APART_FRAMES
 from training.data import samples, selection
-from training.data.face_data import box_aspect
+from training.data.face_data import box_aspect, with_voices
 from training.data.faces import STORED_PER_CROP, VIEW, FaceClip, track_box
 from training.evaluate import dubbed_mouths, fid, tables
 from training.objectives.structure import ssim
@@ -232,6 +232,8 @@ def evaluate(
         FaceClip(clip, track_box(box_aspect(by_name[clip.name])))
         for clip in selection.aligned(clips, offsets)
     ]
+    if generator.model.config.separate_voice:
+        faces = with_voices(faces, cache=cache)
     redrawn = [
         redrawn_clip
         for face in faces

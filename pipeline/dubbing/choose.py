@@ -241,11 +241,9 @@ def voices_of(
     options: DubOptions,
     *,
     with_cepstra: bool = False,
+    separate_voice: bool = False,
 ) -> tuple[dict[int, Voice], list[Sound]]:
-    """The voice of every chosen track, and the sounds of the output.
-
-    `with_cepstra`: for a generator that hears these.
-    """
+    """The voice of every chosen track, as its generator hears it, and the sounds of the output."""
     unknown = [n for n in options.audio if n is not None and n not in chosen]
     if unknown:
         raise InputError(f"--audio {unknown[0]}=...: track {unknown[0]} is not among --tracks.")
@@ -265,6 +263,7 @@ def voices_of(
             silence_gate=options.silence_gate,
             audio_stream=sound.audio_stream,
             with_cepstra=with_cepstra,
+            separate_voice=separate_voice,
         )
         for sound in dict.fromkeys(sound_of.values())
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
-from models import features, speech2vid
+from models import features, speech2vid, voice
 from models.features import (
     COLUMN_SAMPLES,
     COLUMN_STEP,
@@ -92,6 +92,7 @@ def read_voice(
     silence_gate: bool = True,
     audio_stream: int | None = None,
     with_cepstra: bool = False,
+    separate_voice: bool = False,
 ) -> Voice:
     """Reads a sound file, or the sound of a video.
 
@@ -102,6 +103,7 @@ def read_voice(
             following background noise.
         audio_stream: index among its sound streams; None for the one players take.
         with_cepstra: for a generator that hears these.
+        separate_voice: take out what plays behind the voice, for generators that were trained so.
 
     Raises:
         InputError: there is no sound in it.
@@ -109,6 +111,8 @@ def read_voice(
     samples = decode.read_audio(path, info=decode.probe(path, audio_stream=audio_stream))
     if not samples.size:
         raise InputError(f"{path} has no sound; give a file with some to --audio.")
+    if separate_voice:
+        samples = voice.separate_voice(samples)
     mel = features.mel(samples, silence_columns=MEL_WINDOW_COLUMNS)
     cepstra = speech2vid.cepstra(features.mfcc(samples)) if with_cepstra else None
     if silence_gate:

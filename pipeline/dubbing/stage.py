@@ -124,7 +124,12 @@ def dub(
         model, weights_file = weights.load_wav2lip(options.checkpoint, device=where)
         generator = Generator(folding.fold_batch_norms(model), where, options.batch_size)
         voices, sounds = voices_of(
-            workspace, source, chosen, options, with_cepstra=generator.hears_cepstra
+            workspace,
+            source,
+            chosen,
+            options,
+            with_cepstra=generator.hears_cepstra,
+            separate_voice=model.config.separate_voice,
         )
         notices += corrections(source, sounds)
         dub_tracks = _dub_tracks(workspace, source, tracks, voices, chosen, options)

@@ -5,6 +5,9 @@ from tests.mutants.mutant import Mutant
 PRESETS = "tests/test_presets.py"
 LOOP = "tests/test_fit.py"
 SIAMESE = "tests/test_siamese.py"
+VOICE = "tests/test_voice.py"
+FACES = "tests/test_faces_data.py"
+DATA = PEOPLE = "tests/test_training_data.py"
 FLAGS = "tests/test_training_flags.py::test_training_flag_gives_each_value_its_own_result"
 
 OF_PRESETS = (
@@ -160,4 +163,140 @@ OF_SIAMESE = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*OF_PRESETS, *OF_SIAMESE)
+OF_EXPERT = (
+    Mutant(
+        "what sounds on is kept in the long windows",
+        "models/voice.py",
+        "_filtered(samples, LONG_WINDOW, kept=1)",
+        "_filtered(samples, LONG_WINDOW, kept=0)",
+        (f"{VOICE}::test_a_voice_is_taken_out_of_music_that_repeats",),
+    ),
+    Mutant(
+        "clicks stay beside the voice",
+        "models/voice.py",
+        "_without_clicks(_without_tones(around))",
+        "_without_tones(around)",
+        (f"{VOICE}::test_a_voice_is_taken_out_of_music_that_repeats",),
+    ),
+    Mutant(
+        "blocks of sound see nothing of their neighbours",
+        "models/voice.py",
+        "BLOCK_SAMPLES, MARGIN_SAMPLES = 480 * STEP, 32 * STEP",
+        "BLOCK_SAMPLES, MARGIN_SAMPLES = 480 * STEP, 0 * STEP",
+        (f"{VOICE}::test_long_sounds_are_separated_in_blocks_without_a_seam",),
+    ),
+    Mutant(
+        "an expert's excerpts are of the whole sound",
+        "training/batches/expert_excerpts.py",
+        "        face.heard,\n",
+        "        face.clip,\n",
+        (f"{VOICE}::test_networks_hear_the_voice_and_the_clip_keeps_its_sound",),
+    ),
+    Mutant(
+        "frames hear the whole sound",
+        "training/data/faces.py",
+        "features.mel(self.heard.samples)",
+        "features.mel(self.clip.samples)",
+        (f"{VOICE}::test_networks_hear_the_voice_and_the_clip_keeps_its_sound",),
+    ),
+    Mutant(
+        "separated voices are not kept in the cache",
+        "training/data/cache.py",
+        "    if clip_cache.take(sound.nbytes):\n",
+        "    if False:\n",
+        (f"{VOICE}::test_voices_are_separated_once_and_found_in_the_cache",),
+    ),
+    Mutant(
+        "any two sounds have one voice in the cache",
+        "training/data/face_data.py",
+        'about = f"separate_voice {voice.VERSION} {digest}"',
+        'about = f"separate_voice {voice.VERSION}"',
+        (f"{VOICE}::test_voices_are_separated_once_and_found_in_the_cache",),
+    ),
+    Mutant(
+        "driving audio is never separated",
+        "pipeline/dubbing/driving_audio.py",
+        "        samples = voice.separate_voice(samples)\n",
+        "        pass\n",
+        (f"{VOICE}::test_the_driving_audio_of_such_a_generator_is_separated_too",),
+    ),
+    Mutant(
+        "--separate_voice is not said in the weights",
+        "training/tasks/wav2lip_options.py",
+        "return Wav2LipConfig(self.width, self.separate_voice)",
+        "return Wav2LipConfig(self.width)",
+        (f"{FLAGS}[train_wav2lip-separate_voice]",),
+    ),
+    Mutant(
+        "a generator of whole sound learns from an expert of voices",
+        "training/tasks/wav2lip_options.py",
+        "    if config.separate_voice and not options.separate_voice:\n",
+        "    if False:\n",
+        (f"{VOICE}::test_generator_and_expert_must_hear_the_same",),
+    ),
+    Mutant(
+        "a generator of voices learns from an expert of whole sound",
+        "training/tasks/wav2lip_options.py",
+        "    if options.separate_voice and not config.separate_voice:\n",
+        "    if False:\n",
+        (f"{VOICE}::test_generator_and_expert_must_hear_the_same",),
+    ),
+    Mutant(
+        "an expert of voices is evaluated on whole sound",
+        "training/evaluate_expert.py",
+        "separate_voice=expert.config.separate_voice",
+        "separate_voice=False",
+        (f"{VOICE}::test_expert_is_evaluated_on_the_sound_it_was_trained_on",),
+    ),
+    Mutant(
+        "who is kept back is drawn again when a run goes on",
+        "training/data/people.py",
+        "if (again := {*everybody} & {*(earlier or ())})",
+        "if (again := set[str]())",
+        (f"{PEOPLE}::test_people_kept_back_stay_so_when_a_run_goes_on",),
+    ),
+    Mutant(
+        "people kept back are trained on",
+        "training/tasks/wav2lip.py",
+        "if face.clip.who not in kept_back]",
+        "]",
+        (f"{FLAGS}[train_wav2lip-val_share]",),
+    ),
+    Mutant(
+        "the checkpoint does not say who is kept back",
+        "training/tasks/wav2lip.py",
+        '"val_people": self.data.val_people}',
+        '"val_people": []}',
+        (f"{VOICE}::test_expert_of_separated_voices_is_trained_evaluated_and_resumed",),
+    ),
+    Mutant(
+        "--shift_s counts frames",
+        "training/tasks/wav2lip.py",
+        "math.ceil((options.shift_s or 0) * FRAME_RATE / EXPERT_FRAMES)",
+        "math.ceil((options.shift_s or 0) * FRAME_RATE)",
+        (f"{FLAGS}[train_wav2lip-shift_s]",),
+    ),
+    Mutant(
+        "sound too near for a wrong pair is asked for all the same",
+        "training/objectives/wav2lip_objectives.py",
+        "own.masked_fill((away > 0) & (away < apart), -torch.inf)",
+        "own.masked_fill((away < 0), -torch.inf)",
+        (f"{FACES}::test_sound_too_near_for_a_wrong_pair_counts_as_neither",),
+    ),
+    Mutant(
+        "sound too near for a wrong pair is wrong all the same",
+        "training/objectives/wav2lip_objectives.py",
+        "(away >= apart).repeat(excerpts, excerpts)",
+        "(away >= 1).repeat(excerpts, excerpts)",
+        (f"{FACES}::test_sound_too_near_for_a_wrong_pair_counts_as_neither",),
+    ),
+    Mutant(
+        "the loss on other people is filed as that of the training",
+        "training/loop/journal.py",
+        '"val_loss.csv": "unseen loss"}',
+        '"val_loss.csv": "loss"}',
+        (f"{DATA}::test_losses_are_tables_and_other_people_lie_over_the_training",),
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*OF_PRESETS, *OF_SIAMESE, *OF_EXPERT)

@@ -94,7 +94,7 @@ def _excerpt(
     cut = face.random_box(rng) if augmented else face.box
     faces = face.faces(np.arange(first, first + stretch), cut)
     sound = shifted_sound(
-        face.clip,
+        face.heard,
         first=first,
         frames=stretch + TAIL_FRAMES,
         lead_ms=-face.clip.offset_at(first + stretch / 2),

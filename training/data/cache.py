@@ -1,10 +1,12 @@
 """The folder of decoded clips: shared by runs, bounded, and never half written."""
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,26 @@ def touch(path: Path) -> None:
 
 def _key(path: Path) -> str:
     return path.name.partition(".")[0]
+
+
+def cached_sound(about: str, make: Callable[[], np.ndarray], clip_cache: ClipCache) -> np.ndarray:
+    """Sound that is made once and found in the cache from then on, as far as it fits.
+
+    Args:
+        about: everything it depends on.
+        make: gives (n,) int16.
+        clip_cache: where.
+    """
+    key = hashlib.sha256(about.encode()).hexdigest()[:24]
+    file = clip_cache.folder / f"{key}.voice.npy"
+    with contextlib.suppress(FileNotFoundError):
+        stored: np.ndarray = np.load(file, allow_pickle=False)
+        clip_cache.touch(key)
+        return stored
+    sound = make()
+    if clip_cache.take(sound.nbytes):
+        write_array(file, sound)
+    return sound
 
 
 class CacheFullError(Exception):

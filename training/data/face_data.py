@@ -1,18 +1,21 @@
 """Folders to faces with their sound: run_pipeline.py's, or a Wav2Lip preprocessed_root."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from models import voice
 from models.syncnet import SyncNetConfig
 from pipeline.errors import InputError, PipelineError
 from pipeline.faces.tracks import CropPath, Track
 from pipeline.progress import Progress, silent
 from pipeline.store.workspace import Workspace
 from training.data import preprocessed, samples, selection
+from training.data.cache import ClipCache, cached_sound
 from training.data.faces import TYPICAL_ASPECT, VIEW, FaceClip, track_box
 from training.objectives.teacher import Taught
 
@@ -30,6 +33,7 @@ class FaceSource:
         max_offset: of such clips, frames.
         least_frames: shorter stretches are of no use.
         video_names: "dir/video" names to use of a preprocessed_root; None: all that are there.
+        separate_voice: what plays behind the voice is taken out of what the networks hear.
     """
 
     cache: Path
@@ -38,6 +42,7 @@ class FaceSource:
     max_offset: float
     least_frames: int
     video_names: list[str] | None = None
+    separate_voice: bool = False
 
 
 def load_faces(
@@ -97,10 +102,37 @@ def load_faces(
         lasting = samples.minutes([face.clip for face in usable])
         print(f"{len(usable)} of {total} clips, {lasting:.1f} minutes")
         print(selection.in_words(left_out) or "no clip left out", flush=True)
+    if source.separate_voice:
+        usable = with_voices(
+            usable, cache=source.cache, cache_gb=source.cache_gb, progress=progress
+        )
     if teacher is None or not files:
         return usable
     taught = teacher([file for file in files if samples.clip_name(file) in names])
     return [replace(face, taught=taught[face.clip.name]) for face in usable]
+
+
+def with_voices(
+    faces: list[FaceClip], *, cache: Path, cache_gb: float = 20.0, progress: Progress = silent
+) -> list[FaceClip]:
+    """The faces with the voice alone, which is kept beside the decoded clips.
+
+    Args:
+        faces: with the clips' own sound.
+        cache: folder of decoded clips.
+        cache_gb: its largest size; what does not fit is separated again by the next run.
+        progress: called after each clip.
+    """
+    clip_cache = ClipCache(cache, limit_bytes=int(cache_gb * 1e9))
+    separated = []
+    for done, face in enumerate(faces, start=1):
+        sound = face.clip.samples
+        digest = hashlib.sha256(sound.tobytes()).hexdigest()
+        about = f"separate_voice {voice.VERSION} {digest}"
+        made = cached_sound(about, partial(voice.separate_voice, sound), clip_cache)
+        separated.append(replace(face, voice=made))
+        progress("voices separated", done, len(faces))
+    return separated
 
 
 def _of_tracks(

@@ -52,6 +52,7 @@ class FaceClip:
         shows_face: (T,) bool, frames whose picture shows the face; None: all.
         taught: a SyncNet's embeddings of it, where an expert learns from one.
         lips: (T, C, S, S) uint8, the part of the crops that a SyncNet looks at, where one judges.
+        voice: (n,) int16, the clip's sound without what plays behind the voice; None: as it is.
     """
 
     clip: Clip
@@ -59,20 +60,26 @@ class FaceClip:
     shows_face: np.ndarray | None = None
     taught: Taught | None = None
     lips: np.ndarray | None = None
+    voice: np.ndarray | None = None
+
+    @property
+    def heard(self) -> Clip:
+        """The clip with the sound that the networks hear."""
+        return self.clip if self.voice is None else replace(self.clip, samples=self.voice)
 
     @cached_property
     def mel(self) -> np.ndarray:
         """(80, columns) float32, from the file's first sample on."""
-        return features.mel(self.clip.samples)
+        return features.mel(self.heard.samples)
 
     @cached_property
     def cepstra(self) -> np.ndarray:
         """(12, columns) float32, what a Speech2Vid hears, from the file's first sample on."""
-        return speech2vid.cepstra(self.mfcc)
+        return speech2vid.cepstra(self.mfcc if self.voice is None else features.mfcc(self.voice))
 
     @cached_property
     def mfcc(self) -> np.ndarray:
-        """(columns, 13) float32, what a SyncNet hears."""
+        """(columns, 13) float32, what a SyncNet that judges hears: the whole sound."""
         return features.mfcc(self.clip.samples)
 
     @cached_property

@@ -239,7 +239,10 @@ def redrawn(
     """
     source, rate = speaker.source, speaker.source.frame_rate
     voice = read_voice(
-        source.path, audio_stream=source.audio_stream, with_cepstra=generator.hears_cepstra
+        source.path,
+        audio_stream=source.audio_stream,
+        with_cepstra=generator.hears_cepstra,
+        separate_voice=generator.model.config.separate_voice,
     )
     end_s = speaker.path.start_s + SPEECH_S
     with ExitStack() as stack:

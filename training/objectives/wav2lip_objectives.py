@@ -39,6 +39,8 @@ class LossWeights:
         detail: of how far its fine contrast is from the real one's; published: 0.
         taught: of the distance to the SyncNet's sound embeddings.
         pairs: of the expert's own loss on pairs, beside the teacher's; 0 at first.
+        apart: windows from which on sound of the same excerpt is wrong for the expert; those
+            between count as neither.
     """
 
     sync: float = 0.0
@@ -48,6 +50,7 @@ class LossWeights:
     detail: float = 0.0
     taught: float = 0.0
     pairs: float = 1.0
+    apart: int = 1
 
 
 def expert_loss(
@@ -56,6 +59,7 @@ def expert_loss(
     *,
     translation: nn.Linear | None = None,
     pairs: float = 1.0,
+    apart: int = 1,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Loss of lips against every sound of the batch.
 
@@ -69,6 +73,8 @@ def expert_loss(
         batch: of excerpts.
         translation: from the expert's vectors to those it is taught; None without a teacher.
         pairs: weight of the question itself beside the teacher's answer.
+        apart: windows from which on sound of the same excerpt is wrong; those between count as
+            neither.
 
     Returns:
         The loss, and its parts without gradients: "accuracy" is the share of pairs told right at
@@ -82,7 +88,9 @@ def expert_loss(
         cosine = mouths @ sound.T
     right = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
     number = torch.arange(excerpts, device=cosine.device).repeat_interleave(windows)
-    near = (number[:, None] == number) & ~right
+    at = torch.arange(windows, device=cosine.device)
+    away = (at[:, None] - at).abs()
+    near = (number[:, None] == number) & (away >= apart).repeat(excerpts, excerpts)
     far = number[:, None] != number
     # Rounding can carry a cosine past 1, where the logarithm is not defined.
     inside = cosine.clamp(1e-6, 1 - 1e-6)
@@ -94,6 +102,7 @@ def expert_loss(
 
     excerpt = torch.arange(excerpts, device=cosine.device)
     own = cosine.view(excerpts, windows, excerpts, windows)[excerpt, :, excerpt]
+    own = own.masked_fill((away > 0) & (away < apart), -torch.inf)
     targets = torch.arange(windows, device=cosine.device).repeat(excerpts)
     forward = F.cross_entropy((own * SHARPER).flatten(0, 1), targets)
     backward = F.cross_entropy((own * SHARPER).transpose(1, 2).flatten(0, 1), targets)

@@ -10,9 +10,9 @@ GENERATOR = (
 
 PRESETS = {
     "cosine_expert": Preset(
-        "the published expert, asked pairs alone",
+        "the published expert, asked pairs alone, wrong ones a second apart",
         "--stage expert --width 1 --teacher none --taught_steps 0 --batch_size 60 --lr 1e-4 "
-        "--warmup 0 --weight_decay 0",
+        "--warmup 0 --weight_decay 0 --shift_s 1",
     ),
     "speech2vid": Preset(
         "five frames from cepstra, L1 and a frozen SyncNet's cross-entropy",

@@ -1,25 +1,24 @@
 """A training run of one of Wav2Lip's networks: its data and its part of the loop (fit.py)."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from models import weights
 from models.device import torch_device
-from models.speech2vid import MouthNetwork
+from models.features import FRAME_RATE
 from models.syncnet import SyncNet, SyncNetConfig
-from models.wav2lip import SyncNetColor, Wav2LipDiscriminator, to_uint8, without_mouths
-from pipeline.errors import InputError
+from models.wav2lip import EXPERT_FRAMES, SyncNetColor, Wav2LipDiscriminator
 from pipeline.progress import Progress, silent
 from training.batches.expert_excerpts import EXCERPT_FRAMES, ExpertBatch, expert_batch
-from training.batches.face_batches import LEAST_FRAMES, FaceBatch, face_batch
-from training.batches.speech2vid_batches import Speech2VidBatch, speech2vid_batch
-from training.data import samples
+from training.batches.face_batches import LEAST_FRAMES, face_batch
+from training.batches.speech2vid_batches import speech2vid_batch
+from training.data import people, samples
 from training.data.face_data import FaceSource, Teacher, load_faces
 from training.data.faces import FaceClip
 from training.data.preprocessed import listed_videos
@@ -30,17 +29,20 @@ from training.loop.journal import Beginning
 from training.loop.resume import Origin
 from training.loop.task import Report, Task
 from training.objectives import teacher
-from training.objectives.wav2lip_objectives import LossWeights, draw
+from training.objectives.wav2lip_objectives import LossWeights
 from training.tasks import wav2lip_module
-from training.tasks.wav2lip_module import AnyBatch, Judge, Network, TrainingModule
+from training.tasks.wav2lip_module import AnyBatch, Judge, Network, TrainingModule, draw_samples
 from training.tasks.wav2lip_options import (
     Stage,
     TrainOptions,
+    another,
     check_options,
     check_weights,
-    new_config,
+    is_of,
     new_network,
     origin_of,
+    same_config,
+    say_without_expert,
 )
 
 NEEDED = (
@@ -55,15 +57,21 @@ NEEDED = (
 UNSEEN_BATCHES = 4  # of --val, always the same
 UNSEEN_WINDOWS = 48  # of each, whatever --batch_size is: figures of two runs compare
 UNSEEN_SEED = 20200823
-SHOWN_WINDOWS = 8  # in a picture of samples
 
 
 @dataclass(frozen=True)
 class Data:
-    """Clips to train on, and the fixed batches of other people a run is judged by."""
+    """Clips to train on, and the fixed batches of other people a run is judged by.
+
+    Attributes:
+        clips: trained on.
+        unseen: batches of others.
+        val_people: those of --data who are kept back for these, by name.
+    """
 
     clips: list[FaceClip]
     unseen: list[AnyBatch]
+    val_people: list[str] = field(default_factory=list)
 
     @property
     def taught_size(self) -> int:
@@ -71,8 +79,20 @@ class Data:
         return self.clips[0].taught_at(np.array([0])).shape[2]
 
 
-def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) -> Data:
+def load_data(
+    options: TrainOptions,
+    *,
+    say: bool,
+    val_people: list[str] | None = None,
+    progress: Progress = silent,
+) -> Data:
     """Decodes, or finds decoded, what --data and --val name.
+
+    Args:
+        options: of the run.
+        say: print what is used and what is left out.
+        val_people: kept back so far by a run that goes on.
+        progress: called after each clip.
 
     Raises:
         InputError: nothing is left to train on; the sentence says why.
@@ -88,6 +108,7 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
             max_offset=options.max_offset,
             least_frames=EXCERPT_FRAMES if expert else LEAST_FRAMES,
             video_names=listed_videos(options.filelists / part) if options.filelists else None,
+            separate_voice=options.separate_voice,
         )
         return load_faces(
             folders,
@@ -100,12 +121,22 @@ def load_data(options: TrainOptions, *, say: bool, progress: Progress = silent) 
 
     clips = load(options.data, "train.txt", say=say)
     val = options.val or (options.data if options.filelists else [])
-    if not val:
+    kept_back: list[str] = []
+    if options.val_share is not None:
+        names = [face.clip.who for face in clips]
+        share, seed = options.val_share, options.seed
+        kept_back = people.kept_back(names, share=share, seed=seed, earlier=val_people)
+        strangers = [face for face in clips if face.clip.who in kept_back]
+        clips = [face for face in clips if face.clip.who not in kept_back]
+        if say:
+            print(f"{len(kept_back)} of {len(set(names))} people are kept back to report on")
+    elif val:
+        strangers = load(val, "val.txt", say=False)
+    else:
         return Data(clips, [])
-    strangers = load(val, "val.txt", say=False)
     how: dict[str, Any] = {"size": UNSEEN_WINDOWS, "seed": UNSEEN_SEED, "augmented": False}
     windows = partial(_batch, options.stage, strangers, judge=judge, **how)
-    return Data(clips, [windows(step=step) for step in range(UNSEEN_BATCHES)])
+    return Data(clips, [windows(step=step) for step in range(UNSEEN_BATCHES)], kept_back)
 
 
 def _teacher(options: TrainOptions, cache: Path, *, progress: Progress) -> Teacher | None:
@@ -136,17 +167,6 @@ def _batch(
     if stage == "speech2vid":
         return speech2vid_batch(clips, judge=judge, **how)
     return (expert_batch if stage == "expert" else face_batch)(clips, **how)
-
-
-@torch.no_grad()
-def draw_samples(model: MouthNetwork, batch: FaceBatch | Speech2VidBatch, path: Path) -> None:
-    """Writes a picture: per row reference, masked input, generated face, target, of --val."""
-    part = batch.first(SHOWN_WINDOWS).to(next(model.parameters()).device)
-    generated = draw(model, part)
-    kinds = (part.reference, without_mouths(part.target), generated, part.target)
-    columns = [to_uint8(faces[:, 0]) for faces in kinds]
-    rows = [np.hstack(faces) for faces in zip(*columns, strict=True)]
-    cv2.imwrite(str(path), np.vstack(rows))
 
 
 class Wav2LipTask(Task):
@@ -189,6 +209,7 @@ class Wav2LipTask(Task):
             structure=options.structure_weight,
             detail=options.detail_weight,
             taught=options.taught_weight,
+            apart=max(1, math.ceil((options.shift_s or 0) * FRAME_RATE / EXPERT_FRAMES)),
         )
         if options.sync_at == 0:
             self._switch_on()
@@ -283,7 +304,8 @@ class Wav2LipTask(Task):
     def state(self) -> dict[str, Any]:
         """What the published checkpoints hold besides, and whether the expert's loss is on."""
         config = self.network.config.to_json()
-        return {"global_epoch": 0, "config": config, "sync_weight": self.weighted.sync}
+        own = {"sync_weight": self.weighted.sync, "val_people": self.data.val_people}
+        return {"global_epoch": 0, "config": config, **own}
 
     def restore(self, state: dict[str, Any], origin: Origin | None) -> str:
         """The inverse of `state`."""
@@ -322,6 +344,7 @@ class Wav2LipTask(Task):
                 "tracks": len(self.data.clips),
                 "minutes": round(samples.minutes([face.clip for face in self.data.clips]), 1),
                 "data_dirs": [folder.name for folder in options.data],
+                "people_kept_back": self.data.val_people,
             },
             "unseen_people": self._judged(network) if self.data.unseen else None,
             "unseen_windows": len(self.data.unseen) * UNSEEN_WINDOWS,
@@ -333,17 +356,18 @@ def train(options: TrainOptions, *, progress: Progress = silent) -> int:
     with processes(torch_device(options.device)) as group:
         check_options(options, group)
         if group.leads and options.stage != "expert" and options.sync_weight:
-            _say_without_expert(options)
+            say_without_expert(options)
         origin = origin_of(options)
         state = resume.earlier_checkpoint(options, origin, needed=NEEDED, say=group.leads)
-        if state and state["config"] != new_config(options).to_json():
-            raise _another(options)
+        if state and not same_config(state["config"], options.config):
+            raise another(options)
         check_weights(options)
         options.run.mkdir(parents=True, exist_ok=True)
         with leader_first(group):
-            data = load_data(options, say=group.leads, progress=progress)
-        if state and not _is_of(state, options.stage, taught_size=data.taught_size):
-            raise _another(options)
+            kept_back = state.get("val_people") if state else None
+            data = load_data(options, say=group.leads, val_people=kept_back, progress=progress)
+        if state and not is_of(state, options.stage, taught_size=data.taught_size):
+            raise another(options)
         module = _module(options, group, taught_size=data.taught_size, fresh=not state)
         task = Wav2LipTask(module, options, data, group)
         return fit(task, options, group, origin=origin, state=state)
@@ -363,29 +387,7 @@ def _module(
             expert = weights.load_syncnet(options.teacher, device=group.device)[0]
     elif options.stage != "expert" and options.expert:
         expert = weights.load_expert(options.expert, device=group.device)[0]
-    other = Wav2LipDiscriminator(new_config(options)) if options.stage == "gan" else None
+    other = Wav2LipDiscriminator(options.config) if options.stage == "gan" else None
     module = TrainingModule(model, expert=expert, discriminator=other, taught_size=taught_size)
     # Convolutions of few channels are fastest with the channels last.
     return module.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _is_of(state: dict[str, Any], stage: str, *, taught_size: int) -> bool:
-    is_expert = any(key.startswith("face_encoder.") for key in state["state_dict"])
-    taught = len(state["translation"]["bias"]) if state["translation"] else 0
-    of_stage = is_expert == (stage == "expert") and bool(state["discriminator"]) == (stage == "gan")
-    return of_stage and taught == taught_size
-
-
-def _another(options: TrainOptions) -> InputError:
-    return InputError(
-        f"{options.run / 'checkpoint.pt'} is of another --stage, --width or --teacher; "
-        "give those, or another --run."
-    )
-
-
-def _say_without_expert(options: TrainOptions) -> None:
-    needed = "teacher" if options.stage == "speech2vid" else "expert"
-    if getattr(options, needed) in (None, "none"):
-        print(f"no --{needed}: the generator is trained without a loss on sync")
-    elif options.sync_at < 0 and not (options.val or options.filelists):
-        print("neither --val nor --sync_at: the expert's loss is never switched on")

@@ -1,5 +1,9 @@
 """One of Wav2Lip's networks in training: a batch in, losses out."""
 
+from pathlib import Path
+
+import cv2
+import numpy as np
 import torch
 from torch import nn
 
@@ -10,6 +14,8 @@ from models.wav2lip import (
     SyncNetColor,
     Wav2Lip,
     Wav2LipDiscriminator,
+    to_uint8,
+    without_mouths,
 )
 from training.batches.expert_excerpts import ExpertBatch
 from training.batches.face_batches import FaceBatch
@@ -20,6 +26,7 @@ from training.objectives.wav2lip_objectives import LossWeights
 Network = SyncNetColor | MouthNetwork
 Judge = SyncNetColor | SyncNet  # of Wav2Lip's generator, and of a Speech2Vid
 AnyBatch = ExpertBatch | FaceBatch | Speech2VidBatch
+SHOWN_WINDOWS = 8  # in a picture of samples
 
 
 class TrainingModule(nn.Module):
@@ -58,7 +65,11 @@ class TrainingModule(nn.Module):
             if isinstance(self.model, SyncNetColor):
                 assert isinstance(batch, ExpertBatch)
                 loss, parts = objectives.expert_loss(
-                    self.model, batch, translation=self.translation, pairs=weighted.pairs
+                    self.model,
+                    batch,
+                    translation=self.translation,
+                    pairs=weighted.pairs,
+                    apart=weighted.apart,
                 )
                 return loss, None, parts
             assert not isinstance(batch, ExpertBatch)
@@ -98,3 +109,14 @@ def judge(
         loss, _, parts = module(batch.to(device), LossWeights(), False)
         rows.append({"loss": loss.item()} | {name: float(value) for name, value in parts.items()})
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+@torch.no_grad()
+def draw_samples(model: MouthNetwork, batch: FaceBatch | Speech2VidBatch, path: Path) -> None:
+    """Writes a picture: per row reference, masked input, generated face, target, of --val."""
+    part = batch.first(SHOWN_WINDOWS).to(next(model.parameters()).device)
+    generated = objectives.draw(model, part)
+    kinds = (part.reference, without_mouths(part.target), generated, part.target)
+    columns = [to_uint8(faces[:, 0]) for faces in kinds]
+    rows = [np.hstack(faces) for faces in zip(*columns, strict=True)]
+    cv2.imwrite(str(path), np.vstack(rows))
