@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from models.files import sha256
+from models.wav2lip import PUBLISHED
 from pipeline.dubbing import source_frames
 from pipeline.dubbing.face_path import Pads
 from pipeline.dubbing.stage import Dubbed, DubOptions, dub
@@ -29,6 +30,8 @@ MOUTH = slice(60, 82), slice(36, 60)  # rows and columns of 96 that the stub pai
 
 class MouthShowsSound(nn.Module):
     """A generator that gives the face back with a mouth as bright as the first mel column."""
+
+    config = PUBLISHED
 
     def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
         """Draws (N, 3, 96, 96): the mouth is black in silence and bright in a beep."""

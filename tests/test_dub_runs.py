@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import run_wav2lip
-from models import weights
+from models import voice, weights
 from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.files import partial_path
 from models.wav2lip import Wav2Lip, Wav2LipConfig
@@ -320,6 +320,30 @@ def test_the_command(tmp_path: Path, script: Script) -> None:
         "1"
     }
     assert record["settings"]["silence_gate"] is False and len(frames_of(work.dubbed_video)) == 30
+
+
+@pytest.mark.parametrize("separated", [True, False])
+def test_a_generator_of_separated_voices_hears_nothing_else(
+    separated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights say so; nobody has to know. What is heard in the output is the whole sound."""
+    asked: list[int] = []
+
+    def voiceless(samples: np.ndarray) -> np.ndarray:
+        asked.append(len(samples))
+        return np.zeros_like(samples)
+
+    monkeypatch.setattr(voice, "separate_voice", voiceless)
+    config = Wav2LipConfig(separate_voice=separated)
+    monkeypatch.setattr(MouthShowsSound, "config", config)
+    film = make_film(tmp_path / "film.mkv", seconds=1)
+    work = workspace_of(tmp_path, film, still_track(LEFT, frames=25))
+    audio = make_wav(tmp_path / "a.wav", 0.2)
+    done = run_dub(work, audio={None: audio}, silence_gate=False)
+    assert len(asked) == separated
+    mouths = [float(frame[60:76, 38:50].mean()) for frame in frames_of(done.video)]
+    assert (max(mouths) - min(mouths) > 50) != separated
+    assert np.abs(decode.read_audio(done.video)).max() > 1000
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from models.features import SAMPLE_RATE
+from models.wav2lip import PUBLISHED
 from pipeline.dubbing.driving_audio import Voice, read_voice
 from pipeline.dubbing.face_path import FacePath, Pads
 from pipeline.faces import tracks
@@ -73,6 +74,8 @@ def tone(opened: np.ndarray) -> np.ndarray:
 
 class SmoothMouth(nn.Module):
     """A generator whose mouth is as open as its sound is loud, in a smooth patch of skin."""
+
+    config = PUBLISHED
 
     def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
         """Draws (N, 3, 96, 96)."""

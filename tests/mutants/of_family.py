@@ -122,15 +122,15 @@ OF_SIAMESE = (
     Mutant(
         "an excerpt gives its first windows",
         "training/batches/excerpts.py",
-        "np.sort(rng.permutation(taken)[: draw.windows])",
-        "taken[: draw.windows]",
+        "np.sort(rng.permutation(count)[: draw.windows])",
+        "np.arange(draw.windows)",
         (f"{SIAMESE}::test_an_excerpt_gives_as_many_windows_as_are_asked_for",),
     ),
     Mutant(
         "windows of an excerpt are out of order",
         "training/batches/excerpts.py",
-        "np.sort(rng.permutation(taken)[: draw.windows])",
-        "rng.permutation(taken)[: draw.windows]",
+        "np.sort(rng.permutation(count)[: draw.windows])",
+        "rng.permutation(count)[: draw.windows]",
         (f"{SIAMESE}::test_an_excerpt_gives_as_many_windows_as_are_asked_for",),
     ),
     Mutant(
@@ -219,6 +219,13 @@ OF_EXPERT = (
         "        samples = voice.separate_voice(samples)\n",
         "        pass\n",
         (f"{VOICE}::test_the_driving_audio_of_such_a_generator_is_separated_too",),
+    ),
+    Mutant(
+        "run_wav2lip.py does not ask what its generator hears",
+        "pipeline/dubbing/stage.py",
+        "separate_voice=model.config.separate_voice",
+        "separate_voice=False",
+        ("tests/test_dub_runs.py::test_a_generator_of_separated_voices_hears_nothing_else",),
     ),
     Mutant(
         "--separate_voice is not said in the weights",

@@ -163,12 +163,13 @@ def _excerpt(
         start, stop = int(part[0]), int(part[-1]) + 1
         around = columns[start * MFCC_PER_FRAME : (stop + 2 * side) * MFCC_PER_FRAME]
         parts.append(_windows(lips[start:stop], around, rng, config, side=side))
-    taken = np.arange(window_count(config, draw.windows))
-    if draw.windows:
-        taken = np.sort(rng.permutation(taken)[: draw.windows])
+    count = window_count(config, draw.windows)
     lip_windows, windows_with_sound = (
-        torch.cat(streams)[taken] for streams in zip(*parts, strict=True)
+        torch.cat(streams)[:count] for streams in zip(*parts, strict=True)
     )
+    if draw.windows:
+        taken = np.sort(rng.permutation(count)[: draw.windows])
+        return lip_windows[taken], windows_with_sound[taken]
     return lip_windows, windows_with_sound
 
 
