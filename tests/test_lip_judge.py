@@ -219,6 +219,22 @@ def test_gradients_reach_the_mouth_and_leave_the_judge_alone() -> None:
     assert all(parameter.grad is None for parameter in judge.parameters())
 
 
+def test_mouths_that_follow_the_gradient_convince_the_judge() -> None:
+    """Of one window, all else as it is: the loss falls with every step."""
+    torch.manual_seed(1)
+    judge = SyncNet(TINY).eval().requires_grad_(False)
+    face = _face(TINY)
+    shown, judged = _shown(face, 50), _batch(face, TINY, 50)
+    drawn = shown.clone().requires_grad_()
+    losses = []
+    for _ in range(5):
+        loss = judge_loss(judge, drawn, shown, judged)
+        (gradient,) = torch.autograd.grad(loss, drawn)
+        drawn = (drawn - 0.05 * gradient.sign()).detach().requires_grad_()
+        losses.append(loss.item())
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] - 1e-3
+
+
 def test_batches_are_the_windows_of_wav2lips_with_one_sound() -> None:
     """The same faces as Wav2Lip's for a step; what is judged is of the same windows."""
     from training.batches.face_batches import face_batch
