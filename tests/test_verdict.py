@@ -371,18 +371,16 @@ def test_surplus_is_of_the_distances_around_an_offset() -> None:
     """Of lips and sound that are 40 frames apart: high there, low elsewhere; none of no network."""
     made = embedded(*talker(300, constantly(40)))
     plain = Calibration(
-        **{
-            "vshift": 15,
-            "windows": (10, 500),
-            "means": (0.0,) * 11,
-            "deviations": (1e3,) * 11,
-            "bias": 0.0,
-            "weights": (1.0,) + (0.0,) * 10,
-            "slopes": (0.0,) * 11,
-            "length": (0.0, 0.0),
-            "threshold": (0.01, 0.0, 0.0),
-            "people": 2,
-        }
+        vshift=15,
+        windows=(10, 500),
+        means=(0.0,) * 11,
+        deviations=(1e3,) * 11,
+        bias=0.0,
+        weights=(1.0,) + (0.0,) * 10,
+        slopes=(0.0,) * 11,
+        length=(0.0, 0.0),
+        threshold=(0.01, 0.0, 0.0),
+        people=2,
     )
     surplus = surplus_of(made, plain)
     moved = made.centred_on(40)
