@@ -125,7 +125,7 @@ def test_summary_takes_medians_and_the_poorest_twentieth() -> None:
         for value, offset in ((0.5, 0), (1.0, 1), (0.9, -1), (0.8, 3))
     ]
     rows[0] |= {"own_ssim": 0.8, "generator_ssim": 0.7}
-    table = dubbed_mouths.summary(rows)
+    table = mouth_figures.summary(rows)
     assert (table["face_sharpness"], table["flicker"], table["identity"]) == (0.85, 1.7, 1.0)
     assert table["face_sharpness_p5"] == pytest.approx(0.545)
     assert (table["dubbed_lse_c_share"], table["dubbed_offset_within_1"]) == (0.75, 0.75)

@@ -139,7 +139,7 @@ def evaluate(
         rows[speaker.name] = row
     if pictures:
         sheet.write(pictures)
-    return summary(list(rows.values())) | {"dubbed": rows}
+    return mouth_figures.summary(list(rows.values())) | {"dubbed": rows}
 
 
 def foreign(
@@ -380,26 +380,3 @@ def _crops(speaker: Speaker, video: Path) -> Iterator[np.ndarray]:
         if path.at(time_s) is not None:
             x, y, s = speaker.crop.at(path.position(time_s))
             yield crop_face(frame, x=x, y=y, s=s, crop_scale=scale)
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians, and the poorest twentieth, of the rows' figures; means of the redrawn."""
-    table: dict[str, Any] = {"dubbed_faces": len(rows)}
-    for name in ("face_sharpness", "flicker", "identity"):
-        table[name] = round(float(np.median([row[name] for row in rows])), 3)
-    table["face_sharpness_p5"] = round(
-        float(np.percentile([row["face_sharpness"] for row in rows], 5)), 3
-    )
-    real, new = (np.mean([row[name] for row in rows]) for name in ("real_lse_c", "lse_c"))
-    table["dubbed_lse_c_share"] = round(float(new / real), 3)
-    near = [abs(row["offset"]) <= 1 for row in rows]
-    table["dubbed_offset_within_1"] = round(float(np.mean(near)), 3)
-    for name in (
-        f"{kind}_{figure}"
-        for kind in ("own", "generator")
-        for figure in ("psnr_db", "ssim", "opening", "closed_missed", "open_missed")
-    ):
-        values = [row[name] for row in rows if name in row]
-        if values:
-            table[name] = round(float(np.mean(values)), 4)
-    return table

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -120,3 +121,26 @@ def identity_distance(real: np.ndarray, new: np.ndarray) -> float:
     half = len(real) // 2
     apart = np.linalg.norm(real[:half].mean(axis=0) - real[half:].mean(axis=0))
     return float(np.linalg.norm(new.mean(axis=0) - real.mean(axis=0)) / max(apart, LEAST_ENERGY))
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians, and the poorest twentieth, of the rows' figures; means of the redrawn."""
+    table: dict[str, Any] = {"dubbed_faces": len(rows)}
+    for name in ("face_sharpness", "flicker", "identity"):
+        table[name] = round(float(np.median([row[name] for row in rows])), 3)
+    table["face_sharpness_p5"] = round(
+        float(np.percentile([row["face_sharpness"] for row in rows], 5)), 3
+    )
+    real, new = (np.mean([row[name] for row in rows]) for name in ("real_lse_c", "lse_c"))
+    table["dubbed_lse_c_share"] = round(float(new / real), 3)
+    near = [abs(row["offset"]) <= 1 for row in rows]
+    table["dubbed_offset_within_1"] = round(float(np.mean(near)), 3)
+    for name in (
+        f"{kind}_{figure}"
+        for kind in ("own", "generator")
+        for figure in ("psnr_db", "ssim", "opening", "closed_missed", "open_missed")
+    ):
+        values = [row[name] for row in rows if name in row]
+        if values:
+            table[name] = round(float(np.mean(values)), 4)
+    return table
