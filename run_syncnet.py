@@ -13,6 +13,7 @@ A positive offset means that the sound leads the picture, in frames of 40 ms.
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         score_one(args, scorer)
     else:
         score_all(workspace, scorer, verbose=args.verbose)
+        if not args.correct:
+            print(*hint(workspace), sep="", end="")
         code = act(args, workspace, scorer)
     print(f"Compute time {time.perf_counter() - started:.3f} sec.")
     return code
@@ -111,6 +114,18 @@ def act(args: argparse.Namespace, workspace: Workspace, scorer: SyncScorer) -> i
     verdict = corrected.after if args.correct else read_verdict(workspace.verdict)
     print(qc.sentence(verdict, args.standard))
     return qc.exit_code(verdict, args.standard)
+
+
+def hint(workspace: Workspace) -> Iterator[str]:
+    """A line with the command that mends a reliable offset, where there is one to mend."""
+    if not workspace.verdict.is_file():
+        return
+    verdict = read_verdict(workspace.verdict)
+    if not verdict.reliable or verdict.verdict == "in_sync":
+        return
+    flags = ["--correct", f"{workspace.reference}_corrected.mp4"]
+    flags += ["--per_shot"] if verdict.verdict == "steps" else []
+    yield f"A copy in sync: {cli.command('run_syncnet.py', workspace, *flags)}\n"
 
 
 def score_one(args: argparse.Namespace, scorer: SyncScorer) -> None:

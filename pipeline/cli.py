@@ -151,8 +151,13 @@ def add_detection_flags(
 
 def next_command(script: str, where: Workspace, *more: str) -> str:
     """The last line of a stage: the next command for the same results."""
+    return f"next: {command(script, where, *more)}"
+
+
+def command(script: str, where: Workspace, *more: str) -> str:
+    """A line for the shell that runs another script on the same results."""
     words = ["python", script, "--reference", where.reference, "--data_dir", str(where.data_dir)]
-    return f"next: {shlex.join([*words, *more])}"
+    return shlex.join([*words, *more])
 
 
 def yes_or_no(text: str) -> bool:

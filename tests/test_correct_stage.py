@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import pipeline
+import run_syncnet
 from models.files import partial_path
 from pipeline.correction import again, stage
 from pipeline.correction.plan import Move, Plan
@@ -189,6 +190,33 @@ def test_the_sound_that_was_scored_is_scored_again(
     correct(work, tmp_path / "out.mp4", scorer=scorer)
     assert calls[0]["audio_stream"] == 1
     assert calls[0]["missing_s"][:2] == [(0.0, 0.08), (0.58, 0.98)]
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "ends_s", "words"),
+    [
+        ((80,), (1.2,), "--correct face_corrected.mp4\n"),
+        ((80, -80), (0.6, 1.2), "--correct face_corrected.mp4 --per_shot\n"),
+        ((0,), (1.2,), None),
+        ((), (), None),
+    ],
+)
+def test_a_lag_is_told_with_the_command_that_mends_it(
+    offset_ms: tuple[float, ...], ends_s: tuple[float, ...], words: str | None, work: Workspace
+) -> None:
+    """Each shot by itself where the sound jumps; nothing in sync, or where nothing is reliable."""
+    made = verdict(*offset_ms, ends_s=ends_s)
+    if offset_ms == (0,):
+        made = dataclasses.replace(made, verdict="in_sync")
+    write_verdict(work.verdict, made)
+    line = "".join(run_syncnet.hint(work))
+    if words is None:
+        assert not line
+    else:
+        start = f"A copy in sync: python run_syncnet.py --reference face --data_dir {work.data_dir}"
+        assert line == f"{start} {words}"
+    work.verdict.unlink()
+    assert not list(run_syncnet.hint(work))
 
 
 def test_flags_that_need_others(script_here: Script, done: Workspace, tmp_path: Path) -> None:

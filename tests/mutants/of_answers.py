@@ -1,9 +1,10 @@
-"""Faults of what users are told: offsets near and far."""
+"""Faults of what users are told: offsets near and far, and how to mend them."""
 
 from tests.mutants.mutant import Mutant
 
 VERDICT = "tests/test_verdict.py"
 EVIDENCE = "tests/test_evidence.py"
+HINT = "tests/test_correct_stage.py::test_a_lag_is_told_with_the_command_that_mends_it"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -54,5 +55,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.lead - LEAD_PER_WINDOW * max(0, MANY_WINDOWS - self.windows)",
         "self.lead",
         (f"{EVIDENCE}::test_an_offset_leads_by_as_much_as_others_stand_below_it",),
+    ),
+    Mutant(
+        "nobody is told how to mend what is late",
+        "run_syncnet.py",
+        'if not verdict.reliable or verdict.verdict == "in_sync":',
+        "if True:",
+        (HINT,),
+    ),
+    Mutant(
+        "a video in sync is to be mended",
+        "run_syncnet.py",
+        'if not verdict.reliable or verdict.verdict == "in_sync":',
+        "if not verdict.reliable:",
+        (HINT,),
     ),
 )
