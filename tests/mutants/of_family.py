@@ -230,8 +230,8 @@ OF_EXPERT = (
     Mutant(
         "--separate_voice is not said in the weights",
         "training/tasks/wav2lip_options.py",
-        "return Wav2LipConfig(self.width, self.separate_voice)",
-        "return Wav2LipConfig(self.width)",
+        "return kind(self.width, self.separate_voice)",
+        "return kind(self.width)",
         (f"{FLAGS}[train_wav2lip-separate_voice]",),
     ),
     Mutant(

@@ -130,8 +130,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a run of one network goes on as another's",
         "training/tasks/wav2lip_options.py",
-        "(Speech2VidConfig if of_speech2vid else Wav2LipConfig)(options.width)",
-        "Wav2LipConfig(options.width)",
+        'Speech2VidConfig if self.stage == "speech2vid" else Wav2LipConfig',
+        "Wav2LipConfig",
         (f"{PRESETS}::test_speech2vids_loss_is_that_of_pixels_and_of_its_judge",),
     ),
     Mutant(
