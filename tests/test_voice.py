@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ import train_wav2lip
 from models import features, voice, weights
 from models.wav2lip import SyncNetColor, Wav2LipConfig
 from pipeline.dubbing.driving_audio import read_voice
+from pipeline.errors import InputError
 from tests.train_kit import refusal, run_main, write_noise
-from training import evaluate_expert
+from training import evaluate_expert, evaluate_mouths
 from training.batches.expert_excerpts import expert_batch
-from training.data import face_data
+from training.data import face_data, samples
 from training.data.faces import VIEW, FaceClip, track_box
 from training.data.samples import Clip
 from training.drawn_tracks import babble
@@ -262,6 +265,26 @@ def test_expert_is_evaluated_on_the_sound_it_was_trained_on(
     weights.write_own(SyncNetColor(config), file, config=config)
     words = ["--data", str(tracks), "--expert", str(file), "--device", "cpu"]
     assert evaluate_expert.main([*words, "--cache", str(tracks / "cache")]) == 0
+    assert heard == [config.separate_voice] * 6
+
+
+@pytest.mark.parametrize("config", [WHOLE, SEPARATED])
+def test_generator_is_evaluated_on_the_sound_it_was_trained_on(
+    config: Wav2LipConfig, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for the mouths of a generator."""
+    heard: list[bool] = []
+
+    def drawn(face: FaceClip, *_: object, **__: object) -> None:
+        heard.append(face.voice is not None)
+
+    monkeypatch.setattr(evaluate_mouths, "with_own_sound", drawn)
+    generator: Any = SimpleNamespace(model=SimpleNamespace(config=config))
+    files = samples.clip_files([tracks])
+    with pytest.raises(InputError, match="No clip has"):
+        evaluate_mouths.evaluate(
+            files, generator, generator, cache=tracks / "cache", pictures=None, seed=1
+        )
     assert heard == [config.separate_voice] * 6
 
 

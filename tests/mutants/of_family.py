@@ -256,6 +256,13 @@ OF_EXPERT = (
         (f"{VOICE}::test_expert_is_evaluated_on_the_sound_it_was_trained_on",),
     ),
     Mutant(
+        "a generator of voices is evaluated on whole sound",
+        "training/evaluate_mouths.py",
+        "    if generator.model.config.separate_voice:\n",
+        "    if False:\n",
+        (f"{VOICE}::test_generator_is_evaluated_on_the_sound_it_was_trained_on",),
+    ),
+    Mutant(
         "who is kept back is drawn again when a run goes on",
         "training/data/people.py",
         "if (again := {*everybody} & {*(earlier or ())})",
