@@ -10,9 +10,9 @@ import pytest
 from models.features import SAMPLES_PER_FRAME
 from pipeline.errors import InputError
 from pipeline.labelling import marks_by_frame
-from pipeline.speakers import files
+from pipeline.speakers import decide, files
 from pipeline.speakers.decide import Face, max_margins, who_speaks
-from pipeline.speakers.evidence import by_sound_frame, match
+from pipeline.speakers.evidence import Match, by_sound_frame, match
 from pipeline.speakers.files import Speaking, TrackSpeech
 from pipeline.speakers.sound import Sound, audible_frames, listen
 from pipeline.speakers.turns import find_turns
@@ -82,6 +82,26 @@ def test_two_faces_take_turns(turns: tuple[tuple[int, int], ...], columns: tuple
     lips = [_lips(truth, number, column=column) for number, column in enumerate(columns)]
     decided = _decided(truth, samples, *lips)
     assert (decided == truth).mean() > 0.97
+
+
+def test_a_face_whose_sound_is_seconds_late_speaks_when_it_is_heard() -> None:
+    """Its distances are those around its offset, 50 frames: on screen, 2 s before it is heard."""
+    samples, truth = _conversation(*TURNS)
+    heard = np.append(np.full(50, NOBODY), truth)[: len(truth)]
+    samples = np.append(np.zeros(50 * SAMPLES_PER_FRAME, np.int16), samples)[: len(samples)]
+    tracks = [ScoredTrack(0, len(truth), _lips(truth, n), offset_frames=-50) for n in (0, 1)]
+    speaking = who_speaks_in_video(tracks, samples, frames=len(truth), frame_rate=25)
+    speaks = np.array([track.speaks for track in speaking.tracks])
+    decided = np.where(speaks.any(axis=0), speaks.argmax(axis=0), NOBODY)
+    assert (decided == heard).mean() > 0.95
+
+
+def test_faces_agree_by_their_whole_offset() -> None:
+    """Two that hardly stand out help each other at one lag only, whatever column it is in."""
+    together = {n: Match(np.full(50, 15), 1.2) for n in (0, 1)}
+    for offset_frames, both in ((0, True), (3, True), (40, False)):
+        faces = [Face(0, 50, np.zeros((45, 31))), Face(0, 50, np.zeros((45, 31)), offset_frames)]
+        assert bool(decide._speakers(together, {}, faces)) == both
 
 
 def test_foreign_sound_is_nobodys() -> None:

@@ -17,9 +17,10 @@ from pipeline.evidence.blocks import evidence_of
 from pipeline.evidence.limits import SURE_FAR
 from pipeline.evidence.parts import Drift, Part
 from pipeline.evidence.peak import peak
+from pipeline.faces.tracks import Track
 from pipeline.media import decode
 from pipeline.speakers.one_face import stretches
-from pipeline.sync import reliability, report
+from pipeline.sync import reliability, report, stage
 from pipeline.sync.embedded import Embedded
 from pipeline.sync.embeddings import SyncNetModel, distances
 from pipeline.sync.offset import Sync
@@ -27,7 +28,7 @@ from pipeline.sync.reliability import silent_windows
 from pipeline.sync.report import TrackScore
 from pipeline.sync.scorer import SyncScorer
 from pipeline.verdict import reasons, sentences
-from pipeline.verdict.answer import answer, surplus_of
+from pipeline.verdict.answer import Answer, answer, surplus_of
 from pipeline.verdict.decide import decide
 from pipeline.verdict.reasons import Signs
 from pipeline.verdict.standards import grades
@@ -393,6 +394,21 @@ def test_surplus_is_of_the_distances_around_an_offset() -> None:
     )
     assert margin[0] == dists.mean(axis=0)[15] and surplus(40) > surplus(0)
     assert surplus_of(made, None)(40) == 0.0
+
+
+@pytest.mark.parametrize("offset", [0, 40])
+def test_who_speaks_is_asked_around_the_wide_offset(offset: int, scorer: SyncScorer) -> None:
+    """The middle column is the track's own offset, where that is beyond all near shifts."""
+    made = embedded(*talker(300, constantly(offset)))
+    score = scorer.compare(made, file="00000.avi")
+    judged = judge(0, made, score, start_s=0.0)
+    judged = replace(judged, answer=Answer("wide" if offset else "near", offset, 0.0, True))
+    track = Track(np.arange(10, 315), np.zeros((305, 4)))
+    compared = stage._compared(scorer, made, score, judged, track)
+    assert (compared.start_frame, compared.frames) == (10, 305)
+    assert compared.offset_frames == offset
+    assert compared.dists[offset:].mean(axis=0).argmin() == 15
+    assert (offset == 0) == np.array_equal(compared.dists, score.dists)
 
 
 def test_long_silences_tell_nothing(scorer: SyncScorer) -> None:

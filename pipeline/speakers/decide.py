@@ -45,11 +45,13 @@ class Face:
     Attributes:
         start, frames: of the shot, 25 per second, from which and for how long it is on screen.
         dists: (windows, shifts) of its lips and the sound.
+        offset_frames: by how much the sound leads in the middle column.
     """
 
     start: int
     frames: int
     dists: np.ndarray
+    offset_frames: int = 0
 
 
 def who_speaks(faces: Sequence[Face], sound: Sound) -> np.ndarray:
@@ -67,7 +69,12 @@ def who_speaks(faces: Sequence[Face], sound: Sound) -> np.ndarray:
     scores = np.full((sound.frames, len(faces)), -SURE)
     turns = find_turns(sound)
     evidence = [
-        lip_evidence.by_sound_frame(face.dists, frames=sound.frames, start=face.start)
+        lip_evidence.by_sound_frame(
+            face.dists,
+            frames=sound.frames,
+            start=face.start,
+            offset_frames=face.offset_frames,
+        )
         for face in faces
     ]
     # Once the turns of a clear speaker are taken, what is left may make another one clear.
@@ -76,7 +83,7 @@ def who_speaks(faces: Sequence[Face], sound: Sound) -> np.ndarray:
     for _ in range(2):
         others = [number for number in range(len(faces)) if number not in matches]
         candidates = {n: lip_evidence.match(evidence[n], unclaimed, turns) for n in others}
-        speakers = _speakers(candidates, matches)
+        speakers = _speakers(candidates, matches, faces)
         if not speakers:
             break
         matches |= speakers
@@ -88,19 +95,22 @@ def who_speaks(faces: Sequence[Face], sound: Sound) -> np.ndarray:
     return scores
 
 
-def _speakers(candidates: dict[int, Match], known: dict[int, Match]) -> dict[int, Match]:
+def _speakers(
+    candidates: dict[int, Match], known: dict[int, Match], faces: Sequence[Face]
+) -> dict[int, Match]:
     """Candidates that stand out, by themselves or with another one's help.
 
     All faces of a video have one offset, so two of which each hardly stands out, but at about the
     same shift, are both speakers.
     """
     every = candidates | known
+    shifts = {number: every[number].column - faces[number].offset_frames for number in every}
     speakers = {}
     for number, candidate in candidates.items():
         agreeing = [
             other.standing
             for n, other in every.items()
-            if n != number and abs(other.column - candidate.column) <= AGREEING_SHIFTS
+            if n != number and abs(shifts[n] - shifts[number]) <= AGREEING_SHIFTS
         ]
         together = candidate.standing + max(agreeing, default=0.0)
         if candidate.standing >= LEAST_STANDING or (

@@ -42,13 +42,16 @@ class Match:
         return at
 
 
-def by_sound_frame(dists: np.ndarray, *, frames: int, start: int = 0) -> np.ndarray:
+def by_sound_frame(
+    dists: np.ndarray, *, frames: int, start: int = 0, offset_frames: int = 0
+) -> np.ndarray:
     """Evidence about the sound of each frame, at each shift.
 
     Args:
         dists: (windows, shifts) of a face, as in activesd.pckl.
         frames: length of the shot.
         start: frame of the shot at which the face's track begins.
+        offset_frames: by how much the sound leads in the middle column.
 
     Returns:
         (frames, shifts) float32; 0 where its lips cannot tell.
@@ -62,7 +65,7 @@ def by_sound_frame(dists: np.ndarray, *, frames: int, start: int = 0) -> np.ndar
     choice -= np.log(np.exp(choice).mean(axis=1, keepdims=True))
     np.minimum(choice, LARGEST, out=choice)
     for column in range(shifts):
-        heard = start + WINDOW_CENTRE + np.arange(windows) + column - shifts // 2
+        heard = start + WINDOW_CENTRE + np.arange(windows) + column - shifts // 2 - offset_frames
         inside = (heard >= 0) & (heard < frames)
         evidence[heard[inside], column] = choice[inside, column]
     return evidence

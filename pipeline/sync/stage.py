@@ -73,7 +73,7 @@ def score_tracks(
         record, frame_rate = workspace.read_record() or {}, workspace.read_frame_rate()
         times_s = workspace.read_frame_times()
         cancels = (record.get("sound") or {}).get("channel") is not None
-        scores, judged = [], []
+        scores, judged, compared = [], [], []
         for number, (clip, track) in enumerate(zip(clips, tracks, strict=True)):
             try:
                 joined = cut_from_video(
@@ -99,11 +99,12 @@ def score_tracks(
             )
             judged.append(one)
             scores.append(_track_score(score, scorer, one))
+            compared.append(_compared(scorer, joined, score, one, track))
             each(scores[-1])
             progress("face clips scored", number + 1, len(clips))
         settings = settings_of(workspace, scorer)
         verdict = _verdict(workspace, judged, record, settings)
-        speaking = _who_speaks(workspace, tracks, scores, frame_rate=frame_rate)
+        speaking = _who_speaks(workspace, tracks, compared, frame_rate=frame_rate)
         scores = [
             replace(score, speech_s=track.speech_s)
             for score, track in zip(scores, speaking.tracks, strict=True)
@@ -146,17 +147,25 @@ def _track_score(score: ClipScore, scorer: SyncScorer, judged: JudgedTrack) -> T
     )
 
 
+def _compared(
+    scorer: SyncScorer, embedded: Embedded, score: ClipScore, judged: JudgedTrack, track: Track
+) -> ScoredTrack:
+    """Lips and sound of a track around its offset, which may be beyond all near shifts."""
+    dists, offset_frames = score.dists, 0
+    if judged.answer and judged.answer.search == "wide":
+        offset_frames = judged.answer.offset_frames
+        dists = scorer.compare(embedded.centred_on(offset_frames), file=score.file).dists
+    return ScoredTrack(int(track.frames[0]), len(track.frames), dists, offset_frames)
+
+
 def _who_speaks(
-    workspace: Workspace, tracks: list[Track], scores: list[TrackScore], *, frame_rate: int
+    workspace: Workspace, tracks: list[Track], compared: list[ScoredTrack], *, frame_rate: int
 ) -> Speaking:
     """The faces of each shot compared with each other."""
     last = max((int(track.frames[-1]) + 1 for track in tracks), default=0)
     counts = (workspace.read_record() or {}).get("counts", {})
     return who_speaks_in_video(
-        [
-            ScoredTrack(int(track.frames[0]), len(track.frames), score.dists)
-            for track, score in zip(tracks, scores, strict=True)
-        ],
+        compared,
         decode.read_audio(workspace.audio) if workspace.audio.is_file() else None,
         frames=max(last, int(counts.get("frames", 0))),
         frame_rate=frame_rate,

@@ -1,9 +1,10 @@
-"""Faults of what users are told: offsets near and far, and how to mend them."""
+"""Faults of what users are told: offsets near and far, who speaks seconds late."""
 
 from tests.mutants.mutant import Mutant
 
 VERDICT = "tests/test_verdict.py"
 EVIDENCE = "tests/test_evidence.py"
+SPEAKERS = "tests/test_speakers.py"
 HINT = "tests/test_correct_stage.py::test_a_lag_is_told_with_the_command_that_mends_it"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -55,6 +56,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.lead - LEAD_PER_WINDOW * max(0, MANY_WINDOWS - self.windows)",
         "self.lead",
         (f"{EVIDENCE}::test_an_offset_leads_by_as_much_as_others_stand_below_it",),
+    ),
+    Mutant(
+        "who speaks is said as if every sound were near",
+        "pipeline/speakers/evidence.py",
+        "column - shifts // 2 - offset_frames",
+        "column - shifts // 2",
+        (f"{SPEAKERS}::test_a_face_whose_sound_is_seconds_late_speaks_when_it_is_heard",),
+    ),
+    Mutant(
+        "faces a second apart help each other",
+        "pipeline/speakers/decide.py",
+        "every[number].column - faces[number].offset_frames",
+        "every[number].column",
+        (f"{SPEAKERS}::test_faces_agree_by_their_whole_offset",),
+    ),
+    Mutant(
+        "a face with a wide offset is compared near for who speaks",
+        "pipeline/sync/stage.py",
+        'if judged.answer and judged.answer.search == "wide":',
+        "if False:",
+        (f"{VERDICT}::test_who_speaks_is_asked_around_the_wide_offset",),
     ),
     Mutant(
         "nobody is told how to mend what is late",
