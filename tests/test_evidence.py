@@ -146,6 +146,18 @@ def test_a_step_near_a_cut_is_at_the_cut() -> None:
     assert elsewhere is not None and elsewhere.steps[0].at_s == pytest.approx(14.4, abs=0.9)
 
 
+def test_a_step_somewhere_in_a_long_pause_is_in_its_middle() -> None:
+    """Nobody can know where; so it is at most half of the pause away, whatever noise is in it."""
+    made = evidence(800, lambda t: np.where(t < 15, 0, -5))
+    silent = slice(35, 40)  # 14 to 16 s
+    for loud in range(35, 40):
+        made.nearness[silent] = 0
+        made.nearness[loud, made.largest] = 1.0  # a breath, for the offset before the step
+        result = over_time(made)
+        assert result is not None and result.kind == "step"
+        assert result.steps[0].at_s == pytest.approx(15, abs=0.7)
+
+
 def test_there_and_back_are_two_steps() -> None:
     made = evidence(1200, lambda t: np.where((t > 16) & (t < 32), 6, 0))
     result = over_time(made)

@@ -1,7 +1,8 @@
 """Where the offset of a sound jumps: the most probable sequence of offsets, block by block.
 
 A jump costs so much that chance hardly ever pays for one (dynamic programming over all offsets and
-blocks). A jump within a pause could be anywhere in it; where a cut is as good a place, it is there.
+blocks). A jump within a pause could be anywhere in it: where a cut is as good a place, it is there,
+else around the second in which it most probably is.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from pipeline.evidence.peak import Peak, peak
 
 LEAST_STEP = 2  # frames: less is scatter
 CUT_COST = 3.0  # log likelihood by which a cut may be the worse place
+STEP_WITHIN_S = 1.0  # either way: so well the place of a step shall be known
 
 
 @dataclass(frozen=True)
@@ -162,4 +164,22 @@ def _at_cut(
     if good:
         _, cut_s, before = max(good)
         return cut_s, first + 1 + before
-    return float(times_s[first + best] + times_s[first + best + 1]) / 2, first + 1 + best
+    step_s = _most_probable_s(times_s[first : first + len(gains) + 1], gains)
+    return step_s, int(np.searchsorted(times_s, step_s))
+
+
+def _most_probable_s(times_s: np.ndarray, gains: np.ndarray) -> float:
+    """The mean of where a step may be within the stretch that most probably holds it.
+
+    Args:
+        times_s: (n + 1,) of the blocks.
+        gains: (n,) log likelihood of a step between one block and the next.
+    """
+    between_s = (times_s[:-1] + times_s[1:]) / 2
+    probable = np.exp(gains - gains.max())
+    starts = np.searchsorted(between_s, between_s - STEP_WITHIN_S)
+    ends = np.searchsorted(between_s, between_s + STEP_WITHIN_S, side="right")
+    total = np.concatenate([[0], np.cumsum(probable)])
+    most = int((total[ends] - total[starts]).argmax())
+    around = slice(starts[most], ends[most])
+    return float(np.average(between_s[around], weights=probable[around]))

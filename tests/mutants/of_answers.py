@@ -1,4 +1,4 @@
-"""Faults of what users are told: offsets near and far, who speaks seconds late."""
+"""Faults of what users are told: offsets near and far, steps, who speaks seconds late."""
 
 from tests.mutants.mutant import Mutant
 
@@ -56,6 +56,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.lead - LEAD_PER_WINDOW * max(0, MANY_WINDOWS - self.windows)",
         "self.lead",
         (f"{EVIDENCE}::test_an_offset_leads_by_as_much_as_others_stand_below_it",),
+    ),
+    Mutant(
+        "a step is where a breath in a pause says",
+        "pipeline/evidence/steps.py",
+        "return float(np.average(between_s[around], weights=probable[around]))",
+        "return float(between_s[gains.argmax()])",
+        (f"{EVIDENCE}::test_a_step_somewhere_in_a_long_pause_is_in_its_middle",),
     ),
     Mutant(
         "who speaks is said as if every sound were near",
