@@ -78,9 +78,16 @@ def _indented(file: Path) -> list[tuple[str, str]]:
     return commands
 
 
-def started(text: str, folder: Path) -> list[list[str]]:
-    """What a block starts in Python, each as its arguments, when typed into a shell in `folder`."""
+def started(text: str, folder: Path, **variables: str) -> list[list[str]]:
+    """What a block starts in Python, each as its arguments, when typed into a shell in `folder`.
+
+    Args:
+        text: of the block.
+        folder: the shell's.
+        variables: of the environment.
+    """
     log, names = folder / "started", (folder / "bin" / "python", folder / ".venv/bin/python")
+    log.unlink(missing_ok=True)
     for name in names:
         name.parent.mkdir(parents=True, exist_ok=True)
         name.write_text(STUB.format(python=sys.executable, log=str(log)))
@@ -91,7 +98,7 @@ def started(text: str, folder: Path) -> list[list[str]]:
     subprocess.run(
         ["sh", "-e", "-c", text],
         cwd=folder,
-        env={"PATH": f"{folder / 'bin'}:/usr/bin:/bin"},
+        env=variables | {"PATH": f"{folder / 'bin'}:/usr/bin:/bin"},
         check=True,
         timeout=60,
     )

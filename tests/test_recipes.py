@@ -50,7 +50,7 @@ OPTIONS: dict[str, Callable[..., object]] = {
 WEIGHTS = ("init", "teacher", "expert")
 
 
-def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
+def _commands(name: str, folder: Path, **variables: str) -> list[tuple[str, list[str]]]:
     """Script and flags of every command that a recipe starts, with the folders it names itself.
 
     Those that a preset stands for are among them.
@@ -58,7 +58,7 @@ def _commands(name: str, folder: Path) -> list[tuple[str, list[str]]]:
     for video in ("talks/a b.mp4", "talks/c.mov", "note.txt"):
         (folder / "corpus/train" / video).parent.mkdir(parents=True, exist_ok=True)
         (folder / "corpus/train" / video).touch()
-    commands = started((REPO / "recipes" / f"{name}.sh").read_text("utf-8"), folder)
+    commands = started((REPO / "recipes" / f"{name}.sh").read_text("utf-8"), folder, **variables)
     named = [
         (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:]) for words in commands
     ]
@@ -89,8 +89,10 @@ def test_commands_of_model_cards_have_flags_of_today() -> None:
 def test_every_recipe_is_known_here_and_can_be_started() -> None:
     """Each stops at the first command that fails."""
     files = sorted((REPO / "recipes").iterdir())
-    assert [file.name for file in files] == sorted(f"{name}.sh" for name in IN_ORDER)
-    for file in files:
+    scripts = [file for file in files if file.suffix == ".sh"]
+    assert [file.name for file in scripts] == sorted(f"{name}.sh" for name in IN_ORDER)
+    assert [file.name for file in files if file not in scripts] == ["set_aside.txt"]
+    for file in scripts:
         assert os.access(file, os.X_OK) and "\nset -eu\n" in file.read_text("utf-8")
 
 
@@ -140,6 +142,17 @@ def test_recipe_of_tracks_names_results_after_the_path_of_a_video(tmp_path: Path
         ("talks-a b", "corpus/train/talks/a b.mp4"),
         ("talks-c", "corpus/train/talks/c.mov"),
     ]
+
+
+def test_people_set_aside_are_left_out_or_taken_alone(tmp_path: Path) -> None:
+    """By the names of their results, whole lines."""
+    (tmp_path / "names.txt").write_text("talks-a b\nc\n")
+    taken = {}
+    for variable in ("WITHOUT", "ONLY"):
+        commands = _commands("tracks", tmp_path, **{variable: "names.txt"})
+        taken[variable] = [PARSERS[script]().parse_args(words) for script, words in commands]
+    assert [flags.reference for flags in taken["WITHOUT"]] == ["talks-c"]
+    assert [flags.reference for flags in taken["ONLY"]] == ["talks-a b"]
 
 
 @pytest.mark.parametrize(("code", "tried", "expected_code"), [(2, 2, 0), (1, 2, 0), (130, 1, 130)])
