@@ -4,6 +4,8 @@ All are of one network: `python -m tests.benchmarks.fit_answers --data_dir TRACK
 are for another, from people it was not trained on.
 """
 
+from dataclasses import dataclass
+
 # The search of five seconds: an offset's lead over every other, in robust deviations, that one pair
 # in two hundred with somebody else's sound exceeds.
 RELIABLE_LEAD = 2.0
@@ -18,6 +20,21 @@ SURE_NEAR = 1.2  # of one that is reliable near already; 0.2 % of others reach i
 
 # Over time.
 LEAST_DRIFT_LEAD = 2.5  # along the best of many lines; of 347 others one leads by more
-STEP_COST = 7.0  # log likelihood
-STEP_COST_AT_CUT = 4.0  # where steps are to be expected
-LEAST_STEP_LEAD = 1.5  # of each piece; chance would have to lead twice
+
+
+@dataclass(frozen=True)
+class StepLevels:
+    """What a step takes.
+
+    Attributes:
+        cost: log likelihood by which it must be the better account.
+        cost_at_cut: the same where the video is cut and steps are to be expected.
+        least_lead: of each piece by itself; chance would have to lead twice.
+    """
+
+    cost: float = 7.0
+    cost_at_cut: float = 4.0
+    least_lead: float = 1.5
+
+
+STEP_LEVELS = StepLevels()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evidence.blocks import BLOCK_S, Evidence
-from pipeline.evidence.limits import LEAST_STEP_LEAD, STEP_COST, STEP_COST_AT_CUT
+from pipeline.evidence.limits import STEP_LEVELS, StepLevels
 from pipeline.evidence.peak import Peak, peak
 
 LEAST_STEP = 2  # frames: less is scatter
@@ -38,7 +38,11 @@ class Piece:
 
 
 def pieces_of(
-    evidence: Evidence, likelihood: np.ndarray, *, cuts_s: Sequence[float] = ()
+    evidence: Evidence,
+    likelihood: np.ndarray,
+    *,
+    cuts_s: Sequence[float] = (),
+    levels: StepLevels = STEP_LEVELS,
 ) -> list[Piece]:
     """Stretches of one offset each, that are reliable by themselves and differ.
 
@@ -46,14 +50,15 @@ def pieces_of(
         evidence: of a clip or a video.
         likelihood: of it, see `likelihood.log_likelihood`.
         cuts_s: where the video is cut.
+        levels: what a step takes.
 
     Returns:
         At least two; nothing where the offset does not step.
     """
-    edges = _edges(_best_path(likelihood, _costs(evidence.times_s, cuts_s)))
+    edges = _edges(_best_path(likelihood, _costs(evidence.times_s, cuts_s, levels)))
     while len(edges) > 2:
         peaks = [peak(evidence.part(slice(*edge))) for edge in itertools.pairwise(edges)]
-        sure = [best is not None and best.leads_by(LEAST_STEP_LEAD) for best in peaks]
+        sure = [best is not None and best.leads_by(levels.least_lead) for best in peaks]
         weak = sure.index(False) if False in sure else None
         if weak is not None:  # it goes to the longer of its neighbours
             edges.pop(_weaker_edge(edges, weak))
@@ -76,14 +81,14 @@ def gain(likelihood: np.ndarray, evidence: Evidence, pieces: Sequence[Piece]) ->
         float(likelihood[piece.first : piece.end, column].sum())
         for piece, column in zip(pieces, columns, strict=True)
     )
-    return total - STEP_COST * (len(pieces) - 1)
+    return total - STEP_LEVELS.cost * (len(pieces) - 1)
 
 
-def _costs(times_s: np.ndarray, cuts_s: Sequence[float]) -> np.ndarray:
+def _costs(times_s: np.ndarray, cuts_s: Sequence[float], levels: StepLevels) -> np.ndarray:
     """(blocks,) what a step before each block costs."""
-    costs = np.full(len(times_s), STEP_COST)
+    costs = np.full(len(times_s), levels.cost)
     after = np.searchsorted(times_s, cuts_s)
-    costs[after[after < len(times_s)]] = STEP_COST_AT_CUT
+    costs[after[after < len(times_s)]] = levels.cost_at_cut
     return costs
 
 

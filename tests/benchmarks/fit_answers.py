@@ -23,10 +23,11 @@ from pipeline.evidence.peak import peak
 from pipeline.store.files import write_json
 from pipeline.sync.scorer import SyncOptions, SyncScorer
 from tests.benchmarks import answers_kit as kit
-from tests.benchmarks import fit_tracks, report
+from tests.benchmarks import fit_steps, fit_tracks, report
 
 WINDOWS = (75, 100, 125, 175, 250, 500)
 QUANTILES = (0.99, 0.995, 0.998)
+STEP_COLUMNS = ("cost", "at cut", "lead", "found within %", "found at cut %", "claimed %")
 TRACK_COLUMNS = ("windows", "others", "near %", "far %", "own right %", "moved right %")
 
 
@@ -86,6 +87,11 @@ def main(argv: list[str] | None = None) -> int:
     of_tracks = fit_tracks.rows(pieces, levels)
     print("pipeline/evidence/limits.py:", levels)
     report.print_table(TRACK_COLUMNS, of_tracks)
+    of_steps = fit_steps.rows(
+        fit_steps.cases(sources, scorer, strangers=args.pairs // 4, seed=args.seed)
+    )
+    print("pipeline/evidence/limits.py:", fit_steps.fit(of_steps))
+    report.print_table(STEP_COLUMNS, of_steps)
     random = np.random.default_rng(args.seed)
     long = [source for source in sources if len(source.lips) >= WINDOWS[-1]]
     made: dict[str, Callable[[], list[Evidence]]] = {
@@ -109,6 +115,7 @@ def main(argv: list[str] | None = None) -> int:
                 "courses": courses,
                 "levels": asdict(levels),
                 "tracks": of_tracks,
+                "steps": of_steps,
             },
         )
     return 0
