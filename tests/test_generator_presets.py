@@ -119,7 +119,11 @@ def test_speech2vids_loss_is_that_of_pixels_and_of_its_judge(folder: Path, tmp_p
     state = checkpoint_files.load_checkpoint(tmp_path / "checkpoint.pt")
     assert state is not None and state["sync_weight"] == 0.3
     assert state["discriminator"] is state["translation"] is None
-    assert json.loads(state["config"]) == {"width": 0.03, "network": "speech2vid"}
+    assert json.loads(state["config"]) == {
+        "width": 0.03,
+        "separate_voice": False,
+        "network": "speech2vid",
+    }
 
 
 def test_speech2vid_without_a_judge_is_warned_of_and_trained(

@@ -230,7 +230,7 @@ def test_mouths_that_follow_the_gradient_convince_the_judge() -> None:
     for _ in range(5):
         loss = judge_loss(judge, drawn, shown, judged)
         (gradient,) = torch.autograd.grad(loss, drawn)
-        drawn = (drawn - 0.05 * gradient.sign()).detach().requires_grad_()
+        drawn = (drawn - 0.01 * gradient.sign()).detach().requires_grad_()
         losses.append(loss.item())
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] - 1e-3
 

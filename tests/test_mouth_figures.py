@@ -171,7 +171,8 @@ def test_whole_videos_are_dubbed_and_measured(texture: Any, speakers: Path, tmp_
     for row in figures["dubbed"].values():
         assert row["texture"] == texture and row["face_px"] >= 100
         assert ("own_ssim" in row) == (texture == "own")
-        assert ("own_closed_missed" in row) == ("generator_opening" in row) == (texture == "own")
+        # A generator that draws one mouth has no opening to compare, but misses what is closed.
+        assert {"own_opening", "own_closed_missed"} <= row.keys() or texture == "none"
     # Own pixels measure 0.46 to 0.54 with whatever generator, those of the generator 0.02.
     assert (figures["face_sharpness"] > 0.25) == (texture == "own")
     assert (tmp_path / "choices.png").is_file() and (tmp_path / "choices_key.json").is_file()

@@ -149,7 +149,7 @@ WORDS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "stage": (
         lambda: _train_wav2lip(stage="GAN"),
-        "Invalid stage ('GAN'); supported: expert, generator, gan.",
+        "Invalid stage ('GAN'); supported: expert, generator, gan, speech2vid.",
     ),
     "device of training": (
         lambda: _train_wav2lip(device="gpu"),

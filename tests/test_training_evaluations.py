@@ -147,6 +147,7 @@ class _Drawing:
 
     def __init__(self, change: Any) -> None:
         self.change = change
+        self.model = Wav2Lip(Wav2LipConfig(width=0.0625))
         self.calls: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
 
     def draw(

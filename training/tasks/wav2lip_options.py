@@ -191,7 +191,8 @@ def another(options: TrainOptions) -> InputError:
 
 def say_without_expert(options: TrainOptions) -> None:
     """Prints that a generator is trained without a loss on sync, where it is."""
-    if not options.expert:
-        print("no --expert: the generator is trained without a loss on sync")
+    needed = "teacher" if options.stage == "speech2vid" else "expert"
+    if getattr(options, needed) in (None, "none"):
+        print(f"no --{needed}: the generator is trained without a loss on sync")
     elif options.sync_at < 0 and not (options.val or options.filelists or options.val_share):
         print("neither --val nor --sync_at: the expert's loss is never switched on")
