@@ -23,7 +23,7 @@ from pipeline import cli
 from pipeline.correction import qc
 from pipeline.correction.stage import check, correct
 from pipeline.store.workspace import Workspace
-from pipeline.sync.report import TrackScore, demo_words, table
+from pipeline.sync.report import TrackScore, demo_words, table, threshold
 from pipeline.sync.scorer import DEFAULT_SYNC, SyncOptions, SyncScorer
 from pipeline.sync.single_clip import is_single_clip, score_clip
 from pipeline.sync.stage import score_tracks
@@ -152,10 +152,8 @@ def score_all(workspace: Workspace, scorer: SyncScorer, *, verbose: bool) -> Non
     if not scores:
         print("There is no face clip to score: see the output of run_pipeline.py.")
         return
-    least = scorer.model.reliable_from["reliable_confidence"]
-    print("", *table(scores), read_verdict(workspace.verdict).sentence, sep="\n")
-    name = scorer.model.weights_file.file
-    print(f"Offsets by {name} begin to be reliable at a confidence of {least:g}.")
+    words = [*table(scores), read_verdict(workspace.verdict).sentence, *threshold(scorer.model)]
+    print("", *words, sep="\n")
     print(f"{len(scores)} tracks in {workspace.offsets_text}")
     print(cli.next_command("run_visualise.py", workspace))
 

@@ -5,7 +5,8 @@ import pickle
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from pipeline.sync import stage as sync_stage
 from pipeline.sync.embedded import Embedded
 from pipeline.sync.embeddings import SyncNetModel
 from pipeline.sync.offset import Sync
-from pipeline.sync.scorer import ClipScore, SyncOptions
+from pipeline.sync.scorer import ClipScore, SyncModel, SyncOptions
 from pipeline.verdict import reasons
 from pipeline.verdict.reasons import Signs
 from pipeline.verdict.traits import SoundTraits
@@ -417,3 +418,23 @@ def test_words_of_one_clip_are_the_demos() -> None:
         sync_report.demo_words(silent, weights_file, framewise=True)
         == "00000.avi (judge.pth)\nWARNING: short."
     )
+
+
+@pytest.mark.parametrize(
+    ("is_calibrated", "calibration", "words"),
+    [
+        (True, None, ["Offsets by a.model begin to be reliable at a confidence of 3."]),
+        (True, "a calibration", []),
+        (False, None, []),
+    ],
+)
+def test_a_threshold_is_named_where_confidence_alone_decides(
+    is_calibrated: bool, calibration: str | None, words: list[str]
+) -> None:
+    model = SimpleNamespace(
+        is_calibrated=is_calibrated,
+        rule={"calibration": calibration},
+        reliable_from={"reliable_confidence": 3.0},
+        weights_file=WeightsFile("a.model", "0"),
+    )
+    assert sync_report.threshold(cast(SyncModel, model)) == words

@@ -9,7 +9,7 @@ import numpy as np
 from models.weights import WeightsFile
 from pipeline.evidence.parts import OverTime
 from pipeline.sync.offset import Sync
-from pipeline.sync.scorer import ClipScore
+from pipeline.sync.scorer import ClipScore, SyncModel
 from pipeline.verdict.answer import Answer
 from pipeline.verdict.video import Reason
 
@@ -133,6 +133,17 @@ def table(scores: Sequence[TrackScore]) -> list[str]:
             f"{start}  {offset}  {score.sync.confidence:10.3f}  {reliable:>8}  {_speaks(score):>6}"
         )
     return lines
+
+
+def threshold(model: SyncModel) -> list[str]:
+    """From which confidence offsets are reliable, of weights that go by it, as a line.
+
+    A calibration looks at more than the confidence, and without either nothing is reliable.
+    """
+    if not model.is_calibrated or model.rule["calibration"] is not None:
+        return []
+    least, name = model.reliable_from["reliable_confidence"], model.weights_file.file
+    return [f"Offsets by {name} begin to be reliable at a confidence of {least:g}."]
 
 
 def _speaks(score: TrackScore) -> str:
