@@ -14,7 +14,7 @@ TEACHER=${TEACHER:-models/weights/syncnet_small.safetensors}
 EXPERT=${EXPERT:-models/weights/expert_small.safetensors}
 WORK=${WORK:-data/training/table}
 EXPORT=${EXPORT:-$WORK/table}
-STEPS=${STEPS:-400} # after 100 the expert has not yet moved a mouth
+STEPS=${STEPS:-400} # docs/training.md has the table after 100
 
 train() { # preset, name of the run, flags of its own
     preset=$1 name=$2
