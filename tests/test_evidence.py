@@ -1,5 +1,7 @@
 """Evidence of lips and sound: what it is made of, the offset that stands out, over time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,17 @@ def test_an_offset_leads_by_as_much_as_others_stand_below_it() -> None:
     assert peak_at(evidence(40, constantly(0)), 0) is None
     short = peak(evidence(80, constantly(0)))
     assert short is not None and short.lead_of_many == pytest.approx(short.lead - 0.9)
+
+
+@pytest.mark.parametrize(("frames", "leads"), [(3, True), (4, False)])
+def test_offsets_up_to_three_frames_away_are_the_same_answer(frames: int, leads: bool) -> None:
+    """One nearly as good takes nothing from the lead; one further away does."""
+    made = evidence(200, constantly(30))
+    column, nearness = made.largest + 30, made.nearness.copy()
+    nearness[:, column + frames] = 0.9 * nearness[:, column]
+    before, after = peak(made), peak(replace(made, nearness=nearness))
+    assert before is not None and after is not None and after.offset_frames == 30
+    assert (after.lead > 0.9 * before.lead) == leads
 
 
 def test_shots_add_up() -> None:

@@ -48,7 +48,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "pipeline/evidence/peak.py",
         "others = score[np.abs(np.arange(len(score)) - column) > NEIGHBOURS]",
         "others = np.delete(score, column)",
-        (f"{EVIDENCE}::test_an_offset_leads_by_as_much_as_others_stand_below_it",),
+        (f"{EVIDENCE}::test_offsets_up_to_three_frames_away_are_the_same_answer",),
     ),
     Mutant(
         "few windows are as good as many",
