@@ -190,10 +190,10 @@ def test_a_click_on_a_chart_goes_there(chart: str, visit: Visit) -> None:
 def test_keys_move_and_play(visit: Visit) -> None:
     """A second, a frame, play and pause; and the slider, for those who tab to it."""
     press = visit.page.keyboard.press
-    for _ in range(3):
-        press("ArrowRight")
-    press("ArrowLeft")
-    visit.wait_until_shown(2)
+    for key, time_s in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2)):
+        press(key)
+        visit.wait_until("!document.getElementById('video').seeking")
+        visit.wait_until_shown(time_s)
     press(".")
     press(".")
     press(",")
