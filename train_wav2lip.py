@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Trains, reports, exports."""
-    args = build_parser().parse_args(expanded(sys.argv[1:] if argv is None else argv, PRESETS))
+    args = build_parser().parse_args(expanded(argv, PRESETS))
     with cli.progress_bars() as progress:
         return train(TrainOptions(**vars(args)), progress=progress)
 

@@ -68,29 +68,29 @@ class Speech2Vid(nn.Module):
         self.config = config
         seen = [config.channels(width) for width in PICTURE_WIDTHS]
         heard = [config.channels(width) for width in SOUND_WIDTHS]
-        first = _block(nn.Conv2d(WINDOW_FRAMES * SEEN_CHANNELS, seen[0], 7, padding=3))
+        first = NormBlock(nn.Conv2d(WINDOW_FRAMES * SEEN_CHANNELS, seen[0], 7, padding=3))
         halved = [
             nn.Sequential(_down(seen[i - 1], seen[i]), _same(seen[i])) for i in range(1, len(seen))
         ]
-        vector = _block(nn.Conv2d(seen[-1], seen[-1], 3))  # 3 pixels to 1
+        vector = NormBlock(nn.Conv2d(seen[-1], seen[-1], 3))  # 3 pixels to 1
         self.face_encoder_blocks = nn.ModuleList([nn.Sequential(first), *halved])
         self.identity = nn.Sequential(vector)
         self.audio_encoder = nn.Sequential(
-            _block(nn.Conv2d(1, heard[0], 3, padding=1)),
-            _block(nn.Conv2d(heard[0], heard[1], 3, stride=(1, 2), padding=1)),  # 12 x 10
+            NormBlock(nn.Conv2d(1, heard[0], 3, padding=1)),
+            NormBlock(nn.Conv2d(heard[0], heard[1], 3, stride=(1, 2), padding=1)),  # 12 x 10
             _same(heard[1]),
-            _block(nn.Conv2d(heard[1], heard[2], 3, stride=2, padding=1)),  # 6 x 5
+            NormBlock(nn.Conv2d(heard[1], heard[2], 3, stride=2, padding=1)),  # 6 x 5
             _same(heard[2]),
-            _block(nn.Conv2d(heard[2], heard[3], (6, 5))),
-            _block(nn.Conv2d(heard[3], heard[3], 1)),
+            NormBlock(nn.Conv2d(heard[2], heard[3], (6, 5))),
+            NormBlock(nn.Conv2d(heard[3], heard[3], 1)),
         )
-        up = [nn.Sequential(_block(nn.ConvTranspose2d(seen[-1] + heard[-1], seen[-1], 3)))]
+        up = [nn.Sequential(NormBlock(nn.ConvTranspose2d(seen[-1] + heard[-1], seen[-1], 3)))]
         for i in range(len(seen) - 2, -1, -1):
             up.append(nn.Sequential(_up(2 * seen[i + 1], seen[i]), _same(seen[i])))
         self.face_decoder_blocks = nn.ModuleList(up)
         drawn = WINDOW_FRAMES * DRAWN_CHANNELS
         self.output_block = nn.Sequential(
-            _block(nn.Conv2d(2 * seen[0], seen[0], 3, padding=1)),
+            NormBlock(nn.Conv2d(2 * seen[0], seen[0], 3, padding=1)),
             nn.Conv2d(seen[0], drawn, 1),
             nn.Sigmoid(),
         )
@@ -124,20 +124,16 @@ class Speech2Vid(nn.Module):
 MouthNetwork = Wav2Lip | Speech2Vid
 
 
-def _block(conv: nn.Conv2d | nn.ConvTranspose2d) -> NormBlock:
-    return NormBlock(conv)
-
-
 def _same(width: int) -> NormBlock:
     return NormBlock(nn.Conv2d(width, width, 3, padding=1), residual=True)
 
 
 def _down(inputs: int, width: int) -> NormBlock:
-    return _block(nn.Conv2d(inputs, width, 3, stride=2, padding=1))
+    return NormBlock(nn.Conv2d(inputs, width, 3, stride=2, padding=1))
 
 
 def _up(inputs: int, width: int) -> NormBlock:
-    return _block(nn.ConvTranspose2d(inputs, width, 3, stride=2, padding=1, output_padding=1))
+    return NormBlock(nn.ConvTranspose2d(inputs, width, 3, stride=2, padding=1, output_padding=1))
 
 
 def cepstra(mfcc: np.ndarray) -> np.ndarray:

@@ -59,8 +59,11 @@ class Peak:
 
 def peak(evidence: Evidence) -> Peak | None:
     """The offset that stands out most; None where too few windows have sound."""
-    score = _scores(evidence)
-    return None if score is None else _at(evidence, score, int(np.nanargmax(score)))
+    nearness, windows = _totals(evidence)
+    score = heights(nearness, windows)
+    if score is None:
+        return None
+    return _at(evidence, nearness, windows, score, column=int(np.nanargmax(score)))
 
 
 def peak_at(evidence: Evidence, offset_frames: int) -> Peak | None:
@@ -73,26 +76,34 @@ def peak_at(evidence: Evidence, offset_frames: int) -> Peak | None:
     Returns:
         None where too few windows have sound at it, or at others.
     """
-    score = _scores(evidence)
+    nearness, windows = _totals(evidence)
+    score = heights(nearness, windows)
     column = evidence.largest + offset_frames
     beside = slice(max(0, column - 1), column + 2)
     if score is None or np.isnan(score[beside]).all():
         return None
-    return _at(evidence, score, beside.start + int(np.nanargmax(score[beside])))
+    best = beside.start + int(np.nanargmax(score[beside]))
+    return _at(evidence, nearness, windows, score, column=best)
 
 
-def _scores(evidence: Evidence) -> np.ndarray | None:
+def _totals(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets,) nearness and windows of all blocks together."""
     nearness = evidence.nearness.sum(axis=0, dtype=np.float64)
-    return heights(nearness, evidence.windows.sum(axis=0, dtype=np.int64))
+    return nearness, evidence.windows.sum(axis=0, dtype=np.int64)
 
 
-def _at(evidence: Evidence, score: np.ndarray, column: int) -> Peak | None:
+def _at(
+    evidence: Evidence,
+    nearness: np.ndarray,
+    windows: np.ndarray,
+    score: np.ndarray,
+    *,
+    column: int,
+) -> Peak | None:
     """What one column says; None where there is no other to compare it with."""
     others = score[np.abs(np.arange(len(score)) - column) > NEIGHBOURS]
     if np.isnan(others).all():
         return None
-    nearness = evidence.nearness.sum(axis=0, dtype=np.float64)
-    windows = evidence.windows.sum(axis=0, dtype=np.int64)
     offset_frames = column - evidence.largest
     within = subframe(nearness / np.maximum(windows, 1), near=column) - column
     late_ms = np.average(evidence.late_ms, weights=evidence.windows[:, column])

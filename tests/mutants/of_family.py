@@ -14,8 +14,8 @@ OF_PRESETS = (
     Mutant(
         "a preset's flags win over those typed",
         "training/presets/preset.py",
-        "return [*(shlex.split(presets[name].flags) if name in presets else []), *argv]",
-        "return [*argv, *(shlex.split(presets[name].flags) if name in presets else [])]",
+        "return [*(shlex.split(presets[name].flags) if name in presets else []), *words]",
+        "return [*words, *(shlex.split(presets[name].flags) if name in presets else [])]",
         (f"{PRESETS}::test_flags_of_a_preset_come_before_those_typed",),
     ),
     Mutant(
@@ -28,14 +28,14 @@ OF_PRESETS = (
     Mutant(
         "train_syncnet.py does not read its presets from the command line",
         "train_syncnet.py",
-        "expanded(sys.argv[1:] if argv is None else argv, PRESETS)",
+        "expanded(argv, PRESETS)",
         "expanded(argv or [], PRESETS)",
         (f"{PRESETS}::test_the_script_itself_reads_presets",),
     ),
     Mutant(
         "train_wav2lip.py names its presets and does not use them",
         "train_wav2lip.py",
-        "expanded(sys.argv[1:] if argv is None else argv, PRESETS)",
+        "expanded(argv, PRESETS)",
         "argv",
         (f"{PRESETS}::test_the_script_itself_reads_presets",),
     ),

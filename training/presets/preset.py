@@ -6,6 +6,7 @@ records and compares flags sees those of a preset as well.
 
 import argparse
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,12 +33,15 @@ def in_words(presets: Presets) -> str:
     return f"Sets other flags, unless they are given, too. {rows}."
 
 
-def expanded(argv: Sequence[str], presets: Presets) -> list[str]:
+def expanded(argv: Sequence[str] | None, presets: Presets) -> list[str]:
     """The words of a command line, those that its preset stands for put first.
+
+    Without `argv` they are those that the script was started with, as for argparse.
 
     A preset that does not exist changes nothing: the script's own parser says so.
     """
+    words = sys.argv[1:] if argv is None else argv
     only_preset = argparse.ArgumentParser(add_help=False)
     only_preset.add_argument("--preset", nargs="?")
-    name = only_preset.parse_known_args(argv)[0].preset
-    return [*(shlex.split(presets[name].flags) if name in presets else []), *argv]
+    name = only_preset.parse_known_args(words)[0].preset
+    return [*(shlex.split(presets[name].flags) if name in presets else []), *words]
