@@ -23,23 +23,28 @@
 
   // Where the video is: of the player, or of the page alone where there is no video.
   let position_s = 0, playable = true;
-  let next_s = null, waiting = false; // Chromium may never end seeks that overtake each other
+  // Where the player is to go, and the last place it was sent to. One seek at a time: Chromium may never
+  // end seeks that overtake each other, and it ends a seek before it says so.
+  let target_s = null, sent_s = null, waiting = false;
 
   function seek(time_s) {
     position_s = Math.min(Math.max(time_s, 0), data.duration_s);
-    if (playable && video.seeking) next_s = position_s;
-    else if (playable) video.currentTime = position_s;
+    if (playable) target_s = position_s;
+    if (playable && !video.seeking) send();
     show();
   }
 
+  function send() {
+    sent_s = target_s;
+    video.currentTime = target_s;
+  }
+
   function arrive() {
-    if (next_s !== null) {
-      video.currentTime = next_s;
-      next_s = null;
-    } else if (waiting) {
-      waiting = false;
-      play();
-    }
+    if (video.seeking) return; // of a seek before this one
+    if (target_s !== null && sent_s !== target_s) return send();
+    target_s = null;
+    if (waiting) play();
+    waiting = false;
   }
 
   function play() {
@@ -77,7 +82,7 @@
   }
 
   function follow() {
-    if (!playable || next_s !== null) return;
+    if (!playable || target_s !== null) return;
     position_s = video.currentTime;
     show();
     if (!video.paused && !video.ended) requestAnimationFrame(follow);
