@@ -12,7 +12,7 @@ from pipeline.errors import InputError
 from pipeline.labelling import marks_by_frame
 from pipeline.speakers import decide, files
 from pipeline.speakers.decide import Face, max_margins, who_speaks
-from pipeline.speakers.evidence import Match, by_sound_frame, match
+from pipeline.speakers.evidence import Match, by_sound_frame, for_speech, match
 from pipeline.speakers.files import Speaking, TrackSpeech
 from pipeline.speakers.sound import Sound, audible_frames, listen
 from pipeline.speakers.turns import find_turns
@@ -98,10 +98,37 @@ def test_a_face_whose_sound_is_seconds_late_speaks_when_it_is_heard() -> None:
 
 def test_faces_agree_by_their_whole_offset() -> None:
     """Two that hardly stand out help each other at one lag only, whatever column it is in."""
-    together = {n: Match(np.full(50, 15), 1.2) for n in (0, 1)}
+    together = {n: Match(np.full(50, 22), 1.2) for n in (0, 1)}
     for offset_frames, both in ((0, True), (3, True), (40, False)):
         faces = [Face(0, 50, np.zeros((45, 31))), Face(0, 50, np.zeros((45, 31)), offset_frames)]
         assert bool(decide._speakers(together, {}, faces)) == both
+
+
+@pytest.mark.parametrize(("shifts", "offset_frames"), [(31, 0), (31, 40), (41, 0)])
+def test_a_face_stands_out_sooner_where_its_sound_is_expected(
+    shifts: int, offset_frames: int
+) -> None:
+    """Around no lag, or the one that is known; by chance others stand out more often."""
+    face = Face(0, 50, np.zeros((45, shifts)), offset_frames)
+    for away, standing, speaks in (
+        *((0, 1.1, True), (3, 1.1, True), (-3, 1.1, True), (0, 0.9, False)),
+        *((4, 1.1, False), (-4, 1.7, False), (4, 1.8, True), (-9, 1.8, True)),
+    ):
+        candidate = {0: Match(np.full(50, shifts // 2 + away), standing)}
+        assert bool(decide._speakers(candidate, {}, [face])) == speaks, (away, standing)
+
+
+def test_clear_lips_are_believed_and_refused_sooner() -> None:
+    """The same evidence, of a face that is otherwise clear and of one that hardly is."""
+    audible, turns = np.ones(300, bool), np.array([0, 100, 200, 300])
+    clear, faint = (np.repeat([height, -0.4, 0.2], 100) for height in (1.8, 0.5))
+    of_clear, of_faint = (for_speech(own, audible, turns) for own in (clear, faint))
+    assert of_clear[50] > 3 * of_faint[50] > 0 > of_faint[150] > of_clear[150]
+    assert of_clear[250] < 0 < of_faint[250]
+    loud = audible & (np.arange(300) >= 100)
+    assert (for_speech(clear, loud, turns)[150] > of_clear[150]).all()  # of what is heard alone
+    cannot_tell = np.where(np.arange(300) < 10, 0.0, clear)
+    assert (for_speech(cannot_tell, audible, turns)[:10] == 0).all()
 
 
 def test_foreign_sound_is_nobodys() -> None:

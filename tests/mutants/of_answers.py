@@ -72,6 +72,27 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{SPEAKERS}::test_a_face_whose_sound_is_seconds_late_speaks_when_it_is_heard",),
     ),
     Mutant(
+        "any shift is as good as the expected one for who speaks",
+        "pipeline/speakers/decide.py",
+        "        least = LEAST_NEAR_STANDING if expected else LEAST_STANDING\n",
+        "        least = LEAST_NEAR_STANDING\n",
+        (f"{SPEAKERS}::test_a_face_stands_out_sooner_where_its_sound_is_expected",),
+    ),
+    Mutant(
+        "lips that cannot tell speak against their face",
+        "pipeline/speakers/evidence.py",
+        "np.where(own == 0, 0.0, steepness",
+        "np.where(own == 9, 0.0, steepness",
+        (f"{SPEAKERS}::test_clear_lips_are_believed_and_refused_sooner",),
+    ),
+    Mutant(
+        "all faces' lips are taken to be as clear",
+        "pipeline/speakers/evidence.py",
+        "    speech = OWN_WEIGHT * mean + (1 - OWN_WEIGHT) * OWN_MEAN\n",
+        "    speech = OWN_MEAN\n",
+        (f"{SPEAKERS}::test_clear_lips_are_believed_and_refused_sooner",),
+    ),
+    Mutant(
         "faces a second apart help each other",
         "pipeline/speakers/decide.py",
         "every[number].column - faces[number].offset_frames",
