@@ -48,6 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     step("--refine_at", type=int, nargs="*", default=[300, 800, 1400],
          help="Steps at which the network judges the clips and leaves out those out of sync.")
     step("--excerpts", type=int, default=16, help="Excerpts of a step, over all processes.")
+    step("--refusal", type=float, default=0.0,
+         help="Weight of a second question: which shift of a whole piece is right, or none, as "
+         "with somebody else's sound (with --objective multiway).")
     step("--windows", type=int,
          help="Windows that are taken of each excerpt, at random. Without it, all of them.")
     step("--dropout", type=float,

@@ -18,12 +18,12 @@ python train_syncnet.py --data "$TRACKS" --val "$OTHERS" --val_without $UNCLEAR 
     --min_confidence 1.0 --max_offset 10 --drawn 60 --cache "$WORK/cache" --cache_gb 20.0 \
     --grey 0.1 --workers 1 --run "$WORK/run1" --export "$WORK/first.safetensors" --device cpu \
     --seed 1 --log_every 20 --save_every 100 --eval_every 800 --patience 0 --steps 3200 \
-    --objective multiway --negatives same --refine_at 400 900 1600 --excerpts 16 --lr 0.001 \
+    --objective multiway --refusal 0 --negatives same --refine_at 400 900 1600 --excerpts 16 --lr 0.001 \
     --warmup 50 --average 0.996 --dropout 0.3 --weight_decay 0.02 --precision fp32
 
 python train_syncnet.py --data "$TRACKS" --val "$OTHERS" --val_without $UNCLEAR \
     --min_confidence 1.0 --max_offset 10 --drawn 60 --cache "$WORK/cache" --cache_gb 20.0 \
     --grey 0.1 --workers 1 --run "$WORK/run2" --init "$WORK/first.safetensors" \
     --export "$EXPORT" --device cpu --seed 1 --log_every 20 --save_every 100 --eval_every 200 \
-    --patience 0 --steps 600 --objective multiway --negatives same --refine_at 0 --excerpts 16 \
+    --patience 0 --steps 600 --objective multiway --refusal 0 --negatives same --refine_at 0 --excerpts 16 \
     --lr 5e-4 --warmup 50 --average 0.99 --dropout 0.5 --weight_decay 0.1 --precision fp32

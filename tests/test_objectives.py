@@ -16,6 +16,7 @@ from training.objectives.contrastive import (
     MultiWay,
     Negatives,
     Objective,
+    WholePiece,
 )
 
 EXCERPTS, WINDOWS, SIZE = 4, 30, 64
@@ -241,3 +242,54 @@ def test_a_negative_cosine_costs_by_a_straight_line() -> None:
         apart = -math.log(1 - max(cosine, 0.0))
         together = (0.05 - cosine) / 0.05 - math.log(0.05)
         assert loss == pytest.approx((apart + together) / 2, rel=1e-4) and accuracy == 0.5
+
+
+# Whole pieces.
+
+
+def _piece_loss(lips: torch.Tensor, sound: torch.Tensor, *, seed: int = 1) -> float:
+    normal = (F.normalize(part, dim=2) for part in (lips, sound))
+    return WholePiece()(*normal, torch.Generator().manual_seed(seed)).item()
+
+
+@pytest.mark.parametrize("seed", range(12))  # pieces of every length, here and there
+def test_a_piece_has_the_shift_of_its_own_sound_or_none(seed: int) -> None:
+    """Equal embeddings are answered; a window late, unrelated or everybody's are not."""
+    lips = _random(1)
+    right = _piece_loss(lips, lips, seed=seed)
+    assert right < 0.5
+    assert _piece_loss(lips, lips.roll(1, dims=1), seed=seed) > right + 1
+    assert _piece_loss(lips, lips.roll(-5, dims=1), seed=seed) > right + 1
+    unrelated = _piece_loss(lips, _random(2), seed=seed)
+    assert unrelated > right + 0.5
+    assert _piece_loss(lips, lips.roll(-1, dims=0), seed=seed) > unrelated + 1  # believed
+
+
+def test_longer_pieces_are_surer() -> None:
+    """Evidence grows with the root of the windows that are laid together."""
+    lips = F.normalize(_random(1), dim=2)
+    whole = WholePiece()
+    short, long = (whole._evidence(lips, lips, first=3, length=n, most=5) for n in (6, 24))
+    assert short.shape == long.shape == (EXCERPTS, 12)
+    ratio = (long[:, 5] / short[:, 5]).detach()
+    torch.testing.assert_close(ratio, torch.full((EXCERPTS,), 2.0), atol=0.15, rtol=0)
+    assert (long[:, -1] == short[:, -1]).all()
+
+
+def test_few_windows_make_a_piece_of_their_own() -> None:
+    """Two windows have three shifts; the loss is finite and teaches."""
+    lips = _random(1)[:, :2].requires_grad_()
+    loss = WholePiece()(lips, lips.detach(), torch.Generator().manual_seed(1))
+    loss.backward()
+    assert loss.isfinite() and lips.grad is not None and bool(lips.grad.abs().sum() > 0)
+
+
+def test_refusal_is_added_by_its_weight() -> None:
+    """And has parameters of its own, that old checkpoints need not have."""
+    lips, sound = _random(1), _random(2)
+    plain, half, whole = (
+        _loss_and_accuracy(MultiWay(refusal=weight), lips, sound)[0] for weight in (0, 0.5, 1)
+    )
+    assert half - plain == pytest.approx((whole - plain) / 2, rel=1e-4) and half > plain
+    assert set(MultiWay().state_dict()) == {"log_scale"}
+    assert {"piece.none", "piece.log_gain"} < set(MultiWay(refusal=1).state_dict())

@@ -268,10 +268,13 @@ def test_weights_of_another_network_are_refused_beside_network(
     [
         (["--negatives", "same"], "--windows is at least 1, and 2"),
         (["--windows", "0"], "--windows is at least 1"),
-        (["--network", "small", "--windows", "31"], "--windows must be at most 30"),
+        (["--network", "small", "--windows", "29"], "--windows must be at most 28"),
+        (["--refusal", "0.3"], "--refusal belongs to --objective multiway"),
+        (["--refusal", "-1"], "--refusal must not be negative"),
+        (["--objective", "multiway", "--refusal", "1", "--excerpts", "1"], "two for each"),
     ],
 )
-def test_windows_that_make_no_pairs_are_refused(
+def test_flags_that_make_no_pairs_are_refused(
     flags: list[str], more: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sentence in refusal(train_syncnet.main, [*flags, *more], capsys)

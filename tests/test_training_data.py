@@ -283,26 +283,26 @@ def cuts(monkeypatch: pytest.MonkeyPatch) -> list[_Cut]:
     return calls
 
 
-@pytest.mark.parametrize("split", [0.0, 1.0])
+@pytest.mark.parametrize("parts", [1, 2, 4])
 @pytest.mark.parametrize("lead_frames", [0, 6, -6])
 def test_excerpts_hear_their_own_sound_and_never_silence(
-    cuts: list[_Cut], monkeypatch: pytest.MonkeyPatch, lead_frames: int, split: float
+    cuts: list[_Cut], monkeypatch: pytest.MonkeyPatch, lead_frames: int, parts: int
 ) -> None:
     """Where the sound leads or lags, starts without all of their sound are not drawn.
 
-    Halves hear two frames of true sound before and after them; a column more comes first.
+    Parts hear two frames of true sound before and after them; a column more comes first.
     """
-    monkeypatch.setattr(excerpts, "SPLIT_CHANCE", split)
+    monkeypatch.setattr(excerpts, "PARTS_CHANCES", {parts: 1.0})
     clip = _numbered(130, offset_ms=40.0 * lead_frames)
     for step in range(12):
         excerpts.draw_batch([clip], SMALL, Draw(seed=1, excerpts=1), step=step)
-    before = 160 + (2 * SAMPLES_PER_FRAME if split else 0)
+    before = 160 + (2 * SAMPLES_PER_FRAME if parts > 1 else 0)
     for cut in cuts:
         at = cut.sound[before + 320 :: SAMPLES_PER_FRAME][:96]
         expected = cut.first - lead_frames + cut.pace * np.arange(96)
         assert np.abs(at - expected)[:-1].max() < 1
         rising = np.diff(cut.sound[: -2 * SAMPLES_PER_FRAME])
-        assert (rising[160:] >= 0).all() and rising.min() >= (0 if split else -1)
+        assert (rising[160:] >= 0).all() and rising.min() >= (0 if parts > 1 else -1)
     assert len(cuts) == 12 and len({cut.first for cut in cuts}) > 3
 
 
@@ -332,12 +332,15 @@ def test_a_drifting_clip_is_heard_with_the_lag_of_the_excerpts_middle(cuts: list
     assert min(cut.first for cut in cuts) < 50 and max(cut.first for cut in cuts) > 90
 
 
-def test_sound_of_halves_goes_beyond_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("parts", "windows"), [(2, 15), (4, 7)])
+def test_sound_of_parts_goes_beyond_their_ends(
+    parts: int, windows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lips see the first and the last picture repeated; sound goes on as in the file.
 
     Were it repeated, too, lips at an end would be known to belong to sound at an end.
     """
-    monkeypatch.setattr(excerpts, "SPLIT_CHANCE", 1.0)
+    monkeypatch.setattr(excerpts, "PARTS_CHANCES", {parts: 1.0})
     for name in ("augment_sound", "mask_columns", "disturb_normalised"):
         monkeypatch.setattr(excerpts, name, lambda values, _rng: values)
     monkeypatch.setattr(excerpts, "_stretch", lambda _rng, frames: frames)
@@ -345,8 +348,10 @@ def test_sound_of_halves_goes_beyond_their_ends(monkeypatch: pytest.MonkeyPatch)
     steps_of_clip = torch.from_numpy(np.diff(features.mfcc(clip.samples), axis=0).T)
     deviations = torch.tensor([3.0, *[10.0] * 12])[:, None]
     batch = excerpts.draw_batch([clip], SMALL, Draw(seed=3, excerpts=1), step=0)
-    for half in (slice(0, 15), slice(15, 30)):
-        lips, sound = batch.lips[0, half], batch.sound[0, half, 0]
+    assert batch.lips.shape[1] == parts * windows
+    for lips, sound in zip(
+        batch.lips[0].split(windows), batch.sound[0, :, 0].split(windows), strict=True
+    ):
         assert torch.equal(lips[0, :, 0], lips[0, :, 2]) and not torch.equal(
             lips[5, :, 0], lips[5, :, 2]
         )
@@ -356,12 +361,12 @@ def test_sound_of_halves_goes_beyond_their_ends(monkeypatch: pytest.MonkeyPatch)
             difference = (steps_of_clip.unfold(1, 35, 1) - steps[:, None]).abs().amax(dim=(0, 2))
             assert float(difference.min()) < 1e-3  # as it is in the file
             indices.append(int(difference.argmin()))
-        assert indices[1] - indices[0] == 14 * 3 * 4
+        assert indices[1] - indices[0] == (windows - 1) * 3 * 4
 
 
 def test_short_clips_without_neighbours_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clip as long as an excerpt has no sound beyond its ends: its windows stay inside."""
-    monkeypatch.setattr(excerpts, "SPLIT_CHANCE", 1.0)
+    monkeypatch.setattr(excerpts, "PARTS_CHANCES", {2: 1.0})
     monkeypatch.setattr(excerpts, "disturb_normalised", lambda values, _rng: values)
     for frames, split in ((96, False), (130, True)):
         batch = excerpts.draw_batch(
@@ -561,10 +566,10 @@ def test_margin_and_middle_are_what_the_network_sees(
 
 
 def test_a_batch_holds_windows_of_both_streams() -> None:
-    """30 windows an excerpt for the small network; normalised pictures, finite sound."""
+    """28 windows an excerpt for the small network; normalised pictures, finite sound."""
     batch = excerpts.draw_batch([_long_clip(1)], SMALL, Draw(seed=3, excerpts=2), step=0)
-    assert excerpts.window_count(SMALL) == 30
-    assert batch.lips.shape == (2, 30, 1, 9, 48, 48) and batch.sound.shape == (2, 30, 1, 13, 36)
+    assert excerpts.window_count(SMALL) == 28
+    assert batch.lips.shape == (2, 28, 1, 9, 48, 48) and batch.sound.shape == (2, 28, 1, 13, 36)
     assert abs(float(batch.lips.mean())) < 0.1 and 0.5 < float(batch.lips.std()) < 1.5
     assert bool(batch.sound.isfinite().all()) and len(set(batch.seeds)) == 2
     assert float(batch.sound.mean(dim=(0, 1, 2, 4)).abs().max()) < 0.1  # of each coefficient

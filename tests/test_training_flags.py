@@ -557,6 +557,15 @@ def _network(kit: Kit) -> None:
         assert ran.task.network.config == replace(config, pair_sigmoid=True)
 
 
+@_row("refusal")
+def _refusal(kit: Kit) -> None:
+    plain, weak, strong = (
+        kit.syncnet("--refusal", weight, learns=True).losses[0] for weight in (0, 0.5, 1)
+    )
+    assert plain < weak < strong
+    assert strong - plain == pytest.approx(2 * (weak - plain), rel=1e-3)
+
+
 @_row("windows")
 def _windows(kit: Kit) -> None:
     for number in (2, 5):
@@ -886,7 +895,7 @@ DEFAULTS = {
     | {"val_without": [], "drawn": None, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}
     | {"objective": "multiway", "negatives": "same", "refine_at": [300, 800, 1400]}
     | {"excerpts": 16, "average": 0.996, "dropout": None, "weight_decay": 0.02}
-    | {"network": None, "windows": None},
+    | {"network": None, "windows": None, "refusal": 0.0},
     WAV2LIP: BOTH
     | {"stage": "gan", "filelists": None, "teacher": "auto", "taught_steps": 300, "expert": None}
     | {"width": 0.25, "steps": 3000, "batch_size": 16, "warmup": 100, "average": 0.998}

@@ -115,8 +115,8 @@ OF_SIAMESE = (
     Mutant(
         "the objective judges pairs by a sigmoid of its own",
         "training/tasks/syncnet.py",
-        'more = {"sigmoid": model.pair_sigmoid} if kind is DistanceBCE else {}',
-        "more = {} if kind is DistanceBCE else {}",
+        '        more = {"sigmoid": model.pair_sigmoid}\n',
+        "        pass\n",
         (f"{SIAMESE}::test_preset_goes_on_as_if_it_had_never_been_stopped",),
     ),
     Mutant(

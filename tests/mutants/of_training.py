@@ -163,15 +163,15 @@ JUDGING = (
     Mutant(
         "halves hear their own end",
         "training/batches/excerpts.py",
-        "    side = config.side_frames if split else 0\n",
+        "    side = config.side_frames if part_count > 1 else 0\n",
         "    side = 0\n",
-        (f"{DATA}::test_sound_of_halves_goes_beyond_their_ends",),
+        (f"{DATA}::test_sound_of_parts_goes_beyond_their_ends",),
     ),
     Mutant(
         "halves without neighbours are split",
         "training/batches/excerpts.py",
-        "    split = len(starts) > 0 ",
-        "    split = split or len(starts) > 0 ",
+        "    part_count = parts_wanted if len(starts) else 1\n",
+        "    part_count = parts_wanted\n",
         (f"{DATA}::test_short_clips_without_neighbours_are_not_split",),
     ),
     Mutant(
@@ -179,7 +179,7 @@ JUDGING = (
         "training/batches/excerpts.py",
         "features.mfcc(augment_sound(sound, rng))[1:]",
         "features.mfcc(augment_sound(sound, rng))",
-        (f"{DATA}::test_sound_of_halves_goes_beyond_their_ends",),
+        (f"{DATA}::test_sound_of_parts_goes_beyond_their_ends",),
     ),
     Mutant(
         "sound that leads begins with digital silence",
@@ -682,10 +682,38 @@ SYNCNET = (
 
 LOSSES = (
     Mutant(
+        "a piece's own excerpt stands for somebody else's",
+        "training/objectives/contrastive.py",
+        "sound.roll(1, 0)",
+        "sound.roll(1, 1)",
+        (f"{OBJECTIVES}::test_a_piece_has_the_shift_of_its_own_sound_or_none",),
+    ),
+    Mutant(
+        "a piece of few windows is as sure as a long one",
+        "training/objectives/contrastive.py",
+        "likeness * torch.tensor(counts).sqrt().to(likeness)",
+        "likeness * 3.0",
+        (f"{OBJECTIVES}::test_longer_pieces_are_surer",),
+    ),
+    Mutant(
+        "refusal counts whole, whatever its weight",
+        "training/objectives/contrastive.py",
+        "loss + self.refusal * self.piece(",
+        "loss + self.piece(",
+        (f"{OBJECTIVES}::test_refusal_is_added_by_its_weight",),
+    ),
+    Mutant(
+        "excerpts are never split into seconds",
+        "training/batches/excerpts.py",
+        "PARTS_CHANCES = {1: 0.5, 2: 0.25, 4: 0.25}",
+        "PARTS_CHANCES = {1: 0.5, 2: 0.5}",
+        (f"{DATA}::test_a_batch_holds_windows_of_both_streams",),
+    ),
+    Mutant(
         "which lips belong to a sound is not asked",
         "training/objectives/contrastive.py",
-        "return (loss + back) / 2, (likeness",
-        "return loss, (likeness",
+        "        loss = (loss + back) / 2\n",
+        "",
         (f"{OBJECTIVES}::test_multiway_compares_in_both_directions",),
     ),
     Mutant(
@@ -698,8 +726,8 @@ LOSSES = (
     Mutant(
         "the scale of many ways starts at one",
         "training/objectives/contrastive.py",
-        "torch.tensor(math.log(10.0))",
-        "torch.tensor(math.log(1.0))",
+        "self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))",
+        "self.log_scale = nn.Parameter(torch.tensor(math.log(1.0)))",
         (f"{OBJECTIVES}::test_multiway_compares_in_both_directions",),
     ),
     Mutant(

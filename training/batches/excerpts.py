@@ -30,7 +30,10 @@ from training.data.samples import Clip
 from training.data.selection import FRAME_MS
 
 WINDOW_STEP = 3  # frames between the windows compared; closer windows are too alike
-SPLIT_CHANCE = 0.5  # that an excerpt is split into two short clips, each with its own mean and ends
+# An excerpt is one clip or split into shorter ones, each with its own mean and ends: how often into
+# how many. A file of a second is normalised by its own second.
+PARTS_CHANCES = {1: 0.5, 2: 0.25, 4: 0.25}
+LEAST_PART_FRAMES = 12
 DEFAULT_EXCERPT_S = 3.84  # where the network has no context of its own
 SHORT_EXCERPT_FRAMES = 25  # and few windows are taken: enough to change the speed and add noise
 STILL = 0.01  # added to the deviation of a picture, of 0..1: nothing moves below this
@@ -88,13 +91,15 @@ def excerpt_frames(config: SyncNetConfig, windows: int | None = None) -> int:
 
 
 def window_count(config: SyncNetConfig, windows: int | None = None) -> int:
-    """Windows that an excerpt has: as many as two halves of it have.
+    """Windows that an excerpt has: as many as its parts have, however many they are.
 
     Args:
         config: of the network.
         windows: that are to be taken of it: decides its length where the network does not.
     """
-    return 2 * ((excerpt_frames(config, windows) // 2 - WINDOW_FRAMES) // WINDOW_STEP + 1)
+    frames = excerpt_frames(config, windows)
+    parts = max(_parts_chances(frames)) if config.context_frames else 2
+    return parts * ((frames // parts - WINDOW_FRAMES) // WINDOW_STEP + 1)
 
 
 def chances(clips: list[Clip]) -> np.ndarray:
@@ -128,6 +133,18 @@ def draw_batch(clips: list[Clip], config: SyncNetConfig, draw: Draw, *, step: in
     return Batch(lips, sound, [int(seed) for seed in seeds[share]])
 
 
+def _parts_chances(frames: int) -> dict[int, float]:
+    """Into how many clips an excerpt of so many frames is split, and how often, as weights."""
+    return {n: PARTS_CHANCES[n] for n in PARTS_CHANCES if n == 1 or frames >= n * LEAST_PART_FRAMES}
+
+
+def _parts(rng: np.random.Generator, frames: int) -> int:
+    """Into how many clips an excerpt is split."""
+    chances = _parts_chances(frames)
+    total = sum(chances.values())
+    return int(rng.choice(list(chances), p=[chance / total for chance in chances.values()]))
+
+
 def _stretch(rng: np.random.Generator, frames: int) -> int:
     """How many frames of a clip are played as `frames`."""
     return frames if rng.random() < 0.5 else round(frames * rng.uniform(*SPEED))
@@ -143,14 +160,15 @@ def _excerpt(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     frames = excerpt_frames(config, draw.windows)
     stretch = min(stretch or _stretch(rng, frames), clip.frames)
-    split = bool(config.context_frames) and rng.random() < SPLIT_CHANCE
+    parts_wanted = _parts(rng, frames) if config.context_frames else 1
     starts = range(0)
-    if split:
+    if parts_wanted > 1:
         starts = _starts(clip, stretch, beyond=(config.side_frames + 1) * stretch / frames)
-    split = len(starts) > 0  # without true neighbours a network could match the ends of halves
+    # Without true neighbours a network could match the ends of the parts.
+    part_count = parts_wanted if len(starts) else 1
     starts = starts or _starts(clip, stretch) or _nearest_start(clip, stretch)
     first = int(rng.integers(starts.start, starts.stop))
-    side = config.side_frames if split else 0
+    side = config.side_frames if part_count > 1 else 0
     pictures = np.array(clip.pictures[first : first + stretch])  # out of the read-only map
     sound = _sound(clip, first, stretch, frames=frames, side=side)
     if stretch != frames:
@@ -159,7 +177,7 @@ def _excerpt(
     columns = features.mfcc(augment_sound(sound, rng))[1:]
     lips = augment_lips(torch.from_numpy(pictures), rng, size_px=config.lip_size_px, grey=draw.grey)
     parts = []
-    for part in torch.arange(frames).chunk(1 + split):
+    for part in torch.arange(frames).chunk(part_count):
         start, stop = int(part[0]), int(part[-1]) + 1
         around = columns[start * MFCC_PER_FRAME : (stop + 2 * side) * MFCC_PER_FRAME]
         parts.append(_windows(lips[start:stop], around, rng, config, side=side))

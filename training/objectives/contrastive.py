@@ -19,6 +19,9 @@ from models.syncnet import PairSigmoid
 
 Negatives = Literal["same", "cross", "both"]
 UNRELATED = 2 * 0.7  # lengths: about the distance of two at a right angle
+MOST_SHIFT = 5  # windows, of three frames: as far as run_syncnet.py searches
+PIECES = (6, 13, 28)  # windows of a piece, if its excerpt has them: about 1, 2 and 4 s
+assert min(PIECES) > MOST_SHIFT  # every shift lays some windows together
 FREE_THRESHOLD = 10.0  # of embeddings without a length: half the published margin
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
 
@@ -65,21 +68,88 @@ class Objective(nn.Module):
         raise NotImplementedError
 
 
+class WholePiece(nn.Module):
+    """The question that is scored: which shift of a piece is right, or is none of them?
+
+    A piece is some windows in a row. Its answers are the shifts of its sound, each with the mean
+    likeness of the windows that it lays together, and "none"; evidence grows with the square root
+    of the length. With its own sound no shift is right but 0, with that of the excerpt before it
+    none is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_gain = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.none = nn.Parameter(torch.tensor(4.0))
+
+    def forward(
+        self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """The mean cross-entropy of both questions, a scalar.
+
+        Args:
+            lips, sound: (B, W, E) of length one, two excerpts or more.
+            generator: on the CPU; chooses the piece, the same of every excerpt.
+        """
+        excerpts, windows = lips.shape[:2]
+        length = PIECES[int(torch.randint(len(PIECES), (), generator=generator))]
+        length = min(length, windows)
+        first = int(torch.randint(windows - length + 1, (), generator=generator))
+        most = min(MOST_SHIFT, windows - 1)
+        answers = torch.full((excerpts,), most, device=lips.device)
+        own = self._evidence(lips, sound, first=first, length=length, most=most)
+        foreign = self._evidence(lips, sound.roll(1, 0), first=first, length=length, most=most)
+        refused = torch.full_like(answers, 2 * most + 1)
+        return (F.cross_entropy(own, answers) + F.cross_entropy(foreign, refused)) / 2
+
+    def _evidence(
+        self, lips: torch.Tensor, sound: torch.Tensor, *, first: int, length: int, most: int
+    ) -> torch.Tensor:
+        """(B, 2 most + 2): every shift, then none."""
+        windows = lips.shape[1]
+        means, counts = [], []
+        for shift in range(-most, most + 1):
+            start, stop = max(first, -shift), min(first + length, windows - shift)
+            together = lips[:, start:stop] * sound[:, start + shift : stop + shift]
+            means.append(together.sum(2).mean(1))
+            counts.append(stop - start)
+        likeness = torch.stack(means, 1)
+        likeness = likeness - likeness.mean(1, keepdim=True)
+        # The mean of few windows is the less sure.
+        evidence = likeness * torch.tensor(counts).sqrt().to(likeness)
+        gain = self.log_gain.exp().clamp(max=100.0)
+        return torch.cat([gain * evidence, self.none.expand(len(lips), 1)], 1)
+
+
 class MultiWay(Objective):
     """Cross-entropy over many windows, in both directions, with a learned scale.
 
     Chance level is 1 / W (after "Perfect Match", Chung et al. 2019). This is the objective
     that leaves chance within some hundred steps.
+
+    Args:
+        negatives: where wrong sound for a window comes from.
+        embedding_scale: length of the embeddings; 0 where it is free.
+        refusal: weight of `WholePiece`, which also asks about other excerpts' sound.
     """
 
-    def __init__(self, *, negatives: Negatives = "same", embedding_scale: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        negatives: Negatives = "same",
+        embedding_scale: float = 0.0,
+        refusal: float = 0.0,
+    ) -> None:
         super().__init__(negatives=negatives, embedding_scale=embedding_scale)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.refusal = refusal
+        if refusal:
+            self.piece = WholePiece()
 
     def forward(
         self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See the class; `generator` is not used."""
+        """See the class; `generator` chooses the piece."""
         scale = self.log_scale.exp().clamp(max=60.0)
         excerpts, windows = lips.shape[:2]
         lips, sound = F.normalize(lips, dim=2), F.normalize(sound, dim=2)
@@ -92,7 +162,10 @@ class MultiWay(Objective):
         own = torch.arange(likeness.shape[1], device=lips.device).expand(likeness.shape[:2])
         loss = F.cross_entropy(likeness.flatten(0, 1), own.flatten())
         back = F.cross_entropy(likeness.transpose(1, 2).flatten(0, 1), own.flatten())
-        return (loss + back) / 2, (likeness.argmax(2) == own).float().mean()
+        loss = (loss + back) / 2
+        if self.refusal:
+            loss = loss + self.refusal * self.piece(lips, sound, generator)
+        return loss, (likeness.argmax(2) == own).float().mean()
 
     @staticmethod
     def _own_excerpt_only_itself(excerpts: int, windows: int) -> torch.Tensor:

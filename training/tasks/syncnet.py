@@ -294,7 +294,11 @@ def _network(options: TrainOptions, *, say: bool) -> SyncNet:
 def _objective(options: TrainOptions, model: SyncNet) -> Objective:
     """What is asked of the network; the distance of a pair is judged by the network's sigmoid."""
     kind = OBJECTIVES[options.objective]
-    more = {"sigmoid": model.pair_sigmoid} if kind is DistanceBCE else {}
+    more: dict[str, Any] = {}
+    if kind is DistanceBCE:
+        more = {"sigmoid": model.pair_sigmoid}
+    elif options.refusal:
+        more = {"refusal": options.refusal}
     scale = model.config.embedding_scale
     return kind(negatives=options.negatives, embedding_scale=scale, **more)
 

@@ -29,6 +29,7 @@ class TrainOptions(ClipOptions):
     negatives: Negatives = resume.fixed()
     refine_at: list[int] = resume.fixed()
     excerpts: int = resume.fixed()
+    refusal: float = resume.fixed()
     windows: int | None = resume.fixed()
     dropout: float | None = resume.fixed()
 
@@ -42,7 +43,7 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     check_flags(
         options,
         at_least_one=("excerpts", "eval_every"),
-        not_negative=("patience", "cache_gb", "max_offset"),
+        not_negative=("patience", "cache_gb", "max_offset", "refusal"),
     )
     if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
         raise InputError("--average and --grey are shares of 0 to 1; see --help.")
@@ -56,11 +57,14 @@ def check_options(options: TrainOptions, group: Processes) -> None:
             "(--negatives same); see --help."
         )
     share, rest = divmod(options.excerpts, group.world)
-    if rest or (share < 2 and options.negatives != "same"):
+    if rest or (share < 2 and (options.negatives != "same" or options.refusal)):
         raise InputError(
             f"--excerpts {options.excerpts} cannot be shared by {group.world} processes; give a "
-            "multiple of their number, and two for each where --negatives is not same."
+            "multiple of their number, and two for each where --negatives is not same or "
+            "--refusal is given."
         )
+    if options.refusal and options.objective != "multiway":
+        raise InputError("--refusal belongs to --objective multiway; leave one of them out.")
     if options.patience and not options.val:
         raise InputError("--patience counts reports on --val; give --val, too.")
     people.check_folders_apart(options.data, options.val)
