@@ -40,6 +40,7 @@ S3FD_OWN_FILE = "s3fd_small.safetensors"
 SYNCNET_OWN_FILE = "syncnet_small.safetensors"
 WAV2LIP_OWN_FILE = "wav2lip_small.safetensors"
 EXPERT_OWN_FILE = "expert_small.safetensors"
+JUDGE_OWN_FILE = "judge_small.safetensors"
 
 LARGEST_NAMES_BYTES = 64_000_000  # of the names in a file of torch.save
 
@@ -102,12 +103,15 @@ def load_syncnet(
     """Loads a SyncNet ready for inference.
 
     Args:
-        initial_model: a weights file, or "auto".
+        initial_model: a weights file, "auto", or "judge": the project's own that taught no other
+            network and chooses no mouth.
         device: where it will run.
 
     Raises:
         WeightsError: the file is absent or does not fit.
     """
+    if str(initial_model) == "judge":
+        initial_model = OWN_DIR / JUDGE_OWN_FILE
     path = _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
     model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
     fill(model, path)

@@ -23,7 +23,8 @@ from training.tasks.syncnet_options import TrainOptions as SyncNetOptions
 from training.tasks.wav2lip_options import TrainOptions as Wav2LipOptions
 
 IN_ORDER = (
-    *("tracks", "detector", "syncnet", "expert", "generator", "siamese", "cosine_expert", "table"),
+    *("tracks", "detector", "syncnet", "judge", "expert", "generator"),
+    *("siamese", "cosine_expert", "table"),
 )
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "run_pipeline.py": run_pipeline.build_parser,

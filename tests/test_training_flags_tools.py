@@ -352,8 +352,11 @@ def _initial_model(kit: Kit) -> None:
     scorer = kit.evaluated("evaluate_mouths")["rest"][1]
     assert scorer.model.weights_file == weights.WeightsFile(file.name, sha256(file))
     assert file.name in kit.out and f'"syncnet_sha256": "{sha256(file)}"' in kit.out
-    scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
+    scorer = kit.evaluated("evaluate_mouths", "--initial_model", "auto")["rest"][1]
     assert scorer.model.weights_file == weights.syncnet_weights() and file.name not in kit.out
+    scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
+    judge = weights.OWN_DIR / "judge_small.safetensors"
+    assert scorer.model.weights_file == weights.WeightsFile(judge.name, sha256(judge))
 
 
 @_row("evaluate_mouths", "texture")
@@ -372,8 +375,9 @@ def _texture(kit: Kit) -> None:
         assert asked[-1]["texture"] == texture and asked[-1]["data"] == [kit.folders / "val"]
         assert '"face_sharpness": 0.93' in kit.out
         assert ('"judge_chose_mouths": false' in kit.out) == (texture == "own")
-    kit.evaluated("evaluate_mouths", "--texture", "own", without=("--initial_model",))
-    assert '"judge_chose_mouths": true' in kit.out
+    for judge, chose in (("auto", "true"), ("judge", "false")):
+        kit.evaluated("evaluate_mouths", "--texture", "own", "--initial_model", judge)
+        assert f'"judge_chose_mouths": {chose}' in kit.out
 
 
 @_row("evaluate_mouths", "pictures")

@@ -4,15 +4,16 @@
 
 With the own sound and a reference at least a second away: L1, PSNR and SSIM of the mouth, how
 sharp it is beside the real one, and FID where pytorch-fid is installed. With somebody else's sound,
-blended into the clip as run_wav2lip.py does: LSE-D, LSE-C and offset by our SyncNet, beside the
+blended into the clip as run_wav2lip.py does: LSE-D, LSE-C and offset by a SyncNet, beside the
 real clip's. The pictures are a contact sheet, real above generated, and side_by_side.mp4, every
 clip as it was and with the sound and mouth of another.
 
 With --texture every long face is dubbed by run_wav2lip.py's own stage, and the video that comes out
 is measured at the face's own size: sharpness, flicker, distance of the lower face from the real
 one, lips against sound; with the own sound, likeness to the real mouths. --initial_model names the
-judge, which should be another SyncNet than the one that chose: the table has its SHA-256, and
-judge_chose_mouths says whether it is the same. The pictures are choices.png, pairs
+SyncNet that judges: without it models/weights/judge_small.safetensors, which taught no other
+network and chose no mouth; auto is that of run_syncnet.py, which chose: the table has its SHA-256,
+and judge_chose_mouths says whether it is the same. The pictures are choices.png, pairs
 of a real and a new face in random order, and choices_key.json, which says which is which.
 """
 
@@ -327,7 +328,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of the command."""
     parser = tables.parser(__doc__)
     parser.add_argument("--checkpoint", default="auto", help="Generator weights.")
-    parser.add_argument("--initial_model", default="auto", help="SyncNet weights that judge.")
+    parser.add_argument(
+        "--initial_model", default="judge", help="SyncNet weights that judge; auto, or judge."
+    )
     parser.add_argument("--pictures", type=Path, help="Folder for a contact sheet and clips.")
     parser.add_argument(
         "--texture",

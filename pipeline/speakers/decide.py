@@ -26,12 +26,13 @@ LEAST_STANDING = 1.75
 NEAR_SHIFTS, LEAST_NEAR_STANDING = 3, 1.0
 LEAST_TOGETHER, LEAST_OF_AGREEING = 2.0, 0.5  # of two at about the same shift, and of each
 AGREEING_SHIFTS = 5
-NOBODY = -0.5  # evidence of nobody: that a face on screen speaks is likelier to begin with
-FIRST_NOBODY = (-3.0, -0.5, 0.0, 0.3)  # in first guesses, from no to much off-screen speech
+NOBODY = -0.45  # evidence of nobody: that a face on screen speaks is likelier to begin with
+# The same in first guesses, from little to much off-screen speech.
+FIRST_NOBODY = (-1.0, -0.45, -0.2, 0.0, 0.3)
 LIP_WEIGHT = 0.5  # windows overlap, so a frame is less than evidence of its own
 VOICE_WEIGHT = 0.5
-CHANGE_COST, PAUSE_CHANGE_COST = 6.0, 3.0
-SPEAKER_COST = 70.0  # of each speaker in an account: more voices fit any sound better
+CHANGE_COST, PAUSE_CHANGE_COST = 8.0, 3.0
+SPEAKER_COST = 55.0  # of each speaker in an account: more voices fit any sound better
 ROUNDS = 8  # at most
 ABSENT = -1e6  # evidence of a face that is not on screen
 SURE = 10.0  # largest score
