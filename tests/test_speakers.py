@@ -116,6 +116,11 @@ def test_a_face_stands_out_sooner_where_its_sound_is_expected(
     ):
         candidate = {0: Match(np.full(50, shifts // 2 + away), standing)}
         assert bool(decide._speakers(candidate, {}, [face])) == speaks, (away, standing)
+    # A track shorter than the search has no sound at most other shifts.
+    short = Face(0, 50, np.zeros((shifts - 1, shifts)), offset_frames)
+    for standing, speaks in ((1.1, False), (1.8, True)):
+        candidate = {0: Match(np.full(50, shifts // 2), standing)}
+        assert bool(decide._speakers(candidate, {}, [short])) == speaks
 
 
 def test_clear_lips_are_believed_and_refused_sooner() -> None:

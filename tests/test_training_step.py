@@ -166,9 +166,9 @@ def test_clips_and_other_people_are_judged_by_the_network_given(
 @pytest.mark.parametrize(
     ("flags", "chance"),
     [
-        ({}, 1 / 30),
-        ({"negatives": "cross"}, 1 / 91),
-        ({"negatives": "both"}, 1 / 120),
+        ({}, 1 / 28),
+        ({"negatives": "cross"}, 1 / 85),
+        ({"negatives": "both"}, 1 / 112),
         ({"objective": "bce", "negatives": "both"}, 1 / 2),
         ({"windows": 5}, 1 / 5),
     ],

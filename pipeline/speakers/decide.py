@@ -117,13 +117,22 @@ def _speakers(
             if n != number and abs(shifts[n] - shifts[number]) <= AGREEING_SHIFTS
         ]
         together = candidate.standing + max(agreeing, default=0.0)
-        expected = abs(candidate.column - faces[number].dists.shape[1] // 2) <= NEAR_SHIFTS
-        least = LEAST_NEAR_STANDING if expected else LEAST_STANDING
+        least = LEAST_NEAR_STANDING if _expected(candidate, faces[number]) else LEAST_STANDING
         if candidate.standing >= least or (
             candidate.standing >= LEAST_OF_AGREEING and together >= LEAST_TOGETHER
         ):
             speakers[number] = candidate
     return speakers
+
+
+def _expected(candidate: Match, face: Face) -> bool:
+    """Whether a face's best shift is where its sound is expected.
+
+    At most other shifts a track shorter than the search has no sound to be compared with: then a
+    near one says nothing.
+    """
+    windows, shifts = face.dists.shape
+    return windows >= shifts and abs(candidate.column - shifts // 2) <= NEAR_SHIFTS
 
 
 def _against_nobody(own: np.ndarray, faces: Sequence[Face], sound: Sound) -> np.ndarray:

@@ -74,8 +74,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any shift is as good as the expected one for who speaks",
         "pipeline/speakers/decide.py",
-        "        least = LEAST_NEAR_STANDING if expected else LEAST_STANDING\n",
-        "        least = LEAST_NEAR_STANDING\n",
+        "LEAST_NEAR_STANDING if _expected(candidate, faces[number]) else LEAST_STANDING",
+        "LEAST_NEAR_STANDING",
+        (f"{SPEAKERS}::test_a_face_stands_out_sooner_where_its_sound_is_expected",),
+    ),
+    Mutant(
+        "a face shorter than the search is expected where there alone is sound",
+        "pipeline/speakers/decide.py",
+        "return windows >= shifts and abs",
+        "return abs",
         (f"{SPEAKERS}::test_a_face_stands_out_sooner_where_its_sound_is_expected",),
     ),
     Mutant(
