@@ -110,9 +110,7 @@ def load_syncnet(
     Raises:
         WeightsError: the file is absent or does not fit.
     """
-    if str(initial_model) == "judge":
-        initial_model = OWN_DIR / JUDGE_OWN_FILE
-    path = _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
+    path = _syncnet_file(initial_model)
     model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
     fill(model, path)
     return _ready(model, device), _weights_file(path)
@@ -131,7 +129,13 @@ def syncnet_weights(initial_model: str | Path = "auto") -> WeightsFile:
     Raises:
         WeightsError: the file is absent.
     """
-    return _weights_file(_chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE))
+    return _weights_file(_syncnet_file(initial_model))
+
+
+def _syncnet_file(initial_model: str | Path) -> Path:
+    if str(initial_model) == "judge":
+        return OWN_DIR / JUDGE_OWN_FILE
+    return _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)
 
 
 def expert_weights(expert: str | Path = "auto") -> WeightsFile:

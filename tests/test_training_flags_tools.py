@@ -357,6 +357,7 @@ def _initial_model(kit: Kit) -> None:
     scorer = kit.evaluated("evaluate_mouths", without=("--initial_model",))["rest"][1]
     judge = weights.OWN_DIR / "judge_small.safetensors"
     assert scorer.model.weights_file == weights.WeightsFile(judge.name, sha256(judge))
+    assert weights.syncnet_weights("judge") == scorer.model.weights_file
 
 
 @_row("evaluate_mouths", "texture")

@@ -23,10 +23,9 @@ from pipeline.speakers.evidence import Match
 from pipeline.speakers.sound import audible_frames, listen
 from pipeline.speakers.turns import find_turns
 from pipeline.store.files import write_json
-from pipeline.sync import embeddings
 from pipeline.sync.scorer import SyncScorer
 from tests.benchmarks import report
-from tests.benchmarks.speakers import SCENES, Scene, compose, people_of
+from tests.benchmarks.speakers import SCENES, Scene, distances, people_of, people_scenes
 
 STANDINGS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 CLEAR_STANDING = 1.5  # of faces whose frames are looked at: their shift is known
@@ -55,13 +54,10 @@ class Look:
 def looks(scene: Scene, scorer: SyncScorer) -> list[Look]:
     """The faces of a scene."""
     frames = len(scene.speaker)
-    features = scorer.model.sound_features(scene.samples)
-    sound = scorer.model.embed_sound(features, batch_size=scorer.options.batch_size)
     heard = listen(scene.samples, audible_frames(scene.samples, frames=frames))
     turns = find_turns(heard)
     faces = []
-    for number, lips in enumerate(scene.lips):
-        dists = embeddings.distances(lips, sound[: len(lips)], vshift=scorer.options.vshift)
+    for number, dists in enumerate(distances(scene, scorer)):
         evidence = lip_evidence.by_sound_frame(dists, frames=frames)
         match = lip_evidence.match(evidence, heard.audible, turns)
         own, other = (
@@ -124,9 +120,8 @@ def main(argv: list[str] | None = None) -> int:
     faces: list[Look] = []
     for count, sounds in SCENES.values():
         rng = np.random.default_rng(args.seed)
-        for _ in range(args.scenes):
-            chosen = [people[n] for n in rng.choice(len(people), count + 1, replace=False)]
-            faces += looks(compose(chosen, faces=count, sounds=sounds, rng=rng), scorer)
+        for scene in people_scenes(people, faces=count, sounds=sounds, count=args.scenes, rng=rng):
+            faces += looks(scene, scorer)
     constants, rows = evidence_constants(faces), standing_rows(faces)
     report.print_table(("constant", "value"), list(constants.items()))
     titles = ("standing", "own, near, %", "own, elsewhere, %", "foreign, near, %")

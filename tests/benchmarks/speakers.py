@@ -147,17 +147,27 @@ def draw(
     return Scene(lips, scene.samples, scene.speaker, scene.audible)
 
 
+def distances(scene: Scene, scorer: SyncScorer) -> list[np.ndarray]:
+    """(windows, shifts) of each face and the sound."""
+    features = scorer.model.sound_features(scene.samples)
+    sound = scorer.model.embed_sound(features, batch_size=scorer.options.batch_size)
+    vshift = scorer.options.vshift
+    return [embeddings.distances(lips, sound[: len(lips)], vshift=vshift) for lips in scene.lips]
+
+
+def people_scenes(
+    people: list[Person], *, faces: int, sounds: str, count: int, rng: np.random.Generator
+) -> Iterator[Scene]:
+    """So many scenes of people drawn at random; as for `compose`."""
+    for _ in range(count):
+        chosen = [people[n] for n in rng.choice(len(people), faces + 1, replace=False)]
+        yield compose(chosen, faces=faces, sounds=sounds, rng=rng)
+
+
 def counted(scene: Scene, scorer: SyncScorer) -> np.ndarray:
     """[right, of, nobody, of]: frames of the scene as `who_speaks_in_video` decides them."""
-    sound = scorer.model.embed_sound(
-        scorer.model.sound_features(scene.samples), batch_size=scorer.options.batch_size
-    )
     frames, faces = len(scene.speaker), len(scene.lips)
-    vshift = scorer.options.vshift
-    tracks = [
-        ScoredTrack(0, frames, embeddings.distances(lips, sound[: len(lips)], vshift=vshift))
-        for lips in scene.lips
-    ]
+    tracks = [ScoredTrack(0, frames, dists) for dists in distances(scene, scorer)]
     decided = who_speaks_in_video(tracks, scene.samples, frames=frames, frame_rate=FRAME_RATE)
     speaks = np.array([track.speaks for track in decided.tracks])
     right = np.where(speaks.any(axis=0), speaks.argmax(axis=0), faces) == scene.speaker
@@ -198,10 +208,9 @@ def main(argv: list[str] | None = None) -> int:
     for kind, (faces, sounds) in SCENES.items():
         rng = np.random.default_rng(args.seed)
         scenes: dict[str, list[np.ndarray]] = {"people": [], "drawn": []}
-        for _ in range(args.scenes if len(people) > faces else 0):
-            chosen = [people[n] for n in rng.choice(len(people), faces + 1, replace=False)]
-            scene = compose(chosen, faces=faces, sounds=sounds, rng=rng)
-            scenes["people"].append(counted(scene, scorer))
+        count = args.scenes if len(people) > faces else 0
+        of_people = people_scenes(people, faces=faces, sounds=sounds, count=count, rng=rng)
+        scenes["people"] = [counted(scene, scorer) for scene in of_people]
         for _ in range(args.drawn):
             scene = draw(scorer, faces=faces, sounds=sounds, seconds=DRAWN_S, rng=rng)
             scenes["drawn"].append(counted(scene, scorer))

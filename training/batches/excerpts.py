@@ -140,9 +140,9 @@ def _parts_chances(frames: int) -> dict[int, float]:
 
 def _parts(rng: np.random.Generator, frames: int) -> int:
     """Into how many clips an excerpt is split."""
-    chances = _parts_chances(frames)
-    total = sum(chances.values())
-    return int(rng.choice(list(chances), p=[chance / total for chance in chances.values()]))
+    weights = _parts_chances(frames)
+    total = sum(weights.values())
+    return int(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))
 
 
 def _stretch(rng: np.random.Generator, frames: int) -> int:
