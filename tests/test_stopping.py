@@ -124,6 +124,22 @@ def test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_sto
     assert without_clocks[0] == without_clocks[1]
 
 
+def test_a_second_run_in_a_folder_is_refused_while_the_first_goes_on(
+    tracks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two would write one log and one checkpoint; what is there stays, and later it is welcome."""
+    main, flags = _run(tracks, "generator", tmp_path)
+    first = Journal(tmp_path, step=0, seconds=0.0, total_steps=STEPS)
+    first.write(1, {"loss": 1.0})
+    code, _, error = run_main(main, flags, capsys)
+    assert code == 1 and error.count("\n") == 1
+    assert error.startswith(f"error: Another run is training in {tmp_path}; ")
+    assert [row["step"] for row in read_rows(tmp_path / "train.jsonl")] == [1]
+    assert not (tmp_path / "checkpoint.pt").exists()
+    first.close()
+    assert run_main(main, flags, capsys)[0] == 0
+
+
 def test_second_ctrl_c_does_not_wait_for_the_step(
     tracks: Path,
     tmp_path: Path,

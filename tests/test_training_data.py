@@ -674,6 +674,7 @@ def test_a_resumed_log_has_every_step_once(
         journal.write(step, {"loss": 1 / step, "left_out": list("abcde")})
     with (tmp_path / "train.jsonl").open("a") as file:
         file.write('{"step": 6, "lo')
+    del journal  # as where it was killed: its hold on the folder goes with it
     resumed = Journal(tmp_path, step=4, seconds=100.0, total_steps=8)
     for step in range(5, 9):
         resumed.write(step, {"loss": 2 / step})

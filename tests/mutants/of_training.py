@@ -367,6 +367,26 @@ JUDGING = (
 
 RESUME = (
     Mutant(
+        "two training runs write into one folder at once",
+        "training/loop/journal.py",
+        "self._lock.acquire()",
+        "pass",
+        (
+            "tests/test_stopping.py::"
+            "test_a_second_run_in_a_folder_is_refused_while_the_first_goes_on",
+        ),
+    ),
+    Mutant(
+        "a run that has ended keeps others out of its folder",
+        "training/loop/journal.py",
+        "self._lock.release()",
+        "pass",
+        (
+            "tests/test_stopping.py::"
+            "test_a_second_run_in_a_folder_is_refused_while_the_first_goes_on",
+        ),
+    ),
+    Mutant(
         "a resumed run takes another seed, rate or objective",
         "training/loop/resume.py",
         'return str(one.metadata.get("resume", "fixed"))',

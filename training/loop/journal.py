@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 from matplotlib.figure import Figure
 
+from pipeline.errors import PipelineError
 from pipeline.store.files import write_text
 from training.loop.checkpoint import replacing, unwritable
 
@@ -68,7 +70,7 @@ class Beginning:
 
 
 class Journal:
-    """The log of a run; a resumed run goes on with it.
+    """The log of a run; a resumed run goes on with it, and a second one at the same time cannot.
 
     Rows after the step a run resumes at are removed first: the killed run had written them, and
     the resumed one will again.
@@ -82,8 +84,18 @@ class Journal:
             step: the run starts or goes on at.
             seconds: spent before.
             total_steps: of the run.
+
+        Raises:
+            PipelineError: another run is working in the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(folder / ".run.lock", blocking=False)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            raise PipelineError(
+                f"Another run is training in {folder}; wait for it, stop it, or use another --run."
+            ) from error
         self._file = folder / "train.jsonl"
         self._picture = folder / "curves.png"
         # A run that starts anew keeps nothing of one that left no checkpoint.
@@ -195,10 +207,13 @@ class Journal:
         return [(row["step"], row[name]) for row in rows]
 
     def close(self) -> None:
-        """Draws the curves a last time."""
-        self.draw()
-        if self._board:
-            self._board.close()
+        """Draws the curves a last time, and lets another run into the folder."""
+        try:
+            self.draw()
+            if self._board:
+                self._board.close()
+        finally:
+            self._lock.release()
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
