@@ -65,3 +65,16 @@ def test_size_and_shape_do_not_matter() -> None:
         _shot(6, 30, height=900, width=500),
     )
     assert large == [(0, 30), (30, 60)]
+
+
+def test_two_cuts_within_fifteen_frames_are_one() -> None:
+    """A shot shorter than the detector's minimum belongs to the next one."""
+    assert _scenes(_shot(0, 40), _shot(1, 13), _shot(2, 40)) == [(0, 40), (40, 93)]
+    assert _scenes(_shot(0, 40), _shot(1, 16), _shot(2, 40)) == [(0, 40), (40, 56), (56, 96)]
+
+
+def test_light_that_changes_a_little_is_no_cut() -> None:
+    """50 levels of grey are a lamp that goes on, 110 are another picture."""
+    dark, lit, white = ([np.full((120, 160, 3), grey, np.uint8)] * 30 for grey in (90, 140, 200))
+    assert _scenes(dark, lit) == [(0, 60)]
+    assert _scenes(dark, white) == [(0, 30), (30, 60)]

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from pipeline.faces.tracks import Box, Face, Track, Tracking, build_tracks, iou, smooth
+from pipeline.faces.tracks import (
+    Box,
+    CropPath,
+    Face,
+    Track,
+    Tracking,
+    build_tracks,
+    iou,
+    smooth,
+)
 
 Faces = list[list[Face]]
 
@@ -161,8 +170,10 @@ def test_no_faces_no_tracks() -> None:
 
 
 def test_defaults_are_the_demos() -> None:
-    """With 100 detections there is nothing, with 101 a track; at 25 frames gap it goes on."""
+    """With 100 detections, or at 100 pixels, there is nothing; at 25 frames gap it goes on."""
     large = (0.0, 0.0, 100.5, 90.0)
+    at_the_limit = (0.0, 0.0, 100.0, 90.0)
+    assert not build_tracks(_faces(101, at_the_limit), [(0, 101)]).tracks
     assert not build_tracks(_faces(100, large), [(0, 100)]).tracks
     assert len(build_tracks(_faces(101, large), [(0, 101)]).tracks) == 1
     gap = _faces(150, large, missing=tuple(range(60, 84)))
@@ -196,3 +207,26 @@ def test_short_tracks_keep_their_position(length: int) -> None:
     np.testing.assert_array_equal(path.x, np.full(length, 140.0))
     np.testing.assert_array_equal(path.y, np.full(length, 100.0))
     np.testing.assert_array_equal(path.s, np.full(length, 50.0))
+
+
+def test_the_size_of_a_face_is_its_mean_over_the_track() -> None:
+    """One close-up among nine small pictures does not make the face large."""
+    faces = _faces(9, (0.0, 0.0, 40.0, 40.0)) + _faces(1, (0.0, 0.0, 50.0, 50.0))
+    assert _tracked(faces, min_face_size=42).tracks == []
+    assert _tracked(faces, min_face_size=42).largest_small_px == pytest.approx(41)
+    assert _tracked(faces, min_face_size=40).tracks[0].size_px == pytest.approx(41)
+
+
+def test_the_closest_misses_are_told_whatever_came_later() -> None:
+    """Tracks that are too short or too small, a better one before a worse one."""
+    short = _faces(5, LEFT) + _faces(5) + _faces(2, LEFT)
+    assert _tracked(short).longest_short == 5
+    small = [(0.0, 0.0, 30.0, 30.0), (100.0, 0.0, 120.0, 20.0)]
+    missed = _tracked(_faces(10, *small), min_face_size=40)
+    assert missed.tracks == [] and missed.largest_small_px == 30
+
+
+def test_a_place_on_the_path_is_x_then_y_then_half_the_size() -> None:
+    """Counted from the first frame of the track."""
+    path = CropPath(np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([5.0, 6.0]))
+    assert path.at(1) == (2.0, 4.0, 6.0)
