@@ -151,3 +151,51 @@ def test_highlights_above_white_go_on_under_a_mask() -> None:
     before = yuv.cut_bgr(picture, *where, matrix="bt709", exact=True)
     yuv.put_bgr(picture, *where, before, before - 2, matrix="bt709")
     assert set(picture.y[where].ravel().tolist()) == {248}
+
+
+def _grey(size_px: tuple[int, int] = (40, 30)) -> Picture:
+    grey = yuv.picture(np.empty(yuv.buffer_bytes(size_px), np.uint8), size_px=size_px)
+    grey.y[:], grey.u[:], grey.v[:] = 126, 128, 128
+    return grey
+
+
+def test_a_frame_is_drawn_in_its_colour_and_nowhere_else() -> None:
+    """Blue is blue, red is red; colours stand at half the place of the brightness."""
+    for colour, plane_of, other_of in (((255, 0, 0), "u", "v"), ((0, 0, 255), "v", "u")):
+        picture = _grey()
+        yuv.rectangle(picture, (10, 6), (30, 20), colour, line_px=1)
+        plane, other = getattr(picture, plane_of), getattr(picture, other_of)
+        assert plane.max() > 230 and other.max() <= 128
+        rows, columns = np.nonzero(plane != 128)
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 10, 5, 15)
+        rows, columns = np.nonzero(picture.y != 126)
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 20, 10, 30)
+
+
+def test_words_have_their_colour_where_they_are_read() -> None:
+    """What is coloured reaches as far as what is bright."""
+    picture = _grey((200, 60))
+    yuv.text(picture, "Track 3", (40, 40), (0, 0, 255), scale=0.5, line_px=2)
+    reaches = []
+    for plane, level, times in ((picture.y, 126, 1), (picture.v, 128, 2)):
+        rows, columns = np.nonzero(plane != level)
+        reaches.append(times * np.array([rows.min(), rows.max(), columns.min(), columns.max()]))
+    np.testing.assert_allclose(reaches[0], reaches[1], atol=6)
+
+
+@pytest.mark.parametrize(
+    ("space", "height_px", "matrix", "tagged"),
+    [
+        *[("unknown", 719, "bt601", False), ("unknown", 720, "bt709", False)],
+        *[("bt470bg", 1080, "bt601", True), ("smpte240m", 1080, "bt601", True)],
+        *[("bt2020c", 480, "bt2020", True), ("gbr", 480, "bt601", False)],
+    ],
+)
+def test_colours_are_what_the_log_says_or_the_height(
+    space: str, height_px: int, matrix: str, tagged: bool
+) -> None:
+    log = b"[Parsed_showinfo_1 @ 0x1] color_range:tv color_space:%s " % space.encode()
+    log += b"color_primaries:bt2020 color_trc:smpte2084\n"
+    colour = yuv.colour_of_log(log, height_px=height_px)
+    assert (colour.matrix, colour.tagged) == (matrix, tagged)
+    assert (colour.primaries, colour.transfer, colour.hdr) == ("bt2020", "smpte2084", "PQ")
