@@ -224,6 +224,15 @@ def test_an_unknown_frame_size_is_required(work: Workspace, boxes_times: int, x_
     assert work.read_tracks(frame_size_px=SIZE_PX)[0][0].boxes.shape == (COUNT, 4)
 
 
+@pytest.mark.parametrize("x_px", [-30.0, 1300.0])
+def test_a_face_that_leaves_the_picture_is_in_fractions_too(work: Workspace, x_px: float) -> None:
+    """Half of it is beyond the left or the right edge."""
+    frames, boxes, s, x, y = _old_track(0, x_px)
+    store_content(work, "tracks.pckl", pickle.dumps([_as_lists(frames, boxes, s, x, y)], 2))
+    ((track, _),) = work.read_tracks(frame_size_px=SIZE_PX)
+    np.testing.assert_allclose(track.boxes, np.stack([x - 40, y - 60, x + 40, y + 60], axis=1))
+
+
 FRAMES, BOXED, S, X, Y = _old_track(0, 200.0)
 
 
