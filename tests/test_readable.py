@@ -1,5 +1,6 @@
 """Names that are not UTF-8, and letters that a terminal lacks: written readably."""
 
+import io
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import torch
 
 from models import weights
 from models.weights import WeightsFile
-from pipeline.readable import READABLE
+from pipeline.readable import READABLE, print_readably
 from pipeline.store import provenance
 from pipeline.store.files import json_text, write_json, write_text
 from pipeline.store.workspace import Workspace
@@ -50,6 +51,18 @@ def test_text_shows_the_bytes_of_a_name(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", f"{ODD} \ud800 ü 日本\n")
     assert (tmp_path / "a.txt").read_bytes().decode("utf-8") == "caf\\xe9.mp4 \\ud800 ü 日本\n"
     assert "ü".encode("ascii", READABLE) == b"\\xfc"
+
+
+def test_output_and_errors_show_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both streams, of a terminal that knows ASCII only."""
+    shown = {name: io.TextIOWrapper(io.BytesIO(), "ascii") for name in ("stdout", "stderr")}
+    for name, stream in shown.items():
+        monkeypatch.setattr(sys, name, stream)
+    print_readably()
+    for stream in shown.values():
+        stream.write(f"{ODD} \udc80 \udcff ü")
+        stream.flush()
+        assert stream.buffer.getvalue() == b"caf\\xe9.mp4 \\x80 \\xff \\xfc"
 
 
 def test_json_has_no_nan_and_takes_what_is_recorded() -> None:
