@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -212,3 +213,24 @@ def test_the_picture_at_each_grid_point_is_known() -> None:
     np.testing.assert_allclose(presented_s * 60, [1, 3, 5, 8, 10])
     lengthened_s = clock.grid_times_s(np.array([0, 0.04, 0.16]), frames=5, frame_rate=25)
     np.testing.assert_allclose(lengthened_s, [0, 0.04, 0.04, 0.04, 0.16])
+
+
+def test_pictures_before_their_place_are_early_and_at_25_a_second_none_is_late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """60 a second: the five places are filled 10 ms too early in the mean."""
+    path = tmp_path / "clip.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=s=32x32:r=60", "-t", "0.2", "-c:v", "ffv1", path)
+    info = decode.probe(path)
+    monkeypatch.setattr(decode, "frame_times_s", lambda *_, **__: np.arange(12) / 60)
+    assert decode.picture_late_s(path, info, frames=5) == pytest.approx(-0.01)
+    assert decode.picture_late_s(path, info, frames=0) == 0
+    assert decode.picture_late_s(path, replace(info, frame_rate=25.0), frames=5) == 0
+
+
+def test_frames_have_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=s=32x32:r=25", "-t", "0.2", "-c:v", "ffv1", path)
+    sizes = [next(decode.read_frames(path, size_px=size)).shape for size in ((48, 16), None)]
+    assert sizes == [(16, 48, 3), (32, 32, 3)]
+    assert next(decode.read_planes(path, size_px=(48, 16))).shape == (48 * 16 * 3 // 2,)

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 TRACKS = "tests/test_tracks.py"
 SCENES = "tests/test_scenes.py"
+CLOCK = "tests/test_clock.py"
 PROBE = "tests/test_probe.py"
 ENCODE = "tests/test_encode.py"
 IN_PLACE = "tests/test_sound_in_place.py"
@@ -590,5 +591,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "ESCAPED_BYTES.start + 0x80:02x",
         "ESCAPED_BYTES.start:02x",
         ("tests/test_readable.py::test_text_shows_the_bytes_of_a_name",),
+    ),
+    Mutant(
+        "pictures that stand late are taken to be early",
+        "pipeline/media/decode.py",
+        "np.arange(frames) / FRAME_RATE - times_s",
+        "times_s - np.arange(frames) / FRAME_RATE",
+        (f"{CLOCK}::test_pictures_before_their_place_are_early_and_at_25_a_second_none_is_late",),
+    ),
+    Mutant(
+        "frames have their own size whatever is asked for",
+        "pipeline/media/decode.py",
+        "width_px, height_px = size_px or (info.width_px, info.height_px)",
+        "width_px, height_px = info.width_px, info.height_px",
+        (f"{CLOCK}::test_frames_have_the_size_that_is_asked_for",),
+    ),
+    Mutant(
+        "stored pictures have their own size whatever is asked for",
+        "pipeline/media/decode.py",
+        "    size_px = size_px or (info.width_px, info.height_px)\n    source",
+        "    size_px = info.width_px, info.height_px\n    source",
+        (f"{CLOCK}::test_frames_have_the_size_that_is_asked_for",),
     ),
 )
