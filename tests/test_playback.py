@@ -4,6 +4,7 @@ import functools
 import shutil
 from collections import namedtuple
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,24 @@ import pytest
 
 from pipeline.dubbing import source_frames
 from pipeline.dubbing.source_frames import there_and_back
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.media import decode
+
+
+@pytest.mark.parametrize("exact", [12, 15, 24, 30, 48, 60, 120])
+def test_what_ffmpeg_rounds_is_a_thousandth_less_than_a_whole_rate(exact: int) -> None:
+    """However it rounds 23.976 and its kin; whole rates stay what they are."""
+    ntsc = exact * 1000 / 1001
+    assert source_frames.exact_rate(round(ntsc, 2)) == ntsc
+    assert source_frames.exact_rate(exact) == exact
+
+
+@pytest.mark.parametrize("rate", [Fraction(30), Fraction(30_000, 1001), Fraction(24)])
+def test_of_rates_that_lose_no_frame_the_nearest_is_taken(rate: Fraction) -> None:
+    """Ten seconds that tremble by 3 ms: 30 and 29.97 both have a place for every frame."""
+    times_s = np.arange(300) / float(rate)
+    times_s[1:] += np.random.default_rng(0).uniform(-0.003, 0.003, 299)
+    assert source_frames.output_rate(times_s) == rate
 
 
 class _Film:
@@ -105,6 +122,44 @@ def test_too_little_space_is_an_error_before_the_work(
     with pytest.raises(PipelineError, match="120 MiB must be free there, but 40 MiB are; free"):
         next(playing)
     assert len(list(source_frames.playback(Path("film"), fit="audio", **options))) == 20
+
+
+@pytest.mark.parametrize(
+    ("free", "frames"), [(120 << 20, 60), (20 << 20, 10), ((20 << 20) - 2, None), (1 << 40, 2048)]
+)
+def test_half_of_what_is_free_is_left_to_others(
+    free: int, frames: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of frames of 1 MiB: at most the half, and 2 GiB in all; no fewer than ten."""
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(source_frames, "LEAST_KEPT_FRAMES", 10)
+    monkeypatch.setattr(source_frames, "KEPT_BYTES", 2 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, free))
+    if frames is not None:
+        assert source_frames._capacity_frames(tmp_path, 1 << 20) == frames
+        return
+    with pytest.raises(PipelineError, match=r"up to 2048 MiB .* and 20 MiB must be free there"):
+        source_frames._capacity_frames(tmp_path, 1 << 20)
+
+
+def test_a_standing_frame_is_the_same_however_it_is_painted_on(tmp_path: Path) -> None:
+    """Frames belong to whoever gets them: the source's own memory and the next one stay."""
+    film = _Film(2)
+    truth = [frame.copy() for frame in film.frames]
+    for index, frame in source_frames.playback(
+        Path("film"), frame_rate=25, frames=5, fit="audio", frame_store=tmp_path, read=film
+    ):
+        np.testing.assert_array_equal(frame, truth[index])
+        frame[:] = 0
+
+
+def test_a_film_without_a_frame_is_an_error(tmp_path: Path) -> None:
+    options: Any = {"frame_rate": 25, "frames": 3, "frame_store": tmp_path, "read": _Film(0)}
+    for fit in ("audio", "loop"):
+        with pytest.raises(PipelineError, match="film gave no frame; check that it plays"):
+            list(source_frames.playback(Path("film"), fit=fit, **options))
+    with pytest.raises(InputError, match="fit"):
+        list(source_frames.playback(Path("film"), fit="never", **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("small_disk")
