@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.features import SAMPLE_RATE
+from models.features import SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW_FRAMES
 from models.wav2lip import PUBLISHED
 from pipeline.dubbing.driving_audio import Voice, read_voice
 from pipeline.dubbing.face_path import FacePath, Pads
@@ -87,6 +87,41 @@ class SmoothMouth(nn.Module):
             half = max(1, round(12 * opening))
             face[:, 71 - half : 71 + half, 32:64] = 0.25
         return drawn
+
+
+class Eyes:
+    """Shows how bright the crops are in the middle of each window."""
+
+    features = None
+
+    def __init__(self) -> None:
+        self._seen: list[float] = []
+
+    def add(self, frame: np.ndarray) -> None:
+        """Takes a crop."""
+        self._seen.append(float(frame[90:130, 90:130].mean()))
+
+    def finish(self) -> torch.Tensor:
+        """(windows, 1)."""
+        middle = WINDOW_FRAMES // 2
+        return torch.tensor(self._seen[middle:-middle])[:, None]
+
+
+class Levels:
+    """A network that sees brightness and hears level, of the middle frame of each window."""
+
+    def lip_embedder(self, *, batch_size: int) -> Eyes:
+        """A new one."""
+        return Eyes()
+
+    def sound_features(self, samples: np.ndarray) -> np.ndarray:
+        """Level of every frame."""
+        return np.abs(samples.astype(np.float32)).reshape(-1, SAMPLES_PER_FRAME).mean(axis=1)
+
+    def embed_sound(self, features: np.ndarray, *, batch_size: int) -> torch.Tensor:
+        """(windows, 1)."""
+        middle = WINDOW_FRAMES // 2
+        return torch.from_numpy(features[middle:-middle])[:, None]
 
 
 def track(frames: int) -> Track:
