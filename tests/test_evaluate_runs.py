@@ -339,6 +339,22 @@ def _no_space(value: object) -> str:
     raise OSError(28, "No space left on device")
 
 
+def test_a_journal_without_its_settings_has_nothing(tmp_path: Path) -> None:
+    """Rows whose first line was lost may be of anything; a finished journal is gone."""
+    path, key, rows = tmp_path / "o.rows.jsonl", {"file": "a.mp4"}, [{"lse_d": 1.0}]
+    with _journal(tmp_path) as journal:
+        assert journal.finished(key) is None and len(journal) == 0
+        journal.add(key, rows)
+        assert journal.finished(key) == rows and len(journal) == 1
+    settings, row = path.read_text().splitlines(keepends=True)
+    for content, count in ((row + row, 0), (settings + row, 1), (settings + "{}\n" + row, 0)):
+        path.write_text(content)
+        assert len(_journal(tmp_path)) == count
+    journal.remove()
+    assert not path.exists()
+    journal.remove()
+
+
 def test_a_killed_command_goes_on(videos: dict[str, Path], tmp_path: Path) -> None:
     """kill -9 after the first row; the same command then ends as if never killed."""
     report, rows_file = tmp_path / "o.json", tmp_path / "o.rows.jsonl"

@@ -154,10 +154,29 @@ def test_narrow_networks_work_alike(width: float) -> None:
 
 def test_a_wrong_configuration_is_refused() -> None:
     """No network without channels, and none from another network's configuration."""
-    with pytest.raises(ValueError, match="width must be positive"):
-        Wav2LipConfig(width=0)
+    for width in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="width must be positive"):
+            Wav2LipConfig(width=width)
     with pytest.raises(TypeError):
         Wav2LipConfig.from_json(syncnet.SMALL.to_json())
+
+
+def test_a_configuration_comes_back_whole() -> None:
+    """From the text inside a weights file: whether it hears voices alone, too."""
+    for config in (Wav2LipConfig(0.5, separate_voice=True), Wav2LipConfig(), Wav2LipConfig(0.25)):
+        assert Wav2LipConfig.from_json(config.to_json()) == config
+
+
+def test_the_discriminator_lets_a_hundredth_of_what_is_below_nought_pass() -> None:
+    """The slope of the published one, without a norm."""
+    block = wav2lip.LeakyBlock(nn.Conv2d(1, 1, 1))
+    conv = block.conv_block[0]
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+    nn.init.ones_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    with torch.inference_mode():
+        passed = block(torch.tensor([-100.0, -1.0, 0.0, 7.0])[None, None, None])
+    torch.testing.assert_close(passed.flatten(), torch.tensor([-1.0, -0.01, 0.0, 7.0]))
 
 
 def test_faces_in_time_are_faces_one_by_one() -> None:
