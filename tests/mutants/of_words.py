@@ -1,0 +1,313 @@
+"""Faults of what is told: by the page, by a selection, by a file's header, by a journal."""
+
+from tests.mutants.mutant import Mutant
+
+WORDS, PAGE = "tests/test_selection_words.py", "tests/test_page_words.py"
+RESULTS, STREAMS = "tests/test_page_results.py", "tests/test_streams.py"
+RUNS = "tests/test_evaluate_runs.py"
+
+FACE = f"{RESULTS}::test_a_face_is_of_the_middle_of_a_short_clip_and_of_two_seconds_into_a_long_one"
+PICTURE = f"{WORDS}::test_the_picture_has_what_stays_and_what_is_dropped"
+LIMIT = f"{WORDS}::test_what_is_exactly_at_a_limit_stays"
+STANDARDS = f"{PAGE}::test_standards_are_good_fair_or_bad"
+COMMANDS = f"{PAGE}::test_commands_are_of_the_faces_they_name"
+
+MUTANTS: tuple[Mutant, ...] = (
+    # The page about a video.
+    Mutant(
+        "scores of other tracks are shown",
+        "pipeline/page/results.py",
+        "if len(stored) != len(dists):",
+        "if False:",
+        (f"{RESULTS}::test_scores_of_other_tracks_are_refused",),
+    ),
+    Mutant(
+        "a video whose sound was refused has sound on the page",
+        "pipeline/page/results.py",
+        'record["sound"] is not None if "sound" in record else workspace.audio.is_file()',
+        "workspace.audio.is_file()",
+        (f"{RESULTS}::test_a_video_is_described_by_its_record",),
+    ),
+    Mutant(
+        "the page names the folders of whoever made it",
+        "pipeline/page/results.py",
+        "file=Path(file).name if file else None",
+        "file=file",
+        (f"{RESULTS}::test_a_video_is_described_by_its_record",),
+    ),
+    Mutant(
+        "nobody is said to speak off screen where nobody judged it",
+        "pipeline/page/results.py",
+        "None if speaking is None else plain.spans",
+        "() if speaking is None else plain.spans",
+        (f"{RESULTS}::test_without_a_record_the_sound_file_and_the_last_face_tell",),
+    ),
+    Mutant(
+        "lines of speech end where they are long",
+        "pipeline/page/results.py",
+        "[[start_s, start_s + length_s]]",
+        "[[start_s, length_s]]",
+        (f"{RESULTS}::test_speech_is_of_lines_that_are_whole",),
+    ),
+    Mutant(
+        "the face detector has the weights of the lip-sync network",
+        "pipeline/page/results.py",
+        'plain.mapping(record.get("detector")).get("file")',
+        'row.get("weights")',
+        (f"{RESULTS}::test_what_results_were_made_with",),
+    ),
+    Mutant(
+        "a face of the page is the last of a short clip",
+        "pipeline/page/pictures.py",
+        "min(FACE_FRAME, frames // 2)",
+        "min(FACE_FRAME, frames)",
+        (FACE,),
+    ),
+    Mutant(
+        "one damaged clip takes the faces of all others from the page",
+        "pipeline/page/pictures.py",
+        "            continue\n",
+        "            break\n",
+        (FACE,),
+    ),
+    Mutant(
+        "faces of the page are blue",
+        "pipeline/page/pictures.py",
+        'cv2.imencode(".jpg", picture,',
+        'cv2.imencode(".jpg", picture[..., ::-1],',
+        (FACE,),
+    ),
+    Mutant(
+        "faces one frame beside a shared delay need a correction each",
+        "pipeline/page/verdict.py",
+        "highest_ms - lowest_ms > 2 * IN_SYNC_MS",
+        "highest_ms - lowest_ms > IN_SYNC_MS",
+        (f"{PAGE}::test_faces_two_frames_apart_still_share_a_delay",),
+    ),
+    Mutant(
+        "a verdict of an unknown word stops the page",
+        "pipeline/page/verdict.py",
+        "stored is not None and stored.verdict in BADGES",
+        "stored is not None",
+        (STANDARDS,),
+    ),
+    Mutant(
+        "what a standard fails is green",
+        "pipeline/page/verdict.py",
+        'GOOD, BAD = ("undetectable", "pass"), ("unacceptable", "fail")',
+        'BAD, GOOD = ("undetectable", "pass"), ("unacceptable", "fail")',
+        (STANDARDS,),
+    ),
+    Mutant(
+        "a wide offset lies beyond the axis of its chart",
+        "pipeline/page/charts.py",
+        "        offsets_ms.append(track.offset_ms)\n",
+        "        pass\n",
+        (f"{PAGE}::test_the_axis_of_offsets_holds_all_that_is_known",),
+    ),
+    Mutant(
+        "an offset at the edge of the search is sure",
+        "pipeline/page/charts.py",
+        "inside = (best > 0) & (best < dists.shape[1] - 1)",
+        "inside = best >= 0",
+        (f"{PAGE}::test_an_offset_at_the_edge_of_the_search_is_not_sure",),
+    ),
+    Mutant(
+        "the axis of means ends at the largest dip",
+        "pipeline/page/charts.py",
+        "max(float(mean.max()) for mean in means)",
+        "max(float(mean.min()) for mean in means)",
+        (f"{PAGE}::test_one_axis_serves_the_means_of_all_faces",),
+    ),
+    Mutant(
+        "only the left channel is drawn on the timeline",
+        "pipeline/page/timeline.py",
+        "np.abs(samples.astype(np.float64)).max(axis=1)",
+        "np.abs(samples.astype(np.float64))[:, 0]",
+        (f"{PAGE}::test_the_louder_channel_is_drawn_in_every_block",),
+    ),
+    Mutant(
+        "all of a long sound is drawn at its beginning",
+        "pipeline/page/timeline.py",
+        "        start += len(loud)\n",
+        "",
+        (f"{PAGE}::test_the_louder_channel_is_drawn_in_every_block",),
+    ),
+    Mutant(
+        "a video without a record of shots has no lane of them",
+        "pipeline/page/timeline.py",
+        "results.shots or ((0.0, results.duration_s),)",
+        "results.shots",
+        (f"{PAGE}::test_a_video_without_shots_is_one_shot",),
+    ),
+    Mutant(
+        "a face speaks for a share of the video, not of its own time",
+        "pipeline/page/words.py",
+        "100 * track.speaks_s / length_s",
+        "100 * track.speaks_s / track.end_s",
+        (f"{PAGE}::test_a_late_face_is_measured_by_its_own_length",),
+    ),
+    Mutant(
+        "a short listener is told to come with a longer clip",
+        "pipeline/page/words.py",
+        "SHORT_S and track.speech_s",
+        "SHORT_S",
+        (f"{PAGE}::test_a_short_silent_face_is_a_listener",),
+    ),
+    Mutant(
+        "half a millisecond is early or late",
+        "pipeline/page/words.py",
+        '    if round(offset_ms) == 0:\n        return "0 ms"\n',
+        "",
+        (f"{PAGE}::test_offsets_and_times_in_words",),
+    ),
+    Mutant(
+        "those who are silent get new mouths, too",
+        "pipeline/page/commands.py",
+        "for track in results.tracks if track.speech_s]",
+        "for track in results.tracks]",
+        (COMMANDS,),
+    ),
+    Mutant(
+        "one shot is corrected by itself, and shots apart are not",
+        "pipeline/page/commands.py",
+        '({"per_shot": ""} if per_shot else {})',
+        '({"per_shot": ""} if not per_shot else {})',
+        (COMMANDS,),
+    ),
+    Mutant(
+        "the command of each face is that of the first",
+        "pipeline/page/commands.py",
+        '"tracks": str(track)}',
+        '"tracks": "0"}',
+        (COMMANDS,),
+    ),
+    # Selections.
+    Mutant(
+        "a track of exactly the least confidence is dropped",
+        "pipeline/select/choose.py",
+        'row["confidence"] < options',
+        'row["confidence"] <= options',
+        (LIMIT,),
+    ),
+    Mutant(
+        "a track of exactly the least length is dropped",
+        "pipeline/select/choose.py",
+        'row["end_s"] - row["start_s"] < options',
+        'row["end_s"] - row["start_s"] <= options',
+        (LIMIT,),
+    ),
+    Mutant(
+        "the least probability may be above one",
+        "pipeline/select/choose.py",
+        "least=0, most=1, optional",
+        "least=0, optional",
+        (f"{WORDS}::test_impossible_limits_are_refused",),
+    ),
+    Mutant(
+        "shards of a batch are read in the order the disk has them",
+        "pipeline/select/choose.py",
+        'sorted(data_dir.glob("batch*.jsonl"))',
+        'sorted(data_dir.glob("batch*.jsonl"), reverse=True)',
+        (f"{WORDS}::test_shards_of_a_batch_are_read_in_their_order",),
+    ),
+    Mutant(
+        "what is dropped is drawn as what stays",
+        "pipeline/select/picture.py",
+        "_histogram(axis, [selected, dropped], name)",
+        "_histogram(axis, [dropped, selected], name)",
+        (PICTURE,),
+    ),
+    Mutant(
+        "minutes are called hours on the picture of a selection",
+        "pipeline/select/picture.py",
+        "{seconds / 3600:.2f} hours of",
+        "{seconds / 60:.2f} hours of",
+        (PICTURE,),
+    ),
+    Mutant(
+        "tracks in sync to the millisecond are in no histogram",
+        "pipeline/select/picture.py",
+        "if (value := getattr(one, name)) is not None]",
+        "if (value := getattr(one, name))]",
+        (PICTURE,),
+    ),
+    Mutant(
+        "the hours that stay are those of all tracks",
+        "pipeline/select/__main__.py",
+        "for one in tracks) / 3600",
+        "for one in every) / 3600",
+        (f"{WORDS}::test_a_selection_is_told_in_lines",),
+    ),
+    Mutant(
+        "training is the next step where there are no clips",
+        "pipeline/select/__main__.py",
+        "if args.out / CLIPS in selection.files:",
+        "if True:",
+        (f"{WORDS}::test_the_next_command_fits_what_was_written",),
+    ),
+    Mutant(
+        "a shard may be of no size",
+        "pipeline/select/__main__.py",
+        "not args.shard_mb > 0:",
+        "args.shard_mb < 0:",
+        (f"{WORDS}::test_a_shard_of_no_size_is_refused",),
+    ),
+    # What a corrected copy knows of its source, and a journal of its run.
+    Mutant(
+        "subtitles of a phone are taken for titles of chapters",
+        "pipeline/correction/streams.py",
+        'self.kind == "Data" and bool',
+        "bool",
+        (f"{STREAMS}::test_only_time_codes_and_titles_of_chapters_are_made_anew",),
+    ),
+    Mutant(
+        "uses of two words are no flags of ffmpeg's",
+        "pipeline/correction/streams.py",
+        'word.replace(" ", "_") for',
+        "word for",
+        (f"{STREAMS}::test_uses_are_ffmpegs_flags",),
+    ),
+    Mutant(
+        "a number of channels is taken for their layout",
+        "pipeline/correction/streams.py",
+        'if match and "channels" not in match[1]',
+        "if match",
+        (f"{STREAMS}::test_a_sound_is_what_its_description_says",),
+    ),
+    Mutant(
+        "sound in planes has no sample format",
+        "pipeline/correction/streams.py",
+        "dbl)p?\\b",
+        "dbl)\\b",
+        (f"{STREAMS}::test_a_sound_is_what_its_description_says",),
+    ),
+    Mutant(
+        "a tag in another language is another tag",
+        "pipeline/correction/streams.py",
+        'tag.partition("-")[0].lower()',
+        "tag.lower()",
+        (f"{STREAMS}::test_a_header_becomes_streams",),
+    ),
+    Mutant(
+        "a journal does not know the rows it was just given",
+        "pipeline/evaluate/journal.py",
+        "        self._rows[json.dumps(key)] = rows\n",
+        "",
+        (f"{RUNS}::test_a_journal_without_its_settings_has_nothing",),
+    ),
+    Mutant(
+        "rows without settings are of these settings",
+        "pipeline/evaluate/journal.py",
+        'if number == 0 and stored["settings"] != settings:',
+        'if number == 0 and stored.get("settings", settings) != settings:',
+        (f"{RUNS}::test_a_journal_without_its_settings_has_nothing",),
+    ),
+    Mutant(
+        "a video that was written anew keeps its old rows",
+        "pipeline/evaluate/journal.py",
+        '"mtime_ns": status.st_mtime_ns',
+        '"mtime_ns": 0',
+        (f"{RUNS}::test_a_video_that_changed_is_scored_again",),
+    ),
+)
