@@ -11,7 +11,7 @@ from pipeline.evidence.blocks import BLOCK_WINDOWS, evidence_of, joined
 from pipeline.evidence.likelihood import log_likelihood
 from pipeline.evidence.limits import RELIABLE_LEAD
 from pipeline.evidence.over_time import over_time
-from pipeline.evidence.peak import peak, peak_at
+from pipeline.evidence.peak import Peak, peak, peak_at
 from tests.verdict_kit import constantly, evidence, talker
 
 LARGEST = 7
@@ -57,7 +57,7 @@ def test_long_clips_are_computed_in_pieces_without_a_seam() -> None:
     assert result.nearness[:, result.largest + 5].sum() == pytest.approx(wanted, rel=1e-3)
 
 
-@pytest.mark.parametrize("offset", [-100, -40, 0, 3, 77])
+@pytest.mark.parametrize("offset", [-124, -100, -40, 0, 3, 77, 124])
 def test_an_offset_of_seconds_stands_out(offset: int) -> None:
     """Below a frame, too; and when the video is played, not on the grid."""
     lips, sound = talker(400, constantly(offset + 0.25))
@@ -112,6 +112,22 @@ def test_shots_add_up() -> None:
     together = peak(joined(shots[::-1]))
     assert together is not None and together.reliable and together.offset_frames == -9
     assert list(joined(shots[::-1]).times_s) == sorted(joined(shots).times_s)
+
+
+def test_blocks_keep_what_is_theirs_when_shots_are_joined() -> None:
+    """Late pictures and the number of the track as well as the numbers."""
+    lips, sound = talker(30, constantly(0))
+    parts = [
+        evidence_of(lips[n:], sound[n:], np.ones(30 - n, bool), start_s=s, late_s=s / 1000, track=n)
+        for n, s in ((1, 8.0), (2, 3.0), (3, 5.0))
+    ]
+    together = joined(parts)
+    for part in parts:
+        own = together.part(together.tracks == part.tracks[0])
+        np.testing.assert_array_equal(own.times_s, part.times_s)
+        np.testing.assert_array_equal(own.late_ms, part.late_ms)
+        np.testing.assert_array_equal(own.nearness, part.nearness)
+        np.testing.assert_array_equal(own.windows, part.windows)
 
 
 def test_too_little_stands_out_nowhere() -> None:
@@ -193,6 +209,24 @@ def test_a_drift_is_found_with_its_interval(ms_per_min: float) -> None:
     assert piece.offset_ms == pytest.approx(result.drift.offset_ms(70.0), abs=0.1)
 
 
+def test_a_drift_is_told_when_its_pictures_are_played() -> None:
+    """They stand 15 ms later in the clip than the video shows them."""
+    made = evidence(1000, lambda t: 2 + t / 10)
+    late = over_time(replace(made, late_ms=np.full(len(made), 15.0)))
+    plain = over_time(made)
+    assert plain is not None and late is not None and plain.drift and late.drift
+    assert late.drift.offset_ms(0) == pytest.approx(plain.drift.offset_ms(0) - 15, abs=0.2)
+
+
+def test_a_slope_that_nobody_notices_is_no_drift() -> None:
+    """It is sure, but 30 ms from the first second to the last are less than a frame."""
+    made = evidence(2000, lambda t: 2 + t * 0.75 / 80, noise=0.3)
+    line = drift.line_through(made, log_likelihood(made))
+    assert line is not None and line.interval_ms_per_min[0] > 5 and not line.is_sure
+    result = over_time(made)
+    assert result is not None and result.kind != "drift"
+
+
 def test_intervals_of_drifts_hold() -> None:
     """The truth is within nearly all of them, and few are called drifts where there is none."""
     inside, claimed = 0, 0
@@ -217,3 +251,48 @@ def test_somebody_elses_sound_has_no_course() -> None:
     made = evidence_of(lips, sound, np.ones(700, bool))
     assert steps.pieces_of(made, log_likelihood(made)) == []
     assert over_time(made) is None
+
+
+@pytest.mark.parametrize(
+    ("windows", "lead", "reliable"),
+    [
+        (110, 2.0, True),
+        (110, 1.99, False),
+        (500, 1.99, False),
+        (100, 2.31, True),
+        (100, 2.29, False),
+        (75, 3.06, True),
+        (74, 100.0, False),
+    ],
+)
+def test_what_an_offset_must_lead_by_grows_where_windows_are_few(
+    windows: int, lead: float, reliable: bool
+) -> None:
+    """Two deviations over 110 windows, 0.03 more for each that lacks, and never below 75."""
+    assert Peak(0, 0.0, lead, lead + 1, windows).reliable == reliable
+
+
+@pytest.mark.parametrize(
+    ("worth", "cuts_s", "found"),
+    [(7.1, (), True), (6.9, (), False), (4.1, (16.0,), True), (3.9, (16.0,), False)],
+)
+def test_a_step_must_be_worth_its_cost(
+    worth: float, cuts_s: tuple[float, ...], found: bool
+) -> None:
+    """Log likelihood of seven, and of four where the video is cut."""
+    made = evidence(800, lambda t: np.where(t < 16, 0, -5))
+    likelihood = np.zeros_like(made.nearness)
+    likelihood[:40, made.largest] = likelihood[40:, made.largest - 5] = worth / 40
+    assert bool(steps.pieces_of(made, likelihood, cuts_s=cuts_s)) == found
+
+
+def test_a_step_takes_nothing_from_the_likelihood_of_either_offset() -> None:
+    """Each ten seconds have a true offset of their own."""
+    constant = evidence(1000, constantly(0))
+    nearness = constant.nearness.copy()
+    nearness[50:] = np.roll(nearness[50:], -50, axis=1)
+    alone, before = (
+        float(log_likelihood(made)[:50, made.largest].sum())
+        for made in (constant, replace(constant, nearness=nearness))
+    )
+    assert before == pytest.approx(alone, rel=0.1)
