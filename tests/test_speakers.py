@@ -230,6 +230,47 @@ def test_what_is_faint_beside_its_surroundings_is_not_audible() -> None:
     assert audible[430:470].all() and not audible[700:].any() and len(audible) == 1010
 
 
+def test_a_faint_voice_is_heard_from_five_seconds_after_a_loud_one() -> None:
+    """55 dB below it; and a recording that is faint all along is heard, but not its last bit."""
+    loud = np.tile(np.array([20_000.0, -20_000.0]), SAMPLES_PER_FRAME * 100)
+    samples = np.append(loud, loud[: SAMPLES_PER_FRAME * 200] * 10 ** (-55 / 20))
+    samples = np.append(samples, samples[-SAMPLES_PER_FRAME * 200 :])
+    audible = audible_frames(np.rint(samples).astype(np.int16), frames=600)
+    assert audible[:200].all() and not audible[200:324].any() and audible[326:].all()
+    faint = np.tile(np.array([3, -3], np.int16), SAMPLES_PER_FRAME * 10)
+    assert audible_frames(faint, frames=20).all()
+    assert not audible_frames(faint // 3 * (np.arange(len(faint)) % 4 < 2), frames=20).any()
+
+
+def test_cepstra_are_normalised_by_what_is_heard() -> None:
+    """Pauses neither move the mean nor are anything themselves."""
+    samples, _ = _conversation((0, 100), (1, 100))
+    audible = np.arange(200) % 50 < 30
+    samples[np.repeat(~audible, SAMPLES_PER_FRAME)] //= 100
+    sound = listen(samples, audible)
+    heard = sound.cepstra[np.repeat(audible, 4)]
+    np.testing.assert_allclose(heard.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(heard.std(axis=0), 1, atol=1e-3)
+    assert not sound.cepstra[np.repeat(~audible, 4)].any()
+
+
+def test_voices_are_told_apart_by_their_spread() -> None:
+    """An even voice and a lively one of the same mean."""
+    known = np.repeat([0, 1], 200)
+    noise = np.random.default_rng(4).normal(0, 1, (1600, 13))
+    cepstra = (noise * np.repeat([0.3, 2.0], 800)[:, None]).astype(np.float32)
+    likelihood = voice_likelihood(Sound(np.ones(400, bool), cepstra), known, speakers=2)
+    assert (likelihood.argmax(axis=1) == known).mean() > 0.95
+
+
+def test_who_never_spoke_has_the_average_voice() -> None:
+    """As likely on every frame as one who spoke on all of them."""
+    cepstra = np.random.default_rng(4).normal(5, 1, (1600, 13)).astype(np.float32)
+    sound = Sound(np.ones(400, bool), cepstra)
+    likelihood = voice_likelihood(sound, np.zeros(400, int), speakers=2)
+    np.testing.assert_allclose(likelihood[:, 1], likelihood[:, 0], atol=0.5)
+
+
 def test_evidence_is_on_the_clock_of_the_sound() -> None:
     """Window 20 at shift +3 is about the sound of frame 25, of a track that begins at frame 100."""
     dists = np.full((40, 31), 10, np.float32)
