@@ -20,6 +20,7 @@ from pipeline import (
     VideoVerdict,
     Workspace,
     api,
+    correct,
     dub,
     find_faces,
     label,
@@ -76,6 +77,30 @@ def test_a_clip_and_many_videos_take_a_loaded_scorer(
         score(faces, scorer=scorer, vshift=9)
 
 
+def test_a_clip_is_scored_with_the_options_given(faces: Faces, tmp_path: Path) -> None:
+    """Its features are saved where they are wanted."""
+    features = tmp_path / "clip.npy"
+    with pytest.warns(UserWarning, match=r"clip\.npy: 26 windows of \d+ values"):
+        clip = score_clip(faces.workspace.crop(0), vshift=7, save_features=features)
+    assert clip.dists.shape[1] == 15 and features.is_file()
+
+
+def test_a_video_is_looked_for_where_it_is_said_to_be(faces: Faces, tmp_path: Path) -> None:
+    """And not where it was."""
+    gone = tmp_path / "gone.mp4"
+    score(faces)
+    with pytest.raises(InputError, match=r"gone\.mp4"):
+        correct(faces, out=tmp_path / "out.mp4", video=gone)
+
+
+def test_results_are_made_again_when_asked(face_clip: Path, tmp_path: Path) -> None:
+    first = find_faces(face_clip, tmp_path, reference="mine", **OPTIONS)
+    assert first.workspace.reference == "mine"
+    assert find_faces(face_clip, tmp_path, reference="mine", **OPTIONS).was_complete
+    again = find_faces(face_clip, tmp_path, reference="mine", overwrite=True, **OPTIONS)
+    assert not again.was_complete
+
+
 def test_a_loaded_detector_is_recorded_as_it_is(no_face_clip: Path, tmp_path: Path) -> None:
     """Its file and its device, not the defaults of the options; its results are kept."""
     detector = SimpleNamespace(
@@ -114,10 +139,10 @@ def test_progress_is_called_to_the_end(faces: Faces, face_clip: Path, tmp_path: 
 
 
 def test_notices_are_warnings(no_face_clip: Path, tmp_path: Path) -> None:
-    """What the script prints when it finds nothing."""
-    with pytest.warns(UserWarning, match="No track: no face was found in any of 20 frames"):
+    """What the script prints when it finds nothing; of the line that called."""
+    with pytest.warns(UserWarning, match="No track: no face was found in any of 20 frames") as said:
         faces = find_faces(no_face_clip, tmp_path)
-    assert faces.tracks == 0
+    assert faces.tracks == 0 and {warning.filename for warning in said} == {__file__}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert score(faces) == []
@@ -181,6 +206,8 @@ def test_sentences_of_scripts_become_those_of_functions() -> None:
     assert api.python_words(sentence) == (
         "x is gone; call find_faces again with overwrite=True, or ./download_model.sh --only x"
     )
+    sentence = "--per_shot needs --correct; --videofile and --vshift can say more."
+    assert api.python_words(sentence) == ("per_shot=True needs out; video and vshift can say more.")
 
 
 def test_import_is_quick_and_loads_nothing() -> None:

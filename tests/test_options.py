@@ -23,7 +23,7 @@ import train_wav2lip
 from models import errors, s3fd, weights
 from models.device import resolve_precision, torch_device
 from models.errors import InputError, PipelineError, ToolkitError, WeightsError
-from models.options import check_choice, check_number, check_switch
+from models.options import check_choice, check_device, check_number, check_switch
 from pipeline import cli
 from pipeline.batch.options import BatchOptions
 from pipeline.dubbing import choose as dub_choose
@@ -255,6 +255,18 @@ def test_the_sentence_says_the_range() -> None:
     check_number("c", None, optional=True)
     check_switch("d", False)
     check_choice("e", "x", ("x", "y"))
+
+
+def test_open_limits_are_out_of_range() -> None:
+    """Neither end is inside; a device has a number and nothing behind it."""
+    check_number("a", 0.25, above=0, below=0.5)
+    for value in (0, 0.5):
+        with pytest.raises(InputError, match=r"above 0 and below 0\.5"):
+            check_number("a", value, above=0, below=0.5)
+    check_device("cuda:12")
+    for name in ("cuda:1x", "cuda:"):
+        with pytest.raises(InputError, match="cuda:NUMBER"):
+            check_device(name)
 
 
 def test_flags_are_named_as_they_are_typed(
