@@ -23,14 +23,21 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.of_answers import MUTANTS as OF_ANSWERS
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
+from tests.mutants.of_drawing import MUTANTS as OF_DRAWING
 from tests.mutants.of_family import MUTANTS as OF_FAMILY
 from tests.mutants.of_generators import MUTANTS as OF_GENERATORS
+from tests.mutants.of_media import MUTANTS as OF_MEDIA
 from tests.mutants.of_models import MUTANTS as OF_MODELS
+from tests.mutants.of_mouths import MUTANTS as OF_MOUTHS
 from tests.mutants.of_page import MUTANTS as OF_PAGE
 from tests.mutants.of_pipeline import MUTANTS as OF_PIPELINE
 from tests.mutants.of_reliability import MUTANTS as OF_RELIABILITY
+from tests.mutants.of_stores import MUTANTS as OF_STORES
+from tests.mutants.of_teaching import MUTANTS as OF_TEACHING
 from tests.mutants.of_texture import MUTANTS as OF_TEXTURE
 from tests.mutants.of_training import MUTANTS as OF_TRAINING
+from tests.mutants.of_verdict import MUTANTS as OF_VERDICT
+from tests.mutants.of_words import MUTANTS as OF_WORDS
 
 MUTANTS: tuple[Mutant, ...] = (
     *OF_PIPELINE,
@@ -44,6 +51,13 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_BATCH,
     *OF_TEXTURE,
     *OF_ANSWERS,
+    *OF_WORDS,
+    *OF_VERDICT,
+    *OF_TEACHING,
+    *OF_STORES,
+    *OF_MOUTHS,
+    *OF_MEDIA,
+    *OF_DRAWING,
 )
 LIMIT_S = 900
 

@@ -1,0 +1,276 @@
+"""Faults of stores, and of what a batch is told and says."""
+
+from tests.mutants.mutant import Mutant
+
+PASSING = "tests/test_passing_files.py"
+PICKLES = "tests/test_pickles.py"
+PROVENANCE = "tests/test_provenance.py"
+OPTIONS = "tests/test_batch_options.py"
+REPORT = "tests/test_batch_report.py"
+PROGRESS = "tests/test_progress.py"
+VIDEOS = "tests/test_batch_videos.py"
+MINUTE = f"{REPORT}::test_without_a_terminal_a_line_a_minute_says_how_long_it_takes"
+FREE = f"{OPTIONS}::test_free_memory_is_the_kernels_or_the_containers"
+END = f"{REPORT}::test_the_end_says_what_was_done_and_what_comes_next"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "half a copy of a killed run stays for ever",
+        "pipeline/store/swap.py",
+        "        for suffix in PASSING_SUFFIXES:",
+        "        for suffix in PASSING_SUFFIXES[1:]:",
+        (f"{PASSING}::test_what_an_earlier_run_left_is_cleared_by_every_name",),
+    ),
+    Mutant(
+        "old results stay beside the new ones",
+        "pipeline/store/swap.py",
+        '            remove(move.beside(".former"))',
+        "            pass",
+        (f"{PASSING}::test_new_results_take_the_place_of_old_ones_and_nothing_else_stays",),
+    ),
+    Mutant(
+        "what a link points to is deleted with it",
+        "pipeline/store/swap.py",
+        "path.is_dir() and not path.is_symlink()",
+        "path.is_dir()",
+        (f"{PASSING}::test_of_a_link_only_the_link_is_removed",),
+    ),
+    Mutant(
+        "numbers of the other byte order are misread",
+        "pipeline/store/safe_pickle.py",
+        "                dtype.order = order",
+        "                pass",
+        (f"{PICKLES}::test_numbers_are_read_from_every_protocol",),
+    ),
+    Mutant(
+        "columns of a stored array are read as rows",
+        "pipeline/store/safe_pickle.py",
+        'order == "F", raw',
+        "False, raw",
+        (f"{PICKLES}::test_numbers_are_read_from_every_protocol",),
+    ),
+    Mutant(
+        "faces that leave the picture are taken for pixels",
+        "pipeline/store/demo_files.py",
+        "NORMALISED = (-1.0, 2.0)",
+        "NORMALISED = (0.0, 1.0)",
+        (f"{PICKLES}::test_a_face_that_leaves_the_picture_is_in_fractions_too",),
+    ),
+    Mutant(
+        "the size of an old frame is a mean of ratios",
+        "pipeline/store/demo_files.py",
+        "np.median(positions[usable]",
+        "np.mean(positions[usable]",
+        (f"{PICKLES}::test_the_frame_size_survives_the_old_smoothing",),
+    ),
+    Mutant(
+        "a size that was given is guessed all the same",
+        "pipeline/store/demo_files.py",
+        "size_px = frame_size_px or _frame_size_px(",
+        "size_px = _frame_size_px(",
+        (f"{PICKLES}::test_an_unknown_frame_size_is_required",),
+    ),
+    Mutant(
+        "an array of which half was written is taken as whole",
+        "pipeline/store/array_file.py",
+        "if written != content.nbytes:",
+        "if False:",
+        (f"{PASSING}::test_a_disk_that_takes_half_of_an_array_is_full",),
+    ),
+    Mutant(
+        "passing arrays stay on the disk",
+        "pipeline/store/array_file.py",
+        "self._path.unlink(missing_ok=True)",
+        "pass",
+        (f"{PASSING}::test_a_disk_that_takes_half_of_an_array_is_full",),
+    ),
+    Mutant(
+        "any file as long as the recorded one is that file",
+        "pipeline/store/provenance.py",
+        '\n        and sha256(file) == recorded.get("sha256")',
+        "",
+        (f"{PROVENANCE}::test_a_file_is_known_by_its_content_wherever_it_lies",),
+    ),
+    Mutant(
+        "shard 3 of 16 is shard 16 of 3",
+        "run_batch.py",
+        "Shard(int(index), int(count))",
+        "Shard(int(count), int(index))",
+        (f"{REPORT}::test_a_shard_is_its_number_and_how_many_there_are",),
+    ),
+    Mutant(
+        "hours are left where minutes are",
+        "run_batch.py",
+        "(total - done) / per_s / 60:",
+        "(total - done) / per_s:",
+        (MINUTE,),
+    ),
+    Mutant(
+        "videos of earlier runs count as quick ones",
+        "run_batch.py",
+        "(done - self._first) /",
+        "done /",
+        (MINUTE,),
+    ),
+    Mutant(
+        "a line is logged for every video",
+        "run_batch.py",
+        "LOG_EVERY_S = 60.0",
+        "LOG_EVERY_S = 0.0",
+        (MINUTE,),
+    ),
+    Mutant(
+        "failures are told and not counted",
+        "run_batch.py",
+        "self._failed += 1",
+        "pass",
+        (MINUTE,),
+    ),
+    Mutant(
+        "a batch in which all failed has succeeded",
+        "run_batch.py",
+        "if batch.failed == batch.videos:",
+        "if batch.failed > batch.videos:",
+        (f"{REPORT}::test_a_batch_of_nothing_but_failures_has_failed",),
+    ),
+    Mutant(
+        "all videos are told to have been done before",
+        "run_batch.py",
+        "{batch.done_before} of {batch.videos} videos were",
+        "{batch.videos} of {batch.videos} videos were",
+        (END,),
+    ),
+    Mutant(
+        "a video of which nothing can be scored has no reason",
+        "pipeline/batch/video.py",
+        '" ".join(every) or "There is no face."',
+        "None",
+        (f"{VIDEOS}::test_videos_without_sound_or_face_are_lines",),
+    ),
+    Mutant(
+        "the seconds of a video are its frames",
+        "pipeline/batch/video.py",
+        'counts["frames"] / settings["frame_rate"]',
+        'counts["frames"]',
+        (f"{VIDEOS}::test_what_is_scored_in_memory_agrees_with_the_clips",),
+    ),
+    Mutant(
+        "an error of one video ends the worker",
+        "pipeline/batch/video.py",
+        "except ToolkitError as error:",
+        "except ZeroDivisionError as error:",
+        (f"{VIDEOS}::test_videos_without_sound_or_face_are_lines",),
+    ),
+    Mutant(
+        "tracks that are scored in memory hear their sound a frame late",
+        "pipeline/batch/video.py",
+        "samples = track_sound(whole, track.frames, frame_rate=FRAME_RATE)",
+        "samples = track_sound(whole, track.frames + 1, frame_rate=FRAME_RATE)",
+        (f"{VIDEOS}::test_what_is_scored_in_memory_is_what_was_cut",),
+    ),
+    Mutant(
+        "each worker may use all the free memory",
+        "pipeline/batch/options.py",
+        "return int(free_bytes() * USED_SHARE / workers)",
+        "return int(free_bytes() * USED_SHARE)",
+        (f"{OPTIONS}::test_memory_of_a_worker_is_its_share_or_what_was_asked_for",),
+    ),
+    Mutant(
+        "a GB that is asked for is a GiB",
+        "pipeline/batch/options.py",
+        "return int(self.memory_gb * 1e9)",
+        "return int(self.memory_gb * (1 << 30))",
+        (f"{OPTIONS}::test_memory_of_a_worker_is_its_share_or_what_was_asked_for",),
+    ),
+    Mutant(
+        "workers are started whatever memory they need",
+        "pipeline/batch/options.py",
+        "max(1, min(cores(), int(free_bytes() * USED_SHARE / (WORKER_GB * 1e9))))",
+        "cores()",
+        (f"{OPTIONS}::test_workers_are_one_a_core_as_far_as_memory_goes",),
+    ),
+    Mutant(
+        "a number of workers that is asked for is ignored",
+        "pipeline/batch/options.py",
+        "if self.workers:",
+        "if False:",
+        (f"{OPTIONS}::test_workers_are_one_a_core_as_far_as_memory_goes",),
+    ),
+    Mutant(
+        "memory that holds caches is not free",
+        "pipeline/batch/options.py",
+        'line.startswith("MemAvailable:")',
+        'line.startswith("MemFree:")',
+        (FREE,),
+    ),
+    Mutant(
+        "what a container uses already is free",
+        "pipeline/batch/options.py",
+        "int(limit) - used",
+        "int(limit)",
+        (FREE,),
+    ),
+    Mutant(
+        "the kernel's memory is free in a smaller container",
+        "pipeline/batch/options.py",
+        "free = min(free, max(",
+        "free = max(free, max(",
+        (FREE,),
+    ),
+    Mutant(
+        "rows of another version of the toolkit are gone on from",
+        "pipeline/batch/options.py",
+        '            "toolkit": TOOLKIT_VERSION,\n',
+        "",
+        (f"{OPTIONS}::test_rows_depend_on_what_changes_them_and_on_nothing_else",),
+    ),
+    Mutant(
+        "crops keep the pictures, too",
+        "pipeline/batch/options.py",
+        'every = self.keep == "all"',
+        'every = self.keep != "none"',
+        (f"{OPTIONS}::test_pictures_and_video_stay_only_where_all_is_kept",),
+    ),
+    Mutant(
+        "a batch keeps everything unasked",
+        "pipeline/batch/options.py",
+        'keep: Keep = "crops"',
+        'keep: Keep = "all"',
+        (f"{OPTIONS}::test_pictures_and_video_stay_only_where_all_is_kept",),
+    ),
+    Mutant(
+        "results go to the folder a worker was started in",
+        "pipeline/batch/options.py",
+        "str(data_dir.absolute())",
+        "str(data_dir)",
+        (f"{OPTIONS}::test_a_worker_is_told_where_and_how_it_works",),
+    ),
+    Mutant(
+        "a frame counts before it is done",
+        "pipeline/progress.py",
+        "        yield item\n        done += 1\n        progress(step, done, total())",
+        "        done += 1\n        progress(step, done, total())\n        yield item",
+        (f"{PROGRESS}::test_an_item_counts_once_it_is_done",),
+    ),
+    Mutant(
+        "a bar stops where the guess was too high",
+        "pipeline/progress.py",
+        "if not done or total() != done:",
+        "if not done:",
+        (f"{PROGRESS}::test_the_end_says_the_number_that_was_not_known_before",),
+    ),
+    Mutant(
+        "errors cannot show an odd name",
+        "pipeline/readable.py",
+        "for stream in (sys.stdout, sys.stderr):",
+        "for stream in (sys.stdout,):",
+        ("tests/test_readable.py::test_output_and_errors_show_any_name",),
+    ),
+    Mutant(
+        "bytes of a name are shown as other bytes",
+        "pipeline/readable.py",
+        "ESCAPED_BYTES.start + 0x80:02x",
+        "ESCAPED_BYTES.start:02x",
+        ("tests/test_readable.py::test_text_shows_the_bytes_of_a_name",),
+    ),
+)
