@@ -20,7 +20,6 @@ from pipeline import (
     VideoVerdict,
     Workspace,
     api,
-    correct,
     dub,
     find_faces,
     label,
@@ -83,14 +82,6 @@ def test_a_clip_is_scored_with_the_options_given(faces: Faces, tmp_path: Path) -
     with pytest.warns(UserWarning, match=r"clip\.npy: 26 windows of \d+ values"):
         clip = score_clip(faces.workspace.crop(0), vshift=7, save_features=features)
     assert clip.dists.shape[1] == 15 and features.is_file()
-
-
-def test_a_video_is_looked_for_where_it_is_said_to_be(faces: Faces, tmp_path: Path) -> None:
-    """And not where it was."""
-    gone = tmp_path / "gone.mp4"
-    score(faces)
-    with pytest.raises(InputError, match=r"gone\.mp4"):
-        correct(faces, out=tmp_path / "out.mp4", video=gone)
 
 
 def test_results_are_made_again_when_asked(face_clip: Path, tmp_path: Path) -> None:

@@ -352,13 +352,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/test_api.py::test_results_are_made_again_when_asked",),
     ),
     Mutant(
-        "correct from Python looks for the video where it was",
-        "pipeline/api.py",
-        "per_shot=per_shot,\n            video=None if video is None else Path(video),",
-        "per_shot=per_shot,\n            video=None,",
-        ("tests/test_api.py::test_a_video_is_looked_for_where_it_is_said_to_be",),
-    ),
-    Mutant(
         "score_clip from Python saves no features",
         "pipeline/api.py",
         "save_features=None if save_features is None else Path(save_features),",
