@@ -14,6 +14,7 @@ function that is called with how far a step is. Errors are `ToolkitError`s.
 """
 
 import contextlib
+import inspect
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ FUNCTIONS = {
     "run_wav2lip.py": "dub",
 }  # by the script whose stage they are
 SWITCHES = ("overwrite", "score", "per_shot")  # flags without a value
+PACKAGE = str(Path(__file__).parent)
 PARAMETERS = {"correct": "out", "videofile": "video"}  # flags that have another name here
 
 
@@ -327,7 +329,11 @@ def _audio_files(
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(sentence, stacklevel=3)
+    """A warning of the line that called the toolkit, from however deep inside."""
+    inside, frame = 1, inspect.currentframe()
+    while frame and frame.f_code.co_filename.startswith(PACKAGE):
+        inside, frame = inside + 1, frame.f_back
+    warnings.warn(sentence, stacklevel=inside)
 
 
 @contextlib.contextmanager

@@ -139,6 +139,15 @@ def test_notices_are_warnings(no_face_clip: Path, tmp_path: Path) -> None:
         assert score(faces) == []
 
 
+def test_warnings_from_deep_inside_are_of_the_line_that_called(
+    done: Workspace, tmp_path: Path
+) -> None:
+    """Python shows a warning once per line: one of the toolkit's own would hide the others."""
+    with pytest.warns(UserWarning, match="windows of ") as said:
+        score_clip(done.crop(0), save_features=tmp_path / "face.npy")
+    assert {warning.filename for warning in said} == {__file__}
+
+
 def _wrong(faces: Faces, face_clip: Path, work: Path) -> dict[str, tuple[Any, str]]:
     empty = Workspace(work, "empty")
     return {

@@ -37,6 +37,7 @@ from tests.mutants.of_teaching import MUTANTS as OF_TEACHING
 from tests.mutants.of_texture import MUTANTS as OF_TEXTURE
 from tests.mutants.of_training import MUTANTS as OF_TRAINING
 from tests.mutants.of_verdict import MUTANTS as OF_VERDICT
+from tests.mutants.of_voices import MUTANTS as OF_VOICES
 from tests.mutants.of_words import MUTANTS as OF_WORDS
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -53,6 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_ANSWERS,
     *OF_WORDS,
     *OF_VERDICT,
+    *OF_VOICES,
     *OF_TEACHING,
     *OF_STORES,
     *OF_MOUTHS,
