@@ -77,6 +77,16 @@ def test_a_voice_is_taken_out_of_music_that_repeats() -> None:
     assert _snr_db(speech, voice.separate_voice(speech)) > 5
 
 
+def test_a_voice_is_taken_out_of_clicks() -> None:
+    """What comes of a sudden over all pitches goes, too, not what sounds on alone."""
+    speech = babble(np.random.default_rng(2), seconds=3)[: 3 * RATE]
+    clicks = np.zeros(3 * RATE)
+    clicks[:: RATE // 8] = np.sqrt(np.square(speech, dtype=np.float64).mean() * RATE / 8)
+    mix = (0.2 * (speech + clicks)).clip(-32768, 32767).astype(np.int16)
+    before = _snr_db(speech, mix)
+    assert _snr_db(speech, voice.separate_voice(mix)) > before + 6
+
+
 def test_the_voice_stays_in_its_place_and_music_alone_nearly_vanishes() -> None:
     """A shift of one sample would be a lag; each half of the filters takes its part."""
     speech, mix = _mix(3)

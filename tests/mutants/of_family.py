@@ -176,7 +176,7 @@ OF_EXPERT = (
         "models/voice.py",
         "_without_clicks(_without_tones(around))",
         "_without_tones(around)",
-        (f"{VOICE}::test_a_voice_is_taken_out_of_music_that_repeats",),
+        (f"{VOICE}::test_a_voice_is_taken_out_of_clicks",),
     ),
     Mutant(
         "blocks of sound see nothing of their neighbours",
