@@ -51,7 +51,7 @@ FUNCTIONS = {
     "run_wav2lip.py": "dub",
 }  # by the script whose stage they are
 SWITCHES = ("overwrite", "score", "per_shot")  # flags without a value
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = Path(__file__).parent  # whose lines no warning is of
 PARAMETERS = {"correct": "out", "videofile": "video"}  # flags that have another name here
 
 
@@ -331,7 +331,7 @@ def _audio_files(
 def _warn(sentence: str) -> None:
     """A warning of the line that called the toolkit, from however deep inside."""
     inside, frame = 1, inspect.currentframe()
-    while frame and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame and Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
         inside, frame = inside + 1, frame.f_back
     warnings.warn(sentence, stacklevel=inside)
 

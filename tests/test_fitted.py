@@ -5,6 +5,7 @@ data, and tells on people only. Who measures anew, by the command that is named,
 """
 
 import importlib
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -82,10 +83,5 @@ FITTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("module", FITTED)
 def test_measured_numbers_are_those_of_the_last_measurement(module: str) -> None:
-    values = {}
-    for name in FITTED[module]:
-        value = importlib.import_module(module)
-        for part in name.split("."):
-            value = getattr(value, part)
-        values[name] = value
-    assert values == FITTED[module]
+    loaded = importlib.import_module(module)
+    assert {name: attrgetter(name)(loaded) for name in FITTED[module]} == FITTED[module]
