@@ -14,12 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import filelock
-
 from models.files import partial_path
 from pipeline.batch.videos import Video
 from pipeline.errors import InputError, PipelineError
 from pipeline.store.files import json_text
+from pipeline.store.folders import held_lock
 
 Line = dict[str, Any]
 DONE, FAILED = "done", "failed"  # status of a line
@@ -54,13 +53,13 @@ class Manifest:
     def __enter__(self) -> "Manifest":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path.with_name(f".{self.path.stem}.lock"), blocking=False)
-            self._stack.enter_context(lock)
+            lock = held_lock(
+                self.path.with_name(f".{self.path.stem}.lock"),
+                busy=f"Another run is working on {self.path}; wait for it or use another "
+                "--data_dir.",
+            )
+            self._stack.callback(lock.release)
             self._open()
-        except filelock.Timeout as error:
-            raise PipelineError(
-                f"Another run is working on {self.path}; wait for it or use another --data_dir."
-            ) from error
         except OSError as error:
             self._stack.close()
             raise self._unwritable(error) from error

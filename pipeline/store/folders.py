@@ -29,6 +29,27 @@ LONGEST_REFERENCE = 200  # bytes; file systems allow 255, and names get prefixes
 AnyFolders = TypeVar("AnyFolders", bound="Folders")
 
 
+def held_lock(path: Path, *, busy: str) -> filelock.BaseFileLock:
+    """Keeps a second run off what a file stands for, until it is released.
+
+    A killed run's lock goes with its process.
+
+    Args:
+        path: of the lock file, in a folder that is there.
+        busy: what to say where another run holds it.
+
+    Raises:
+        PipelineError: another run holds it.
+        OSError: the file cannot be written.
+    """
+    lock = filelock.FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise PipelineError(busy) from error
+    return lock
+
+
 @dataclass(frozen=True)
 class Folders:
     """Where one video's folders are: `DATA_DIR/<folder>/REFERENCE/`, or a folder of such folders.
@@ -68,22 +89,20 @@ class Folders:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second run off this reference; a killed run's lock goes with its process.
+        """Keeps a second run off this reference; see `held_lock`.
 
         Raises:
             PipelineError: another run holds it, or a file could not be read or written.
             InputError: DATA_DIR cannot be written.
         """
         path = self.data_dir / "pytmp" / f".{self.reference}.lock"
-        lock = filelock.FileLock(path, blocking=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise PipelineError(
-                f"Another run is working on reference {self.reference} in {self.data_dir}; "
-                "wait for it or use another --reference."
-            ) from error
+            lock = held_lock(
+                path,
+                busy=f"Another run is working on reference {self.reference} in {self.data_dir}; "
+                "wait for it or use another --reference.",
+            )
         except OSError as error:
             raise InputError(
                 f"--data_dir {self.data_dir} cannot be written ({error.strerror or error}); "

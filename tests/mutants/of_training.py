@@ -15,6 +15,9 @@ DETECTOR = "tests/test_training.py"
 RESUMED = "tests/test_resume.py"
 TOLD = "tests/test_training_words.py"
 CACHED = "tests/test_training_cache.py"
+SECOND_RUN = (
+    "tests/test_stopping.py::test_a_second_run_in_a_folder_is_refused_while_the_first_goes_on"
+)
 STOPPED = (
     "tests/test_stopping.py::"
     "test_run_stopped_by_a_signal_keeps_its_last_step_and_goes_on_as_if_never_stopped"
@@ -369,22 +372,16 @@ RESUME = (
     Mutant(
         "two training runs write into one folder at once",
         "training/loop/journal.py",
-        "self._lock.acquire()",
-        "pass",
-        (
-            "tests/test_stopping.py::"
-            "test_a_second_run_in_a_folder_is_refused_while_the_first_goes_on",
-        ),
+        'folder / ".run.lock"',
+        'folder / f".run{id(self)}.lock"',
+        (SECOND_RUN,),
     ),
     Mutant(
         "a run that has ended keeps others out of its folder",
         "training/loop/journal.py",
         "self._lock.release()",
         "pass",
-        (
-            "tests/test_stopping.py::"
-            "test_a_second_run_in_a_folder_is_refused_while_the_first_goes_on",
-        ),
+        (SECOND_RUN,),
     ),
     Mutant(
         "a resumed run takes another seed, rate or objective",

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 from matplotlib.figure import Figure
 
-from pipeline.errors import PipelineError
 from pipeline.store.files import write_text
+from pipeline.store.folders import held_lock
 from training.loop.checkpoint import replacing, unwritable
 
 SMOOTHED_ROWS = 25
@@ -89,13 +88,11 @@ class Journal:
             PipelineError: another run is working in the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(folder / ".run.lock", blocking=False)
-        try:
-            self._lock.acquire()
-        except filelock.Timeout as error:
-            raise PipelineError(
-                f"Another run is training in {folder}; wait for it, stop it, or use another --run."
-            ) from error
+        self._lock = held_lock(
+            folder / ".run.lock",
+            busy=f"Another run is training in {folder}; wait for it, stop it, or use another "
+            "--run.",
+        )
         self._file = folder / "train.jsonl"
         self._picture = folder / "curves.png"
         # A run that starts anew keeps nothing of one that left no checkpoint.
