@@ -73,6 +73,16 @@ def make_wav(
     return path
 
 
+def with_second_sound(film: Path, first: Path, second: Path) -> Path:
+    """A copy of a film's picture with two sounds, of which players take the first."""
+    path = film.with_name(f"two_sounds_{film.name}")
+    inputs = (word for file in (film, first, second) for word in ("-i", file))
+    maps = ("-map", "0:v", "-map", "1:a", "-map", "2:a")
+    flags = ("-disposition:a:0", "default", "-disposition:a:1", "0")
+    ffmpeg(*inputs, *maps, "-c", "copy", *flags, path)
+    return path
+
+
 def still_track(box: Box, first: int = 0, frames: int = 75) -> Track:
     """A face that does not move."""
     return Track(np.arange(first, first + frames), np.tile(np.array(box, float), (frames, 1)))

@@ -7,10 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from models.features import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.dubbing import blend
-from pipeline.dubbing.driving_audio import Voice
+from pipeline.dubbing.driving_audio import Voice, read_voice
 from pipeline.dubbing.face_path import FacePath, Pads, Region
 from pipeline.dubbing.source_frames import Fit
 from pipeline.faces import tracks
@@ -22,7 +23,8 @@ from pipeline.texture import compose, library
 from pipeline.texture.library import FacePaths, Gatherer, Library
 from pipeline.texture.plan import Eased, Planner, Texture, TexturedFace
 from pipeline.texture.sentence import Fitting
-from tests.texture_kit import BOX, SIZE_PX, Levels
+from tests.dub_kit import make_film, with_second_sound
+from tests.texture_kit import BOX, SIZE_PX, Levels, head, openings, stored, tone
 
 CLICK_S = 2.0  # when the sound is loud, for two frames
 
@@ -301,3 +303,33 @@ def test_what_is_proposed_is_for_the_frame_that_is_shown(
         assert (sentence.positions.tolist(), sentence.sources.tolist()) == (positions, sources)
         for at, source in enumerate(sources):
             assert abs(float(sentence.drawn.read(at).mean()) - _level(source)) <= 1
+
+
+def test_mouths_are_chosen_by_the_sound_stream_they_are_to_say(tmp_path: Path) -> None:
+    """The second of a file's two, as if it were alone; the first is loud and chooses others."""
+    opened = openings(100)
+    film = make_film(tmp_path / "film.mkv", seconds=1)
+    for name, level in (("first.wav", 1.0), ("second.wav", 0.2)):
+        wavfile.write(tmp_path / name, SAMPLE_RATE, tone(np.full(25, level)))
+    model: Any = Levels()
+    second = tmp_path / "second.wav"
+    both = with_second_sound(film, tmp_path / "first.wav", second)
+    paths = _path(100)
+    voices = read_voice(second), read_voice(both, audio_stream=1)
+    with ExitStack() as stack:
+        planner = Planner(
+            [TexturedFace(n, paths, paths.face.at, voice, 0.0) for n, voice in enumerate(voices)],
+            model,
+            folder=tmp_path,
+            stack=stack,
+            size_px=SIZE_PX,
+            frame_rate=25.0,
+            matrix="bt601",
+        )
+        libraries = planner.gather((stored(head(one)) for one in opened), tone(opened))
+        planned = planner.plan(
+            libraries, lambda faces, _: np.zeros_like(faces), frames=10, fit="video"
+        )
+        alone, chosen = planned[0].own, planned[1].own
+    assert alone is not None and chosen is not None
+    np.testing.assert_array_equal(chosen, alone)

@@ -40,6 +40,7 @@ class Voice:
             long as a window: lips close before they speak and after.
         duration_s: of the file.
         cepstra: (12, columns) float32 where the generator hears these, see models/speech2vid.py.
+        audio_stream: index among the file's sound streams; None for the one players take.
     """
 
     path: Path
@@ -47,11 +48,16 @@ class Voice:
     mel: np.ndarray
     duration_s: float
     cepstra: np.ndarray | None = None
+    audio_stream: int | None = None
 
     @property
     def end_s(self) -> float:
         """When it ends on the output's clock."""
         return self.delay_s + self.duration_s
+
+    def samples(self) -> np.ndarray:
+        """(n,) int16 of the same sound as it is in the file, mono 16 kHz, from its own start."""
+        return _samples(self.path, self.audio_stream)
 
     def windows(self, times_s: np.ndarray) -> np.ndarray:
         """What the generator hears at some times of the output.
@@ -108,7 +114,7 @@ def read_voice(
     Raises:
         InputError: there is no sound in it.
     """
-    samples = decode.read_audio(path, info=decode.probe(path, audio_stream=audio_stream))
+    samples = _samples(path, audio_stream)
     if not samples.size:
         raise InputError(f"{path} has no sound; give a file with some to --audio.")
     if separate_voice:
@@ -121,7 +127,11 @@ def read_voice(
         if cepstra is not None:
             middles = np.arange(cepstra.shape[1]) * COLUMN_STEP + COLUMN_SAMPLES // 2
             cepstra[:, ~spoken[(middles // MEL_STEP).clip(max=len(spoken) - 1)]] = 0
-    return Voice(path, delay_s, mel, len(samples) / SAMPLE_RATE, cepstra)
+    return Voice(path, delay_s, mel, len(samples) / SAMPLE_RATE, cepstra, audio_stream)
+
+
+def _samples(path: Path, audio_stream: int | None) -> np.ndarray:
+    return decode.read_audio(path, info=decode.probe(path, audio_stream=audio_stream))
 
 
 def speech(samples: np.ndarray) -> np.ndarray:

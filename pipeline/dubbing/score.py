@@ -53,10 +53,14 @@ def score_dubbed(
     embedders = {number: scorer.lip_embedder() for number in voices}
     for number, crop in _crops(video, faces, frame_rate, crop_scale=crop_scale):
         embedders[number].add(crop)
-    samples_of = {path: decode.read_audio(path) for path in {v.path for v in voices.values()}}
+    # A sound is read once for all that speak it.
+    by_sound = {(voice.path, voice.audio_stream): voice for voice in voices.values()}
+    samples_of = {sound: voice.samples() for sound, voice in by_sound.items()}
     scores: dict[str, dict[str, Any]] = {}
     for number, voice in voices.items():
-        samples = _sound(samples_of[voice.path], voice.delay_s, faces[number][0], frame_rate)
+        track, _ = faces[number]
+        own = samples_of[voice.path, voice.audio_stream]
+        samples = _sound(own, voice.delay_s, track, frame_rate)
         new = scorer.score_lips(embedders.pop(number).finish(), samples)
         old = (
             scorer.score(workspace.crop(number)).sync if workspace.crop(number).is_file() else None

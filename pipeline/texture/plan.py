@@ -16,7 +16,7 @@ from pipeline.dubbing import face_path, source_frames
 from pipeline.dubbing.driving_audio import Voice
 from pipeline.dubbing.face_path import Region
 from pipeline.dubbing.source_frames import Fit
-from pipeline.media import decode, yuv
+from pipeline.media import yuv
 from pipeline.progress import Progress
 from pipeline.store.array_file import ArrayFile
 from pipeline.sync.scorer import SyncModel
@@ -267,7 +267,7 @@ def _textured(sentence: Sentence, library: Library, model: SyncModel) -> Texture
     if library.reason or not len(sentence.positions):
         nowhere = np.zeros((0, 3, 3))
         return Texture(sentence.positions, sentence.drawn, None, nowhere, None, library)
-    own = sentence.chosen(library, model, decode.read_audio(sentence.voice.path))
+    own = sentence.chosen(library, model, sentence.voice.samples())
     return shown_texture(sentence, library, own)
 
 

@@ -146,7 +146,7 @@ def _line(
     library = planner.gather(dubbed_mouths.planes(source), sound)[part.track]
     frames = round((speaker.path.start_s + args.seconds) * source.frame_rate)
     sentence = planner.sentences(draw, frames=frames, fit="video")[part.track]
-    return Line(part, sentence, library, decode.read_audio(voice.path))
+    return Line(part, sentence, library, voice.samples())
 
 
 def person(
