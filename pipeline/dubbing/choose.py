@@ -119,6 +119,11 @@ class Source:
     audio_stream: int | None
     duration_s: float | None
 
+    @property
+    def claimed_frames(self) -> int | None:
+        """How many it has at its rate by its header; None where that says nothing."""
+        return round(self.duration_s * self.frame_rate) if self.duration_s else None
+
 
 def find_source(workspace: Workspace, video_file: Path | None = None) -> tuple[Source, list[str]]:
     """The input of run_pipeline.py, else video.avi of the workspace.

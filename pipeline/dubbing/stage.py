@@ -242,7 +242,8 @@ def _textured(
         info = decode.probe(source.path, audio_stream=source.audio_stream)
         samples = decode.read_audio(source.path, info=info)
     libraries = planner.gather(
-        counted(buffers, "own mouths", progress=progress, total=lambda: frames), samples
+        counted(buffers, "own mouths", progress=progress, total=lambda: source.claimed_frames),
+        samples,
     )
     if options.texture_video:
         library = planner.gather_from(
@@ -318,7 +319,6 @@ def _write(
 ) -> tuple[int, dict[int, int]]:
     counts: dict[int, int] = {}
     written = 0
-    guess = round(source.duration_s * source.frame_rate) if source.duration_s else None
     with Mp4Writer(
         staging.dubbed_video,
         size_px=source.size_px,
@@ -328,7 +328,8 @@ def _write(
         colour=source.colour,
         sar=source.sar,
     ) as writer:
-        reported = counted(made, "new mouths", progress=progress, total=lambda: total or guess)
+        known = total or source.claimed_frames
+        reported = counted(made, "new mouths", progress=progress, total=lambda: known)
         for buffer, changed in reported:
             writer.write(buffer)
             written += 1
