@@ -12,6 +12,7 @@ from models.weights import WeightsFile
 from pipeline.dubbing.face_path import Pads
 from pipeline.dubbing.stage import DubOptions, dub
 from pipeline.errors import InputError
+from pipeline.media import decode
 from pipeline.store.files import write_json
 from pipeline.texture.library import Library
 from pipeline.texture.plan import Planner
@@ -46,17 +47,17 @@ class _RedMouth(MouthShowsSound):
 
 
 @pytest.mark.parametrize("texture", ["none", "own"])
-@pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
+@pytest.mark.parametrize(("size", "matrix"), [("200x720", "bt709"), (SIZE, "bt601")])
 def test_a_mouth_has_the_colour_that_was_drawn(
-    texture: str, matrix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texture: str, size: str, matrix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On skin, whichever colours the film's levels stand for."""
+    """On skin, whether levels stand for colours as in high definition or not."""
     network = _RedMouth(), WeightsFile("stub", "0" * 64)
     monkeypatch.setattr(weights, "load_wav2lip", lambda checkpoint, *, device: network)
-    tags = f"colorspace={matrix}:color_primaries={matrix}:color_trc={matrix}"
-    skin = f"color=0xb08060:s={SIZE}:r=25:d=0.2,format=yuv420p,setparams={tags}"
+    skin = f"color=0xb08060:s={size}:r=25:d=0.2,format=yuv420p"
     film = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", skin, "-c:v", "ffv1", film)
+    assert decode.probe(film).colour.matrix == matrix
     work = workspace_of(tmp_path, film, still_track(LEFT, frames=5))
     audio = make_wav(tmp_path / "a.wav", seconds=0.2)
     frames = frames_of(run_dub(work, audio={None: audio}, texture=texture).video)
