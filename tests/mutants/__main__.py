@@ -24,6 +24,7 @@ from tests.mutants.of_answers import MUTANTS as OF_ANSWERS
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_drawing import MUTANTS as OF_DRAWING
+from tests.mutants.of_dubbing import MUTANTS as OF_DUBBING
 from tests.mutants.of_family import MUTANTS as OF_FAMILY
 from tests.mutants.of_generators import MUTANTS as OF_GENERATORS
 from tests.mutants.of_media import MUTANTS as OF_MEDIA
@@ -60,6 +61,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_MOUTHS,
     *OF_MEDIA,
     *OF_DRAWING,
+    *OF_DUBBING,
 )
 LIMIT_S = 900
 
