@@ -38,6 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
         parser, steps=2000, lr=1e-3, warmup=50, average=0.996, weight_decay=0.02
     )
     run("--init", help="Weights to start from; auto takes those of run_syncnet.py.")
+    run("--init_share", type=float, default=0.0,
+        help="Share of the weights of --init in those that are reported on and exported; the rest "
+        "are this run's. Between both, a network may know the new clips and unlearn less.")
     run("--network", choices=NETWORKS,
         help="What is trained, from nothing. Without it, the network of --init, or small.")
     run("--patience", type=int, default=0,

@@ -17,5 +17,6 @@ python train_syncnet.py --data "$TRACKS" --val "$OTHERS" --val_without $UNCLEAR 
     --min_confidence 1.0 --max_offset 10 --drawn 0 --cache "$WORK/cache" --cache_gb 20.0 \
     --grey 0.1 --workers 1 --run "$WORK/run" --export "$EXPORT" --device cpu --seed 7 \
     --log_every 20 --save_every 100 --eval_every 1000 --patience 0 --steps 1390 \
-    --objective multiway --refusal 0 --negatives same --refine_at 400 900 1400 --excerpts 16 --lr 0.001 \
-    --warmup 50 --average 0.996 --dropout 0.3 --weight_decay 0.02 --precision bf16
+    --objective multiway --refusal 0 --init_share 0 --negatives same \
+    --refine_at 400 900 1400 --excerpts 16 --lr 0.001 --warmup 50 --average 0.996 \
+    --dropout 0.3 --weight_decay 0.02 --precision bf16

@@ -15,4 +15,4 @@ python train_syncnet.py --preset siamese --data "$TRACKS" --val "$OTHERS" --val_
     --min_confidence 1.0 --max_offset 10 --drawn 0 --cache "$WORK/cache" --cache_gb 20.0 \
     --grey 0.1 --workers 1 --run "$WORK/run" --export "$EXPORT" --device cpu --seed 1 \
     --log_every 20 --save_every 100 --eval_every 2000 --patience 0 --steps 20000 --refusal 0 \
-    --average 0.996 --precision fp32
+    --init_share 0 --average 0.996 --precision fp32

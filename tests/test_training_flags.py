@@ -651,6 +651,42 @@ def _dropout(kit: Kit) -> None:
     assert len(set(losses)) == 3
 
 
+@_row("init_share")
+def _init_share(kit: Kit) -> None:
+    start = kit.tmp_path / "start.safetensors"
+    weights.write_own(SyncNet(SHORT), start, config=SHORT)
+    init = weights.load_syncnet(str(start), device=torch.device("cpu"))[0].state_dict()
+    reported: list[SyncNet] = []
+
+    class Nothing:
+        def summary(self) -> dict[str, float]:
+            return {}
+
+        def share_right(self) -> float:
+            return 0.0
+
+    def agreement(model: SyncNet, *_: Any, **__: Any) -> Nothing:
+        reported.append(model)
+        return Nothing()
+
+    kit.patch.setattr(syncnet_task, "agreement", agreement)
+    for flags, share in (((), 0.0), (("--init_share", 0.25), 0.25), (("--init_share", 0.9), 0.9)):
+        more = ("--init", start, "--lr", 0.05, *flags)
+        val = ("--val", kit.folders / "val", "--eval_every", 1)
+        own = kit.syncnet(*more, *val, learns=True).run.average.model.state_dict()
+        file = kit.tmp_path / f"{share}.safetensors"
+        kit.syncnet(*more, "--export", file, learns=True)
+        written, _ = weights.load_syncnet(str(file), device=torch.device("cpu"))
+        for network in (written.state_dict(), reported.pop().state_dict()):
+            for name in ("netcnnlip.0.weight", "netcnnaud.1.running_mean"):
+                assert not torch.allclose(own[name], init[name], atol=1e-4)
+                wanted = share * init[name] + (1 - share) * own[name]
+                torch.testing.assert_close(network[name], wanted)
+    for bad, told in ((1, "less than 1"), (-0.1, "is a share of 0 to 1")):
+        assert told in kit.syncnet("--init", start, "--init_share", bad).err
+    assert "give --init, too" in kit.syncnet("--init_share", 0.5).err
+
+
 # Of train_wav2lip.py.
 
 
@@ -895,7 +931,7 @@ DEFAULTS = {
     | {"val_without": [], "drawn": None, "grey": 0.1, "patience": 0, "steps": 2000, "warmup": 50}
     | {"objective": "multiway", "negatives": "same", "refine_at": [300, 800, 1400]}
     | {"excerpts": 16, "average": 0.996, "dropout": None, "weight_decay": 0.02}
-    | {"network": None, "windows": None, "refusal": 0.0},
+    | {"network": None, "windows": None, "refusal": 0.0, "init_share": 0.0},
     WAV2LIP: BOTH
     | {"stage": "gan", "filelists": None, "teacher": "auto", "taught_steps": 300, "expert": None}
     | {"width": 0.25, "steps": 3000, "batch_size": 16, "warmup": 100, "average": 0.998}

@@ -1,5 +1,6 @@
 """A training run of a SyncNet: its part of the loop (fit.py), and calibration at the end."""
 
+import copy
 import math
 from collections import deque
 from dataclasses import replace
@@ -86,6 +87,7 @@ class SyncNetTask(Task):
             across=options.negatives != "same",
             windows=options.windows,
         )
+        self._start = {name: value.clone() for name, value in model.state_dict().items()}
         self._recent: deque[float] = deque(maxlen=100)
         self._calibrated: dict[str, Any] | None = None
 
@@ -148,7 +150,8 @@ class SyncNetTask(Task):
 
     def report(self, average: SyncNet, step: int) -> Report:
         """Sync accuracy of the averaged network on other people."""
-        agreeing = agreement(average, self.data.unseen, self._group, seed=self._options.seed)
+        mixed = self._mixed(average)
+        agreeing = agreement(mixed, self.data.unseen, self._group, seed=self._options.seed)
         figures = {f"unseen {k}": v for k, v in agreeing.summary().items() if v is not None}
         return Report(figures, agreeing.share_right())
 
@@ -199,6 +202,7 @@ class SyncNetTask(Task):
 
     def finished(self, average: SyncNet) -> SyncNet:
         """The network calibrated on other people; without any, nothing of it is reliable."""
+        average = self._mixed(average)
         without = self._without()
         clips = [clip for clip in self.data.unseen if clip.reference not in without]
         if self.data.unseen:
@@ -211,6 +215,20 @@ class SyncNetTask(Task):
                 "weights is called reliable until python -m training.calibrate has looked at some."
             )
         return average
+
+    def _mixed(self, average: SyncNet) -> SyncNet:
+        """A copy, moved towards the weights of the start by --init_share.
+
+        The line from where fine-tuning starts to where it ends: Wortsman et al., "Robust
+        fine-tuning of zero-shot models", CVPR 2022.
+        """
+        mixed = copy.deepcopy(average)
+        share = self._options.init_share
+        with torch.no_grad():
+            for name, value in mixed.state_dict().items():
+                if share and value.is_floating_point():
+                    value.lerp_(self._start[name].to(value.device), share)
+        return mixed
 
     def _without(self) -> frozenset[str]:
         named = self._options.val_without

@@ -23,6 +23,7 @@ class TrainOptions(ClipOptions):
     drawn: int | None = resume.fixed()
     grey: float = resume.fixed()
     init: str | None = resume.fixed()
+    init_share: float = resume.free()  # nothing that is trained depends on it
     network: Network | None = resume.fixed()
     patience: int = resume.free()
     objective: str = resume.fixed()
@@ -47,6 +48,10 @@ def check_options(options: TrainOptions, group: Processes) -> None:
     )
     if not (0 <= options.average < 1 and 0 <= options.grey <= 1):
         raise InputError("--average and --grey are shares of 0 to 1; see --help.")
+    if not 0 <= options.init_share < 1:
+        raise InputError("--init_share is a share of 0 to 1, less than 1; see --help.")
+    if options.init_share and not options.init:
+        raise InputError("--init_share is of the weights of --init; give --init, too.")
     if options.drawn is not None and options.drawn < 0:
         raise InputError("--drawn must not be negative; see --help.")
     if options.dropout is not None and not 0 <= options.dropout < 1:
