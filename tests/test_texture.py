@@ -39,6 +39,7 @@ from tests.texture_kit import (
     openings,
     scene,
     tone,
+    traits_of,
 )
 
 REGION = Region(10, 120, 30, 130)  # BOX, in whole pixels
@@ -47,7 +48,7 @@ REGION = Region(10, 120, 30, 130)  # BOX, in whole pixels
 # Which mouth is chosen.
 
 
-@pytest.mark.parametrize("first", [None, 2])
+@pytest.mark.parametrize("first", [None, 0, 2])
 def test_the_path_is_the_cheapest_of_all(first: int | None) -> None:
     """Against every path there is; a step to the following mouth is free."""
     rng = np.random.default_rng(3)
@@ -60,7 +61,7 @@ def test_the_path_is_the_cheapest_of_all(first: int | None) -> None:
 
     def cost(path: tuple[int, ...]) -> float:
         total = sum(step(*pair) for pair in itertools.pairwise(path)) + (
-            step(first, path[0]) if first else 0
+            0 if first is None else step(first, path[0])
         )
         return total + sum(float(showing[i, mouth]) for i, mouth in enumerate(path))
 
@@ -70,20 +71,7 @@ def test_the_path_is_the_cheapest_of_all(first: int | None) -> None:
 
 
 def _traits(shape: np.ndarray, **changed: Any) -> Traits:
-    """Faces that differ in their shapes only, ten seconds apart from everything."""
-    count = len(shape)
-    same = np.zeros((count, 3), np.float32)
-    given: dict[str, Any] = {
-        "times_s": 100 + 10.0 * np.arange(count),
-        "shape": shape.astype(np.float32),
-        "pose": same,
-        "surroundings": same,
-        "opening": np.zeros(count, np.float32),
-        "sound": None,
-        "lips": None,
-        "pause": np.zeros(count, bool),
-    }
-    return Traits(**(given | changed))
+    return traits_of(len(shape), **{"shape": shape.astype(np.float32)} | changed)
 
 
 def _costs(frames: Traits, own: Traits) -> np.ndarray:

@@ -32,6 +32,7 @@ from tests.texture_kit import (
     scene,
     stored,
     tone,
+    traits_of,
 )
 
 LEFT, TOP, RIGHT, BOTTOM = map(int, BOX)
@@ -63,19 +64,8 @@ def test_ranks_stand_for_the_own_values_of_the_same_rank() -> None:
 
 
 def _own(opening: np.ndarray, sound: np.ndarray | None, **changed: Any) -> Traits:
-    count = len(opening)
-    same = np.zeros((count, 3), np.float32)
-    given: dict[str, Any] = {
-        "times_s": 100 + 10.0 * np.arange(count),
-        "shape": same,
-        "pose": same,
-        "surroundings": same,
-        "opening": opening.astype(np.float32),
-        "sound": sound,
-        "lips": None,
-        "pause": np.zeros(count, bool),
-    }
-    return Traits(**(given | changed))
+    given = {"opening": opening.astype(np.float32), "sound": sound}
+    return traits_of(len(opening), **given | changed)
 
 
 def test_hearing_is_trusted_as_far_as_it_tells_what_it_has_not_learned_from() -> None:

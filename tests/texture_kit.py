@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.media.mp4 import Mp4Writer, Sound
 from pipeline.sync.scorer import SyncScorer
 from pipeline.texture.library import FacePaths
 from pipeline.texture.plan import Planner, TexturedFace
+from pipeline.texture.traits import Traits
 
 SIZE_PX = (160, 150)
 BOX = (30.0, 10.0, 130.0, 120.0)  # of the face
@@ -127,6 +129,22 @@ class Levels:
 def track(frames: int) -> Track:
     """The head does not move."""
     return Track(np.arange(frames), np.tile(np.array(BOX), (frames, 1)))
+
+
+def traits_of(count: int, **changed: Any) -> Traits:
+    """Faces that differ only in what is given, ten seconds apart from each other and the rest."""
+    same = np.zeros((count, 3), np.float32)
+    given: dict[str, Any] = {
+        "times_s": 100 + 10.0 * np.arange(count),
+        "shape": same,
+        "pose": same,
+        "surroundings": same,
+        "opening": np.zeros(count, np.float32),
+        "sound": None,
+        "lips": None,
+        "pause": np.zeros(count, bool),
+    }
+    return Traits(**(given | changed))
 
 
 def film(path: Path, opened: np.ndarray, sound: Path) -> Path:
