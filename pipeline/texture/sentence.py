@@ -240,8 +240,8 @@ class Sentence:
         return strange
 
     def joins(self, library: Library, own: np.ndarray) -> np.ndarray:
-        """Frames whose mouth does not follow the one before it."""
-        follows = (own[:-1] >= 0) & (library.following[own[:-1]] == own[1:])
+        """Frames whose mouth does not follow the one before it; none follows, and -1 is none."""
+        follows = (own >= 0)[:-1] & (own >= 0)[1:] & (library.following[own[:-1]] == own[1:])
         return np.flatnonzero(~(follows & (np.diff(self.positions) == 1))) + 1
 
     def easing(self, library: Library, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -256,6 +256,8 @@ class Sentence:
             if self.positions[join] != self.positions[join - 1] + 1:
                 continue
             for at in range(max(0, join - EASED_FRAMES), min(len(own), join + EASED_FRAMES)):
+                if self.positions[at] - self.positions[join] != at - join:
+                    continue  # the face was away between it and the join
                 beyond = own[join - 1] if at >= join else own[join]
                 steps = at - join + 1 if at >= join else at - join
                 there = beyond + steps
