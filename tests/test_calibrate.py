@@ -23,11 +23,16 @@ class Seen:
     def __init__(self) -> None:
         self.measured: list[tuple[list[str], Options, str]] = []
         self.caches: list[Path] = []
+        self.persons: list[dict[str, str]] = []
 
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Replaces tracks by names and pieces by made-up ones, and records the calls."""
+    """Replaces tracks by names and pieces by made-up ones, and records the calls.
+
+    There are twenty pieces of each clip. In a folder called misleading somebody else's sound fits
+    as well as one's own.
+    """
     calls = Seen()
 
     def files(folders: list[Path]) -> list[Path]:
@@ -46,8 +51,16 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Seen:
         )
 
     def measure(
-        _: SyncNet, clips: list[Clip], *, options: Options, device: torch.device, **__: object
+        _: SyncNet,
+        clips: list[Clip],
+        *,
+        options: Options,
+        persons: dict[str, str],
+        device: torch.device,
+        **__: object,
     ) -> list[Piece]:
+        calls.persons.append(persons)
+        fits = clips[0].reference.startswith("misleading")
         calls.measured.append(([clip.reference for clip in clips], options, str(device)))
         rng = np.random.default_rng(options.seed)
         return [
@@ -56,13 +69,13 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Seen:
                 125,
                 120,
                 reliability.numbers(
-                    rng.normal(10, 1, (120, 31)) - 2 * own * (np.arange(31) == 15),
+                    rng.normal(10, 1, (120, 31)) - 2 * (own or fits) * (np.arange(31) == 15),
                     audible_share=1,
                 ),
                 not own,
                 own or None,
             )
-            for index in range(40)
+            for index in range(20 * len(clips))
             for own in (True, False)
         ]
 
@@ -98,6 +111,7 @@ def test_exported_weights_are_the_same_network_calibrated(
         assert torch.equal(value, model.state_dict()[name])
     assert not before.config.is_calibrated and model.config.is_calibrated
     assert model.config.calibration is not None and model.config.calibration.people == 8
+    assert model.config.calibration.vshift == Options().vshift == 15
     output = capsys.readouterr()
     assert "out.safetensors written; the model card is out.json beside it" in output.out
     assert "broken: no sound" in output.err
@@ -145,6 +159,51 @@ def test_other_people_are_measured_with_another_seed(
     assert {device for _, _, device in recorder.measured} == {"cpu"}
     assert recorder.caches == [tmp_path / "c"] * 2
     assert "other people" in capsys.readouterr().out
+
+
+def test_other_people_check_what_was_fitted_without_them(
+    tmp_path: Path, tiny: Path, recorder: Seen
+) -> None:
+    """Sounds that would mislead the network are called reliable, and the figures say so."""
+    figures = tmp_path / "figures.json"
+    flags = ("--val", tmp_path / "misleading", "--val_without", "b", "--json", figures)
+    assert _run(tmp_path, tiny, *flags) == 0
+    table = json.loads(figures.read_text())
+    (fitted,), (others,) = table["fitted_on"], table["other_people"]
+    assert (fitted["own"], others["own"]) == (40, 20)
+    assert fitted["foreign_reliable"][0] < 0.1 and others["foreign_reliable"][0] > 0.5
+
+
+def _people(folder: Path, **persons: str) -> None:
+    folder.mkdir()
+    rows = [f"{reference},{person}\n" for reference, person in persons.items()]
+    (folder / "people.csv").write_text("reference,person\n" + "".join(rows))
+
+
+def test_who_is_on_which_clip_is_read_of_both_sides(
+    tmp_path: Path, tiny: Path, recorder: Seen
+) -> None:
+    """For the pieces of both, which are of people; nobody may be on both sides."""
+    _people(tmp_path / "x", a="anna")
+    _people(tmp_path / "v", a="vera")
+    _people(tmp_path / "w", b="anna")
+    assert _run(tmp_path, tiny, "--val", tmp_path / "v") == 0
+    assert recorder.persons == [{"x/a": "anna", "v/a": "vera"}] * 2
+    with pytest.raises(calibrate.InputError, match="anna is in --data and in --val"):
+        _run(tmp_path, tiny, "--val", tmp_path / "w")
+    assert len(recorder.measured) == 2
+
+
+@pytest.mark.parametrize(("word", "file"), [("auto", "syncnet_small"), ("judge", "judge_small")])
+def test_the_card_of_bundled_weights_goes_with_what_is_made_of_them(
+    word: str, file: str, tmp_path: Path, recorder: Seen
+) -> None:
+    """Of both that are named by a word."""
+    out = tmp_path / "out.safetensors"
+    assert _run(tmp_path, Path(word), "--export", out) == 0
+    made, bundled = card.read(out), weights.OWN_DIR / f"{file}.json"
+    assert made is not None and made["starts_from"]["file"] == f"{file}.safetensors"
+    assert made["starts_from"]["card"] == json.loads(bundled.read_text("utf-8"))
 
 
 def test_defaults_measure_without_a_lasting_cache(

@@ -112,7 +112,8 @@ def _export(
     tracks: int,
 ) -> None:
     """Writes the calibrated network, and its card with that of the network it was before."""
-    source = weights.OWN_DIR / weights_file.file if args.weights == "auto" else Path(args.weights)
+    bundled = args.weights in ("auto", "judge")
+    source = weights.OWN_DIR / weights_file.file if bundled else Path(args.weights)
     earlier = card.read(source)
     weights.write_own(model, args.export, config=model.config)
     facts = {
