@@ -15,7 +15,7 @@ from pipeline.page import pictures
 from pipeline.page.results import Reason, read_results
 from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
-from tests.page_kit import Face, make_results
+from tests.page_kit import Face, make_results, page_of
 
 
 def _changed(work: Workspace, **changed: Any) -> None:
@@ -179,3 +179,14 @@ def test_a_face_is_of_the_middle_of_a_short_clip_and_of_two_seconds_into_a_long_
     (cut_off,) = pictures.faces_of([(clips[1][0], 80)])
     assert _shown(cut_off)[2] == pytest.approx(30 + 2 * 19, abs=6)
     assert pictures.faces_of([]) == []
+
+
+def test_each_track_shows_the_middle_of_its_own_clip(tmp_path: Path) -> None:
+    """Of a short one that begins late, too: frames are counted from its beginning."""
+    faces = [Face(frames=40), Face(start_frame=200, frames=20)]
+    work = make_results(tmp_path, faces)
+    for number, face in enumerate(faces):
+        _clip(work.crop(number), face.frames)
+    shown = [of["src"] for tag, of in page_of(work).tags if of.get("class") == "face"]
+    for uri, index in zip(shown, (20, 10), strict=True):
+        assert _shown(uri)[2] == pytest.approx(30 + 2 * index, abs=6)
