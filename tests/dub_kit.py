@@ -88,9 +88,15 @@ def still_track(box: Box, first: int = 0, frames: int = 75) -> Track:
     return Track(np.arange(first, first + frames), np.tile(np.array(box, float), (frames, 1)))
 
 
-def workspace_of(folder: Path, video: Path, *face_tracks: Track, frame_rate: int = 25) -> Workspace:
+def workspace_of(
+    folder: Path,
+    video: Path,
+    *face_tracks: Track,
+    frame_rate: int = 25,
+    reference: str = "film",
+) -> Workspace:
     """Results of run_pipeline.py for a video, without the pictures."""
-    work = Workspace(folder / "work", "film")
+    work = Workspace(folder / "work", reference)
     for name in FOLDERS:
         work.folder(name).mkdir(parents=True)
     work.write_tracks(list(face_tracks), [tracks.smooth(track) for track in face_tracks])

@@ -17,7 +17,6 @@ from models.wav2lip import Wav2Lip, Wav2LipConfig
 from pipeline.dubbing.face_path import Region
 from pipeline.dubbing.generate import Generator
 from pipeline.errors import InputError
-from pipeline.store.folders import FOLDERS
 from pipeline.sync.scorer import SyncScorer
 from tests import texture_kit
 from tests.dub_kit import workspace_of
@@ -142,12 +141,8 @@ def speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         opened = texture_kit.openings(100, seed=number)
         wavfile.write(folder / "speech.wav", SAMPLE_RATE, texture_kit.tone(opened))
         video = texture_kit.film(folder / "film.mp4", opened, folder / "speech.wav")
-        work = workspace_of(folder, video, texture_kit.track(100))
-        for name in FOLDERS:
-            target = tmp_path / "data" / name / f"film_{number}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            work.folder(name).rename(target)
-    return tmp_path / "data"
+        workspace_of(tmp_path, video, texture_kit.track(100), reference=f"film_{number}")
+    return tmp_path / "work"
 
 
 @pytest.mark.parametrize("texture", ["own", "none"])
