@@ -266,6 +266,11 @@ def test_the_reference_is_from_half_of_the_time_away(late: Speaker) -> None:
     np.testing.assert_allclose(levels, truth, atol=1.5)
 
 
+def test_own_sound_lasts_as_long_as_the_face_is_there(late: Speaker) -> None:
+    """30 frames of a film of 60, at 25 per second."""
+    assert len(late.samples()) == 1.2 * SAMPLE_RATE
+
+
 def test_the_beginning_is_counted_in_frames_of_the_track(late: Speaker) -> None:
     """These are 25 per second, the film's are 50."""
     voice = Voice(Path("unread.wav"), 0.0, np.zeros((80, 40), np.float32), 0.1)

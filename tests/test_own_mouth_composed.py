@@ -102,6 +102,29 @@ def test_a_mouth_is_bent_three_quarters_of_the_way_to_the_generators(region: Reg
     np.testing.assert_allclose(_dot(found, region), 1.5, atol=0.2)
 
 
+def test_a_mouth_is_laid_where_its_map_brings_it() -> None:
+    """It was filmed 6 pixels to the right and 4 below, and goes back."""
+    own, map_ = _own(_dots(6, 4), SQUARE), np.eye(3)
+    map_[:2, 2] = -6, -4
+    found = _put(
+        _dots(), SQUARE, replace(own, whole=replace(own.whole, map=map_)), generated=_dots()
+    )
+    np.testing.assert_allclose(_dot(found, SQUARE), 0, atol=0.3)
+
+
+def test_a_part_of_a_frame_gets_what_the_whole_frame_does() -> None:
+    """Of what is mixed in near a join, too."""
+    part, map_ = Region(60, 130, 20, 120), np.eye(3)
+    map_[:2, 2] = 2, 1
+    other = OwnFace(_dots(1), SQUARE, map_)
+    own = replace(_own(_dots(), SQUARE), other=other, share=0.5)
+    whole = _put(_dots(), SQUARE, own, generated=_dots(1, 1))
+    piece = part.cut(_frame(_dots(), SQUARE)).copy()
+    there = SQUARE.seen_from(part)
+    compose.put(piece, there, own.seen_from(part), generated=_dots(1, 1), original=_dots())
+    np.testing.assert_allclose(piece, part.cut(whole), atol=0.1)
+
+
 def test_near_a_join_a_mouth_goes_its_share_of_the_way_to_the_other() -> None:
     """The other, 4 pixels away, is bent to the generator's first: half of one pixel is left."""
     region = Region(30, 222, 10, 202)

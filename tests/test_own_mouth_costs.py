@@ -117,6 +117,7 @@ def test_what_is_heard_does_not_depend_on_the_unit_of_the_sound() -> None:
     sound = rng.normal(0, 1, (200, 6))
     opening = (sound[:, 0] + rng.normal(0, 1, 200)).astype(np.float32)
     plain, loud = (Hearing.of(traits_of(200, opening=opening, sound=sound * k)) for k in (1, 1000))
+    assert (np.diff(plain.told) >= 0).all()
     assert 0.2 < plain.trust < 0.8 and loud.trust == pytest.approx(plain.trust, rel=1e-3)
     np.testing.assert_allclose(loud.openings(sound * 1000), plain.openings(sound), rtol=1e-3)
 
@@ -128,6 +129,15 @@ def test_a_step_to_another_mouth_costs_by_shape_and_always() -> None:
     found = selection.joining(own, unit, weights=weights)
     np.testing.assert_allclose(found[0], [0.5, 0.5, 6.5, 6.5], rtol=1e-6)
     np.testing.assert_allclose(found[2], [6.5, 6.5, 0.5, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("first", "path"), [(None, [0, 1]), (0, [1, 2]), (2, [3, 0])])
+def test_a_path_goes_on_from_the_mouth_before_it(first: int | None, path: list[int]) -> None:
+    """Free of cost, of whatever number; mouth 3 has none after it."""
+    same, steps = np.zeros((2, 4), np.float32), np.ones((4, 4), np.float32)
+    steps[3, 1:] = 2
+    following = np.array([1, 2, 3, -1])
+    assert selection.cheapest(same, steps, following, first=first).tolist() == path
 
 
 def test_a_long_path_is_as_exact_as_a_short_one() -> None:

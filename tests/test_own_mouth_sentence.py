@@ -245,6 +245,15 @@ def test_mouths_of_different_runs_go_each_to_its_place(files: Files) -> None:
     np.testing.assert_allclose(maps, expected, atol=0.01)
 
 
+def test_nothing_is_smoothed_over_a_time_without_the_face(files: Files) -> None:
+    """Though its mouths follow each other: the face is elsewhere when it is back."""
+    library = _library(traits_of(6), following=np.append(np.arange(1, 6), -1))
+    positions = np.array([0, 1, 2, 50, 51, 52])
+    line = files.sentence(positions, regions=_right(0, 0, 0, 40, 40, 40))
+    maps = line.maps(library, np.arange(6))
+    assert maps[:, 0, 2] == pytest.approx([0, 0, 0, 40, 40, 40], abs=0.01)
+
+
 def test_a_mouth_before_a_frame_without_one_stays_in_its_place(files: Files) -> None:
     """The last of its run: what is not shown after it is no motion to be smoothed over."""
     library = _library(traits_of(3), following=np.array([1, 2, -1]), regions=_right(0, 0, 0))
@@ -275,7 +284,8 @@ def test_mouths_follow_the_head_on_the_face_and_do_not_tremble(files: Files) -> 
 def test_a_face_from_elsewhere_and_of_another_size_fits(files: Files) -> None:
     far = Region(200, 420, 300, 500)
     library = _library(traits_of(2), regions=[REGION, far])
-    line = files.sentence(np.arange(2), originals=[_face(0.0), _face(0.5)], numbers=np.ones(2, int))
+    flat = np.full((FACE_PX, FACE_PX, 3), 120, np.uint8)
+    line = files.sentence(np.arange(2), originals=[flat, _face(0.5)], numbers=np.ones(2, int))
     own = np.array([1, 1])
     fit = line.fitting(library, own, line.maps(library, own))
     assert fit.refused == {} and (fit.shown == 1).all()

@@ -136,12 +136,12 @@ def test_what_results_were_made_with(tmp_path: Path) -> None:
 # Faces.
 
 
-def _clip(path: Path, frames: int) -> tuple[Path, int]:
+def _clip(path: Path, frames: int, *, darkest: int = 30) -> tuple[Path, int]:
     """Frames that become brighter, blue on the left and red on the right."""
     with encode.VideoWriter(path, size_px=(224, 224)) as writer:
         for index in range(frames):
             frame = np.zeros((224, 224, 3), np.uint8)
-            frame[:, :112, 0] = frame[:, 112:, 2] = 30 + 2 * index
+            frame[:, :112, 0] = frame[:, 112:, 2] = darkest + 2 * index
             writer.write(frame)
     return path, frames
 
@@ -186,7 +186,7 @@ def test_each_track_shows_the_middle_of_its_own_clip(tmp_path: Path) -> None:
     faces = [Face(frames=40), Face(start_frame=200, frames=20)]
     work = make_results(tmp_path, faces)
     for number, face in enumerate(faces):
-        _clip(work.crop(number), face.frames)
+        _clip(work.crop(number), face.frames, darkest=30 + 60 * number)
     shown = [of["src"] for tag, of in page_of(work).tags if of.get("class") == "face"]
-    for uri, index in zip(shown, (20, 10), strict=True):
-        assert _shown(uri)[2] == pytest.approx(30 + 2 * index, abs=6)
+    for uri, level in zip(shown, (30 + 2 * 20, 90 + 2 * 10), strict=True):
+        assert _shown(uri)[2] == pytest.approx(level, abs=6)

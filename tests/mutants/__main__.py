@@ -22,6 +22,7 @@ from tests.conftest import REPO
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_answers import MUTANTS as OF_ANSWERS
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
+from tests.mutants.of_composition import MUTANTS as OF_COMPOSITION
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_drawing import MUTANTS as OF_DRAWING
 from tests.mutants.of_dubbing import MUTANTS as OF_DUBBING
@@ -62,6 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_MEDIA,
     *OF_DRAWING,
     *OF_DUBBING,
+    *OF_COMPOSITION,
 )
 LIMIT_S = 900
 
