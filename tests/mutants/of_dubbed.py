@@ -125,11 +125,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (JUDGED,),
     ),
     Mutant(
-        "crops are as many as the film has frames",
+        "crops of fast films are of half of their time",
         MEASURED,
         "enumerate(decode.read_frames(video))",
         "enumerate(decode.read_frames(video, frame_rate=None))",
-        (JUDGED,),
+        (BY_REAL,),
     ),
     Mutant(
         "crops are taken where the face was as many frames after its beginning",

@@ -116,7 +116,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{ALONG}::test_nothing_is_smoothed_over_a_time_without_the_face",),
     ),
     Mutant(
-        "a mouth at the end of its run is drawn to the frame's corner",
+        "a mouth at the end of its run is drawn back to where it was filmed",
         SENTENCE,
         "(own >= 0)[:-1] & (own >= 0)[1:] & ",
         "(own >= 0)[:-1] & ",
