@@ -9,6 +9,7 @@ VOICE = "tests/test_voice.py"
 FACES = "tests/test_faces_data.py"
 DATA = PEOPLE = "tests/test_training_data.py"
 FLAGS = "tests/test_training_flags.py::test_training_flag_gives_each_value_its_own_result"
+INIT_SHARE = f"{FLAGS}[train_syncnet-init_share]"
 
 OF_PRESETS = (
     Mutant(
@@ -313,4 +314,36 @@ OF_EXPERT = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*OF_PRESETS, *OF_SIAMESE, *OF_EXPERT)
+OF_SHARES = (
+    # Between the weights of the start and of the end.
+    Mutant(
+        "the share of the start is that of the end",
+        "training/tasks/syncnet.py",
+        "value.device), share)",
+        "value.device), 1 - share)",
+        (INIT_SHARE,),
+    ),
+    Mutant(
+        "reports are of weights that are not exported",
+        "training/tasks/syncnet.py",
+        "mixed = self._mixed(average)",
+        "mixed = average",
+        (INIT_SHARE,),
+    ),
+    Mutant(
+        "the weights of the end are exported alone",
+        "training/tasks/syncnet.py",
+        "average = self._mixed(average)",
+        "average = copy.deepcopy(average)",
+        (INIT_SHARE,),
+    ),
+    Mutant(
+        "weights of the start follow the run",
+        "training/tasks/syncnet.py",
+        "{name: value.clone() for",
+        "{name: value for",
+        (INIT_SHARE,),
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*OF_PRESETS, *OF_SIAMESE, *OF_EXPERT, *OF_SHARES)

@@ -234,8 +234,8 @@ FIT = (
     Mutant(
         "other people are judged by the SyncNet in training",
         "training/tasks/syncnet.py",
-        "agreement(average, self.data.unseen",
-        "agreement(self.network, self.data.unseen",
+        "mixed = self._mixed(average)",
+        "mixed = self._mixed(self.network)",
         (f"{SYNCNET_STEP}::test_clips_and_other_people_are_judged_by_the_network_given",),
     ),
     Mutant(

@@ -217,16 +217,18 @@ class SyncNetTask(Task):
         return average
 
     def _mixed(self, average: SyncNet) -> SyncNet:
-        """A copy, moved towards the weights of the start by --init_share.
+        """The averaged network, moved towards the weights of the start by --init_share.
 
         The line from where fine-tuning starts to where it ends: Wortsman et al., "Robust
         fine-tuning of zero-shot models", CVPR 2022.
         """
-        mixed = copy.deepcopy(average)
         share = self._options.init_share
+        if not share:
+            return average
+        mixed = copy.deepcopy(average)
         with torch.no_grad():
             for name, value in mixed.state_dict().items():
-                if share and value.is_floating_point():
+                if value.is_floating_point():
                     value.lerp_(self._start[name].to(value.device), share)
         return mixed
 
