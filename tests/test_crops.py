@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Generator
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -153,6 +154,13 @@ def test_without_sound_clips_are_silent(work: Workspace) -> None:
     _write(work, [_track(3, 10)])
     assert frame_count(work.crop(0)) == 10
     assert decode.read_audio(work.crop(0)).size == 0
+
+
+def test_clips_have_the_shape_of_the_videos_pixels(work: Workspace) -> None:
+    """Of a widescreen DVD; a clip is a square of pixels, not of what is seen."""
+    track, sar = _track(3, 4), Fraction(64, 45)
+    write_crops(work, _levels, [track], [_path(track)], crop_scale=0.4, frame_rate=25, sar=sar)
+    assert decode.probe(work.crop(0)).sar == sar
 
 
 def test_a_video_that_breaks_leaves_no_clip(work: Workspace) -> None:

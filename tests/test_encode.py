@@ -1,5 +1,6 @@
 """Clips as they are encoded: how fine, how often a whole picture, and with which sound."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,22 @@ def test_a_sound_is_what_its_name_says(suffix: str, tmp_path: Path) -> None:
         samples.tofile(sound)
     _written(tmp_path / "clip.avi", audio=sound)
     np.testing.assert_array_equal(decode.read_audio(tmp_path / "clip.avi"), samples)
+
+
+@pytest.mark.parametrize("audio", [False, True])
+def test_the_shape_of_a_pixel_is_in_the_file(audio: bool, tmp_path: Path) -> None:
+    """Wide or narrow ones, with sound and without; square ones need not be named."""
+    sound = tmp_path / "sound.s16"
+    np.zeros(FRAMES * SAMPLES_PER_FRAME, np.int16).tofile(sound)
+    for sar in (Fraction(64, 45), Fraction(8, 9), Fraction(1), None):
+        _written(tmp_path / "clip.avi", sar=sar, audio=sound if audio else None)
+        assert decode.probe(tmp_path / "clip.avi").sar == (sar or 1)
+
+
+def test_the_number_of_threads_is_the_one_given(tmp_path: Path) -> None:
+    """Each codes a slice of its own: the same number gives the same bytes, another one others."""
+    coded = []
+    for threads in (1, 3, 1):
+        _written(tmp_path / "clip.avi", threads=threads)
+        coded.append((tmp_path / "clip.avi").read_bytes())
+    assert coded[0] == coded[2] != coded[1]

@@ -265,7 +265,7 @@ def test_ten_bits_are_read_right_and_high_range_is_a_notice(
 
 
 def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path) -> None:
-    """A widescreen DVD's pixels of 64:45 in video.avi, video_out.avi and video_wav2lip.mp4."""
+    """A widescreen DVD's pixels of 64:45 in each video that is written."""
     path = tmp_path / "wide.mp4"
     ffmpeg("-i", face_clip, "-vf", "setsar=64/45", *H264_AAC[:4], "-c:a", "copy", path)
     assert decode.probe(path).sar == Fraction(64, 45)
@@ -275,7 +275,7 @@ def test_the_shape_of_pixels_is_kept_everywhere(face_clip: Path, tmp_path: Path)
     for main in (run_syncnet.main, run_visualise.main, run_wav2lip.main):
         assert cli.run(lambda main=main: main(where)) == 0  # type: ignore[misc]
     work = Workspace(tmp_path / "work", "x")
-    for result in (work.video, work.labelled_video, work.dubbed_video):
+    for result in (work.video, work.labelled_video, work.labelled_copy, work.dubbed_video):
         shape = decode.probe(result).sar
         assert float(shape) == pytest.approx(64 / 45, rel=0.01), result.name
 

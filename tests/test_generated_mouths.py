@@ -75,3 +75,29 @@ def test_each_face_keeps_its_own_reference_in_every_batch() -> None:
     for given, expected in ((reference, reference), (None, faces)):
         drawn = generator.draw(faces, sound, reference=given)
         assert np.abs(drawn.astype(int) - expected).max() <= 1
+
+
+class _Grey(nn.Module):
+    """A generator whose faces are of the middle grey."""
+
+    def forward(self, mels: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(faces[:, 3:], 128 / 255)
+
+
+def test_a_new_face_has_its_own_colours_where_the_picture_is_whiter_than_white() -> None:
+    """Levels above 235 are in every camera's pictures; what was there leaves no trace."""
+    path = FacePath(
+        still_track(LEFT, frames=1), frame_rate=25, pads=Pads(0, 0, 0, 0), frame_size_px=SIZE_PX
+    )
+    white = np.full(yuv.buffer_bytes(SIZE_PX), 128, np.uint8)
+    yuv.picture(white, size_px=SIZE_PX).y[:] = 250
+    ((buffer, _),) = regenerated(
+        iter([(0, white)]),
+        [DubTrack(0, path, _rising(1), np.ones(1, bool))],
+        _generator(_Grey()),
+        size_px=SIZE_PX,
+        frame_rate=25,
+        matrix="bt601",
+        blended=False,
+    )
+    assert set(yuv.picture(buffer, size_px=SIZE_PX).y[LIPS].ravel().tolist()) == {126}

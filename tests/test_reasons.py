@@ -1,5 +1,6 @@
 """Why there is no offset: the limits of each reason, their order, and the traits of sound."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,23 @@ def test_a_video_says_what_most_tracks_say() -> None:
         "Whether sound and picture are together cannot be told: the sound has no rhythm of "
         "speech: it is music, noise or hum."
     )
+
+
+def test_of_as_many_the_reason_is_named_that_is_nearer_to_the_sound() -> None:
+    """In the order in which a track's are looked for, but too little sound is the last but one."""
+    mended = (
+        {"sound": SoundTraits(-61.0, 0.5)},
+        {"cancels": True},
+        {"face_px": 10.0},
+        {"lip_variation": 0.01},
+        {"sound": SoundTraits(-12.0, 0.1)},
+        {"seconds": 3.0},
+        {"seconds": 12.0},
+    )
+    in_order = [reasons.of_track(n, replace(GOOD, **signs)) for n, signs in enumerate(mended)]
+    for first, second in itertools.pairwise(in_order):
+        assert reasons.of_video([first, second]).code == first.code
+        assert reasons.of_video([second, first]).code == first.code
 
 
 def test_silence_is_mended_by_another_stream_and_cancelling_by_another_file() -> None:

@@ -78,3 +78,17 @@ def test_light_that_changes_a_little_is_no_cut() -> None:
     dark, lit, white = ([np.full((120, 160, 3), grey, np.uint8)] * 30 for grey in (90, 140, 200))
     assert _scenes(dark, lit) == [(0, 60)]
     assert _scenes(dark, white) == [(0, 30), (30, 60)]
+
+
+def _checked(width: int, height: int) -> list[list[np.ndarray]]:
+    """Black and white pixel by pixel, for a second, and then the other way round."""
+    board = 255 * (np.indices((height, width)).sum(axis=0) % 2).astype(np.uint8)
+    board = np.repeat(board[..., None], 3, axis=2)
+    return [[board] * 25, [255 - board] * 25]
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_pictures_are_compared_at_256_pixels_of_their_longer_side(upright: bool) -> None:
+    """What is finer than that is grey, and grain that changes is no cut."""
+    for long, short, shots in ((256, 128, [(0, 25), (25, 50)]), (320, 160, [(0, 50)])):
+        assert _scenes(*_checked(*((short, long) if upright else (long, short)))) == shots

@@ -11,7 +11,6 @@ from pipeline.dubbing.blend import mouth_mask
 from pipeline.dubbing.face_path import Region
 
 UPPER = slice(16, 60), slice(12, 84)  # of 96 px: eyes, nose and cheeks, which no speech moves much
-NOSE = slice(48, 60), slice(30, 66)
 ROUNDS, REWEIGHTED = 2, 4  # of flow and fit; of the fit within each
 LEAST_WEIGHT, MOST_GRADIENT = 20.0, 200.0  # of a pixel, grey levels; flat skin says nothing
 TOLERANCE_PX = 1.0  # flow that is farther off, of a blink or of hair, counts less
@@ -42,7 +41,7 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
 def _rigid() -> np.ndarray:
     """Which pixels of a face say how the head is turned: (96, 96) float32."""
     weight = np.zeros((FACE_PX, FACE_PX), np.float32)
-    weight[UPPER] = weight[NOSE] = 1
+    weight[UPPER] = 1
     return weight * (1 - mouth_mask(FACE_PX, FACE_PX))
 
 

@@ -94,7 +94,7 @@ def _whole(behaviour: OverTime, end_s: float) -> tuple[Part, ...]:
     """The pieces, the first from the start of the video, the last to its end."""
     pieces = list(behaviour.pieces)
     pieces[0] = replace(pieces[0], start_s=0.0)
-    pieces[-1] = replace(pieces[-1], end_s=round(max(end_s, pieces[-1].start_s), 3))
+    pieces[-1] = replace(pieces[-1], end_s=round(end_s, 3))
     if behaviour.drift:
         middle_ms = round(behaviour.drift.offset_ms(end_s / 2), 1)
         pieces[0] = replace(pieces[0], offset_ms=middle_ms)
