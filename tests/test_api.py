@@ -56,8 +56,9 @@ def test_stages_follow_each_other(
     assert isinstance(verdict, VideoVerdict) and verdict.reference == "face"
     assert verdict.shots[0].tracks == (0,) and verdict.settings == row["settings"]
     assert frame_count(label(faces)) == 30
-    dubbed = dub(faces, tracks=[0], audio=face_clip)
+    dubbed = dub(faces, tracks=[0], audio=face_clip, score=True)
     assert dubbed.regenerated == {0: 30} and frame_count(dubbed.video) == 30
+    assert dubbed.scores.keys() == {"0"} and not dub(faces, tracks=[0], audio=face_clip).scores
     assert capsys.readouterr() == ("", "")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.batches import augment
+from training.batches import augment, face_batches
 
 
 def test_sound_is_as_loud_and_as_noisy_as_is_said() -> None:
@@ -28,6 +28,17 @@ def test_sound_that_is_made_too_loud_is_cut_off() -> None:
     for seed in range(40):
         changed = augment.augment_sound(loud, np.random.default_rng(seed)).astype(float)
         assert np.corrcoef(changed, loud)[0, 1] > 0.7
+
+
+def test_other_light_leaves_white_white() -> None:
+    """What is brighter stays brighter, however much light there is."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    brightest = []
+    for seed in range(40):
+        lit = face_batches._other_light(ramp, np.random.default_rng(seed)).astype(int)
+        assert np.diff(lit, axis=1).min() >= 0
+        brightest.append(int((lit == 255).sum(axis=1).max()))
+    assert max(brightest) > 10
 
 
 def test_gaps_of_cepstra_are_short_and_some_coefficients_are_missing() -> None:

@@ -73,6 +73,21 @@ def test_a_list_names_what_it_likes(tmp_path: Path) -> None:
         find_videos([str(listed)])
 
 
+def test_a_list_of_windows_begins_with_its_first_video(tmp_path: Path) -> None:
+    """Its editors write a mark before the text; names in other letters are names."""
+    _made(tmp_path, "é.mp4")
+    (tmp_path / "list.txt").write_text("é.mp4\r\n", encoding="utf-8-sig")
+    assert _names(tmp_path, str(tmp_path / "list.txt")) == ["é.mp4"]
+
+
+def test_a_video_is_told_by_when_its_content_was_written(tmp_path: Path) -> None:
+    """A copy that keeps its time is the same video, another time is another one."""
+    path = _made(tmp_path, "1.mp4") / "1.mp4"
+    os.utime(path, ns=(5_000_000_000, 3_000_000_000))
+    (video,) = find_videos([str(path)])
+    assert (video.bytes, video.mtime_ns) == (0, 3_000_000_000)
+
+
 def test_names_are_those_of_the_files_and_never_shared(tmp_path: Path) -> None:
     _made(tmp_path, "a/talk.mp4", "b/talk.mp4", "other.mp4", f"{'x' * 200}.mp4")
     references = {video.video: video.reference for video in find_videos([str(tmp_path)])}

@@ -1,6 +1,7 @@
 """`python -m training.calibrate`: each flag reaches what it is for, and the file is a network."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,12 @@ def test_the_folder_to_export_to_is_looked_at_first(
     with pytest.raises(calibrate.InputError, match="x/a is in --data and in --val"):
         _run(tmp_path, tiny, "--val", tmp_path / "x")
     assert recorder.measured == []
+
+
+def test_a_margin_that_was_measured_is_a_calibration_too() -> None:
+    """Of older weights of our own; with neither nothing is reliable, however sure it looks."""
+    margin = replace(TINY, reliable_confidence=2.5, reliable_margin=0.5)
+    assert margin.is_calibrated and margin.rule["reliable_confidence"] == 2.5
+    assert margin.rule["reliable_margin"] == 0.5
+    neither = replace(TINY, reliable_confidence=2.5, reliable_margin=0.0)
+    assert not neither.is_calibrated and neither.rule["reliable_confidence"] == np.inf

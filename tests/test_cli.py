@@ -5,14 +5,18 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
+import run_pipeline
 from models.device import torch_device
 from models.errors import InputError, InvalidOption, PipelineError, WeightsError
 from models.options import check_device
 from pipeline import cli
+from pipeline.faces.stage import Faces
+from pipeline.store.workspace import Workspace
 from tests import interruption_kit
 from tests.interruption_kit import leaves_nobody
 
@@ -119,6 +123,67 @@ def test_other_devices_are_refused(name: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_a_second_sigterm_does_not_interrupt_the_clearing_up() -> None:
+    """Who stops a program often asks twice; afterwards the signal means what it meant before."""
+    cleared = []
+
+    def main() -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleared.append(True)
+        return 0
+
+    assert cli.run(main) == 128 + signal.SIGTERM
+    assert cleared and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("frame_rate", "warned"), [(20, True), (25, False), (30, True)])
+def test_any_other_frame_rate_is_warned_of(
+    frame_rate: int,
+    warned: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lower or higher: the networks know 25 frames a second."""
+    done = Faces(Workspace(tmp_path, "talk"), 0, was_complete=False, notices=[])
+    monkeypatch.setattr(run_pipeline, "find_faces", lambda *_, **__: done)
+    where = ["--videofile", "talk.mp4", "--data_dir", str(tmp_path)]
+    assert run_pipeline.main([*where, "--frame_rate", str(frame_rate)]) == 0
+    assert ("the networks expect --frame_rate 25" in capsys.readouterr().err) == warned
+
+
+class _Bar:
+    """Stands for a progress bar of tqdm; keeps what is shown."""
+
+    shown: ClassVar[list[tuple[str, int, int | None]]] = []
+
+    def __init__(self, *, desc: str, total: int | None, **_: object) -> None:
+        self.desc, self.total, self.n = desc, total, 0
+
+    def update(self, more: int) -> None:
+        self.n += more
+        self.shown.append((self.desc, self.n, self.total))
+
+    def close(self) -> None:
+        self.shown.append((self.desc, -1, None))
+
+
+def test_bars_stand_where_the_step_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far it has come at once; a finished one goes, and the others at the end."""
+    monkeypatch.setattr(cli, "tqdm", _Bar)
+    monkeypatch.setattr(_Bar, "shown", [])
+    with cli.progress_bars() as progress:
+        for call in (("frames", 5, None), ("clips", 1, 2), ("frames", 7, 9), ("frames", 9, 9)):
+            progress(*call)
+    assert _Bar.shown == [
+        *(("frames", 5, None), ("clips", 1, 2), ("frames", 7, 9), ("frames", 9, 9)),
+        *(("frames", -1, None), ("clips", -1, None)),
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_stopped_evaluation_clears_up_and_keeps_its_rows(
     number: signal.Signals, face_clip: Path, tmp_path: Path

@@ -13,7 +13,7 @@ import torch
 from models import weights
 from models.device import native_precision
 from pipeline.faces import sampling
-from pipeline.faces.detector import FaceStream
+from pipeline.faces.detector import FaceStream, largest_scale
 from pipeline.faces.sampling import FrameSampler
 from pipeline.faces.tracks import Face, iou
 from pipeline.media import decode
@@ -92,6 +92,32 @@ def test_faces_come_and_go_at_their_frame(every: int) -> None:
     sampled, detector = _sampled(truth, every=every)
     _same(sampled, truth)
     assert len(detector.indices) <= 120 / every + 2 + 2 * np.ceil(np.log2(every))
+
+
+def test_of_faces_in_between_the_surest_comes_first() -> None:
+    """As a detector gives them: two exchange their places halfway."""
+    truth = [
+        [_face(10.0, confidence=0.99), _face(200.0, confidence=0.91)],
+        *[[]] * 5,
+        [_face(200.0, confidence=0.99), _face(10.0, confidence=0.91)],
+    ]
+    first, *between, last = faces_of = _sampled(truth, every=6)[0]
+    assert [len(faces) for faces in faces_of] == [2] * 7 and (first, last) == (truth[0], truth[6])
+    assert [faces[0].box[0] for faces in between if faces[0] != faces[1]][:2] == [10.0, 10.0]
+    assert [faces[0].box[0] for faces in between][-2:] == [200.0, 200.0]
+    for faces in between:
+        assert faces[0].confidence >= faces[1].confidence
+
+
+def test_the_interval_begins_anew_where_faces_were_asked_for() -> None:
+    """The picture they were asked at was detected, so that the next one can wait."""
+    detector = _Detector([[_face(10.0)]] * 6)
+    sampler = FrameSampler(detector, every=4)
+    for index in range(6):
+        sampler.feed(_picture(index))
+        if index in (2, 5):
+            assert len(sampler.faces()) == index + 1
+    assert detector.indices == [0, 2, 5]
 
 
 def test_fast_motion_is_followed() -> None:
@@ -249,3 +275,23 @@ def test_a_scale_that_leaves_less_than_a_pixel_still_scales(
     model, _ = weights.load_s3fd("small", device=cpu)
     detector = stream_of(model, facedet_scale=scale)
     assert detector._scaled(np.zeros((270, 480, 3), np.uint8)).shape == (32, 32, 3)
+
+
+def test_a_low_frame_goes_on_as_it_ends(cpu: torch.device) -> None:
+    """A detector takes no less than 32 pixels; an edge to black would be one of the picture."""
+    model, _ = weights.load_s3fd("small", device=cpu)
+    frame = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    scaled = stream_of(model, facedet_scale=1.0)._scaled(frame)
+    np.testing.assert_array_equal(scaled[:20, :30], frame)
+    np.testing.assert_array_equal(scaled[20:, :30], np.repeat(frame[-1:], 12, axis=0))
+    np.testing.assert_array_equal(scaled[:, 30:], np.repeat(scaled[:, 29:30], 2, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("size_px", "scale"), [((3000, 3000), 1.0), ((1500, 1500), 2.0), ((12_000, 3000), 0.5)]
+)
+def test_the_largest_scale_makes_nine_million_pixels(
+    size_px: tuple[int, int], scale: float
+) -> None:
+    """Of any frame: a side is scaled, and there are two of them."""
+    assert largest_scale(size_px) == pytest.approx(scale)

@@ -3,6 +3,7 @@
 import pytest
 
 import train_wav2lip
+from models.wav2lip import Wav2LipConfig
 from training.presets.preset import expanded
 from training.presets.wav2lip import PRESETS
 from training.tasks.wav2lip_options import TrainOptions
@@ -54,3 +55,11 @@ def test_the_published_expert_is_asked_pairs_a_second_apart() -> None:
     assert (options.stage, options.shift_s, options.taught_steps) == ("expert", 1, 0)
     assert (options.lr, options.batch_size, options.width) == (1e-4, 60, 1)
     assert (options.warmup, options.weight_decay) == (0, 0)
+
+
+def test_narrow_networks_have_the_next_multiple_of_eight_channels() -> None:
+    """Above or below, and never none."""
+    widths = {0.01: (8, 8), 0.3: (16, 152), 0.4: (24, 208), 0.5: (32, 256), 1.0: (64, 512)}
+    for width, channels in widths.items():
+        config = Wav2LipConfig(width)
+        assert (config.channels(64), config.channels(512)) == channels

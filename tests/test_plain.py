@@ -1,11 +1,13 @@
 """Values of JSON files that a stranger may have written: of the expected type, or nothing."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import plain
+from pipeline.errors import InputError
 
 STRANGE: list[Any] = [None, True, "3", [3], {"a": 3}, math.nan, math.inf, 10**400]
 
@@ -28,3 +30,13 @@ def test_spans_have_a_start_before_their_end() -> None:
     pairs = [[0, 1.5], [2, 2], [3, 2], [1], [1, 2, 3], [None, 4], [math.nan, 5], "67", [8, 9]]
     assert plain.spans(pairs) == ((0.0, 1.5), (8.0, 9.0))
     assert plain.spans({"a": [0, 1]}) == ()
+
+
+def test_a_file_nested_too_deep_is_damaged(tmp_path: Path) -> None:
+    """As any other that is no JSON; one of another kind has another format."""
+    path = tmp_path / "offsets.json"
+    assert plain.read_json(path, list) is None
+    for text, words in (("[" * 100_000, "is damaged"), ("[", "is damaged"), ("{}", "format")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=rf"{words}; run run_syncnet\.py again\.$"):
+            plain.read_json(path, list)

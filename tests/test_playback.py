@@ -33,6 +33,17 @@ def test_of_rates_that_lose_no_frame_the_nearest_is_taken(rate: Fraction) -> Non
     assert source_frames.output_rate(times_s) == rate
 
 
+@pytest.mark.parametrize("rate", [Fraction(37), Fraction(53)])
+def test_a_rate_of_which_most_frames_are_lost_is_told_by_the_few_neighbours(rate: Fraction) -> None:
+    """Three of four are gone, as of a screen on which little moves: the next usual rate is not it.
+
+    A twentieth of the intervals is enough.
+    """
+    places = np.flatnonzero(np.random.default_rng(0).random(2400) < 0.25)
+    found = source_frames.output_rate((places - places[0]) / float(rate))
+    assert float(found) == pytest.approx(float(rate), rel=0.002)
+
+
 class _Film:
     """A source in memory that counts how often and how far it was read."""
 

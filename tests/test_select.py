@@ -181,6 +181,17 @@ def test_a_selection_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
         select([batch], tmp_path / "copies", SelectOptions(), in_sync=True)
 
 
+def test_copies_say_that_their_offset_is_gone(done: Workspace, tmp_path: Path) -> None:
+    """In frames and in milliseconds: training would else move them once more."""
+    data_dir = tmp_path / "batch"
+    shutil.copytree(done.data_dir, data_dir)
+    batch = write_batch(data_dir, line(data_dir, "face", {"offset_ms": 80.0, "offset_frames": 2}))
+    options = SelectOptions(min_seconds=0, max_offset=15)
+    select([batch], tmp_path / "out", options, in_sync=True)
+    (copied,) = Workspace(tmp_path / "out", "face").read_offsets()
+    assert (copied["offset_frames"], copied["offset_ms"]) == (0, 0.0)
+
+
 def test_a_manifest_of_another_format_is_named(tmp_path: Path) -> None:
     broken = line(tmp_path, "one", {})
     del broken["tracks"][0]["confidence"]
@@ -190,9 +201,9 @@ def test_a_manifest_of_another_format_is_named(tmp_path: Path) -> None:
 
 
 def test_shards_are_filled_to_their_size(tmp_path: Path) -> None:
-    """In order, none larger unless one clip is; what webdataset groups has one stem."""
+    """In order, none above a million bytes but one of a clip that is; a stem names a group."""
     clips = []
-    for number, size in enumerate((400_000, 500_000, 200_000, 1_500_000)):
+    for number, size in enumerate((490_000, 510_000, 520_000, 490_000, 1_500_000)):
         clip = tmp_path / f"{number}.avi"
         clip.write_bytes(bytes(size))
         clips.append((copies.shard_key("a.b c", number), clip, {"track": number}))
@@ -205,6 +216,7 @@ def test_shards_are_filled_to_their_size(tmp_path: Path) -> None:
         ["a_b_c-00000.avi", "a_b_c-00001.avi"],
         ["a_b_c-00002.avi"],
         ["a_b_c-00003.avi"],
+        ["a_b_c-00004.avi"],
     ]
 
 

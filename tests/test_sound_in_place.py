@@ -2,10 +2,17 @@
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.correction import mux
+from pipeline.correction.container import CONTAINERS, Encoder, Encoding
+from pipeline.correction.plan import Move, Plan
+from pipeline.correction.sound import Decoded
+from pipeline.correction.streams import Stream
 from pipeline.errors import PipelineError
 from pipeline.media import clock, probe
 from pipeline.media.yuv import Colour
@@ -48,6 +55,20 @@ def test_two_milliseconds_are_rounding_and_more_is_a_gap(tmp_path: Path) -> None
     near = _placed(tmp_path, np.ones(100), [(100, 50), (152, 50)])
     far = _placed(tmp_path, np.ones(100), [(100, 50), (153, 50)])
     assert (near.samples, far.samples) == (100, 103)
+
+
+def test_a_stretched_sound_is_as_long_as_what_is_left_of_it(tmp_path: Path) -> None:
+    """Without what an encoder adds before it, where the file cannot mark that."""
+    wav = tmp_path / "sound.wav"
+    np.arange(1000, dtype="<i2").tofile(wav)
+    sound = Decoded(wav, b"", np.dtype("<i2"), 1, RATE, ((0, 0, 1000),))
+    encoding = Encoding("mp2", Encoder("mp2", 128, 481), 128)
+    stream = Stream(1, "Audio", "mp2", "mp2, 1000 Hz, s16")
+    for suffix, samples in ((".avi", 519), (".ts", 1000)):
+        job: Any = SimpleNamespace(container=CONTAINERS[suffix], folder=tmp_path)
+        plan = Plan((Move(0.0, 0.0),), speed=1.01)
+        moved = mux._moved(job, plan, stream, sound, encoding, zero_s=0.0)
+        assert moved.filters.endswith(f"apad=whole_len={samples},atrim=end_sample={samples}")
 
 
 @pytest.mark.parametrize(

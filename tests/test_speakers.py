@@ -123,6 +123,23 @@ def test_a_face_stands_out_sooner_where_its_sound_is_expected(
         assert bool(decide._speakers(candidate, {}, [short])) == speaks
 
 
+def test_no_frame_says_more_than_three() -> None:
+    """A window in which one of 31 shifts is all that fits says log 31, which is more."""
+    dists = np.full((40, 31), 10.0)
+    dists[np.arange(40), np.arange(40) % 2 + 15] = 1.0
+    evidence = by_sound_frame(dists, frames=45)
+    assert evidence.max() == 3.0 and evidence.min() < -1
+
+
+@pytest.mark.parametrize("edge", [0, -1])
+def test_the_ends_of_the_search_are_no_shift(edge: int) -> None:
+    """The sound may fit better still beyond them."""
+    evidence = np.zeros((100, 31))
+    evidence[:, edge], evidence[:, 12] = 2.0, 0.5
+    found = match(evidence, np.ones(100, bool), np.array([0, 50, 100]))
+    assert found.column == 12 and found.standing > 0
+
+
 def test_clear_lips_are_believed_and_refused_sooner() -> None:
     """The same evidence, of a face that is otherwise clear and of one that hardly is."""
     audible, turns = np.ones(300, bool), np.array([0, 100, 200, 300])

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.calibration import Calibration
 from pipeline.errors import InputError
 from pipeline.evidence.blocks import Evidence
 from pipeline.evidence.over_time import constant
 from pipeline.evidence.parts import Drift, OverTime, Part
 from pipeline.evidence.peak import Peak
-from pipeline.verdict.answer import Answer, sureness
+from pipeline.verdict.answer import Answer, sureness, surplus_of
 from pipeline.verdict.decide import decide
 from pipeline.verdict.tracks import JudgedTrack
 from pipeline.verdict.video import VideoVerdict, read_verdict
-from tests.verdict_kit import constantly, evidence
+from tests.verdict_kit import constantly, embedded, evidence, talker
 
 SAYS_NOTHING = Evidence(
     np.zeros(1),
@@ -149,3 +150,20 @@ def test_the_near_search_weighs_three_tenths() -> None:
     """Beside the lead over five seconds, which counts for less over few windows."""
     assert sureness(Peak(0, 0.0, 2.0, 3.0, 200), 3.0) == pytest.approx(2.9)
     assert sureness(Peak(0, 0.0, 2.0, 3.0, 100), -1.0) == pytest.approx(1.4)
+
+
+def test_where_no_sound_is_left_the_near_search_says_nothing() -> None:
+    """Moved so far that every window is beyond the sound's end: neither for an offset nor against.
+
+    A calibration that likes whatever it sees has no say there.
+    """
+    made = embedded(*talker(100, constantly(0)))
+    weights, none = (1.0,) + (0.0,) * 10, (0.0,) * 11
+    calibration = Calibration(
+        *(15, (10, 500), none, (1.0,) * 11, 3.0, weights, none),
+        *((0.0, 0.0), (1.0, 0.0, 0.0), 2),
+    )
+    silent = replace(made, has_sound=np.zeros(100, bool))
+    assert surplus_of(made, calibration)(0) != 0
+    for offset_frames in (0, 40, -40):
+        assert surplus_of(silent, calibration)(offset_frames) == 0

@@ -1,5 +1,6 @@
 """Marks: which frame gets which confidence, in which colour, and the video as a whole."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+import pipeline
 from models.features import SAMPLE_RATE
 from pipeline.errors import InputError
 from pipeline.faces.tracks import CropPath, Track
@@ -202,3 +204,12 @@ def test_a_removed_video_is_named(work: Workspace) -> None:
     work.video.unlink()
     with pytest.raises(InputError, match=r"video\.avi is not there; run run_pipeline"):
         label(work)
+
+
+def test_a_video_is_drawn_at_the_frame_rate_that_is_asked_for(work: Workspace) -> None:
+    """From Python, of results that say none; their page too."""
+    for frame_rate, seconds in ((50, 0.8), (None, 1.6)):
+        made = pipeline.label(work, frame_rate=frame_rate)
+        assert decode.probe(made).frame_rate == (frame_rate or 25)
+        page = pipeline.report(work, frame_rate=frame_rate).read_text("utf-8")
+        assert re.search(rf'"duration_s": ?{seconds}\b', page)

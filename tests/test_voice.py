@@ -77,6 +77,15 @@ def test_a_voice_is_taken_out_of_music_that_repeats() -> None:
     assert _snr_db(speech, voice.separate_voice(speech)) > 5
 
 
+def test_what_becomes_too_loud_is_cut_off_and_not_turned_over() -> None:
+    """What is taken away may have held a peak down: at half the level it shows by how much."""
+    quiet = (babble(np.random.default_rng(2), seconds=2) * 40.0).clip(-16383, 16383)
+    expected = 2.0 * voice.separate_voice(quiet.astype(np.int16))
+    assert np.abs(expected).max() > 34_000
+    loud = voice.separate_voice(2 * quiet.astype(np.int16))
+    np.testing.assert_allclose(loud, expected.clip(-32768, 32767), atol=2)
+
+
 def test_a_voice_is_taken_out_of_clicks() -> None:
     """What comes of a sudden over all pitches goes, too, not what sounds on alone."""
     speech = babble(np.random.default_rng(2), seconds=3)[: 3 * RATE]
