@@ -1,8 +1,18 @@
 """Which anchors must find a face, which are background, and which are neither."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
+from models import s3fd
+from training import detector
+from training.batches.face_samples import FaceSample
 from training.objectives import detection
 from training.objectives.detection import assign
 
@@ -69,3 +79,54 @@ def test_a_found_box_over_an_ignored_region_is_not_false() -> None:
     assert detection._in_ignored(np.array(beside), region)
     assert not detection._in_ignored(np.array(far), region)
     assert not detection._in_ignored(np.array(inside), NONE)
+
+
+def _sample(source: str) -> FaceSample:
+    return FaceSample(np.zeros((64, 64, 3), np.uint8), NONE, NONE, source)
+
+
+def test_of_a_hundred_views_57_are_photographs_35_clips_and_8_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same again at the same step, and others at another."""
+    monkeypatch.setattr(detector, "augment", lambda sample, *_, **__: sample)
+    pools = [[_sample(name)] for name in ("photograph", "clip", "drawn")]
+    options: Any = SimpleNamespace(seed=3, batch_size=4000)
+    views = [
+        [sample.source for sample in detector.random_views(pools, options, step=step)]
+        for step in (1, 1, 2)
+    ]
+    shares = [views[0].count(pool[0].source) / 4000 for pool in pools]
+    np.testing.assert_allclose(shares, [0.57, 0.35, 0.08], atol=0.03)
+    assert views[0] == views[1] != views[2]
+
+
+def test_a_run_is_told_by_what_it_is_trained_on(tmp_path: Path) -> None:
+    """By the bytes of every picture of train/, none for one that is gone; the others are free."""
+    for folder, file, inner in (("stills", "labels", "images/"), ("corpus", "faces", "")):
+        for name in ("train", "heldout"):
+            (tmp_path / folder / inner / name).mkdir(parents=True)
+            (tmp_path / folder / inner / name / "a").write_bytes(bytes(len(folder)))
+        names = ("train/a", "train/gone", "heldout/a")
+        lines = "".join(json.dumps({"file": name}) + "\n" for name in names)
+        (tmp_path / folder / f"{file}.jsonl").write_text(lines)
+    options: Any = SimpleNamespace(stills=tmp_path / "stills", corpus=tmp_path / "corpus")
+    assert detector.picture_sizes(options) == {
+        **{"stills/train/a": 6, "stills/train/gone": 0},
+        **{"corpus/train/a": 6, "corpus/train/gone": 0},
+    }
+
+
+def test_a_finished_detector_calls_nine_tenths_what_makes_few_mistakes() -> None:
+    """Its norms are part of its layers then; only the score of a face is moved."""
+    torch.manual_seed(1)
+    average = s3fd.S3FD(replace(s3fd.SMALL, batch_norm=True)).eval()
+    task: Any = SimpleNamespace(data=detector.Data([], [_sample("aside")] * 2))
+    finished = detector.DetectorTask.finished(task, average)
+    plain = detection.fold_batch_norm(average)
+    confidence = detection.recall_at(plain, task.data.aside, false_per_image=0.03)["confidence"]
+    moved = np.log(0.9 / 0.1) - np.log(confidence / (1 - confidence))
+    assert not finished.config.batch_norm and abs(moved) > 0.1
+    for after, before in zip(finished.conf, plain.conf, strict=True):
+        change = (after.bias - before.bias).detach()  # type: ignore[operator]
+        assert change[-1].item() == pytest.approx(moved, abs=1e-5) and not change[:-1].any()

@@ -20,6 +20,7 @@ from models import weights
 from models.syncnet import SMALL, SyncNet
 from models.wav2lip import SyncNetColor, Wav2Lip, Wav2LipConfig
 from pipeline.errors import InputError, PipelineError
+from pipeline.media import decode
 from tests.train_kit import SHORT, refusal, run_main, write_noise
 from training.data import samples
 from training.data.samples import Clip
@@ -49,6 +50,25 @@ def _age(cache: Path, seconds: float) -> None:
     for path in cache.glob("*.npy"):
         then = path.stat().st_mtime - seconds
         os.utime(path, (then, then))
+
+
+def test_a_clip_of_another_time_is_decoded_again_though_it_is_as_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was cut again; otherwise it is decoded once."""
+    write_noise(tmp_path / "data", clips=1, frames=FRAMES, seed=7)
+    (file,), decoded = samples.clip_files([tmp_path / "data"]), []
+    read_audio = decode.read_audio
+
+    def counted(path: Path) -> np.ndarray:
+        decoded.append(path)
+        return read_audio(path)
+
+    monkeypatch.setattr(decode, "read_audio", counted)
+    for time_s, times in ((1000, 1), (1000, 1), (2000, 2)):
+        os.utime(file, (time_s, time_s))
+        _load([file], tmp_path / "cache", 3)
+        assert len(decoded) == times
 
 
 def test_clip_that_was_cut_again_replaces_its_older_entry(tracks: Path, tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
 """Losses that tie a generator to the sound: mouth weights, and a SyncNet as teacher."""
 
+from pathlib import Path
+
+import cv2
+import numpy as np
 import torch
 from torch import nn
 
-from models.wav2lip import FACE_PX, Wav2Lip, Wav2LipConfig
+from models.wav2lip import FACE_PX, Wav2Lip, Wav2LipConfig, to_uint8
 from training.batches.face_batches import FaceBatch
 from training.objectives import wav2lip_objectives as objectives
 from training.objectives.wav2lip_objectives import LossWeights
+from training.tasks import wav2lip_module
+from training.tasks.wav2lip_module import AnyBatch
 
 TAUGHT_SIZE = 12
 
@@ -61,3 +67,30 @@ def test_the_teachers_loss_trains_the_audio_encoder_only() -> None:
         trained.step()
         alike.append(cosine.item())
     assert alike[0] < 0.3 and alike[-1] > 0.7
+
+
+def test_judging_a_network_teaches_it_nothing() -> None:
+    """Its norms see other people as they will be when it is used; asked twice it says the same."""
+    torch.manual_seed(2)
+    model = Wav2Lip(Wav2LipConfig(0.02)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batches: list[AnyBatch] = [_batch()]
+    figures = [
+        wav2lip_module.judge(model, batches, torch.device("cpu"), expert=None) for _ in range(2)
+    ]
+    assert figures[0] == figures[1]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_samples_are_the_first_frames_of_their_windows(tmp_path: Path) -> None:
+    """Each row: how somebody looks, the pose without a mouth, what is drawn, what it should be."""
+    torch.manual_seed(2)
+    model, batch = Wav2Lip(Wav2LipConfig(0.02)).eval(), _batch()
+    wav2lip_module.draw_samples(model, batch, tmp_path / "samples.png")
+    picture = np.asarray(cv2.imread(str(tmp_path / "samples.png")))
+    for row, windows in zip(np.vsplit(picture, 2), (0, 1), strict=True):
+        reference, masked, _, target = np.hsplit(row, 4)
+        for shown, faces in ((reference, batch.reference), (target, batch.target)):
+            np.testing.assert_array_equal(shown, to_uint8(faces[windows, :1])[0])
+        np.testing.assert_array_equal(masked[:48], target[:48])
+        assert not masked[48:].any()
