@@ -130,3 +130,17 @@ def test_a_finished_detector_calls_nine_tenths_what_makes_few_mistakes() -> None
     for after, before in zip(finished.conf, plain.conf, strict=True):
         change = (after.bias - before.bias).detach()  # type: ignore[operator]
         assert change[-1].item() == pytest.approx(moved, abs=1e-5) and not change[:-1].any()
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_every_view_without_a_face_teaches_with_24_anchors(views: int) -> None:
+    """Each costs the logarithm of two where nothing has been learned.
+
+    Three more are those beside a face, as which the views together count.
+    """
+    anchors = torch.cat([_anchors(0)] * 100)
+    score, box = detection.detection_loss(
+        torch.zeros(views, 100, 4), torch.zeros(views, 100, 2), anchors, [_sample("wall")] * views
+    )
+    expected = (views * 24 + 3) * np.log(2)
+    assert score.item() == pytest.approx(expected, rel=1e-5) and box.item() == 0

@@ -99,6 +99,20 @@ def test_features_of_a_turning_head_move_to_its_side(head: DrawnHead) -> None:
     assert columns[1] - columns[0] == pytest.approx(0.14 * 120, abs=3)
 
 
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_eyes_look_where_the_head_turns(head: DrawnHead, side: float) -> None:
+    """More white is on the other side of the iris: counted along the middle of an eye."""
+    dark = replace(head, iris=(30.0, 30.0, 30.0))
+    for turn in (-1.0, 1.0):
+        picture = _drawn(dark, replace(POSE, height=240.0, turn=turn))
+        middle = 200 + round(240 * (side * 0.155 * head.eye_gap + 0.07 * turn))
+        row = picture[180 - 24, middle - 24 : middle + 24]
+        iris = np.flatnonzero(row.max(axis=1) < 60).mean()
+        white = np.flatnonzero(row.min(axis=1) > 205)
+        left, right = np.count_nonzero(white < iris), np.count_nonzero(white > iris)
+        assert (left - right) * turn >= 3
+
+
 def test_a_head_at_the_edge_is_the_same_head_cut_off() -> None:
     """Also where the picture begins right of and below its middle."""
     person = random_head(np.random.default_rng(3))

@@ -201,6 +201,19 @@ def _clip(name: str) -> Clip:
     return Clip(name, np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int16))
 
 
+def test_an_interval_holds_95_of_a_hundred_draws() -> None:
+    """All three draws are of the one that is right in 1 of 27, which is more than 2.5 in 100."""
+    values = [("Anna", 1.0), ("Ben", 0.0), ("Carl", 0.0)]
+    assert reliability_fit._with_interval(values, 1) == [0.3333, 0.0, 1.0]
+
+
+def test_the_bias_of_a_regression_is_free() -> None:
+    """Six of eight are right, and nothing else is known: odds of three, however few they are."""
+    inputs, right = np.array([[1.0, 0.0]] * 8), np.arange(8) < 6
+    bias, weight = reliability_fit._regression(inputs, right, np.ones(8))
+    assert bias == pytest.approx(np.log(3), abs=1e-4) and weight == 0
+
+
 def test_one_person_on_both_sides_is_refused(tmp_path: Path) -> None:
     """By video where nobody says who is who, by people.csv where it does."""
     (tmp_path / "people.csv").write_text("\ufeffreference,person\r\na,ann\r\nb,bob\r\nc,ann\r\n")

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 
 from models import weights
 from models.speech2vid import Speech2Vid, Speech2VidConfig
@@ -74,6 +75,10 @@ def test_picture_shows_every_figure_of_every_row() -> None:
     assert names == ["Net 0", "Net 1", REAL]
     lengths = [[bar.get_width() for bar in axis.patches] for axis in figure.axes]  # type: ignore[attr-defined]
     assert lengths[1] == [2.0, 3.0, 7.128] and lengths[2] == [12.34, 0.0, 0.0]
+    bottom, top = figure.axes[0].get_ylim()
+    assert top < bottom, "the first row is the highest"
+    colours = [bar.get_facecolor() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
+    assert colours == [to_rgba("tab:blue")] * 2 + [to_rgba("tab:green")]
     said = [[text.get_text() for text in axis.texts] for axis in figure.axes]
     assert said[1] == ["2.00", "3.00", "7.13"] and said[2] == ["12.3", "-", "-"]
 

@@ -1,7 +1,9 @@
 """Output of a training run: before its first step, during it, and at its end."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -200,3 +202,16 @@ def test_run_of_a_generator_says_that_the_experts_loss_is_off(
     assert code == 0 and "generator of width" not in output  # nothing is left to begin
     model, _ = weights.load_wav2lip(tmp_path / "run" / "checkpoint.pt", device=cpu)
     assert type(model) is Wav2Lip and model.config == narrow
+
+
+def test_tensorboard_drops_what_a_killed_run_wrote_after_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of the checkpoint's own step stay: the run goes on with the next one."""
+    opened: list[tuple[str, int]] = []
+    board: Any = SimpleNamespace(
+        SummaryWriter=lambda folder, *, purge_step: opened.append((folder, purge_step))
+    )
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    journal._tensorboard(tmp_path, step=7)
+    assert opened == [(str(tmp_path), 8)]

@@ -26,6 +26,8 @@ from tests.mutants.of_composition import MUTANTS as OF_COMPOSITION
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_drawing import MUTANTS as OF_DRAWING
 from tests.mutants.of_dubbing import MUTANTS as OF_DUBBING
+from tests.mutants.of_everything import MUTANTS as OF_EVERYTHING
+from tests.mutants.of_everything_in_training import MUTANTS as OF_EVERYTHING_IN_TRAINING
 from tests.mutants.of_family import MUTANTS as OF_FAMILY
 from tests.mutants.of_generators import MUTANTS as OF_GENERATORS
 from tests.mutants.of_media import MUTANTS as OF_MEDIA
@@ -64,6 +66,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_DRAWING,
     *OF_DUBBING,
     *OF_COMPOSITION,
+    *OF_EVERYTHING,
+    *OF_EVERYTHING_IN_TRAINING,
 )
 LIMIT_S = 900
 
