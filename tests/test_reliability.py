@@ -201,8 +201,9 @@ def _clip(name: str) -> Clip:
     return Clip(name, np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int16))
 
 
-def test_an_interval_holds_95_of_a_hundred_draws() -> None:
+def test_an_interval_holds_95_of_a_hundred_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """All three draws are of the one that is right in 1 of 27, which is more than 2.5 in 100."""
+    monkeypatch.setattr(reliability_fit, "BOOTSTRAPS", 20_000)
     values = [("Anna", 1.0), ("Ben", 0.0), ("Carl", 0.0)]
     assert reliability_fit._with_interval(values, 1) == [0.3333, 0.0, 1.0]
 
