@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_a_video_says_what_most_tracks_say() -> None:
 
 def test_of_as_many_the_reason_is_named_that_is_nearer_to_the_sound() -> None:
     """In the order in which a track's are looked for, but too little sound is the last but one."""
-    mended = (
+    in_the_way: tuple[dict[str, Any], ...] = (
         {"sound": SoundTraits(-61.0, 0.5)},
         {"cancels": True},
         {"face_px": 10.0},
@@ -73,7 +74,7 @@ def test_of_as_many_the_reason_is_named_that_is_nearer_to_the_sound() -> None:
         {"seconds": 3.0},
         {"seconds": 12.0},
     )
-    in_order = [reasons.of_track(n, replace(GOOD, **signs)) for n, signs in enumerate(mended)]
+    in_order = [reasons.of_track(n, replace(GOOD, **signs)) for n, signs in enumerate(in_the_way)]
     for first, second in itertools.pairwise(in_order):
         assert reasons.of_video([first, second]).code == first.code
         assert reasons.of_video([second, first]).code == first.code

@@ -77,7 +77,7 @@ def test_picture_shows_every_figure_of_every_row() -> None:
     assert lengths[1] == [2.0, 3.0, 7.128] and lengths[2] == [12.34, 0.0, 0.0]
     bottom, top = figure.axes[0].get_ylim()
     assert top < bottom, "the first row is the highest"
-    colours = [bar.get_facecolor() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
+    colours = [bar.get_facecolor() for bar in figure.axes[0].patches]
     assert colours == [to_rgba("tab:blue")] * 2 + [to_rgba("tab:green")]
     said = [[text.get_text() for text in axis.texts] for axis in figure.axes]
     assert said[1] == ["2.00", "3.00", "7.13"] and said[2] == ["12.3", "-", "-"]

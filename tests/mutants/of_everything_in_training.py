@@ -145,11 +145,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{TABLE}::test_picture_shows_every_figure_of_every_row",),
     ),
     Mutant(
-        "pieces overlap by their first second of frames only",
+        "pieces overlap by as many frames as they have seconds",
         "training/evaluate/agreement.py",
         "self.first < other.first + other.length_s * FRAME_RATE",
         "self.first < other.first + other.length_s",
-        (f"{AGREED}::test_overlapping_pieces_do_not_count",),
+        ("tests/test_pieces.py",),
     ),
     Mutant(
         "strange sound is of another clip of the same video",
