@@ -59,6 +59,8 @@ class Source:
 def of_folder(data_dir: Path, scorer: SyncScorer, *, cache: Path | None) -> list[Source]:
     """Every clip of a data folder that has windows; embedded once where there is a cache."""
     sources = []
+    if cache:
+        cache.mkdir(parents=True, exist_ok=True)
     for file in tqdm(clip_files([data_dir]), desc="embedded", unit=" clips", disable=None):
         reference, number = clip_name(file).rsplit("/", 1)
         name = f"{Path(reference).name}_{int(Path(number).stem)}"
