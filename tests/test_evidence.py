@@ -274,12 +274,12 @@ def test_what_an_offset_must_lead_by_grows_where_windows_are_few(
 
 @pytest.mark.parametrize(
     ("worth", "cuts_s", "found"),
-    [(7.1, (), True), (6.9, (), False), (4.1, (16.0,), True), (3.9, (16.0,), False)],
+    [(9.1, (), True), (8.9, (), False), (4.1, (16.0,), True), (3.9, (16.0,), False)],
 )
 def test_a_step_must_be_worth_its_cost(
     worth: float, cuts_s: tuple[float, ...], found: bool
 ) -> None:
-    """Log likelihood of seven, and of four where the video is cut."""
+    """Log likelihood of nine, and of four where the video is cut."""
     made = evidence(800, lambda t: np.where(t < 16, 0, -5))
     likelihood = np.zeros_like(made.nearness)
     likelihood[:40, made.largest] = likelihood[40:, made.largest - 5] = worth / 40

@@ -125,7 +125,7 @@ def test_resume_with_one_option_that_changes_the_result_names_it_alone(
 
 FREE = {
     "syncnet": {"val_without", "cache", "cache_gb", "workers", "export", "device", "precision"}
-    | {"log_every", "save_every", "eval_every", "patience", "preset", "steps"},
+    | {"log_every", "save_every", "eval_every", "patience", "preset", "steps", "init_share"},
     "wav2lip": {"cache", "cache_gb", "workers", "export", "device", "precision"}
     | {"log_every", "save_every", "eval_every", "preset", "steps"},
     "detector": {"workers", "export", "device", "precision"}

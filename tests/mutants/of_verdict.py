@@ -262,14 +262,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the near search outweighs the lead over five seconds",
         "pipeline/evidence/limits.py",
-        "SURPLUS_WEIGHT = 0.3",
+        "SURPLUS_WEIGHT = 0.6",
         "SURPLUS_WEIGHT = 3.0",
-        (f"{RULES}::test_the_near_search_weighs_three_tenths",),
+        (f"{RULES}::test_the_near_search_weighs_six_tenths",),
     ),
     Mutant(
         "steps cost less than chance pays for",
         "pipeline/evidence/limits.py",
-        "cost: float = 7.0",
+        "cost: float = 9.0",
         "cost: float = 2.0",
         (f"{EVIDENCE}::test_a_step_must_be_worth_its_cost",),
     ),
