@@ -111,14 +111,14 @@ def test_a_face_stands_out_sooner_where_its_sound_is_expected(
     """Around no lag, or the one that is known; by chance others stand out more often."""
     face = Face(0, 50, np.zeros((45, shifts)), offset_frames)
     for away, standing, speaks in (
-        *((0, 1.3, True), (3, 1.3, True), (-3, 1.3, True), (0, 1.2, False)),
-        *((4, 1.3, False), (-4, 1.7, False), (4, 1.8, True), (-9, 1.8, True)),
+        *((0, 1.1, True), (3, 1.1, True), (-3, 1.1, True), (0, 0.9, False)),
+        *((4, 1.1, False), (-4, 1.7, False), (4, 1.8, True), (-9, 1.8, True)),
     ):
         candidate = {0: Match(np.full(50, shifts // 2 + away), standing)}
         assert bool(decide._speakers(candidate, {}, [face])) == speaks, (away, standing)
     # A track shorter than the search has no sound at most other shifts.
     short = Face(0, 50, np.zeros((shifts - 1, shifts)), offset_frames)
-    for standing, speaks in ((1.3, False), (1.8, True)):
+    for standing, speaks in ((1.1, False), (1.8, True)):
         candidate = {0: Match(np.full(50, shifts // 2), standing)}
         assert bool(decide._speakers(candidate, {}, [short])) == speaks
 

@@ -23,7 +23,7 @@ from pipeline.speakers.voices import voice_likelihood
 # Of a face that speaks at all: of faces with foreign sound one in a hundred has it.
 LEAST_STANDING = 1.75
 # The same about where the sound is expected, which by chance is found one time in five.
-NEAR_SHIFTS, LEAST_NEAR_STANDING = 3, 1.25
+NEAR_SHIFTS, LEAST_NEAR_STANDING = 3, 1.0
 LEAST_TOGETHER, LEAST_OF_AGREEING = 2.0, 0.5  # of two at about the same shift, and of each
 AGREEING_SHIFTS = 5
 NOBODY = -0.45  # evidence of nobody: that a face on screen speaks is likelier to begin with
