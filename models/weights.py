@@ -110,7 +110,7 @@ def load_syncnet(
     Raises:
         WeightsError: the file is absent or does not fit.
     """
-    path = _syncnet_file(initial_model)
+    path = syncnet_file(initial_model)
     model = SyncNet(_configured(path, SyncNetConfig.from_json, SYNCNET_PUBLISHED))
     fill(model, path)
     return _ready(model, device), _weights_file(path)
@@ -129,10 +129,15 @@ def syncnet_weights(initial_model: str | Path = "auto") -> WeightsFile:
     Raises:
         WeightsError: the file is absent.
     """
-    return _weights_file(_syncnet_file(initial_model))
+    return _weights_file(syncnet_file(initial_model))
 
 
-def _syncnet_file(initial_model: str | Path) -> Path:
+def syncnet_file(initial_model: str | Path) -> Path:
+    """Where that file is.
+
+    Raises:
+        WeightsError: it is absent.
+    """
     if str(initial_model) == "judge":
         return OWN_DIR / JUDGE_OWN_FILE
     return _chosen(initial_model, ("syncnet",), SYNCNET_OWN_FILE)

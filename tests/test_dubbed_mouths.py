@@ -18,11 +18,10 @@ from models.features import SAMPLE_RATE
 from models.wav2lip import PUBLISHED
 from pipeline.dubbing.driving_audio import Voice
 from pipeline.dubbing.generate import Generator
-from pipeline.faces.tracks import Track
 from pipeline.store.files import write_json
 from pipeline.store.workspace import Workspace
 from tests import texture_kit
-from tests.dub_kit import workspace_of
+from tests.dub_kit import still_track, workspace_of
 from tests.synthetic import ffmpeg
 from training.evaluate import dubbed_mouths
 from training.evaluate.dubbed_mouths import Speaker
@@ -51,10 +50,6 @@ def _film(path: Path, frames: np.ndarray, *sounds: np.ndarray, rate: int = RATE)
     picture = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", str(rate), "-i", raw)
     ffmpeg(*picture, *inputs, *maps, "-c:v", "ffv1", "-c:a", "pcm_s16le", path)
     return path
-
-
-def _track(frames: int, *, first: int = 0, box: tuple[float, ...] = BOX) -> Track:
-    return Track(np.arange(first, first + frames), np.tile(np.array(box), (frames, 1)))
 
 
 def _square(level: int, seconds: float) -> np.ndarray:
@@ -171,9 +166,9 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
         other = 7000  # while the face is not there
         parts = _square(other, 1), _square(level, 1.2), _square(other, 0.2)
         film = _film(folder / f"{name}.mkv", real, silence, np.concatenate(parts))
-        tracks = [_track(FACE_FRAMES, first=START_FRAME)]
+        tracks = [still_track(BOX, START_FRAME, FACE_FRAMES)]
         if name == "two":
-            tracks.insert(0, _track(20))  # too short
+            tracks.insert(0, still_track(BOX, 0, 20))  # too short
         work = workspace_of(folder, film, *tracks, reference=name)
         write_json(work.record, (work.read_record() or {}) | {"sound": {"audio_stream": 1}})
         write_json(work.offsets_json, [])
@@ -246,7 +241,7 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Speaker:
     frames[:] = 2 * np.arange(FRAMES)[:, None, None, None]
     film = _film(tmp_path / "film.mkv", frames, _square(100, 2.4))
     for name in ("one", "two"):
-        workspace_of(tmp_path, film, _track(FACE_FRAMES, first=START_FRAME), reference=name)
+        workspace_of(tmp_path, film, still_track(BOX, START_FRAME, FACE_FRAMES), reference=name)
     return dubbed_mouths.speakers([tmp_path / "work"])[0]
 
 
@@ -292,7 +287,7 @@ def test_long_tracks_with_sound_are_taken(tmp_path: Path, monkeypatch: pytest.Mo
         ("short", film, 24, 25),
         ("silent", silent, 25, 25),
     ):
-        workspace_of(tmp_path, video, _track(count), reference=name, frame_rate=rate)
+        workspace_of(tmp_path, video, still_track(BOX, 0, count), reference=name, frame_rate=rate)
     (tmp_path / "work" / "pywork" / "unfinished").mkdir()
     found = dubbed_mouths.speakers([tmp_path / "work"])
     assert [speaker.name for speaker in found] == ["exact/0", "long/0"]
@@ -327,7 +322,7 @@ def redrawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         frame[y : y + SIZE_PX[1], x : x + SIZE_PX[0]] = texture_kit.head(opening)
     film = _film(folder / "film.mkv", frames, texture_kit.tone(opened), rate=25)
     box = tuple(np.add(texture_kit.BOX, [x, y, x, y]))
-    face = _track(REDRAWN_FRAMES - REDRAWN_START, first=REDRAWN_START, box=box)
+    face = still_track(box, REDRAWN_START, REDRAWN_FRAMES - REDRAWN_START)
     for name in ("one", "two"):
         workspace_of(folder, film, face, reference=name)
     network: Any = OpenMouth()

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -658,16 +659,9 @@ def _init_share(kit: Kit) -> None:
     init = weights.load_syncnet(str(start), device=torch.device("cpu"))[0].state_dict()
     reported: list[SyncNet] = []
 
-    class Nothing:
-        def summary(self) -> dict[str, float]:
-            return {}
-
-        def share_right(self) -> float:
-            return 0.0
-
-    def agreement(model: SyncNet, *_: Any, **__: Any) -> Nothing:
+    def agreement(model: SyncNet, *_: Any, **__: Any) -> SimpleNamespace:
         reported.append(model)
-        return Nothing()
+        return SimpleNamespace(summary=dict, share_right=float)
 
     kit.patch.setattr(syncnet_task, "agreement", agreement)
     for flags, share in (((), 0.0), (("--init_share", 0.25), 0.25), (("--init_share", 0.9), 0.9)):

@@ -112,9 +112,7 @@ def _export(
     tracks: int,
 ) -> None:
     """Writes the calibrated network, and its card with that of the network it was before."""
-    bundled = args.weights in ("auto", "judge")
-    source = weights.OWN_DIR / weights_file.file if bundled else Path(args.weights)
-    earlier = card.read(source)
+    earlier = card.read(weights.syncnet_file(args.weights))
     weights.write_own(model, args.export, config=model.config)
     facts = {
         "network": model.config.description,

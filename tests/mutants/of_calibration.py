@@ -265,8 +265,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the card of bundled weights is lost",
         CALIBRATE,
-        'args.weights in ("auto", "judge")',
-        'args.weights == "auto"',
+        "weights.syncnet_file(args.weights)",
+        "Path(args.weights)",
         (f"{CALIBRATED}::test_the_card_of_bundled_weights_goes_with_what_is_made_of_them",),
     ),
     Mutant(
