@@ -54,7 +54,7 @@ def frame_power(samples: np.ndarray) -> np.ndarray:
     )
 
 
-def mfcc(samples: np.ndarray) -> np.ndarray:
+def mfcc(samples: np.ndarray, *, delay_samples: int = 0) -> np.ndarray:
     """Cepstra of a mono signal as the published SyncNet expects them.
 
     The samples must stay in int16 scale: divided by 32768, coefficient 0 moves by 2 ln 32768
@@ -62,6 +62,8 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
 
     Args:
         samples: (n,) int16, mono, 16 kHz, n >= 1.
+        delay_samples: the signal is heard so much later, or earlier where negative, in the same
+            columns; beyond its ends it is mirrored.
 
     Returns:
         (columns, 13) float32, one column per 10 ms; 16000 samples give 99 columns.
@@ -80,17 +82,19 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     cepstra = np.empty((columns, MFCC_SIZE), np.float32)
     for start in range(0, columns, COLUMNS_AT_ONCE):
         end = min(start + COLUMNS_AT_ONCE, columns)
-        cut = _emphasised(samples, start * COLUMN_STEP, (end - 1) * COLUMN_STEP + COLUMN_SAMPLES)
+        first, last = start * COLUMN_STEP, (end - 1) * COLUMN_STEP + COLUMN_SAMPLES
+        cut = _emphasised(samples, first, last, delay_samples=delay_samples)
         cepstra[start:end] = python_speech_features.mfcc(cut, SAMPLE_RATE, preemph=0)
     return cepstra
 
 
-def _emphasised(samples: np.ndarray, start: int, end: int) -> np.ndarray:
+def _emphasised(samples: np.ndarray, start: int, end: int, *, delay_samples: int) -> np.ndarray:
     """Pre-emphasised samples start .. end - 1, float64 of int16 scale; fewer at the sound's end.
 
     A block at a time: the whole of an hour would be half a gigabyte, twice.
     """
-    wide = samples[max(0, start - 1) : end].astype(np.float64)
+    at = np.arange(max(0, start - 1), min(end, len(samples)))
+    wide = samples[_mirrored(at - delay_samples, len(samples))].astype(np.float64)
     emphasised = wide[1:] - PREEMPHASIS * wide[:-1]
     return emphasised if start else np.append(wide[:1], emphasised)
 
@@ -135,11 +139,16 @@ def mel(samples: np.ndarray, *, silence_columns: int = 0) -> np.ndarray:
 
 def _reflected(samples: np.ndarray, start: int, end: int) -> np.ndarray:
     """Pre-emphasised samples start .. end - 1, float64 of -1..1; beyond its ends it is mirrored."""
-    period = max(1, 2 * (len(samples) - 1))
-    at = np.arange(start, end) % period
-    at = np.minimum(at, period - at)
+    at = _mirrored(np.arange(start, end), len(samples))
     before = np.where(at > 0, samples[at - 1], 0)
     return (samples[at] - PREEMPHASIS * before) / 32768
+
+
+def _mirrored(at: np.ndarray, count: int) -> np.ndarray:
+    """Which of `count` samples stand at places that may lie beyond their ends."""
+    period = max(1, 2 * (count - 1))
+    at = at % period
+    return np.minimum(at, period - at)
 
 
 def mel_filters() -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models.calibration import Calibration
-from models.features import FRAME_RATE, MFCC_PER_FRAME, WINDOW_FRAMES
+from models.features import FRAME_RATE, MFCC_PER_FRAME, SAMPLE_RATE, WINDOW_FRAMES
 
 CROP_PX = 224  # side of the face crops the pipeline cuts
 
@@ -32,6 +32,8 @@ class SyncNetConfig:
             unrelated embeddings, so that the zero padding of the shift search favours nothing.
         pair_sigmoid: the network says how probable it is that a window's lips and sound belong
             together: its weights hold a slope and a threshold of their distance.
+        zero_ms: what it would read of a recording in sync: the sound is delayed by so much before
+            the network hears it. Of these weights, and of no others; training goes without.
         dropout: share of both towers' features that training leaves out at random.
         reliable_confidence: a clip's confidence from which its offset has proved right.
         reliable_margin: and the margin over every other offset that takes in 5 s, see
@@ -52,6 +54,7 @@ class SyncNetConfig:
     context_s: float = 0.0
     embedding_scale: float = 0.0
     pair_sigmoid: bool = False
+    zero_ms: float = 0.0
     dropout: float = 0.0
     reliable_confidence: float = 3.0
     reliable_margin: float = 0.0
@@ -87,11 +90,16 @@ class SyncNetConfig:
 
     def has_towers_of(self, other: "SyncNetConfig") -> bool:
         """Whether another network sees the same, by the same layers, whatever it has learned."""
-        learned: dict[str, Any] = {"calibration": None, "pair_sigmoid": False}
+        learned: dict[str, Any] = {"calibration": None, "pair_sigmoid": False, "zero_ms": 0.0}
         learned |= dict.fromkeys(("reliable_confidence", "reliable_margin", "dropout"), 0.0)
         scales = bool(self.embedding_scale), bool(other.embedding_scale)
         one, another = (replace(config, embedding_scale=0.0, **learned) for config in (self, other))
         return one == another and scales[0] == scales[1]
+
+    @property
+    def zero_samples(self) -> int:
+        """`zero_ms` in samples."""
+        return round(self.zero_ms * SAMPLE_RATE / 1000)
 
     @property
     def full_precision(self) -> bool:

@@ -8,6 +8,8 @@
 # somebody else's sound; what is exported is between where it starts and where it ends.
 # EVEN is of all training videos but those that set_aside.txt and one_speaker.txt name (WITHOUT of
 # tracks.sh); ASIDE of those that set_aside.txt names (ONLY). one_speaker.txt: 40 clips of one man.
+# STUDIO is of those that in_sync.txt names (ONLY), with people.csv: recordings of two studios, which
+# set the zero; the network learned from some of them, as training takes a clip's lag out.
 # UNCLEAR names references of OTHERS whose own offset is not known: they are left out where
 # others decide.
 set -eu
@@ -15,6 +17,7 @@ set -eu
 TRACKS=${TRACKS:-data/tracks/train} # people to learn from, cut by recipes/tracks.sh
 EVEN=${EVEN:-data/tracks/even}      # more of them, one as often as another
 ASIDE=${ASIDE:-data/tracks/aside}   # people to calibrate on, with people.csv
+STUDIO=${STUDIO:-data/tracks/studio} # recordings in sync
 OTHERS=${OTHERS:-data/tracks/val}   # other people, to report on
 UNCLEAR=${UNCLEAR:-v005 v028}
 WORK=${WORK:-data/training/syncnet}
@@ -45,5 +48,5 @@ python train_syncnet.py --data "$EVEN" --val "$OTHERS" --val_without $UNCLEAR \
     --dropout 0.4 --weight_decay 0.05 --precision bf16
 
 python -m training.calibrate --data "$ASIDE" --val "$OTHERS" --val_without $UNCLEAR \
-    --cache "$WORK/cache" --device cpu --weights "$WORK/third.safetensors" --export "$EXPORT" \
-    --pieces 400 --foreign 4 --seed 1
+    --in_sync "$STUDIO" --cache "$WORK/cache" --device cpu --weights "$WORK/third.safetensors" \
+    --export "$EXPORT" --pieces 400 --foreign 4 --seed 1

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,8 +136,8 @@ def test_card_of_calibrated_weights_holds_figures_and_the_earlier_card(
     assert plain["starts_from"]["file"] == "tiny.safetensors"
     assert plain["data"] == {"tracks": 2, "data_dirs": ["x"]}
     assert plain["command"] == (
-        "python -m training.calibrate --data x --device cpu --val --val_without --weights "
-        "tiny.safetensors --export first.safetensors --pieces 400 --foreign 4 --seed 3"
+        "python -m training.calibrate --data x --device cpu --val --val_without --in_sync "
+        "--weights tiny.safetensors --export first.safetensors --pieces 400 --foreign 4 --seed 3"
     )
     assert plain["calibration"]["fitted_on"][0]["own"] == 40
     assert plain["parameters"] == sum(p.numel() for p in SyncNet(TINY).parameters())
@@ -173,6 +174,47 @@ def test_other_people_check_what_was_fitted_without_them(
     (fitted,), (others,) = table["fitted_on"], table["other_people"]
     assert (fitted["own"], others["own"]) == (40, 20)
     assert fitted["foreign_reliable"][0] < 0.1 and others["foreign_reliable"][0] > 0.5
+
+
+def test_recordings_in_sync_set_the_zero_before_anything_is_measured(
+    tmp_path: Path,
+    tiny: Path,
+    recorder: Seen,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """--in_sync: its people count once each; file, card, figures and output have the zero."""
+    studio, out, figures = tmp_path / "studio", tmp_path / "out.safetensors", tmp_path / "f.json"
+    _people(studio, a="anna", b="anna")
+    zeros: list[float] = []
+
+    def set_zero(model: SyncNet, clips: list[Clip], *, device: torch.device) -> dict[str, float]:
+        assert [(clip.reference, clip.who) for clip in clips] == [
+            ("studio/a", "anna"),
+            ("studio/b", "anna"),
+        ]
+        assert not recorder.measured and device.type == "cpu"
+        model.config = replace(model.config, zero_ms=12.5)
+        return {"zero_ms": 12.5}
+
+    measure = calibrate.reliability_fit.measure
+
+    def measured(model: SyncNet, *args: Any, **keywords: Any) -> list[Piece]:
+        zeros.append(model.config.zero_ms)
+        return measure(model, *args, **keywords)
+
+    monkeypatch.setattr(calibrate, "set_zero", set_zero)
+    monkeypatch.setattr(calibrate.reliability_fit, "measure", measured)
+    flags = ("--in_sync", studio, "--val", tmp_path / "v", "--export", out, "--json", figures)
+    assert _run(tmp_path, tiny, *flags) == 0
+    assert zeros == [12.5, 12.5]
+    model, _ = weights.load_syncnet(out, device=torch.device("cpu"))
+    assert model.config.zero_ms == 12.5 and model.config.calibration is not None
+    made = card.read(out)
+    assert made is not None and made["zero"] == {"zero_ms": 12.5}
+    assert made["options"]["in_sync"] == ["studio"] and "--in_sync studio" in made["command"]
+    assert json.loads(figures.read_text())["zero"] == {"zero_ms": 12.5}
+    assert 'in sync {"zero_ms": 12.5}' in capsys.readouterr().out
 
 
 def _people(folder: Path, **persons: str) -> None:

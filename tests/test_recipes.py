@@ -93,6 +93,7 @@ def test_every_recipe_is_known_here_and_can_be_started() -> None:
     scripts = [file for file in files if file.suffix == ".sh"]
     assert [file.name for file in scripts] == sorted(f"{name}.sh" for name in IN_ORDER)
     assert [file.name for file in files if file not in scripts] == [
+        "in_sync.txt",
         "one_speaker.txt",
         "set_aside.txt",
     ]

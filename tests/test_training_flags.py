@@ -544,6 +544,10 @@ def _init(kit: Kit) -> None:
     ran = kit.syncnet("--init", kit.folders / "own.safetensors")
     assert _same(ran.run.average.model, own) and "starts from own.safetensors" in ran.out
     assert all(p.requires_grad for p in ran.task.module.model.parameters())
+    # Of other weights; these learn theirs anew.
+    weights.write_own(own, kit.folders / "zeroed.safetensors", config=replace(SHORT, zero_ms=20.0))
+    ran = kit.syncnet("--init", kit.folders / "zeroed.safetensors")
+    assert ran.task.network.config.zero_ms == 0 and _same(ran.run.average.model, own)
     ran = kit.syncnet()
     assert not _same(ran.run.average.model, own) and "starts from" not in ran.out
 

@@ -1,11 +1,16 @@
 """Fits how probable it is that an offset is right, for weights that are trained already.
 
     python -m training.calibrate --data TRACKS --weights FILE --export FILE [--val OTHER_TRACKS]
+        [--in_sync STUDIO_TRACKS]
 
 TRACKS are of people the network was NOT trained on. Pieces of every length, with their own sound
 and with somebody else's, give numbers (pipeline/sync/reliability.py); a logistic regression over
 them becomes `probability`, and the level that one in a hundred pieces with somebody else's sound
 passes becomes `reliable`. With --val the promise is checked on other people, with intervals.
+
+A network learns its zero from its clips, and the sound of most people's videos lags a little. With
+--in_sync, recordings whose sound is in sync, what the network reads of them in the median is taken
+off everything it says from then on: `zero_ms` in its configuration.
 
 An optional people.csv in a data folder (columns reference, person) says which videos show the same
 person; else each video is a person of its own.
@@ -16,8 +21,11 @@ import json
 import sys
 import tempfile
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from models import weights
 from models.device import torch_device
@@ -28,7 +36,9 @@ from pipeline.errors import InputError
 from pipeline.store.files import write_json
 from training import card
 from training.data import people
+from training.data.samples import Clip
 from training.evaluate import reliability_fit, tables
+from training.evaluate.judging import set_zero
 from training.evaluate.reliability_fit import Options
 
 
@@ -43,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--val", type=Path, nargs="*", default=[],
         help="Results folders of yet other people, to check on.")
     add("--val_without", nargs="*", default=[], help="References of --val to leave out.")
+    add("--in_sync", type=Path, nargs="*", default=[],
+        help="Results folders of recordings whose sound is in sync, such as a studio's: they set "
+        "the zero. Without them it stays as the weights have it.")
     add("--weights", default="auto", help="SyncNet weights file.")
     add("--export", type=Path, help="Weights file (.safetensors) to write: the same network, "
         "calibrated, with a model card beside it.")
@@ -67,46 +80,55 @@ def main(argv: list[str] | None = None) -> int:
     model, weights_file = weights.load_syncnet(args.weights, device=device)
     with tempfile.TemporaryDirectory() as passing, cli.progress_bars() as progress:
         cache = args.cache or Path(passing)
-        fitting = tables.tracks(args.data, model.config, cache=cache, progress=progress)
-        checking = []
-        if args.val:
-            checking = tables.tracks(args.val, model.config, cache=cache, progress=progress)
-        checking = [c for c in checking if Path(c.reference).name not in args.val_without]
-        persons = people.read(args.data + args.val)
-        people.check_apart(fitting, checking, persons)
-        pieces = reliability_fit.measure(
-            model, fitting, options=options, persons=persons, device=device, progress=progress
+        data, val, in_sync = (
+            tables.tracks(folders, model.config, cache=cache, progress=progress) if folders else []
+            for folders in (args.data, args.val, args.in_sync)
         )
+        val = [clip for clip in val if Path(clip.reference).name not in args.val_without]
+        persons = people.read(args.data + args.val)
+        people.check_apart(data, val, persons)
+        zero = _zero(model, in_sync, args.in_sync, device=device)
+        measure = partial(
+            reliability_fit.measure, model, persons=persons, device=device, progress=progress
+        )
+        pieces = measure(data, options=options)
         calibration = reliability_fit.fit(pieces, vshift=options.vshift)
         figures = {"fitted_on": reliability_fit.table(pieces, calibration, seed=options.seed)}
-        if checking:
-            others = reliability_fit.measure(
-                model,
-                checking,
-                # Independent draws for the check.
-                options=replace(options, seed=options.seed + 1),
-                persons=persons,
-                device=device,
-                progress=progress,
-            )
+        if val:
+            # Independent draws for the check.
+            others = measure(val, options=replace(options, seed=options.seed + 1))
             figures["other_people"] = reliability_fit.table(others, calibration, seed=options.seed)
     for name, rows in figures.items():
         print(name.replace("_", " "))
         for row in rows:
             print(" ", json.dumps(row))
     if args.json:
-        write_json(args.json, {"weights": asdict(weights_file)} | figures)
+        write_json(args.json, {"weights": asdict(weights_file)} | zero | figures)
     if args.export:
         model.config = replace(model.config, calibration=calibration)
-        _export(model, weights_file, args, figures, tracks=len(fitting))
+        _export(model, weights_file, args, zero, figures, tracks=len(data))
         print(f"{args.export} written; the model card is {args.export.stem}.json beside it")
     return 0
+
+
+def _zero(
+    model: SyncNet, clips: list[Clip], folders: list[Path], *, device: torch.device
+) -> dict[str, Any]:
+    """Sets the zero by recordings in sync, and says what it is; nothing without them."""
+    if not folders:
+        return {}
+    persons = people.read(folders)
+    named = [replace(clip, person=people.person_of(clip, persons)) for clip in clips]
+    zero = set_zero(model, named, device=device)
+    print("in sync", json.dumps(zero))
+    return {"zero": zero}
 
 
 def _export(
     model: SyncNet,
     weights_file: WeightsFile,
     args: argparse.Namespace,
+    zero: dict[str, Any],
     figures: dict[str, Any],
     *,
     tracks: int,
@@ -119,6 +141,7 @@ def _export(
         "data": {"tracks": tracks, "data_dirs": [folder.name for folder in args.data]},
         "starts_from": asdict(weights_file) | {"card": earlier},
         "reliable_from": model.config.reliable_from,
+        **zero,
         "calibration": figures,
     }
     card.write(args.export, model, facts, script="-m training.calibrate", options=args)

@@ -185,7 +185,8 @@ def sound_columns(samples: np.ndarray, config: SyncNetConfig) -> np.ndarray:
     """The sound tower's input for (n,) int16 samples: (columns, 13) float32, less memory."""
     if not samples.size:
         return np.zeros((0, features.MFCC_SIZE), np.float32)
-    return syncnet.normalise_mfcc(features.mfcc(samples), config)
+    columns = features.mfcc(samples, delay_samples=config.zero_samples)
+    return syncnet.normalise_mfcc(columns, config)
 
 
 @torch.inference_mode()

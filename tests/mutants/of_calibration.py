@@ -186,23 +186,16 @@ MUTANTS: tuple[Mutant, ...] = (
         (PEOPLE,),
     ),
     Mutant(
-        "pieces to fit are of videos, not of people",
+        "pieces are of videos, not of people",
         CALIBRATE,
-        "model, fitting, options=options, persons=persons, device=device",
-        "model, fitting, options=options, persons={}, device=device",
-        (PEOPLE,),
-    ),
-    Mutant(
-        "pieces to check are of videos, not of people",
-        CALIBRATE,
-        "                persons=persons,\n                device",
-        "                persons={},\n                device",
+        "model, persons=persons, device=device",
+        "model, persons={}, device=device",
         (PEOPLE,),
     ),
     Mutant(
         "the same people are fitted and checked",
         CALIBRATE,
-        "        people.check_apart(fitting, checking, persons)\n",
+        "        people.check_apart(data, val, persons)\n",
         "",
         (FIRST,),
     ),
@@ -223,8 +216,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the fitted people are measured twice",
         CALIBRATE,
-        "                model,\n                checking,\n",
-        "                model,\n                fitting,\n",
+        "others = measure(val, ",
+        "others = measure(data, ",
         (CHECKED,),
     ),
     Mutant(
@@ -251,15 +244,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "references to leave out need their folder's name",
         CALIBRATE,
-        "Path(c.reference).name not in",
-        "c.reference not in",
+        "Path(clip.reference).name not in",
+        "clip.reference not in",
         (SEED,),
     ),
     Mutant(
-        "clips of --val are decoded anew each time",
+        "clips are decoded anew each time",
         CALIBRATE,
-        "checking = tables.tracks(args.val, model.config, cache=cache",
-        "checking = tables.tracks(args.val, model.config, cache=Path(passing)",
+        "tables.tracks(folders, model.config, cache=cache",
+        "tables.tracks(folders, model.config, cache=Path(passing)",
         (SEED,),
     ),
     Mutant(
@@ -272,7 +265,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a card counts pieces for tracks",
         CALIBRATE,
-        "tracks=len(fitting))",
+        "tracks=len(data))",
         "tracks=len(pieces))",
         (CARD,),
     ),

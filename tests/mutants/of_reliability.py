@@ -4,6 +4,13 @@ from tests.mutants.mutant import Mutant
 
 TESTS = "tests/test_reliability.py"
 STEP = "tests/test_training_step.py"
+ZERO = "tests/test_zero.py"
+CALIBRATE = "tests/test_calibrate.py"
+FLAGS = "tests/test_training_flags.py::test_training_flag_gives_each_value_its_own_result"
+JUDGE = (
+    "tests/test_lip_judge.py"
+    "::test_real_lips_and_sound_are_those_that_the_judge_has_of_the_whole_clip"
+)
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -82,5 +89,89 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if both:",
         "    if len(both) > 1:",
         (f"{TESTS}::test_one_person_on_both_sides_is_refused",),
+    ),
+    Mutant(
+        "sound is moved against the zero",
+        "models/features.py",
+        "_mirrored(at - delay_samples, len(samples))",
+        "_mirrored(at + delay_samples, len(samples))",
+        (f"{ZERO}::test_delayed_sound_is_heard_so_much_later_in_as_many_columns",),
+    ),
+    Mutant(
+        "a network does not hear its zero",
+        "pipeline/sync/embeddings.py",
+        "delay_samples=config.zero_samples",
+        "delay_samples=0",
+        (f"{ZERO}::test_network_hears_its_sound_delayed_by_its_zero",),
+    ),
+    Mutant(
+        "the zero is counted at 8 kHz",
+        "models/syncnet_config.py",
+        "round(self.zero_ms * SAMPLE_RATE / 1000)",
+        "round(self.zero_ms * SAMPLE_RATE / 2000)",
+        (f"{ZERO}::test_zero_is_of_the_weights_and_not_of_the_network",),
+    ),
+    Mutant(
+        "another zero makes another network",
+        "models/syncnet_config.py",
+        ', "zero_ms": 0.0}',
+        "}",
+        (f"{ZERO}::test_zero_is_of_the_weights_and_not_of_the_network",),
+    ),
+    Mutant(
+        "a new zero is set by what is heard with the earlier one",
+        "training/evaluate/judging.py",
+        "    model.config = replace(model.config, zero_ms=0.0)\n",
+        "",
+        (f"{ZERO}::test_zero_is_the_median_person_in_sync",),
+    ),
+    Mutant(
+        "every clip counts the same for the zero",
+        "training/evaluate/judging.py",
+        "zero_ms = round(population_lag(clear), 1)",
+        "zero_ms = round(float(np.median([clip.offset_ms for clip in clear])), 1)",
+        (f"{ZERO}::test_zero_is_the_median_person_in_sync",),
+    ),
+    Mutant(
+        "clips without a clear lag count for the zero",
+        "training/evaluate/judging.py",
+        "if len(clear) < FEWEST_IN_SYNC:",
+        "if len(clips) < FEWEST_IN_SYNC:",
+        (f"{ZERO}::test_zero_takes_clips_that_are_clear_and_in_sync",),
+    ),
+    Mutant(
+        "a zero far below is taken",
+        "training/evaluate/judging.py",
+        "if abs(zero_ms) > LARGEST_ZERO_MS:",
+        "if zero_ms > LARGEST_ZERO_MS:",
+        (f"{ZERO}::test_zero_takes_clips_that_are_clear_and_in_sync",),
+    ),
+    Mutant(
+        "training goes on with the zero of its weights",
+        "training/tasks/syncnet.py",
+        "    model.config = replace(model.config, zero_ms=0.0)\n",
+        "",
+        (f"{FLAGS}[train_syncnet-init]",),
+    ),
+    Mutant(
+        "a judge of drawn lips does not hear its zero",
+        "training/objectives/lip_judge.py",
+        " + round(config.zero_ms * MFCC_RATE / 1000)",
+        "",
+        (JUDGE,),
+    ),
+    Mutant(
+        "recordings in sync set no zero",
+        "training/calibrate.py",
+        "        zero = _zero(model, in_sync, args.in_sync, device=device)\n",
+        "        zero = {}\n",
+        (f"{CALIBRATE}::test_recordings_in_sync_set_the_zero_before_anything_is_measured",),
+    ),
+    Mutant(
+        "nobody says who is on recordings in sync",
+        "training/calibrate.py",
+        "persons = people.read(folders)",
+        "persons = people.read([])",
+        (f"{CALIBRATE}::test_recordings_in_sync_set_the_zero_before_anything_is_measured",),
     ),
 )

@@ -8,6 +8,7 @@ is a line through the offsets.
 import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torch
 from models import syncnet
 from models.features import FRAME_RATE, WINDOW_FRAMES
 from models.syncnet import SyncNet, SyncNetConfig
+from pipeline.errors import InputError
 from pipeline.sync import embeddings, reliability
 from pipeline.sync import offset as sync_offset
 from training.data.samples import Clip, shifted_sound
@@ -35,6 +37,8 @@ TOLERANCE_MS = 1.3 * FRAME_MS
 # hundred pieces of 2 to 10 s had more (bundled weights, val).
 LEAST_MARGIN = 0.6
 LARGEST_LAG_MS = 8 * FRAME_MS  # a larger lag is more likely a mistake
+FEWEST_IN_SYNC = 5  # clips whose lag is clear; the median of fewer is an accident
+LARGEST_ZERO_MS = 2 * FRAME_MS  # no network is further off; such clips are not in sync
 BATCH_WINDOWS = 128
 ROUNDING = 1e-9  # of sums of shares
 
@@ -236,3 +240,42 @@ def population_lag(clips: list[Clip]) -> float:
     lower, upper = (int(np.searchsorted(shares, 0.5 + e)) for e in (-ROUNDING, ROUNDING))
     upper = min(upper, len(order) - 1)
     return (order[lower].offset_ms + order[upper].offset_ms) / 2
+
+
+def set_zero(model: SyncNet, clips: list[Clip], *, device: torch.device) -> dict[str, Any]:
+    """Makes zero of what a network reads of recordings in sync, in the median over people.
+
+    Args:
+        model: in eval mode on `device`; its configuration is changed.
+        clips: recordings in sync, without margin. The network may have been trained on them: a
+            clip's lag is taken out there.
+        device: where the model is.
+
+    Returns:
+        `zero_ms`, of how many clips and people it is, and what half of the clips read beside it.
+
+    Raises:
+        InputError: the lag of too few clips is clear, or they are far from in sync.
+    """
+    model.config = replace(model.config, zero_ms=0.0)
+    lags = [(clip, own_offset(model, clip, device=device)) for clip in clips]
+    clear = [replace(clip, offset_ms=lag.offset_ms) for clip, lag in lags if lag is not None]
+    if len(clear) < FEWEST_IN_SYNC:
+        raise InputError(
+            f"Of {len(clips)} clips in sync {len(clear)} have a clear offset, and the zero takes "
+            f"{FEWEST_IN_SYNC}; give more."
+        )
+    zero_ms = round(population_lag(clear), 1)
+    if abs(zero_ms) > LARGEST_ZERO_MS:
+        raise InputError(
+            f"The clips said to be in sync read {zero_ms:+.0f} ms; give others, whose camera and "
+            "microphone have one clock."
+        )
+    model.config = replace(model.config, zero_ms=zero_ms)
+    beside_ms = np.percentile([clip.offset_ms - zero_ms for clip in clear], (25, 75))
+    return {
+        "zero_ms": zero_ms,
+        "clips": len(clear),
+        "people": len({clip.who for clip in clear}),
+        "half_of_them_ms": [round(float(value), 1) for value in beside_ms],
+    }

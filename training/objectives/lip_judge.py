@@ -72,7 +72,8 @@ def judged_window(face: FaceClip, start: int, cut: Cut, config: SyncNetConfig) -
     frames = np.arange(start - side, start + WINDOW_FRAMES + side).clip(0, len(face.lips) - 1)
     lips, contrast = _lips(face.lips, frames, config)
     first_column = int(face.sound_times_s(np.array([start]))[0] * MFCC_RATE + TIME_ROUNDING)
-    columns = np.arange(config.window_columns) + first_column - side * MFCC_PER_FRAME
+    first_column -= side * MFCC_PER_FRAME + round(config.zero_ms * MFCC_RATE / 1000)
+    columns = first_column + np.arange(config.window_columns)
     sound = _sound(face.mfcc, columns.clip(0, len(face.mfcc) - 1), config)
     parts = lips, contrast, placing(cut, config), sound.T[None]
     return Judged(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))

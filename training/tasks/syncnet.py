@@ -303,6 +303,8 @@ def _network(options: TrainOptions, *, say: bool) -> SyncNet:
         model.requires_grad_(True)
         if say:
             print(f"starts from {weights_file.file}")
+    # Clips are taught with their median lag for zero, whatever that of the weights was.
+    model.config = replace(model.config, zero_ms=0.0)
     if options.dropout is not None:
         model.config = replace(model.config, dropout=options.dropout)
     available = excerpts.window_count(model.config, options.windows)
