@@ -53,7 +53,7 @@ def test_stored_judgement_follows_the_published_definition() -> None:
     """Confidence is the median of the mean distances less the smallest, computed independently."""
     mean = stored.distances().astype(np.float64).mean(axis=0)
     judged = NUMBERS["judgement"]
-    assert judged["offset_frames"] == 15 - int(mean.argmin()) == 3
+    assert judged["offset_frames"] == 15 - int(mean.argmin()) == 2
     assert judged["min_dist"] == pytest.approx(mean.min(), abs=1e-3)
     assert judged["confidence"] == pytest.approx(np.median(mean) - mean.min(), abs=1e-3)
     assert sync_offset.margin_of(mean) == pytest.approx(judged["margin"], abs=1e-3)

@@ -14,7 +14,7 @@ from pipeline.sync.offset import NEIGHBOUR_SHIFTS, WINDOW_CENTRE
 SHARPNESS = 1.0  # of the choice, per typical deviation of a window's distances
 LARGEST = 3.0  # of a frame, so that no single one decides
 # Evidence of a frame, of faces set aside (`python -m tests.benchmarks.fit_speakers`).
-OWN_MEAN, FOREIGN_MEAN, SPREAD = 0.89, -0.45, 0.95
+OWN_MEAN, FOREIGN_MEAN, SPREAD = 0.88, -0.45, 0.94
 OWN_WEIGHT = 0.5  # of a face's own turns, beside OWN_MEAN, in what its speech looks like
 # Of evidence, for an offset that changes from one turn to the next: per shift, and at most.
 SHIFT_COST, LARGEST_SHIFT_COST = 50.0, 150.0

@@ -262,9 +262,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the near search outweighs the lead over five seconds",
         "pipeline/evidence/limits.py",
-        "SURPLUS_WEIGHT = 0.6",
+        "SURPLUS_WEIGHT = 0.5",
         "SURPLUS_WEIGHT = 3.0",
-        (f"{RULES}::test_the_near_search_weighs_six_tenths",),
+        (f"{RULES}::test_the_near_search_weighs_half",),
     ),
     Mutant(
         "steps cost less than chance pays for",
