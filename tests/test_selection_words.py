@@ -1,5 +1,6 @@
 """What a selection says: its lines, its picture, and which rows it takes at the limits."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,13 @@ def test_the_picture_has_what_stays_and_what_is_dropped(
         choose.UNMEASURED: 2,
         choose.LOW_CONFIDENCE: 1,
     }
+
+
+def test_a_picture_without_any_confidence_has_no_legend_and_warns_of_none(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    """Tracks of a batch that measured nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture.draw([_candidate(choose.UNMEASURED, confidence=None)], tmp_path / "selection.png")
+    assert drawn[0].axes[0].get_legend() is None

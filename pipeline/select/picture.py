@@ -38,7 +38,8 @@ def draw(candidates: Sequence[Candidate], path: Path) -> None:
         _histogram(axis, [selected, dropped], name)
         axis.set_xlabel(label)
         axis.set_ylabel("tracks")
-    axes[0, 0].legend()
+    if axes[0, 0].patches:  # no track may have a confidence
+        axes[0, 0].legend()
     _reasons(axes[1, 1], dropped)
     figure.savefig(partial_path(path), format="png", dpi=100)
     partial_path(path).replace(path)

@@ -87,7 +87,8 @@ class SyncNetTask(Task):
             across=options.negatives != "same",
             windows=options.windows,
         )
-        self._start = {name: value.clone() for name, value in model.state_dict().items()}
+        start = model.state_dict().items() if options.init_share else ()
+        self._start = {name: value.clone() for name, value in start}
         self._recent: deque[float] = deque(maxlen=100)
         self._calibrated: dict[str, Any] | None = None
 
