@@ -1,6 +1,6 @@
 """From the numbers of a distance matrix to the probability that its offset is right.
 
-A logistic regression: eleven numbers of the matrix (pipeline/sync/reliability.py), each with a
+A logistic regression: twelve numbers of the matrix (pipeline/sync/reliability.py), each with a
 weight that changes with the logarithm of the length, so that one set of coefficients serves any
 number of windows. It is fitted by `python -m training.calibrate` on people the network was not
 trained on, and kept in the configuration of its weights.
@@ -22,10 +22,11 @@ class Calibration:
     Attributes:
         vshift: largest shift of the distances it was fitted on, frames.
         windows: fewest and most windows it was fitted on.
-        means, deviations: (11,) of the numbers, by which they are brought to one scale.
+        means, deviations: (12,) of the numbers, by which they are brought to one scale; older
+            calibrations have (11,), without the last.
         bias: logit of a piece of `REFERENCE_WINDOWS` whose numbers are all average.
-        weights: (11,) of the scaled numbers.
-        slopes: (11,) by how much each weight grows as the length doubles.
+        weights: (12,) of the scaled numbers.
+        slopes: (12,) by how much each weight grows as the length doubles.
         length: (2,) weights of the length's logarithm and of its square.
         threshold: (3,) coefficients of a polynomial in the length's logarithm, constant first:
             the logit that a hundredth of other people's sound exceeds.
@@ -47,14 +48,14 @@ class Calibration:
         """Log odds that the offset is right, where half of all sound is somebody else's.
 
         Args:
-            numbers: (11,) of the distance matrix.
+            numbers: (12,) of the distance matrix.
             windows: how many it has; a longer clip counts as the longest that was fitted.
         """
         return float(self.inputs(numbers, windows) @ self._coefficients())
 
     def inputs(self, numbers: np.ndarray, windows: int) -> np.ndarray:
-        """(25,) inputs of the regression, in the order of bias, weights, slopes, length."""
-        scaled = (numbers - np.array(self.means)) / np.array(self.deviations)
+        """(27,) inputs of the regression, in the order of bias, weights, slopes, length."""
+        scaled = (numbers[: len(self.means)] - np.array(self.means)) / np.array(self.deviations)
         # Numbers beyond those fitted count as the most extreme one that was fitted.
         scaled = scaled.clip(-LARGEST_DEVIATION, LARGEST_DEVIATION)
         octaves = self.octaves(windows)
@@ -65,8 +66,13 @@ class Calibration:
         return float(np.log2(np.clip(windows, *self.windows) / REFERENCE_WINDOWS))
 
     def least_logit(self, windows: int) -> float:
-        """Smallest logit of a reliable offset."""
-        return float(np.polynomial.polynomial.polyval(self.octaves(windows), self.threshold))
+        """Smallest logit of a reliable offset: never of one that is likelier wrong than right.
+
+        Of long clips somebody else's sound reaches so little that the threshold alone would trust
+        lips that hardly go with their own.
+        """
+        octaves = self.octaves(windows)
+        return max(0.0, float(np.polynomial.polynomial.polyval(octaves, self.threshold)))
 
     def trusts(self, numbers: np.ndarray, windows: int) -> bool:
         """Whether a piece with these numbers lies above the threshold; arguments as of `logit`."""

@@ -55,6 +55,7 @@ def test_numbers_are_those_of_the_matrix() -> None:
     dists = np.full((100, 31), 10, np.float32)
     dists[:, 12] = 8
     dists[:, 20] = 9
+    dists[7, 12], dists[8, 12] = 5, 11  # one window nearer, one further: the mean is the same
     numbers = dict(
         zip(reliability.NUMBERS, reliability.numbers(dists, audible_share=0.7), strict=True)
     )
@@ -64,6 +65,51 @@ def test_numbers_are_those_of_the_matrix() -> None:
     assert numbers["halves_that_agree"] == 2
     assert numbers["at_search_edge"] == 0 and numbers["audible_share"] == 0.7
     assert numbers["shift"] == pytest.approx(3 / 15)
+    assert numbers["min_dist"] == pytest.approx(8)
+
+
+def test_a_calibration_of_before_the_smallest_distance_still_holds() -> None:
+    """It weighs eleven numbers, the same as ever; a newer one weighs the twelfth, too."""
+    near, far = np.arange(12.0), np.append(np.arange(11.0), 80.0)
+    before = _calibration()
+    assert len(before.means) == 11 and before.logit(near, 120) == before.logit(far, 120)
+    weights = (0.0,) * 11 + (-1.0,)
+    now = _calibration(
+        means=(0.0,) * 12, deviations=(20.0,) * 12, weights=weights, slopes=(0.0,) * 12
+    )
+    assert now.logit(near, 120) - now.logit(far, 120) == pytest.approx(4 - 11 / 20)
+    grown = now.rescaled(2.0, tuple(map(reliability.NUMBERS.index, reliability.SCALED)))
+    assert grown.logit(2 * near, 120) == pytest.approx(now.logit(near, 120))
+    assert grown.means == now.means and grown.deviations[11] == 40 and grown.deviations[10] == 20
+
+
+def test_an_offset_likelier_wrong_than_right_is_not_reliable() -> None:
+    """However rarely somebody else's sound reaches its logit."""
+    dists = _dists(120, depth=1, seed=1)
+    logit = _calibration().logit(reliability.numbers(dists, audible_share=1), 120)
+    for beyond, expected in ((-0.01, False), (0.01, True)):
+        rule = _calibration(threshold=(-9.0, 0.0, 0.0), bias=0.5 - logit + beyond)
+        chance, is_reliable = reliability.probability(dists, rule, audible_share=1)
+        assert is_reliable is expected and (chance > 0.5) is expected
+
+
+def test_an_own_piece_placed_wrongly_weighs_as_twelve_of_others() -> None:
+    """Own sound is known by a small distance at any offset: that alone is no reason to trust it."""
+
+    def pieces(wrong: int) -> list[Piece]:
+        """Two hundred of each kind, told apart by a single number, and some that look like own."""
+        own, other = np.eye(12)[0], np.zeros(12)
+        return [
+            *(Piece("a", 125, 120, own, False, True) for _ in range(200)),
+            *(Piece("a", 125, 120, own, False, False) for _ in range(wrong)),
+            *(Piece("b", 125, 120, other, True, None) for _ in range(200)),
+        ]
+
+    none, some = (
+        reliability_fit.fit(pieces(wrong), vshift=15).logit(np.eye(12)[0], 120) for wrong in (0, 20)
+    )
+    # Twenty among 220 others have a twelfth of their weight; twelvefold they outweigh the right.
+    assert none > 3 and some < 0.1
 
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 400])

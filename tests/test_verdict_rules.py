@@ -146,10 +146,10 @@ def test_a_verdict_nested_too_deep_is_damaged(tmp_path: Path) -> None:
         read_verdict(path)
 
 
-def test_the_near_search_weighs_half() -> None:
+def test_the_near_search_weighs_four_tenths() -> None:
     """Beside the lead over five seconds, which counts for less over few windows."""
-    assert sureness(Peak(0, 0.0, 2.0, 3.0, 200), 3.0) == pytest.approx(3.5)
-    assert sureness(Peak(0, 0.0, 2.0, 3.0, 100), -1.0) == pytest.approx(1.2)
+    assert sureness(Peak(0, 0.0, 2.0, 3.0, 200), 3.0) == pytest.approx(3.2)
+    assert sureness(Peak(0, 0.0, 2.0, 3.0, 100), -1.0) == pytest.approx(1.3)
 
 
 def test_where_no_sound_is_left_the_near_search_says_nothing() -> None:

@@ -14,9 +14,9 @@ LEAD_PER_WINDOW = 0.03
 FEWEST_SURE_WINDOWS = 75  # an offset needs to be relied on
 
 # One track: its lead, and what the near search says around the same offset, together.
-SURPLUS_WEIGHT = 0.5  # of the latter, see `reliability.surplus`
-SURE_FAR = 4.2  # of the offset that leads; 0.1 % of others reach it
-SURE_NEAR = 2.4  # of one that is reliable near already; 0.1 % of others reach it
+SURPLUS_WEIGHT = 0.4  # of the latter, see `reliability.surplus`
+SURE_FAR = 3.3  # of the offset that leads; 0.1 % of others reach it
+SURE_NEAR = 1.6  # of one that is reliable near already; 0.1 % of others reach it
 
 # Over time.
 LEAST_DRIFT_LEAD = 2.5  # along the best of many lines; of 347 others one leads by more

@@ -27,9 +27,10 @@ NUMBERS = (
     "curvature",
     "audible_share",
     "shift",
+    "min_dist",  # calibrations of before 1.17 do not weigh it: the last, so that they still hold
 )
 # Those that grow with the scale of the embeddings.
-SCALED = ("margin", "confidence", "curvature")
+SCALED = ("margin", "confidence", "curvature", "min_dist")
 
 
 def numbers(dists: np.ndarray, *, audible_share: float) -> np.ndarray:
@@ -40,7 +41,7 @@ def numbers(dists: np.ndarray, *, audible_share: float) -> np.ndarray:
         audible_share: share of the frames with sound within 35 dB of the loudest.
 
     Returns:
-        (11,) float64, finite.
+        (12,) float64, finite.
     """
     windows, shifts = dists.shape
     largest, root = shifts // 2, np.sqrt(windows)
@@ -66,6 +67,7 @@ def numbers(dists: np.ndarray, *, audible_share: float) -> np.ndarray:
             (around - 2 * mean[best]) * root,
             audible_share,
             abs(best - largest) / largest,
+            mean[best],
         ]
     )
 

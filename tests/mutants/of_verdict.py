@@ -262,9 +262,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the near search outweighs the lead over five seconds",
         "pipeline/evidence/limits.py",
-        "SURPLUS_WEIGHT = 0.5",
+        "SURPLUS_WEIGHT = 0.4",
         "SURPLUS_WEIGHT = 3.0",
-        (f"{RULES}::test_the_near_search_weighs_half",),
+        (f"{RULES}::test_the_near_search_weighs_four_tenths",),
     ),
     Mutant(
         "steps cost less than chance pays for",

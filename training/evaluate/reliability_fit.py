@@ -28,6 +28,9 @@ SURE_DISTANCE = 2  # frames: a clip is sure where most of its pieces are as near
 SURE_SHARE = 0.75
 TOLERANCE = 1  # frames: so near an offset is right
 FOREIGN_SHARE = 0.01  # of pieces with somebody else's sound may be called reliable
+# An own piece placed wrongly counts as so many with somebody else's sound: they are few, and the
+# smallest distance, by which own sound is known at any offset, would trust them.
+WRONG_WEIGHT = 12.0
 RIDGE = 3.0  # penalty on squared weights, in pieces
 BOOTSTRAPS = 500
 
@@ -57,7 +60,7 @@ class Piece:
         person: whose lips.
         frames: length.
         windows: rows of the matrix.
-        numbers: (11,), see `pipeline.sync.reliability`.
+        numbers: (12,), see `pipeline.sync.reliability`.
         foreign: the sound is somebody else's.
         right: its offset is within a frame of the clip's own; None where that is not known.
     """
@@ -218,7 +221,7 @@ def fit(pieces: list[Piece], *, vshift: int) -> Calibration:
     """The regression, and the level that a hundredth of the foreign pieces passes.
 
     Own pieces with a right offset against all others, each side weighing as much as the other at
-    every length.
+    every length; but for own pieces with a wrong offset, see `WRONG_WEIGHT`.
     """
     windows = np.array([piece.windows for piece in pieces])
     values = np.stack([piece.numbers for piece in pieces])
@@ -243,6 +246,7 @@ def fit(pieces: list[Piece], *, vshift: int) -> Calibration:
         for side in (True, False):
             chosen = (windows == length) & (right == side)
             share[chosen] = (windows == length).sum() / max(1, chosen.sum()) / 2
+    share[[not (piece.foreign or piece.right) for piece in pieces]] *= WRONG_WEIGHT
     coefficients = _regression(inputs, right, share).tolist()
     fitted = replace(
         blank,
