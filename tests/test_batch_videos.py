@@ -172,13 +172,17 @@ def _key(video: Path) -> dict[str, object]:
 def test_what_is_scored_in_memory_agrees_with_the_clips(
     stages: Stages, face_clip: Path, done: Workspace
 ) -> None:
-    """Clips lose little when they are encoded: the same frame and decision, nearly all figures."""
+    """Clips lose little when they are encoded: the same frame, and all figures nearly.
+
+    So short a clip may lie at the very level from which an offset is reliable, on either side.
+    """
     expected = stages.scorer.score(done.crop(0)).sync
     assert expected is not None
     line = stages.line(_key(face_clip))
     (row,) = line["tracks"]
     assert (line["status"], line["faces"], line["seconds"]) == ("done", 1, 1.2)
-    assert (row["offset_frames"], row["reliable"]) == (expected.offset_frames, expected.reliable)
+    assert row["offset_frames"] == expected.offset_frames and expected.probability is not None
+    assert row["probability"] == pytest.approx(expected.probability, abs=0.05)
     assert row["min_dist"] == pytest.approx(expected.min_dist, rel=0.01)
     assert row["offset_ms"] == pytest.approx(expected.offset_ms, abs=10)
     assert (row["start_s"], row["end_s"]) == (0.0, 1.2)
