@@ -35,7 +35,7 @@ from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.store.files import write_json
 from training import card
-from training.data import people
+from training.data import people, selection
 from training.data.samples import Clip
 from training.evaluate import reliability_fit, tables
 from training.evaluate.judging import set_zero
@@ -117,9 +117,7 @@ def _zero(
     """Sets the zero by recordings in sync, and says what it is; nothing without them."""
     if not folders:
         return {}
-    persons = people.read(folders)
-    named = [replace(clip, person=people.person_of(clip, persons)) for clip in clips]
-    zero = set_zero(model, named, device=device)
+    zero = set_zero(model, selection.with_people(clips, folders), device=device)
     print("in sync", json.dumps(zero))
     return {"zero": zero}
 

@@ -170,8 +170,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "nobody says who is on recordings in sync",
         "training/calibrate.py",
-        "persons = people.read(folders)",
-        "persons = people.read([])",
+        "selection.with_people(clips, folders)",
+        "clips",
         (f"{CALIBRATE}::test_recordings_in_sync_set_the_zero_before_anything_is_measured",),
     ),
     Mutant(
