@@ -188,6 +188,7 @@ def test_detectors_resume_names_what_is_another_run(
     [
         (["--drawn", "0"], "--drawn must be at least 1"),
         (["--save_every", "0"], "--save_every must be at least 1"),
+        (["--init", "no.safetensors"], "--init no.safetensors is not a file; give weights of"),
         (["--export", "own.pt"], "must end in .safetensors"),
         (["--stills", "nowhere"], "nowhere/labels.jsonl is not a file; give a folder with such"),
         (["--corpus", "stills"], "stills/faces.jsonl is not a file"),

@@ -504,6 +504,27 @@ def _seed_flag(kit: Kit) -> None:
     assert not np.array_equal(pictures[0], pictures[2])
 
 
+@_row("detector", "init")
+def _init_flag(kit: Kit) -> None:
+    """A run starts from the file's network, which has its normalisation folded in."""
+    torch.manual_seed(3)
+    start = kit.tmp_path / "start.safetensors"
+    network = s3fd.S3FD(s3fd.SMALL)
+    weights.write_own(network, start, config=None)
+    record = kit.detector("--init", start, "--export", kit.tmp_path / "own.safetensors")
+    assert _same(record.model, network) and not record.model.config.batch_norm
+    nothing = kit.detector().model
+    assert nothing.config.batch_norm and nothing.state_dict().keys() != network.state_dict().keys()
+    card = json.loads((kit.tmp_path / "own.json").read_text())
+    assert "--init start.safetensors" in card["command"]
+    (kit.tmp_path / "other.safetensors").write_bytes(
+        (kit.folders / "syncnet.safetensors").read_bytes()
+    )
+    other = kit.detector("--init", kit.tmp_path / "other.safetensors")
+    assert other.code == 2 and "other.safetensors does not fit S3FD" in other.err
+    assert not other.folder.exists()
+
+
 @_row("detector", "device")
 def _device_flag(kit: Kit) -> None:
     for value in ("cpu", "auto"):

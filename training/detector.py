@@ -4,13 +4,15 @@
         --export models/weights/s3fd_small.safetensors
 
 Photographs come with boxes and regions to ignore, clips with a teacher's boxes. Hard negative
-mining (3 : 1) and the matching of small faces follow the S3FD paper. Resumes from RUN_DIR.
+mining (3 : 1) and the matching of small faces follow the S3FD paper. Faces are covered, dimmed and
+turned by chance. --init goes on from weights that are there. Resumes from RUN_DIR.
 """
 
 import argparse
 import dataclasses
 import json
 import sys
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import s3fd
+from models import s3fd, weights
 from models.device import torch_device
+from models.files import sha256
 from pipeline import cli
 from pipeline.errors import InputError
 from training.batches.face_samples import (
@@ -51,6 +54,7 @@ class TrainOptions(RunOptions):
     per_clip: int = resume.fixed()
     drawn: int = resume.fixed()
     batch_size: int = resume.fixed()
+    init: Path | None = resume.fixed()
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     data("--corpus", type=Path, required=True, help="Folder of videos with faces.jsonl.")
     data("--per_clip", type=int, default=16, help="Frames taken from each video.")
     data("--drawn", type=int, default=600, help="Drawn scenes that are added.")
-    _, step = add_run_flags(
+    run, step = add_run_flags(
         parser, steps=5000, lr=2e-3, warmup=100, average=0.998, weight_decay=1e-4,
         log_every=50, device="cpu", precision="fp32",
         eval_help="Steps from one report to the next; -1 reports at the end only."
     )
+    run("--init", type=Path, help="Weights of the small detector to start from; without them a run "
+        "starts from nothing.")
     step("--batch_size", type=int, default=16, help="Pictures of a step.")
     # fmt: on
     return parser
@@ -145,7 +151,8 @@ class DetectorTask(Task):
     def __init__(self, options: TrainOptions, data: Data, group: Processes) -> None:
         """Before the first step."""
         self.data, self._options, self._group = data, options, group
-        config = dataclasses.replace(s3fd.SMALL, batch_norm=True)
+        # A file has its batch normalisation folded into the convolutions and goes on without.
+        config = dataclasses.replace(s3fd.SMALL, batch_norm=options.init is None)
         self.network = s3fd.S3FD(config).to(group.device)
         optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=options.weight_decay)
         self.networks = {"model": self.network}
@@ -193,7 +200,7 @@ class DetectorTask(Task):
 
     def finished(self, average: s3fd.S3FD) -> s3fd.S3FD:
         """Without batch normalisation; its 0.9 gives the false boxes that are allowed."""
-        plain = fold_batch_norm(average)
+        plain = fold_batch_norm(average) if average.config.batch_norm else deepcopy(average)
         recall = recall_at(plain, self.data.aside, false_per_image=TARGET_FALSE_PER_IMAGE)
         calibrate(plain, recall["confidence"])
         return plain
@@ -238,6 +245,22 @@ def picture_sizes(options: TrainOptions) -> dict[str, int]:
     return sizes
 
 
+def described_start(init: Path | None) -> dict[str, str]:
+    """Name and digest of the weights a run starts from, by its flag.
+
+    Raises:
+        InputError: the file is not there.
+        WeightsError: it is no weights file, or another network's.
+    """
+    if init is None:
+        return {}
+    if not init.is_file():
+        raise InputError(f"--init {init} is not a file; give weights of the small detector.")
+    weights.fill(s3fd.S3FD(s3fd.SMALL), init)
+    weights_file = weights.WeightsFile(init.name, sha256(init))
+    return {"init": resume.described_weights(weights_file)}
+
+
 def train(options: TrainOptions) -> int:
     """Trains as the flags say; returns the exit code."""
     check_flags(options, at_least_one=("batch_size", "per_clip", "drawn"))
@@ -246,10 +269,12 @@ def train(options: TrainOptions) -> int:
     with processes(torch_device(options.device)) as group:
         if group.world > 1:
             raise InputError("The detector is trained by one process; start it without torchrun.")
-        origin = resume.origin(options, picture_sizes(options), {})
+        origin = resume.origin(options, picture_sizes(options), described_start(options.init))
         state = resume.earlier_checkpoint(options, origin, needed=NEEDED, say=True)
         torch.manual_seed(options.seed)
         task = DetectorTask(options, load_data(options), group)
+        if options.init and not state:
+            weights.fill(task.network, options.init)
         return fit(task, options, group, origin=origin, state=state)
 
 

@@ -24,6 +24,7 @@ from tests.mutants.of_answers import MUTANTS as OF_ANSWERS
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
 from tests.mutants.of_composition import MUTANTS as OF_COMPOSITION
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
+from tests.mutants.of_covers import MUTANTS as OF_COVERS
 from tests.mutants.of_drawing import MUTANTS as OF_DRAWING
 from tests.mutants.of_dubbing import MUTANTS as OF_DUBBING
 from tests.mutants.of_everything import MUTANTS as OF_EVERYTHING
@@ -60,6 +61,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_VERDICT,
     *OF_VOICES,
     *OF_TEACHING,
+    *OF_COVERS,
     *OF_STORES,
     *OF_MOUTHS,
     *OF_MEDIA,

@@ -9,11 +9,15 @@ import cv2
 import numpy as np
 
 from pipeline.media import decode
+from training.batches.covers import cover
 from training.drawn.heads import drawn_scene
 
 TEACHER_CERTAIN = 0.7  # teacher score from which a box is a face; below, it does not count
 LONG_SIDE_PX = 320  # pictures are kept no larger than this
 SMALLEST_FACE_PX = 8  # of the longer side; what is smaller is neither face nor background
+TURNED, TURN_DEG = 0.3, 18.0  # chance of a view to be turned; one sigma
+DIM, GAIN = 0.15, (0.06, 0.4)  # chance of dim light; what is left of the picture in it
+UNEVEN = 0.12  # chance of light from one side
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,9 @@ def augment(sample: FaceSample, rng: np.random.Generator, *, size_px: int) -> Fa
     view = cv2.warpAffine(image, warp, (size_px, size_px), borderValue=fill)
     offset = np.array([x, y, x, y], np.float32)
     boxes, ignore = boxes * scale - offset, ignore * scale - offset
+    cover(view, boxes, rng)
+    if rng.random() < TURNED:
+        view, boxes, ignore = _turned(view, boxes, ignore, rng.normal(0, TURN_DEG), fill)
     if rng.random() < 0.5:
         view = np.ascontiguousarray(view[:, ::-1])
         boxes, ignore = _flipped(boxes, size_px), _flipped(ignore, size_px)
@@ -128,6 +135,22 @@ def augment(sample: FaceSample, rng: np.random.Generator, *, size_px: int) -> Fa
     return FaceSample(
         _recoloured(view, rng), boxes, np.concatenate([ignore, dropped]), sample.source
     )
+
+
+def _turned(
+    view: np.ndarray, boxes: np.ndarray, ignore: np.ndarray, angle_deg: float, fill: list[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turns a view about its middle; boxes move with their middles and keep their sizes."""
+    size_px = len(view)
+    turn = cv2.getRotationMatrix2D((size_px / 2, size_px / 2), angle_deg, 1.0)
+    view = cv2.warpAffine(view, turn, (size_px, size_px), borderValue=fill)
+
+    def moved(some: np.ndarray) -> np.ndarray:
+        middles, half = (some[:, :2] + some[:, 2:]) / 2, (some[:, 2:] - some[:, :2]) / 2
+        middles = middles @ turn[:, :2].T + turn[:, 2]
+        return np.concatenate([middles - half, middles + half], axis=1).astype(np.float32)
+
+    return view, moved(boxes), moved(ignore)
 
 
 def _flipped(boxes: np.ndarray, size_px: int) -> np.ndarray:
@@ -153,6 +176,10 @@ def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     table = np.arange(256, dtype=np.float32)[:, None] / 255
     table = 255 * table ** rng.uniform(0.7, 1.4) * gain + shift
     image = cv2.LUT(image, table.clip(0, 255).astype(np.uint8)[None])
+    if rng.random() < UNEVEN:
+        image = _lit_from_a_side(image, rng)
+    if rng.random() < DIM:
+        image = _dimmed(image, rng)
     if rng.random() < 0.1:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if rng.random() < 0.15:
@@ -166,3 +193,22 @@ def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         assert decoded is not None, "a picture that was just encoded decodes"
         image = decoded
     return image
+
+
+def _lit_from_a_side(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness that falls off in one direction."""
+    height, width = image.shape[:2]
+    towards = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    along = (np.cos(towards) * columns + np.sin(towards) * rows) / np.sqrt(2)
+    gain = np.exp(-rng.uniform(0.5, 2.0) * (along + 1) / 2)[..., None]
+    return (image * gain).clip(0, 255).astype(np.uint8)
+
+
+def _dimmed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Little light, and its noise, which a camera's own gain makes larger in half of them."""
+    gain = np.exp(rng.uniform(*np.log(GAIN)))
+    noise = rng.normal(0, rng.uniform(1, 3), image.shape)
+    dark = (image * gain + noise).clip(0, 255).round()
+    lifted = dark / gain * rng.uniform(0.4, 0.9) if rng.random() < 0.5 else dark
+    return lifted.clip(0, 255).astype(np.uint8)

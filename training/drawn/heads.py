@@ -17,6 +17,7 @@ from training.drawn.face import DrawnHead, draw_head, face_box
 from training.drawn.pen import Colour, Image, Pose, mixed, toned
 
 __all__ = [
+    "SKINS",
     "DrawnHead",
     "Pose",
     "draw_head",
@@ -31,7 +32,7 @@ __all__ = [
 
 _WINDOW_SAMPLES = 1600  # the power of a Hann window this long is 36 ms wide at half its height
 _QUIET_DB = -62.0  # below full scale; sound weaker than this never opens a mouth
-_SKINS = (
+SKINS = (
     (205, 218, 246),
     (180, 205, 240),
     (150, 185, 230),
@@ -65,7 +66,7 @@ def random_head(rng: np.random.Generator) -> DrawnHead:
         The person; the same for the same state of rng.
     """
     u = rng.uniform
-    skin = toned(_SKINS[rng.integers(len(_SKINS))], u(0.92, 1.04))
+    skin = toned(SKINS[rng.integers(len(SKINS))], u(0.92, 1.04))
     tones = len(_HAIRS) if sum(skin) > 400 or u() < 0.15 else 3  # fair hair mostly on fair skin
     hair = toned(_HAIRS[rng.integers(tones)], u(0.85, 1.15))
     bald, long_hair, bearded = u() < 0.1, u() < 0.42, u() < 0.25
