@@ -54,6 +54,21 @@ def test_separation_counts_both_kinds_alike_and_ties_half() -> None:
     assert figures == {"accuracy": round((2 / 3 + 3 / 4) / 2, 4), "roc_area": round(9.5 / 12, 4)}
 
 
+def test_pairs_are_all_windows_five_frames_away_and_ties_count_half() -> None:
+    """Each window's own sound against them; a window without any has no share."""
+    starts = np.array([0, 5, 10, 12])
+    mouths = np.eye(4)
+    sound = np.array([[0.9, 0, 0, 0.5], [0.1, 0.2, 0, 0.6], [0.9, 0.8, 0.3, 0.7], [1, 1, 1, 0.6]])
+    shares = evaluate_expert.preferred(starts, sound, mouths)
+    # Of window 0 the sounds 1, 2 and 3 are far; of 2 only 0 and 1: sound 3 is two frames away.
+    assert shares == pytest.approx([1.5 / 3, 1 / 3, 1.0, 1.5 / 2])
+    assert evaluate_expert.mean_share(shares) == round(float(shares.mean()), 4)
+    alone = evaluate_expert.preferred(np.array([0, 3, 20]), np.eye(3), np.eye(3))
+    assert alone.tolist() == [1.0, 1.0, 1.0]
+    none = evaluate_expert.preferred(np.array([0, 4]), np.eye(2), np.eye(2))
+    assert len(none) == 0 and evaluate_expert.mean_share(none) is None
+
+
 def test_wrong_sound_of_the_same_clip_is_five_frames_away() -> None:
     """Any such window may be it; where there is none, minus one."""
     starts = np.array([0, 3, 5, 20])
@@ -113,6 +128,7 @@ def test_expert_that_knows_one_thing_is_right_about_that_alone(
     windows = len(faces[0].starts[::5])
     assert table["windows"] == 3 * windows and list(table["clips"]) == [f.clip.name for f in faces]
     perfect, guessed = {"accuracy": 1.0, "roc_area": 1.0}, {"accuracy": 0.5, "roc_area": 0.5}
+    assert table["pairs"] == (1.0 if knows == "times" else 0.5)
     if knows == "times":
         assert table["other_times"] == perfect
         # A stranger's window may have the number of this one by chance.
@@ -120,7 +136,7 @@ def test_expert_that_knows_one_thing_is_right_about_that_alone(
     else:
         assert table["other_times"] == guessed and table["other_clips"] == perfect
     for row in table["clips"].values():
-        assert row == {"windows": windows} | table["other_times"]
+        assert row == {"windows": windows, "pairs": table["pairs"]} | table["other_times"]
 
 
 def test_expert_without_wrong_sound_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +151,7 @@ def test_expert_without_wrong_sound_has_no_figure(monkeypatch: pytest.MonkeyPatc
             device=torch.device("cpu"),
         )
         assert table["other_clips"] == nothing and table["other_times"] == expected
+        assert table["pairs"] == (1.0 if frames == 130 else None)
 
 
 # Generators with the face's own sound.

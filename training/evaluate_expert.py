@@ -5,6 +5,8 @@
 Every window of five frames is compared twice: with its own sound and with wrong sound, at a
 cosine of 0.5 as in training. Wrong sound is that of another time of the same clip, at least five
 frames away, or of another clip; the figure to compare is the first, where nothing but timing helps.
+"pairs" asks for no threshold: of all such sounds of the same clip, the share that scores less than
+the window's own.
 """
 
 import argparse
@@ -53,6 +55,29 @@ def far_windows(starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(far.any(axis=1), ranks.argmax(axis=1), -1)
 
 
+def preferred(starts: np.ndarray, sound: np.ndarray, mouths: np.ndarray) -> np.ndarray:
+    """Per window with sound at least five frames away the share of it that its own beats.
+
+    Args:
+        starts: (N,) frames.
+        sound: (N, E) unit vectors.
+        mouths: (N, E) unit vectors.
+
+    Returns:
+        (M,) shares, one half for what scores the same; M is N less the windows without any.
+    """
+    far = np.abs(starts[:, None] - starts) >= EXPERT_FRAMES
+    cosine = mouths @ sound.T
+    own = np.diag(cosine)[:, None]
+    beaten = np.where(far, (cosine < own) + (cosine == own) / 2, 0.0)
+    return beaten.sum(axis=1)[far.any(axis=1)] / far.sum(axis=1)[far.any(axis=1)]
+
+
+def mean_share(shares: np.ndarray) -> float | None:
+    """Rounded; None without any."""
+    return round(float(shares.mean()), 4) if len(shares) else None
+
+
 def separation(right: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:
     """Balanced accuracy at the threshold, and area under ROC.
 
@@ -74,13 +99,16 @@ def evaluate(
     for face in faces:
         starts = face.starts[::EXPERT_FRAMES]
         embedded[face.clip.name] = (starts, *embed(expert, face, starts, device))
-    right, near, far, clips = [], [], [], {}
+    right, near, far, shares, clips = [], [], [], [], {}
     names = list(embedded)
     for number, (name, (starts, sound, mouths)) in enumerate(embedded.items()):
         other = far_windows(starts, rng)
         own = (sound * mouths).sum(axis=1)
         late = (sound[other] * mouths).sum(axis=1)[other >= 0]
-        clips[name] = {"windows": len(starts)} | separation(own, late)
+        beaten = preferred(starts, sound, mouths)
+        figures = {"windows": len(starts), "pairs": mean_share(beaten)}
+        clips[name] = figures | separation(own, late)
+        shares.append(beaten)
         right.append(own)
         near.append(late)
         if len(names) > 1:
@@ -90,6 +118,7 @@ def evaluate(
     own = np.concatenate(right)
     return {
         "windows": len(own),
+        "pairs": mean_share(np.concatenate(shares)),
         "other_times": separation(own, np.concatenate(near)),
         "other_clips": separation(own, np.concatenate([np.zeros(0), *far])),
         "clips": clips,

@@ -1,4 +1,4 @@
-"""Faults of covered, dimmed and turned views, and of a detector that goes on from weights."""
+"""Faults of the detector's views and its --init, and of the pairs an expert is asked about."""
 
 from tests.mutants.mutant import Mutant
 
@@ -11,7 +11,34 @@ ROWS = "tests/test_training_flags_tools.py"
 TURNED = f"{OF_VIEWS}::test_turned_views_keep_boxes_on_the_middles_of_what_they_mark"
 DIM = f"{OF_VIEWS}::test_a_tenth_of_the_views_is_in_dim_light"
 
+PAIRS = (
+    "tests/test_training_evaluations.py"
+    "::test_pairs_are_all_windows_five_frames_away_and_ties_count_half"
+)
+EVALUATION = "training/evaluate_expert.py"
+
 MUTANTS = (
+    Mutant(
+        "pairs of windows that overlap count",
+        EVALUATION,
+        "far = np.abs(starts[:, None] - starts) >= EXPERT_FRAMES\n    cosine",
+        "far = np.abs(starts[:, None] - starts) > 0\n    cosine",
+        (PAIRS,),
+    ),
+    Mutant(
+        "pairs that score the same count as won",
+        EVALUATION,
+        "(cosine == own) / 2",
+        "(cosine == own)",
+        (PAIRS,),
+    ),
+    Mutant(
+        "mouths are compared, not sounds",
+        EVALUATION,
+        "cosine = mouths @ sound.T",
+        "cosine = sound @ mouths.T",
+        (PAIRS,),
+    ),
     Mutant(
         "masks hide the eyes",
         COVERS,

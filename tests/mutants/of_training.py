@@ -962,8 +962,8 @@ TOOLS = (
     Mutant(
         "wrong sound of an expert's question is a neighbour's",
         "training/evaluate_expert.py",
-        "np.abs(starts[:, None] - starts) >= EXPERT_FRAMES",
-        "np.abs(starts[:, None] - starts) > 0",
+        "np.abs(starts[:, None] - starts) >= EXPERT_FRAMES\n    ranks",
+        "np.abs(starts[:, None] - starts) > 0\n    ranks",
         (f"{EVALUATIONS}::test_wrong_sound_of_the_same_clip_is_five_frames_away",),
     ),
     Mutant(
