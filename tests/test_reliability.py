@@ -93,6 +93,13 @@ def test_an_offset_likelier_wrong_than_right_is_not_reliable() -> None:
         assert is_reliable is expected and (chance > 0.5) is expected
 
 
+def test_silence_is_never_relied_on() -> None:
+    """Its distances are those of the padding and of nothing, and as steady as can be."""
+    dists, rule = _dists(120, depth=9, seed=1), _calibration(threshold=(-99.0, 0.0, 0.0), bias=9.0)
+    assert reliability.probability(dists, rule, audible_share=0.01)[1]
+    assert reliability.probability(dists, rule, audible_share=0.0) == (0.0, False)
+
+
 def test_an_own_piece_placed_wrongly_weighs_as_twelve_of_others() -> None:
     """Own sound is known by a small distance at any offset: that alone is no reason to trust it."""
 

@@ -511,12 +511,15 @@ def _init_flag(kit: Kit) -> None:
     start = kit.tmp_path / "start.safetensors"
     network = s3fd.S3FD(s3fd.SMALL)
     weights.write_own(network, start, config=None)
+    earlier = {"minutes": 3, "sha256": sha256(start)}
+    start.with_suffix(".json").write_text(json.dumps(earlier))
     record = kit.detector("--init", start, "--export", kit.tmp_path / "own.safetensors")
     assert _same(record.model, network) and not record.model.config.batch_norm
     nothing = kit.detector().model
     assert nothing.config.batch_norm and nothing.state_dict().keys() != network.state_dict().keys()
     card = json.loads((kit.tmp_path / "own.json").read_text())
     assert "--init start.safetensors" in card["command"]
+    assert card["starts_from"] == {"file": "start.safetensors", "card": earlier}
     (kit.tmp_path / "other.safetensors").write_bytes(
         (kit.folders / "syncnet.safetensors").read_bytes()
     )

@@ -25,6 +25,7 @@ from models.device import torch_device
 from models.files import sha256
 from pipeline import cli
 from pipeline.errors import InputError
+from training import card
 from training.batches.face_samples import (
     FaceSample,
     augment,
@@ -209,6 +210,7 @@ class DetectorTask(Task):
         """Data and figures, for the model card."""
         options = self._options
         held_out = still_samples(options.stills, split="heldout")
+        init = options.init
         return {
             "network": "S3FD, small configuration (models/s3fd.py SMALL)",
             "data": {
@@ -223,6 +225,7 @@ class DetectorTask(Task):
             "heldout_recall_32px_at_0.05_false_per_image": recall_at(
                 network, held_out, false_per_image=0.05
             ),
+            "starts_from": {"file": init.name, "card": card.read(init)} if init else None,
         }
 
 

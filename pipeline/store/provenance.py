@@ -8,7 +8,7 @@ import torch
 from models.files import sha256
 from pipeline.media import process
 
-TOOLKIT_VERSION = "1.17.0"  # counts up with what a result depends on; no git needed to know it
+TOOLKIT_VERSION = "1.18.0"  # counts up with what a result depends on; no git needed to know it
 
 
 def versions() -> dict[str, str]:

@@ -83,9 +83,11 @@ def probability(
     Args:
         dists: (windows, shifts) float32.
         calibration: of the network that made them.
-        audible_share: see `numbers`.
+        audible_share: see `numbers`; of a clip without any sound nothing is probable.
     """
     windows, shifts = dists.shape
+    if not audible_share:  # silence is as far from any lips as from others: nothing is learned
+        return 0.0, False
     measured = numbers(dists, audible_share=audible_share)
     logit = calibration.logit(measured, windows)
     # A narrower search has fewer chances to be wrong than those that were counted, and a clip

@@ -14,6 +14,13 @@ JUDGE = (
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "silence may be relied on",
+        "pipeline/sync/reliability.py",
+        "    if not audible_share:",
+        "    if audible_share < 0:",
+        (f"{TESTS}::test_silence_is_never_relied_on",),
+    ),
+    Mutant(
         "a short clip without a calibration needs no more margin than a long one",
         "pipeline/sync/offset.py",
         "max(1.0, REFERENCE_WINDOWS / np.count_nonzero(has_sound)) ** 0.5",
