@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import REPO
 from tests.mutation_kit import MUTATIONS, boxes, mutated
 
-COPIES, RUNS = 50, 2  # side by side
+COPIES, RUNS = 24, 2  # side by side
 
 
 def _measured(first: int, folder: Path) -> dict[str, Any]:
@@ -25,10 +25,10 @@ def _measured(first: int, folder: Path) -> dict[str, Any]:
     return dict(json.loads(report.read_text()))
 
 
-@pytest.mark.timeout(900)  # a minute on two idle cores
+@pytest.mark.timeout(900)  # half a minute on two idle cores
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-def test_fifty_damaged_copies(tmp_path: Path) -> None:
+def test_two_dozen_damaged_copies(tmp_path: Path) -> None:
     """No traceback, hang, half-written result, left process, or 1.5 GB; both ends do occur."""
     firsts = range(0, COPIES, COPIES // RUNS)
     with ThreadPoolExecutor(RUNS) as pool:
