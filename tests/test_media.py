@@ -278,9 +278,11 @@ def test_video_writer_leaves_nothing_after_an_error(tmp_path: Path) -> None:
     """An error while frames are written leaves neither a clip nor a part of one."""
     with (
         pytest.raises(ZeroDivisionError),
-        encode.VideoWriter(tmp_path / "clip.avi", size_px=(48, 32)) as writer,
+        encode.VideoWriter(tmp_path / "clip.avi", size_px=(640, 480)) as writer,
     ):
-        writer.write(np.zeros((32, 48, 3), np.uint8))
+        for _ in range(50):
+            writer.write(np.zeros((480, 640, 3), np.uint8))
+        assert list(tmp_path.iterdir())  # ffmpeg has begun
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
 

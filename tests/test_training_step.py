@@ -213,6 +213,24 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
+@pytest.mark.parametrize("scale", [0.0, 20.0])
+def test_what_is_compared_is_the_learned_part_of_the_embeddings(scale: float) -> None:
+    """Embeddings of a fixed length end with a one, which is alike for right and wrong sound."""
+
+    class Recording(_Constant):
+        def forward(
+            self, lips: torch.Tensor, sound: torch.Tensor, generator: torch.Generator
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            self.vectors = (lips, sound)
+            return super().forward(lips, sound, generator)
+
+    network, objective = SyncNet(dataclasses.replace(TINY, embedding_scale=scale)), Recording(1.0)
+    batch = _batch()
+    TrainingModule(network, objective)(batch.lips, batch.sound, [5], False)
+    whole = network.forward_lip(batch.lips.flatten(0, 1)).shape[1]
+    assert [v.shape[2] for v in objective.vectors] == [whole - (scale > 0)] * 2
+
+
 def test_dropout_hangs_on_the_excerpt_alone() -> None:
     """An excerpt keeps the features it keeps, whoever else is in the batch."""
     module = TrainingModule(SyncNet(SMALL), MultiWay())

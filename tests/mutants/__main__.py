@@ -22,6 +22,7 @@ from tests.conftest import REPO
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_answers import MUTANTS as OF_ANSWERS
 from tests.mutants.of_batch import MUTANTS as OF_BATCH
+from tests.mutants.of_chance import MUTANTS as OF_CHANCE
 from tests.mutants.of_composition import MUTANTS as OF_COMPOSITION
 from tests.mutants.of_correction import MUTANTS as OF_CORRECTION
 from tests.mutants.of_covers import MUTANTS as OF_COVERS
@@ -62,6 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *OF_VOICES,
     *OF_TEACHING,
     *OF_COVERS,
+    *OF_CHANCE,
     *OF_STORES,
     *OF_MOUTHS,
     *OF_MEDIA,

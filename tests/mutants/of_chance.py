@@ -1,0 +1,23 @@
+"""Faults that were drawn by chance and that no test noticed at first."""
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "the constant one of the embeddings is compared in training",
+        "training/tasks/syncnet_module.py",
+        "last = v.shape[2] - bool(",
+        "last = v.shape[2] + bool(",
+        (
+            "tests/test_training_step.py"
+            "::test_what_is_compared_is_the_learned_part_of_the_embeddings",
+        ),
+    ),
+    Mutant(
+        "a file that was not finished stays",
+        "pipeline/media/encode.py",
+        "            self._tidy()\n\n    def _finish",
+        "            pass\n\n    def _finish",
+        ("tests/test_media.py::test_video_writer_leaves_nothing_after_an_error",),
+    ),
+)
