@@ -81,6 +81,23 @@ def test_files_are_short() -> None:
     assert not {name: lines for name, lines in long.items() if lines > MOST_LINES}
 
 
+# Filled frame by frame, or by the state of a pickle.
+MUTABLE = {"_Face", "_Run", "Look", "_Dtype"}
+
+
+def test_dataclasses_are_frozen() -> None:
+    """Options and results are not changed after they were made."""
+    others = {
+        node.name
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+        for mark in map(ast.unparse, node.decorator_list)
+        if mark.startswith("dataclass") and "frozen=True" not in mark
+    }
+    assert others == MUTABLE
+
+
 def test_layers_know_only_those_below() -> None:
     """models/ knows neither pipeline/ nor training/; stages know no command line."""
     for name, needs in GRAPH.items():

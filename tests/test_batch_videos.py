@@ -162,7 +162,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     scorer = SyncScorer(device="cpu")
     folder = tmp_path_factory.mktemp("stages")
     detector = load_detector(device=torch.device("cpu"))
-    return Stages(FACE_OPTIONS, detector, scorer, "none", folder, folder)
+    return Stages(FACE_OPTIONS, detector, scorer, "none", folder, folder, overwrite=False)
 
 
 def _key(video: Path) -> dict[str, object]:

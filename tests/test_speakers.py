@@ -203,6 +203,17 @@ def test_faces_are_compared_within_their_shot_only() -> None:
         assert speaking.nobody_s == ((0.0, 2.0),)
 
 
+def test_a_track_that_ends_after_the_video_keeps_its_frames() -> None:
+    """The file's header may say less than was decoded."""
+    samples, truth = _conversation((0, 200), (NOBODY, 50))
+    tracks = [ScoredTrack(0, 250, _lips(truth, 0))]
+    whole, short = (
+        who_speaks_in_video(tracks, samples, frames=frames, frame_rate=25) for frames in (250, 100)
+    )
+    assert whole.tracks[0].speech_s == short.tracks[0].speech_s == ((0.0, 8.0),)
+    assert whole.nobody_s == short.nobody_s == ((8.0, 10.0),)
+
+
 def test_a_face_does_not_speak_before_it_is_on_screen() -> None:
     """The other one's voice goes on, but its face comes late."""
     samples, truth = _conversation((1, 100), (0, 100), (1, 100))

@@ -442,6 +442,7 @@ def test_training_goes_on_without_a_broken_clip(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_newcomer_beats_chance_on_drawn_data(tmp_path: Path) -> None:
     """80 steps on 16 drawn people: most pieces of 2 s of two others come out within a frame."""
     write_tracks(tmp_path / "drawn", clips=16, seconds=6, seed=1)

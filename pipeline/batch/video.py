@@ -50,7 +50,7 @@ class Stages:
     keep: str
     data_dir: Path
     scratch: Path
-    overwrite: bool = False
+    overwrite: bool
 
     @classmethod
     def load(cls, settings: dict[str, Any], scratch: Path) -> "Stages":

@@ -20,4 +20,18 @@ MUTANTS = (
         "            pass\n\n    def _finish",
         ("tests/test_media.py::test_video_writer_leaves_nothing_after_an_error",),
     ),
+    Mutant(
+        "a track that ends after the video's counted frames is cut",
+        "pipeline/speakers/video.py",
+        "*(face.start + face.frames for face in faces)])",
+        "*(face.start - face.frames for face in faces)])",
+        ("tests/test_speakers.py::test_a_track_that_ends_after_the_video_keeps_its_frames",),
+    ),
+    Mutant(
+        "what a clip's embeddings are can be changed afterwards",
+        "pipeline/sync/embedded.py",
+        "@dataclass(frozen=True)\nclass Embedded:",
+        "@dataclass(frozen=False)\nclass Embedded:",
+        ("tests/test_architecture.py::test_dataclasses_are_frozen",),
+    ),
 )
