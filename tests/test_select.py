@@ -121,6 +121,15 @@ def test_what_is_hardly_heard_is_not_known_again() -> None:
     assert np.count_nonzero(words[: last_loud - 10]) > 100 and not words[last_loud + 1 :].any()
 
 
+def test_what_is_50_db_below_the_loudest_moment_is_hardly_heard() -> None:
+    """Noise for four seconds, then 48.5 and 51.5 dB below it."""
+    noise = np.random.default_rng(5).normal(0, 8000, 64_000)
+    levels = [noise * 10 ** (db / 20) for db in (0, -48.5, -51.5)]
+    words = sound_words(np.rint(np.concatenate(levels)).clip(-32768, 32767).astype(np.int16))
+    loud, quiet, quieter = words[:40], words[52:90], words[102:]
+    assert len(quieter) > 30 and loud.all() and quiet.all() and not quieter.any()
+
+
 def test_a_copy_of_a_dropped_video_stays(tmp_path: Path) -> None:
     """It may be the one with the better picture."""
     batch = write_batch(

@@ -34,4 +34,11 @@ MUTANTS = (
         "@dataclass(frozen=False)\nclass Embedded:",
         ("tests/test_architecture.py::test_dataclasses_are_frozen",),
     ),
+    Mutant(
+        "what is 52 dB below the loudest moment is known again",
+        "pipeline/select/sound_print.py",
+        "total.max() * 10 **",
+        "total.max() * 11 **",
+        ("tests/test_select.py::test_what_is_50_db_below_the_loudest_moment_is_hardly_heard",),
+    ),
 )
